@@ -1,0 +1,175 @@
+"""Devices: CUDA GPUs, or CPU cores that stand in for them; what a user asked for, and what a rank holds."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from harness.errors import UsageError
+
+
+class Device(Protocol):
+    """What the one timing loop needs of a device. A fake one proves in the tests that nothing is timed unsynchronised."""
+
+    @property
+    def torch(self) -> torch.device:
+        """Where tensors belong."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until everything that was launched on it has ended."""
+
+    def mark(self) -> Any:
+        """Launch a time mark behind what was launched before; None where the host's clock is the only one."""
+
+    def between(self, start: Any, end: Any) -> float | None:
+        """Seconds between two marks that have been reached; None where marks are None."""
+
+
+@dataclass(frozen=True)
+class CpuDevice:
+    """One or more CPU cores. Work on it is done when the call returns."""
+
+    index: int
+
+    @property
+    def torch(self) -> torch.device:
+        """Always the CPU: which cores is a matter of affinity."""
+        return torch.device("cpu")
+
+    @property
+    def model(self) -> str:
+        """The processor's model."""
+        return cpu_model()
+
+    def synchronize(self) -> None:
+        """Nothing is ever pending."""
+
+    def mark(self) -> None:
+        """No clock but the host's."""
+
+    def between(self, start: None, end: None) -> None:
+        """No clock but the host's."""
+
+
+@dataclass(frozen=True)
+class CudaDevice:
+    """One GPU, timed by events on its current stream."""
+
+    index: int
+
+    @property
+    def torch(self) -> torch.device:
+        """This GPU."""
+        return torch.device("cuda", self.index)
+
+    @property
+    def model(self) -> str:
+        """The GPU's model."""
+        return torch.cuda.get_device_name(self.index)
+
+    def synchronize(self) -> None:
+        """Wait for every stream of this GPU."""
+        torch.cuda.synchronize(self.index)
+
+    def mark(self) -> torch.cuda.Event:
+        """An event on the current stream."""
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.index))
+        return event
+
+    def between(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """Seconds from event to event; CUDA tells milliseconds, of about half a microsecond's resolution."""
+        return start.elapsed_time(end) / 1000
+
+
+def parse(text: str | None, threads: int = 1) -> tuple[str, ...]:
+    """The devices that ``--devices`` means, one a rank: ``cpu``, ``cpu:2``, ``cuda``, ``cuda:0,1``; None for the best there are.
+
+    A GPU named twice is shared by two ranks. Raises UsageError for devices that are not there.
+    """
+    kind, _, detail = (text or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
+    if kind == "cpu":
+        return _cpus(detail, threads)
+    if kind == "cuda":
+        return _gpus(detail)
+    raise UsageError("--devices", "be cpu, cpu:N, cuda or cuda:I,J", repr(text), "e.g. --devices cpu:2")
+
+
+def _cpus(detail: str, threads: int) -> tuple[str, ...]:
+    have = len(cores()) // threads
+    if have < 1:
+        raise UsageError("--threads", f"be at most the {len(cores())} cores of this machine", threads, "lower it")
+    count = _number(detail) if detail else have
+    if not 1 <= count <= have:
+        each = "" if threads == 1 else f" of {threads} cores each"
+        raise UsageError("--devices", f"name 1 to {have} CPU devices{each}", f"cpu:{detail}", f"use cpu:{have} or fewer")
+    return tuple(f"cpu:{index}" for index in range(count))
+
+
+def _gpus(detail: str) -> tuple[str, ...]:
+    have = torch.cuda.device_count()
+    if not have:
+        why = "this PyTorch has no CUDA" if torch.version.cuda is None else "no GPU is visible"
+        raise UsageError("--devices", "name GPUs that are there", f"cuda ({why})", "use --devices cpu")
+    chosen = [_number(part) for part in detail.split(",")] if detail else list(range(have))
+    if missing := [index for index in chosen if not 0 <= index < have]:
+        raise UsageError("--devices", f"name GPUs from 0 to {have - 1}", f"cuda:{missing[0]}", "see rankbench doctor")
+    return tuple(f"cuda:{index}" for index in chosen)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else -1
+
+
+def cores() -> list[int]:
+    """The logical CPUs that this process may use: one of each physical core first, then their siblings."""
+    allowed = sorted(os.sched_getaffinity(0))
+    seen: dict[str, int] = {}
+    sibling = {}
+    for cpu in allowed:
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        core = path.read_text().strip() if path.exists() else str(cpu)
+        sibling[cpu] = seen[core] = seen.get(core, -1) + 1
+    return sorted(allowed, key=lambda cpu: (sibling[cpu], cpu))
+
+
+def claim(name: str, local_rank: int, local_size: int, threads: int) -> tuple[CpuDevice | CudaDevice, tuple[int, ...]]:
+    """Make this process the holder of a device: pin every thread of it, and set how many threads torch uses.
+
+    A CPU device gets ``threads`` cores of its own; ranks on GPUs share the host's cores evenly.
+    Returns the device and the CPUs that the process is pinned to.
+    """
+    kind, _, index = name.partition(":")
+    mine = place(cores(), kind, int(index), local_rank, local_size, threads)
+    for task in os.listdir("/proc/self/task"):  # threads that exist already do not inherit
+        os.sched_setaffinity(int(task), mine)
+    torch.set_num_threads(threads)
+    if kind == "cuda":
+        torch.cuda.set_device(int(index))
+        return CudaDevice(int(index)), mine
+    return CpuDevice(int(index)), mine
+
+
+def place(have: Sequence[int], kind: str, index: int, local_rank: int, local_size: int, threads: int) -> tuple[int, ...]:
+    """Which of the CPUs in ``have`` belong to a rank."""
+    if kind == "cpu":
+        return tuple(have[index * threads : (index + 1) * threads])
+    share = max(1, len(have) // local_size)
+    start = local_rank * share % len(have)
+    return tuple(have[start : start + share])
+
+
+def cpu_model() -> str:
+    """The processor's model, as the kernel tells it."""
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().splitlines() if info.exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

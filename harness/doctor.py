@@ -1,0 +1,98 @@
+"""The doctor: what this machine offers, what would disturb a measurement on it, and what is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import torch
+import torch.distributed as dist
+
+from harness.devices import cores, cpu_model
+from harness.environment import governor
+
+BUSY = 0.05
+"""Fraction of a core above which other processes would disturb a measurement."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the doctor saw."""
+
+    grade: Literal["good", "fact", "warn", "bad"]
+    subject: str
+    text: str
+
+
+def examine() -> list[Finding]:
+    """Everything that the doctor sees; takes about a second, to watch the machine's other load."""
+    return [*_devices(), *_disturbances(), *_software()]
+
+
+def _devices() -> Iterator[Finding]:
+    count = torch.cuda.device_count()
+    for index in range(count):
+        facts = torch.cuda.get_device_properties(index)
+        yield Finding("good", f"cuda:{index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
+    have = cores()
+    if not count:
+        why = "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch has CUDA, but sees no GPU"
+        yield Finding("fact", "GPU", f"none: {why}; CPU cores stand in as devices")
+    grade: Literal["good", "warn"] = "good" if len(have) > 1 else "warn"
+    alone = "" if len(have) > 1 else ": with one device there is no scaling to measure"
+    yield Finding(grade, "CPU", f"{cpu_model()}, {len(have)} usable core{'s' * (len(have) != 1)}{alone}")
+
+
+def _disturbances() -> Iterator[Finding]:
+    quota = _quota()
+    if quota is not None and quota < len(cores()):
+        yield Finding("warn", "CPU quota", f"a control group grants {quota:.1f} of {len(cores())} cores: ranks will be throttled")
+    found = governor()
+    if found not in (None, "performance"):
+        yield Finding("warn", "frequency", f"governor {found!r}: clocks will move; `cpupower frequency-set -g performance`")
+    busy, names = _others()
+    if busy > BUSY:
+        yield Finding("warn", "other load", f"{busy:.2f} cores are busy now ({', '.join(names)}): stop them, or expect foreign-load doubts")
+    else:
+        yield Finding("good", "other load", f"{busy:.2f} cores busy: quiet")
+
+
+def _quota() -> float | None:
+    """How many cores the control group grants; None for no limit."""
+    path = Path("/sys/fs/cgroup/cpu.max")
+    limit, _, period = path.read_text().partition(" ") if path.exists() else ("max", "", "")
+    return None if limit == "max" else int(limit) / int(period)
+
+
+def _others() -> tuple[float, list[str]]:
+    """Cores' worth of load by other processes over half a second, and the busiest of them."""
+    watched = [process for process in psutil.process_iter(["name"]) if process.pid != os.getpid()]
+    for process in watched:
+        _share(process)
+    total = psutil.cpu_percent(interval=0.5) / 100 * (psutil.cpu_count() or 1)
+    shares = sorted(((_share(process), process.info["name"] or "?") for process in watched), reverse=True)
+    return total, [name for share, name in shares[:3] if share > BUSY]
+
+
+def _share(process: psutil.Process) -> float:
+    try:
+        return float(process.cpu_percent()) / 100
+    except psutil.Error:
+        return 0.0
+
+
+def _software() -> Iterator[Finding]:
+    yield Finding("good", "PyTorch", f"{torch.__version__}, CUDA {torch.version.cuda or 'not built in'}")
+    if dist.is_available() and dist.is_gloo_available():
+        yield Finding("good", "gloo", "available: carries agreement between ranks, and collectives on CPU")
+    else:
+        yield Finding("bad", "gloo", "missing from this PyTorch: no run with more than one rank is possible")
+    nccl = dist.is_nccl_available()
+    if nccl or torch.cuda.is_available():
+        yield Finding("good" if nccl else "bad", "NCCL", "available" if nccl else "missing: GPUs cannot work together")
+    if not Path("/proc/self/schedstat").exists():
+        yield Finding("warn", "foreign load", "the kernel keeps no run-queue times: only processor time tells of it")

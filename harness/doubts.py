@@ -1,0 +1,63 @@
+"""Doubts: typed warnings that stand beside a number, each with what to do about it.
+
+A doubt flags; it never drops a sample. The worker raises those that only it can see
+(foreign load, late starts); the reports raise those that follow from the samples.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Kind(StrEnum):
+    """Why a number deserves less trust than it asks for."""
+
+    FOREIGN_LOAD = "foreign-load"
+    LATE_START = "late-start"
+    FEW_SAMPLES = "few-samples"
+    FEW_LAUNCHES = "few-launches"
+    SLOW_FIRST = "slow-first-sample"
+    DRIFT = "drift"
+    RANK_SKEW = "rank-skew"
+    BELOW_RESOLUTION = "below-resolution"
+    ABOVE_CEILING = "above-ceiling"
+    SUPERLINEAR = "superlinear"
+    WORK_DIFFERS = "work-differs"
+    SHARED_DEVICE = "shared-device"
+    UNJOINED_STREAM = "unjoined-stream"
+
+
+REMEDIES: dict[Kind, str] = {
+    Kind.FOREIGN_LOAD: "stop the other processes on these cores, or measure when they are idle",
+    Kind.LATE_START: "ranks missed the agreed start: look for other load, or for oversubscribed cores",
+    Kind.FEW_SAMPLES: "raise --budget",
+    Kind.FEW_LAUNCHES: "use --launches 6 or more for an interval",
+    Kind.SLOW_FIRST: "the step was still warming up; its median is little affected",
+    Kind.DRIFT: "let the machine settle, or lock its clocks",
+    Kind.RANK_SKEW: "look at the named rank's device",
+    Kind.BELOW_RESOLUTION: "give the step more work: this time is mostly the harness's own",
+    Kind.ABOVE_CEILING: "an error of measurement: check the declared work and the step's synchronisation",
+    Kind.SUPERLINEAR: "an error of measurement or a cache effect: compare with a larger size",
+    Kind.WORK_DIFFERS: "make the arms do the same work, or do not compare them",
+    Kind.SHARED_DEVICE: "ranks shared one device, so this is no scaling figure",
+    Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
+}
+
+
+class Doubt(BaseModel):
+    """One typed warning: its kind, the fact in words with both numbers, and the rank it names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    fact: str
+    """What was seen and against which limit, e.g. ``rank 1 waited 31 % of the time (limit 5 %)``."""
+    rank: int | None = None
+    """The rank that it is about, or None where it is about the whole gang."""
+
+    @property
+    def remedy(self) -> str:
+        """What a user can do about it."""
+        return REMEDIES[self.kind]

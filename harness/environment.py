@@ -1,0 +1,131 @@
+"""The fingerprint: what a figure depends on beside the code that was measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from harness.devices import cores, cpu_model
+
+ALLOWED = re.compile(r"(CUDA|NCCL|TORCH|GLOO|OMP|MKL|KMP|PYTORCH|RAY)_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD")
+"""Environment variables that may be recorded: those that change figures."""
+SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|KEY|AUTH", re.IGNORECASE)
+"""What is never recorded, whatever its prefix."""
+PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
+
+
+def describe(devices: Sequence[str]) -> dict[str, Any]:
+    """What environment.json holds. ``hash`` covers everything but what changes from minute to minute."""
+    told: dict[str, Any] = {
+        "host": {
+            "name": socket.gethostname(),
+            "system": platform.platform(),
+            "cpu": cpu_model(),
+            "cores": len(cores()),
+            "memory_bytes": psutil.virtual_memory().total,
+            "governor": governor(),
+        },
+        "devices": [_device(name) for name in dict.fromkeys(devices)],
+        "software": {
+            "python": platform.python_version(),
+            **{name: found for name in PACKAGES if (found := _version(name))},
+            "cuda": torch.version.cuda,
+            "blas": _blas(),
+            "driver": _driver(),
+        },
+        "variables": {
+            name: os.environ[name] for name in sorted(os.environ) if ALLOWED.fullmatch(name) and not SECRET.search(name)
+        },
+        "git": _git(),
+    }
+    return {**told, "hash": _hash(told), "load_average": list(os.getloadavg())}
+
+
+def _hash(told: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def governor() -> str | None:
+    """The frequency governor of the first CPU, where the kernel tells."""
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return path.read_text().strip() if path.exists() else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _blas() -> str:
+    told = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
+    return f"{told.group(1) if told else 'unknown'}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _device(name: str) -> dict[str, Any]:
+    kind, _, index = name.partition(":")
+    if kind == "cpu":
+        return {"name": name, "model": cpu_model()}
+    facts = torch.cuda.get_device_properties(int(index))
+    told = {"name": name, "model": facts.name, "memory_bytes": facts.total_memory, "processors": facts.multi_processor_count}
+    return told | _nvml(int(index))
+
+
+def _nvml(index: int) -> dict[str, Any]:
+    """What the driver tells of a GPU beside what PyTorch does; empty where it tells nothing."""
+    import pynvml
+
+    asks = {
+        "uuid": pynvml.nvmlDeviceGetUUID,
+        "power_limit_mw": pynvml.nvmlDeviceGetEnforcedPowerLimit,
+        "max_sm_clock_mhz": lambda gpu: pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+        "ecc": lambda gpu: bool(pynvml.nvmlDeviceGetEccMode(gpu)[0]),
+        "mig": lambda gpu: bool(pynvml.nvmlDeviceGetMigMode(gpu)[0]),
+        "persistence": lambda gpu: bool(pynvml.nvmlDeviceGetPersistenceMode(gpu)),
+    }
+    told: dict[str, Any] = {}
+    try:
+        pynvml.nvmlInit()
+        gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}")
+        for name, ask in asks.items():
+            try:
+                told[name] = ask(gpu)
+            except pynvml.NVMLError:
+                told[name] = None
+    except pynvml.NVMLError:
+        return told
+    return told
+
+
+def _driver() -> str | None:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return None
+
+
+def _git() -> dict[str, Any] | None:
+    """The commit of the folder that the run was started in, and whether it has changes."""
+    try:
+        ask = ("git", "status", "--porcelain=v2", "--branch", "--untracked-files=no")
+        told = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    commit = re.search(r"^# branch\.oid (\S+)", told, re.MULTILINE)
+    return {"commit": commit.group(1) if commit else None, "changed": bool(re.search(r"^[^#]", told, re.MULTILINE))}

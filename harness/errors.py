@@ -1,0 +1,41 @@
+"""What can go wrong before or beside a measurement.
+
+    RankbenchError
+    ├── UsageError      the user asked for something that cannot be done; exit code 2
+    ├── JournalError    a file of a run is not what it should be
+    └── CollectiveError a rank's peers failed; raised on every rank alike
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RankbenchError(Exception):
+    """Any error that rankbench raises on purpose."""
+
+
+class UsageError(RankbenchError):
+    """A parameter that breaks a rule: one line with the rule, the value and the remedy."""
+
+    def __init__(self, parameter: str, rule: str, value: object, remedy: str) -> None:
+        self.told = parameter, rule, value, remedy
+        super().__init__(" ".join(f"{parameter} must {rule}, but is {value}; {remedy}".split()))
+
+
+class JournalError(RankbenchError):
+    """A plan, journal or environment file that cannot be read as one."""
+
+
+class CollectiveError(RankbenchError):
+    """Another rank of this gang failed, so this rank gives up the case too."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A remedy for a mistyped name: the nearest known one, or all of them."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"choose from {', '.join(choices)}" if choices else "there are none"

@@ -1,0 +1,204 @@
+"""The journal: an append-only file, one JSON record a line, fsynced. The source of everything shown.
+
+    launch   a gang is up: who its ranks are
+    begin    a case is about to be measured in this launch
+    cell     what became of it, with every sample of every rank
+    end      the gang is down
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from harness.doubts import Doubt
+from harness.errors import JournalError, UsageError
+from harness.plan import SCHEMA, Record
+
+Status = Literal["ok", "wrong", "oom", "error", "died", "hang", "skipped"]
+
+
+class Rank(Record):
+    """One rank of a launch: where it ran."""
+
+    rank: int
+    host: str
+    pid: int
+    device: str
+    """As in the plan: ``cpu:0``."""
+    device_name: str
+    """What it is: a processor's or a GPU's model."""
+    cpus: tuple[int, ...]
+    """Logical CPUs that it was pinned to."""
+    threads: int
+
+
+class Samples(Record):
+    """Every sample of one case in one launch. Lists are indexed [sample]; nested ones [rank][sample]."""
+
+    round: tuple[int, ...]
+    """The round that the sample was taken in, from 0."""
+    position: tuple[int, ...]
+    """The place of its visit in the true order of the comparison's visits, from 0."""
+    start_s: tuple[tuple[float, ...], ...]
+    """Host clock at the start mark, in seconds since the launch's origin."""
+    end_s: tuple[tuple[float, ...], ...]
+    """Host clock at the end mark, after the device was synchronised."""
+    device_s: tuple[tuple[float, ...], ...] | None = None
+    """Seconds between the device's own events, where it has them (CUDA); else None."""
+
+
+class RankFacts(Record):
+    """What one rank of the case's gang did: its work in one step, and its processor time over the timed visits."""
+
+    flops: float
+    """Declared floating-point operations of one step."""
+    bytes: float
+    """Declared bytes moved in one step."""
+    items: float
+    """Declared items of one step."""
+    counted_flops: float
+    """Matrix-product FLOPs that the harness counted in one untimed step; 0 where it can count none."""
+    host_reads: int
+    """Reads from the device to the host that the harness counted in that step."""
+    first_s: float
+    """Seconds of the very first step, warm-up included."""
+    cpu_s: float
+    """Processor time of the whole process over the visits."""
+    wall_s: float
+    """Wall-clock of the same visits."""
+    delay_s: float | None = None
+    """Time that the main thread was runnable but did not run, where the kernel tells."""
+    aside_s: float = 0.0
+    """Processor time of the process's other threads, which share the main thread's core by right."""
+
+
+class LaunchRecord(Record):
+    """A fresh group of processes is ready to measure."""
+
+    type: Literal["launch"] = "launch"
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    launch: int
+    attempt: int = 0
+    """0 for the first gang of this launch; more after a renewal or a resumption."""
+    launcher: str
+    started: str
+    """Wall-clock in UTC, ISO 8601, of the origin of its samples' times."""
+    fingerprint: str
+    """Of the environment: it keys every series."""
+    lead_s: float
+    """How far ahead the delay window agrees its start."""
+    ranks: tuple[Rank, ...]
+
+    model_config = {**Record.model_config, "populate_by_name": True}
+
+
+class BeginRecord(Record):
+    """A case is about to be measured."""
+
+    type: Literal["begin"] = "begin"
+    launch: int
+    comparison: int
+    """Index into the plan's comparisons."""
+    case: str
+    """The case's key."""
+
+
+class CellRecord(Record):
+    """What became of a planned case in one launch."""
+
+    type: Literal["cell"] = "cell"
+    launch: int
+    comparison: int
+    case: str
+    status: Status
+    rank: int | None = None
+    """The first failing rank, where one failed."""
+    message: str | None = None
+    """What went wrong, in words."""
+    unit: str = "item"
+    """What one item of the declared work is."""
+    inner: int = 1
+    """Steps in one sample: a step's time is the sample's divided by this."""
+    samples: Samples | None = None
+    facts: tuple[RankFacts, ...] = ()
+    """One a rank of the case's gang."""
+    doubts: tuple[Doubt, ...] = ()
+
+
+class EndRecord(Record):
+    """The gang of a launch has ended."""
+
+    type: Literal["end"] = "end"
+    launch: int
+    wall_s: float
+    """From the order to launch until its last process had ended, in seconds."""
+
+
+Entry = Annotated[LaunchRecord | BeginRecord | CellRecord | EndRecord, Field(discriminator="type")]
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+
+
+def parse(line: str | bytes) -> Entry:
+    """One journal line as a record. Raises pydantic.ValidationError."""
+    return _ENTRY.validate_json(line)
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """Every record of a journal, in order; a torn last line (no newline) is left out. Raises JournalError."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield parse(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise JournalError(f"{path}, line {number}: {first['msg']} at {first['loc']}") from None
+
+
+class Journal:
+    """The writing end: one process at a time, each record durable before ``append`` returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open for appending; a torn tail is set aside in ``<name>.torn``. Raises UsageError if another run has it."""
+        self.path = path
+        self._file = path.open("ab+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise UsageError("--out", "belong to no running run", path.parent, "wait for it, or choose another") from None
+        self._set_torn_tail_aside()
+
+    def append(self, record: Record) -> None:
+        """Write one record and wait until the disk has it."""
+        self._file.write(record.model_dump_json(by_alias=True).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Let another process write."""
+        self._file.close()
+
+    def _set_torn_tail_aside(self) -> None:
+        self._file.seek(0)
+        text = self._file.read()
+        whole = text.rfind(b"\n") + 1
+        if whole < len(text):
+            self.path.with_suffix(".torn").write_bytes(text[whole:])
+            self._file.truncate(whole)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

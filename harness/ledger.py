@@ -1,0 +1,128 @@
+"""The work ledger: what a step really does, counted outside the clock, against what it declares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.doubts import Doubt, Kind
+from harness.journal import RankFacts
+from harness.plan import Case, Comparison
+
+SAME = 1e-6
+"""Work that differs by less than this fraction is the same work."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one step of one rank did."""
+
+    flops: int
+    """FLOPs of matrix products, convolutions and attention; other operations are not counted."""
+    host_reads: int
+    """Reads from a tensor to the host: ``item``, ``tolist``, ``cpu``, ``numpy``, ``float()``, ``bool()``."""
+
+
+class _HostReads(TorchFunctionMode):
+    """Counts reads where Python asks for them, so that it sees them on a CPU too."""
+
+    _READS = frozenset(
+        {
+            torch.Tensor.item, torch.Tensor.tolist, torch.Tensor.cpu, torch.Tensor.numpy, torch.Tensor.__float__,
+            torch.Tensor.__int__, torch.Tensor.__bool__, torch.Tensor.__index__, torch.Tensor.__complex__,
+        }
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        to_host = func is torch.Tensor.to and "cpu" in map(str, (*args[1:], *(kwargs or {}).values()))
+        self.count += func in self._READS or to_host
+        return func(*args, **(kwargs or {}))
+
+
+def count(step: Callable[[], Any]) -> Count:
+    """Do one step and count what it does. It is far slower than a plain step."""
+    with FlopCounterMode(display=False) as flops, _HostReads() as reads:
+        step()
+    return Count(flops.get_total_flops(), reads.count)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A gang's work in one step, summed over its ranks."""
+
+    flops: float
+    items: float
+    counted: float
+
+    @classmethod
+    def of(cls, facts: list[RankFacts]) -> Totals:
+        """The sums."""
+        return cls(
+            sum(fact.flops for fact in facts),
+            sum(fact.items for fact in facts),
+            sum(fact.counted_flops for fact in facts),
+        )
+
+
+def audit(comparison: Comparison, facts: Mapping[Case, list[RankFacts]]) -> tuple[dict[Case, str], dict[Case, Doubt]]:
+    """Judge the declared and the counted work of a comparison's gang cases.
+
+    Returns refusals (the case did not do the work that it declares, or breaks its scaling claim: its time
+    means nothing) and doubts (its work differs from the baseline's: they cannot be compared).
+    """
+    totals = {case: Totals.of(told) for case, told in facts.items() if not (case.packed or case.probe)}
+    refused: dict[Case, str] = {}
+    doubted: dict[Case, Doubt] = {}
+    for case, mine in totals.items():
+        base = _partner(totals, arm=comparison.baseline, world_size=case.world_size)
+        alone = _partner(totals, arm=case.arm, world_size=1)
+        if reason := _shortfall(mine, base) or _broken_claim(comparison, case, mine, alone):
+            refused[case] = reason
+        elif base and not (_same(mine.flops, base.flops) and _same(mine.items, base.items)):
+            fact = (
+                f"declares {mine.flops:g} FLOP and {mine.items:g} items a step, "
+                f"but {comparison.baseline} declares {base.flops:g} and {base.items:g}"
+            )
+            doubted[case] = Doubt(kind=Kind.WORK_DIFFERS, fact=fact)
+    return refused, doubted
+
+
+def _partner(totals: Mapping[Case, Totals], *, arm: str | None, world_size: int) -> Totals | None:
+    found = (told for case, told in totals.items() if (case.arm, case.world_size) == (arm, world_size))
+    return next(found, None)
+
+
+def _same(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=SAME)
+
+
+def _shortfall(mine: Totals, base: Totals | None) -> str | None:
+    """Counted work below half of the declared, or below the baseline's share of the declared."""
+    if not (mine.flops and base and base.flops and base.counted):
+        return None
+    usual = min(1.0, base.counted / base.flops)
+    done = mine.counted / mine.flops
+    if done < 0.5 or done < usual * (1 - SAME):
+        return f"its step does {mine.counted:g} FLOP of matrix products, but declares {mine.flops:g} ({done:.0%})"
+    return None
+
+
+def _broken_claim(comparison: Comparison, case: Case, mine: Totals, alone: Totals | None) -> str | None:
+    if alone is None or case.world_size == 1 or comparison.scaling == "none":
+        return None
+    times = 1 if comparison.scaling == "strong" else case.world_size
+    for name in ("flops", "items"):
+        told, due = getattr(mine, name), times * getattr(alone, name)
+        if not _same(told, due):
+            return f"claims {comparison.scaling} scaling, but declares {told:g} {name} in all where {due:g} are due"
+    return None

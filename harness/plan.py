@@ -1,0 +1,141 @@
+"""The plan: every case that a run means to measure, written down before the first measurement.
+
+    Plan ── Comparison ── Case        comparison: interleaved cases that differ in arm and world size
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+"""Version of plan.json and journal.jsonl. 1: first release."""
+
+Value = bool | int | float | str
+Scaling = Literal["strong", "weak", "none"]
+
+
+class Record(BaseModel):
+    """Read from and written to files: strict, frozen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Case(Record):
+    """A scenario with every axis fixed, at one world size."""
+
+    scenario: str
+    """The scenario's name, e.g. ``split``; a probe's name for a probe."""
+    reference: str
+    """Where the class is: ``package.module:Class`` or ``/path/to/file.py:Class``."""
+    params: dict[str, Value]
+    """Every field of the scenario, its arm included."""
+    arm: str | None = None
+    """The value of the arm, as text; None for a scenario without one."""
+    world_size: int = Field(ge=1)
+    """How many ranks, and so devices, are busy."""
+    packed: bool = False
+    """True: ``world_size`` independent copies of the one-device case at once."""
+    probe: bool = False
+    """True for the harness's own null, spin and product probes."""
+
+    @cached_property
+    def key(self) -> str:
+        """E.g. ``frobenius[log=each,size=100]@2``; packed copies end in ``@1x2``."""
+        inside = ",".join(f"{name}={value}" for name, value in sorted(self.params.items()))
+        size = f"1x{self.world_size}" if self.packed else str(self.world_size)
+        return f"{self.scenario}[{inside}]@{size}" if inside else f"{self.scenario}@{size}"
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def gang_size(self) -> int:
+        """Ranks that work together in one copy of the case."""
+        return 1 if self.packed else self.world_size
+
+
+class Comparison(Record):
+    """The cases of one scenario with equal axes but for arm and world size, and the probes beside them."""
+
+    scenario: str
+    title: str
+    """The first line of the scenario's docstring."""
+    exercises: tuple[str, ...] = ()
+    """Numbers of the exercises that it answers, e.g. ``5.6.4``."""
+    scaling: Scaling
+    arm_field: str | None = None
+    """Which field is the arm; None where there is none."""
+    baseline: str | None = None
+    """The arm that the others are compared with."""
+    params: dict[str, Value]
+    """The axes that all cases share: every field but the arm."""
+    cases: tuple[Case, ...]
+    """Gang cases, their packed copies, and the probes, all interleaved with one another."""
+
+    @property
+    def label(self) -> str:
+        """E.g. ``split[products=2,size=1024]``."""
+        inside = ",".join(f"{name}={value}" for name, value in sorted(self.params.items()))
+        return f"{self.scenario}[{inside}]" if inside else self.scenario
+
+
+class Plan(Record):
+    """The whole planned matrix of a run, with seed and regime."""
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    version: str
+    """Of rankbench."""
+    command: str
+    """The command line that made the plan, to reproduce it."""
+    launcher: Literal["inline", "torchrun"]
+    devices: tuple[str, ...]
+    """One a rank, in rank order: ``cpu:0``, ``cuda:1``."""
+    world_sizes: tuple[int, ...]
+    threads: int = Field(default=1, ge=1)
+    """Intra-op threads of each rank; on CPU also its cores."""
+    launches: int = Field(ge=1)
+    seed: int = 0
+    budget_s: float = Field(gt=0)
+    """Wall-clock that the whole run is meant to measure for, in seconds."""
+    strict: bool = False
+    """True: launches for which no budget is left are skipped; False: each launch is at least measured in brief."""
+    margin: float = Field(default=0.05, ge=0)
+    """Differences within this fraction count as none, unless A/A noise is larger."""
+    regime: dict[str, str]
+    """How it is measured: figures of different regimes are not compared."""
+    comparisons: tuple[Comparison, ...]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def shared_device(self) -> bool:
+        """Whether several ranks share a device, so that no figure is a scaling figure."""
+        return len(set(self.devices)) < len(self.devices)
+
+    @property
+    def launch_budget_s(self) -> float:
+        """Wall-clock for one launch, in seconds."""
+        return self.budget_s / self.launches
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of what is measured and how: equal for runs whose launches belong together."""
+        told = self.model_dump(mode="json", by_alias=True, exclude={"command", "launches", "budget_s", "strict", "version"})
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+    def cells(self, launches: int | None = None) -> Iterator[tuple[int, int, Case]]:
+        """Every planned cell as (launch, index of the comparison, case)."""
+        for launch in range(self.launches if launches is None else launches):
+            for index, comparison in enumerate(self.comparisons):
+                for case in comparison.cases:
+                    yield launch, index, case
+
+    def to_json(self) -> str:
+        """The text of plan.json."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"

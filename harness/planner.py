@@ -1,0 +1,202 @@
+"""From what a user asked for to a plan. Every rule of the command line is judged here, before anything is written."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import __version__, catalog, devices, probes
+from harness.errors import UsageError, nearest
+from harness.plan import Case, Comparison, Plan, Value
+from harness.sampling import Sampling
+
+PRESETS = ("smoke", "chapter", "full")
+LAUNCHES = 6
+"""Fewer give no interval."""
+CASE_S = 0.7
+"""What a launch may take for each of its cases, unless the user says how long."""
+REGIME = {
+    "alignment": "delay window",
+    "cadence": "isolated samples of repeated steps",
+    "cache": "hot: each visit warms up",
+    "execution": "eager",
+    "allocator": "PyTorch's default",
+    "clocks": "as found",
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line of ``run`` says; None where it says nothing."""
+
+    names: Sequence[str] = ()
+    devices: str | None = None
+    world_sizes: str | None = None
+    launcher: str | None = None
+    launches: int | None = None
+    budget_s: float | None = None
+    settings: Sequence[str] = ()
+    seed: int = 0
+    threads: int = 1
+    margin: float = 0.05
+    preset: str | None = None
+    command: str = "rankbench run"
+
+
+def make(wish: Wish, ranks: int | None = None) -> Plan:
+    """The plan of a wish; ``ranks`` is how many there are already, under somebody's torchrun. Raises UsageError."""
+    _above_zero("--threads", wish.threads)
+    if wish.preset is not None and wish.preset not in PRESETS:
+        raise UsageError("--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS))
+    if not 0 <= wish.margin < 1:
+        raise UsageError("--margin", "be a fraction from 0 to below 1", wish.margin, "e.g. --margin 0.05")
+    found = devices.parse(wish.devices, wish.threads)
+    if ranks is not None:
+        found = _one_each(found, ranks)
+    sizes = _world_sizes(wish.world_sizes, len(found))
+    launcher = _launcher(wish.launcher, len(found), ranks)
+    entries = _entries(wish.names)
+    comparisons = tuple(
+        _comparison(entry, params, sizes)
+        for entry in entries
+        for params in _points(entry, _settings(wish.settings, entries), sweep=wish.preset == "full")
+    )
+    cases = sum(len(comparison.cases) for comparison in comparisons)
+    usual = 1 if launcher == "inline" or ranks is not None else 2 if wish.preset == "smoke" else LAUNCHES
+    least_s = Sampling().least_s(cases)
+    budget_s, launches = _effort(wish, usual, max(cases * CASE_S, least_s), least_s)
+    return Plan(
+        version=__version__,
+        command=wish.command,
+        launcher=launcher,
+        devices=found[: sizes[-1]] if ranks is None else found,
+        world_sizes=sizes,
+        threads=wish.threads,
+        launches=launches,
+        seed=wish.seed,
+        budget_s=budget_s,
+        strict=wish.budget_s is not None,
+        margin=wish.margin,
+        regime=REGIME | {"threads": f"{wish.threads} a rank", "affinity": "each rank has cores of its own"},
+        comparisons=comparisons,
+    )
+
+
+def _above_zero(name: str, value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise UsageError(name, "be above zero", value, "give a positive number")
+
+
+def _one_each(found: tuple[str, ...], ranks: int) -> tuple[str, ...]:
+    if ranks > len(found):
+        remedy = f"start {len(found)} or fewer ranks"
+        raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", ranks, remedy)
+    return found[:ranks]
+
+
+def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
+    """Powers of two up to the number of devices, and that number; or what the user said."""
+    if text is None:
+        return tuple(sorted({2**k for k in range(have.bit_length()) if 2**k <= have} | {have}))
+    parts = text.split(",")
+    sizes = sorted({int(part) for part in parts if part.strip().isdecimal()})
+    if len(sizes) != len(parts) or not sizes or sizes[0] < 1:
+        raise UsageError("--world-sizes", "be distinct positive numbers", repr(text), "e.g. --world-sizes 1,2")
+    if sizes[-1] > have:
+        remedy = f"name more --devices, or use {have} or fewer"
+        raise UsageError("--world-sizes", f"be at most the {have} devices", sizes[-1], remedy)
+    return tuple(sizes)
+
+
+def _launcher(name: str | None, count: int, ranks: int | None) -> str:
+    known = ("inline", "torchrun")
+    if name is not None and name not in known:
+        raise UsageError("--launcher", f"be one of {', '.join(known)}", repr(name), nearest(name, known))
+    if name == "inline" and (ranks is not None or count > 1):
+        raise UsageError("--launcher", "be torchrun for more than one device", "inline", "or use --devices cpu:1")
+    return name or "torchrun"
+
+
+def _entries(names: Sequence[str]) -> list[catalog.Entry]:
+    if not names:
+        return list(catalog.scenarios().values())
+    found = [entry for name in names for entry in catalog.find(name)]
+    return list({entry.reference: entry for entry in found}.values())
+
+
+def _settings(settings: Sequence[str], entries: Sequence[catalog.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:
+    """``scenario.axis=v1,v2`` as values by scenario and axis."""
+    by_name = {entry.name: entry for entry in entries}
+    made = {}
+    for setting in settings:
+        left, equals, right = setting.partition("=")
+        name, dot, field = left.partition(".")
+        if not (equals and dot and right):
+            raise UsageError("--set", "read scenario.axis=value[,value]", repr(setting), "e.g. --set split.size=1024,2048")
+        if name not in by_name:
+            raise UsageError("--set", "name a scenario of this run", repr(name), nearest(name, by_name))
+        made[name, field] = tuple(dict.fromkeys(by_name[name].value(field, text) for text in right.split(",")))
+    return made
+
+
+def _points(
+    entry: catalog.Entry, settings: dict[tuple[str, str], tuple[Value, ...]], *, sweep: bool
+) -> list[dict[str, tuple[Value, ...]]]:
+    """Every point of the sweep over the axes but the arm, each with the arm's values."""
+    values = {
+        name: settings.get((entry.name, name), entry.sweep(name) if sweep or name == entry.arm_field else (default,))
+        for name, default in entry.defaults.items()
+    }
+    axes = [name for name in values if name != entry.arm_field]
+    arms = {entry.arm_field: values[entry.arm_field]} if entry.arm_field else {}
+    return [
+        {name: (value,) for name, value in zip(axes, point, strict=True)} | arms
+        for point in itertools.product(*(values[name] for name in axes))
+    ]
+
+
+def _comparison(entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes: tuple[int, ...]) -> Comparison:
+    params = {name: values[0] for name, values in point.items() if name != entry.arm_field}
+    arms = point[entry.arm_field] if entry.arm_field else (None,)
+    cases = []
+    for value in arms:
+        told = params if value is None or entry.arm_field is None else params | {entry.arm_field: value}
+        arm = None if value is None else str(value)
+        shapes = [(size, False) for size in sizes]
+        if sizes[0] == 1:  # packed copies say something beside a lone one
+            shapes += [(size, True) for size in sizes if size > 1]
+        cases += [
+            Case(
+                scenario=entry.name, reference=entry.reference, params=told, arm=arm, world_size=size, packed=packed
+            )
+            for size, packed in shapes
+        ]
+    return Comparison(
+        scenario=entry.name,
+        title=entry.title,
+        exercises=entry.exercises,
+        scaling=entry.scaling,
+        arm_field=entry.arm_field,
+        baseline=entry.baseline if entry.baseline in [str(arm) for arm in arms] else (str(arms[0]) if arms[0] is not None else None),
+        params=params,
+        cases=(*cases, *probes.cases(sizes)),
+    )
+
+
+def _effort(wish: Wish, usual: int, usual_s: float, least_s: float) -> tuple[float, int]:
+    """The budget in seconds and the number of launches that it is for; one launch takes at least ``least_s``."""
+    if wish.launches is not None:
+        _above_zero("--launches", wish.launches)
+    if wish.launcher == "inline" and (wish.launches or 1) > 1:
+        rule = "be 1 under --launcher inline, which has no fresh processes"
+        raise UsageError("--launches", rule, wish.launches, "use --launcher torchrun")
+    launches = wish.launches or usual
+    if wish.budget_s is None:
+        return usual_s * launches, launches
+    _above_zero("--budget", wish.budget_s)
+    if wish.budget_s < least_s:
+        rule = f"be at least {math.ceil(least_s)} s for one launch of what is asked for"
+        raise UsageError("--budget", rule, f"{wish.budget_s:g} s", "raise it, or name fewer scenarios")
+    return wish.budget_s, wish.launches or max(1, min(usual, int(wish.budget_s / least_s)))

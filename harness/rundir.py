@@ -1,0 +1,87 @@
+"""A run directory: the plan, the environment, the journal, and what was made of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness import journal
+from harness.errors import JournalError, UsageError
+from harness.plan import Plan
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths and contents of one run."""
+
+    root: Path
+
+    @property
+    def plan_path(self) -> Path:
+        """plan.json: written first."""
+        return self.root / "plan.json"
+
+    @property
+    def environment_path(self) -> Path:
+        """environment.json."""
+        return self.root / "environment.json"
+
+    @property
+    def journal_path(self) -> Path:
+        """journal.jsonl."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def summary_path(self) -> Path:
+        """summary.json: every number that the page shows."""
+        return self.root / "summary.json"
+
+    @property
+    def page_path(self) -> Path:
+        """report.html."""
+        return self.root / "report.html"
+
+    def exists(self) -> bool:
+        """Whether a run was planned here."""
+        return self.plan_path.is_file()
+
+    def create(self, plan: Plan) -> None:
+        """Make the directory and write its plan. Raises UsageError where something else is there."""
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            remedy = f"use --resume {self.root}" if self.exists() and self.plan() == plan else "choose another"
+            raise UsageError("--out", "be a new or empty folder", self.root, remedy)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_whole(self.plan_path, plan.to_json())
+        except OSError as error:
+            raise UsageError("--out", "be writable", f"{self.root} ({error.strerror})", "choose another") from None
+
+    def plan(self) -> Plan:
+        """The plan. Raises UsageError where there is none, JournalError where it cannot be read."""
+        if not self.exists():
+            raise UsageError("RUN", "be a run directory with a plan.json", self.root, "see `ls runs`")
+        try:
+            return Plan.model_validate_json(self.plan_path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise JournalError(f"{self.plan_path}: {first['msg']} at {first['loc']}") from None
+
+    def entries(self) -> list[journal.Entry]:
+        """Every record of the journal."""
+        return list(journal.read(self.journal_path))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

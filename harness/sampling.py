@@ -1,0 +1,51 @@
+"""Sampling: how many steps make a sample, how many samples a visit, how many rounds a launch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A policy of pure functions: the gang's slowest rank supplies the times, rank 0's answer is everybody's."""
+
+    sample_s: float = 0.010
+    """A sample takes at least this long, by repeating its step: alignment and marks cost well under a tenth of it."""
+    visit_s: float = 0.060
+    """A visit samples for about this long."""
+    per_visit: tuple[int, int] = (2, 5)
+    """Fewest and most samples in a visit."""
+    rounds_: tuple[int, int] = (4, 40)
+    """Fewest and most rounds in a launch."""
+    warm_s: float = 0.002
+    """Untimed steps at the start of each visit take at least this long, and are at least one."""
+    setup_s: float = 2.0
+    """What a launch is granted beside its samples when a budget is judged."""
+
+    def inner(self, step_s: float) -> int:
+        """Steps in one sample, where one takes ``step_s`` seconds."""
+        return max(1, math.ceil(self.sample_s / max(step_s, 1e-8)))
+
+    def samples(self, step_s: float) -> int:
+        """Samples in one visit."""
+        least, most = self.per_visit
+        return min(most, max(least, math.ceil(self.visit_s / (self.inner(step_s) * step_s + 1e-9))))
+
+    def warm(self, step_s: float) -> int:
+        """Untimed steps at the start of a visit."""
+        return max(1, math.ceil(self.warm_s / max(step_s, 1e-8)))
+
+    def visit_cost_s(self, step_s: float, overhead_s: float) -> float:
+        """Seconds that one visit takes, where aligning a sample costs ``overhead_s``."""
+        timed = self.samples(step_s) * (self.inner(step_s) * step_s + overhead_s)
+        return timed + self.warm(step_s) * step_s + overhead_s
+
+    def rounds(self, round_s: float, left_s: float) -> int:
+        """Rounds that fit into ``left_s`` seconds, where one takes ``round_s``; within the limits."""
+        least, most = self.rounds_
+        return min(most, max(least, int(left_s / max(round_s, 1e-6))))
+
+    def least_s(self, cases: int) -> float:
+        """Seconds below which a launch of ``cases`` cases can hold no fair measurement."""
+        return self.setup_s + cases * self.rounds_[0] * self.per_visit[0] * self.sample_s

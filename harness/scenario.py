@@ -1,0 +1,72 @@
+"""What the author of a scenario writes against. These names stay put.
+
+A scenario is a frozen dataclass whose fields are the axes of its sweep. ``prepare(gang)`` returns a
+:class:`Workload`; the harness does everything else: ranks, clocks, order, checks on the declared work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from harness.gang import Gang
+from harness.plan import Scaling
+
+__all__ = ["Gang", "Scaling", "Scenario", "Work", "Workload", "arm", "axis"]
+
+T = TypeVar("T")
+
+
+def axis(default: T, *more: T) -> T:
+    """A field that ``--preset full`` sweeps over ``default`` and ``more``; alone, it has its default."""
+    made: T = field(default=default, metadata={"sweep": (default, *more)})
+    return made
+
+
+def arm(*, baseline: str) -> Any:
+    """The field whose values (its ``Literal``) are compared with one another, against ``baseline``."""
+    return field(default=baseline, metadata={"arm": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What this rank does in one step, as the task defines it: the same for every arm of a comparison."""
+
+    flops: float = 0
+    """Floating-point operations."""
+    bytes: float = 0
+    """Bytes that must move between memory and processor, or between ranks."""
+    items: float = 1
+    """Pieces of work, in ``unit``; parts of one count as fractions."""
+    unit: str = "item"
+    """What an item is, in the singular: ``product``, ``sample``."""
+
+
+def nothing() -> None:
+    """Let go of nothing."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A scenario made ready on one rank."""
+
+    step: Callable[[], Any]
+    """Does one step and returns its output."""
+    check: Callable[[Any], None] = field(kw_only=True)
+    """Gets what the last timed step returned; raises AssertionError where it is wrong. Runs outside the clock."""
+    work: Work = field(kw_only=True)
+    """What this rank does in one step."""
+    close: Callable[[], None] = field(default=nothing, kw_only=True)
+    """Lets go of files and the like; called once, however the case ended."""
+
+
+class Scenario(Protocol):
+    """What a scenario class offers; no base class is needed."""
+
+    scaling: ClassVar[Scaling]
+    """``strong``: a fixed amount of work is shared; ``weak``: each rank has its own; ``none``: no claim."""
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Make the state of one rank. Runs outside the clock."""
+        ...

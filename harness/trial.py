@@ -1,0 +1,129 @@
+"""A trial: one planned case in one launch, on one rank."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.catalog import load as load_scenario
+from harness.clocks import Lap, StartLine, Stopwatch, now
+from harness.errors import CollectiveError
+from harness.gang import Gang
+from harness.journal import RankFacts
+from harness.ledger import Count, count
+from harness.load import Load
+from harness.measure import sample
+from harness.plan import Case
+from harness.scenario import Workload
+from harness.world import World
+
+
+@dataclass
+class Trial:
+    """A case's state on this rank. A rank that has no part in the case has no gang."""
+
+    case: Case
+    gang: Gang | None
+    world: World
+    inner: int = 1
+    """Steps in a sample."""
+    warm: int = 1
+    """Untimed steps at the start of a visit."""
+    visits: list[tuple[int, int, int]] = field(default_factory=list)
+    """(round, position, samples) of each visit, on every rank of the launch alike."""
+    laps: list[Lap] = field(default_factory=list)
+    load: Load = field(default_factory=Load)
+    workload: Workload | None = None
+    _first_s: float = 0.0
+    _count: Count = field(default_factory=lambda: Count(0, 0))
+    _output: Any = None
+
+    def prepare(self) -> None:
+        """Make the state, do the first step, and count what a step does."""
+        scenario = load_scenario(self.case.reference).cls(**self.case.params)
+        workload = scenario.prepare(self._my_gang)
+        _validate(workload)
+        self.workload = workload
+        start_s = now()
+        workload.step()
+        self.world.device.synchronize()
+        self._first_s = now() - start_s
+        self._count = count(workload.step)
+
+    def visit(self, samples: int) -> list[Lap]:
+        """Warm up and take ``samples`` samples, in step with the other ranks of the case."""
+        line = self.world.line(self.case)
+        try:
+            laps = self._visit(samples, line)
+        except CollectiveError:
+            raise
+        except BaseException:
+            line.give_up()
+            raise
+        line.finish()
+        return laps
+
+    def _visit(self, samples: int, line: StartLine) -> list[Lap]:
+        workload = self._my_workload
+        device, watch = self.world.device, Stopwatch(self.world.device)
+        before = Load.now()
+        for _ in range(self.warm):
+            self._output = workload.step()
+        laps = []
+        for _ in range(samples):
+            lap, self._output = sample(workload.step, self.inner, device, line, watch)
+            laps.append(lap)
+        self.load += Load.now() - before
+        return laps
+
+    def check(self) -> None:
+        """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
+        self._my_workload.check(self._output)
+
+    def close(self) -> None:
+        """Let go of the state."""
+        workload, self.workload, self._output = self.workload, None, None
+        if workload is not None:
+            workload.close()
+
+    def facts(self) -> RankFacts:
+        """What this rank declared, did and suffered."""
+        work = self._my_workload.work
+        return RankFacts(
+            flops=work.flops,
+            bytes=work.bytes,
+            items=work.items,
+            counted_flops=self._count.flops,
+            host_reads=self._count.host_reads,
+            first_s=round(self._first_s, 9),
+            cpu_s=round(self.load.cpu_s, 6),
+            wall_s=round(self.load.wall_s, 6),
+            aside_s=round(self.load.aside_s, 6),
+            delay_s=None if self.load.delay_s is None else round(self.load.delay_s, 9),
+        )
+
+    @property
+    def unit(self) -> str:
+        """What one item of the declared work is."""
+        return self._my_workload.work.unit
+
+    @property
+    def _my_gang(self) -> Gang:
+        assert self.gang is not None
+        return self.gang
+
+    @property
+    def _my_workload(self) -> Workload:
+        assert self.workload is not None
+        return self.workload
+
+
+def _validate(workload: object) -> None:
+    if not isinstance(workload, Workload):
+        raise TypeError(f"prepare() must return a Workload, but returned {type(workload).__name__}")
+    work = workload.work
+    for name in ("flops", "bytes", "items"):
+        value = getattr(work, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"Work.{name} must be a finite number of at least 0, but is {value}")

@@ -1,0 +1,124 @@
+"""The world: all ranks of one launch, and the gangs that can be made of them."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch.distributed as dist
+
+from harness.agreement import Agreement
+from harness.clocks import StartLine, now
+from harness.devices import CpuDevice, CudaDevice, claim
+from harness.gang import Gang, seeded
+from harness.journal import Rank
+from harness.plan import Case, Plan
+
+DATA_TIMEOUT_S = 60.0
+"""A collective of a scenario that takes longer has hung."""
+SIDE_TIMEOUT_S = 4 * DATA_TIMEOUT_S
+"""The side channel outlives the hang that it has to report."""
+
+
+@dataclass
+class World:
+    """One rank's view of a launch."""
+
+    rank: int
+    size: int
+    device: CpuDevice | CudaDevice
+    name: str
+    """The device's name in the plan."""
+    cpus: tuple[int, ...]
+    threads: int
+    agreement: Agreement = field(default_factory=Agreement)
+    backend: str = "gloo"
+    """Of the groups that carry tensors: NCCL between GPUs, else gloo."""
+    sizes: tuple[int, ...] = ()
+    """Gang sizes above one."""
+    lead_s: float = 0.0005
+    """How far ahead a start is agreed."""
+    origin_s: float = 0.0
+    """The host clock at which this launch's samples count from, alike on every rank."""
+    groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
+
+    def gang(self, case: Case, *seed: object) -> Gang | None:
+        """This rank's gang for a case; None where it has no part in it."""
+        if self.rank >= case.world_size:
+            return None
+        torch_device = self.device.torch
+        rank = 0 if case.packed else self.rank
+        shared, own = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
+        return Gang(rank, case.gang_size, torch_device, own, shared, self.groups.get(case.gang_size))
+
+    def line(self, case: Case) -> StartLine:
+        """The start line of the ranks that are busy in a case."""
+        return StartLine(lambda value: self.agreement.latest(value, case.world_size), self.lead_s)
+
+    def renew(self) -> None:
+        """Replace the groups that carry tensors: one that has failed is dead for all its ranks."""
+        timeout = datetime.timedelta(seconds=DATA_TIMEOUT_S)
+        self.groups = {size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes}
+
+    def settle_in(self) -> None:
+        """Agree on the origin of time, and on a lead: as long as an agreement takes, ranks leave one far closer together."""
+        took = []
+        for _ in range(50):
+            start_s = now()
+            self.agreement.greatest([0.0])
+            took.append(now() - start_s)
+        usual = sorted(took)[len(took) // 2]
+        lead_s, origin_s = self.agreement.greatest([min(0.001, max(0.0002, usual)), now()])
+        self.lead_s, self.origin_s = lead_s, origin_s
+
+    def describe(self) -> Rank:
+        """Where this rank runs."""
+        return Rank(
+            rank=self.rank,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=self.name,
+            device_name=self.device.model,
+            cpus=self.cpus,
+            threads=self.threads,
+        )
+
+
+@contextmanager
+def alone(plan: Plan) -> Iterator[World]:
+    """A world of one rank in this very process, whose affinity is given back afterwards."""
+    before = os.sched_getaffinity(0)
+    try:
+        device, cpus = claim(plan.devices[0], 0, 1, plan.threads)
+        world = World(0, 1, device, plan.devices[0], cpus, plan.threads)
+        world.settle_in()
+        yield world
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def joined(plan: Plan) -> Iterator[World]:
+    """The world that torchrun's environment variables describe; left again at the end."""
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    device, cpus = claim(plan.devices[rank], local_rank, local_size, plan.threads)
+    side_timeout = datetime.timedelta(seconds=SIDE_TIMEOUT_S)
+    dist.init_process_group("gloo", timeout=side_timeout)
+    try:
+        sizes = tuple(size for size in plan.world_sizes if size > 1)
+        side = {each: dist.new_group(range(each), side_timeout, "gloo") for each in {*sizes, size}}
+        backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
+        world = World(
+            rank, size, device, plan.devices[rank], cpus, plan.threads, Agreement(rank, size, side), backend, sizes
+        )
+        world.renew()
+        world.settle_in()
+        yield world
+        world.agreement.settle(None)  # nobody leaves while another still needs it
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,110 @@
+"""What a launcher is, and what the parent of a run knows of one gang of ranks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from pydantic import TypeAdapter
+
+from harness.journal import Entry, Status
+from harness.plan import Record
+from harness.worker import Order, VisitNote
+from launch.channel import Event, Peer
+
+Hear = Callable[[Record], None]
+"""Gets each record of a launch as it comes."""
+
+_RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A launch that did not end well: who failed first, and how."""
+
+    status: Status
+    message: str
+    rank: int | None = None
+
+
+class Launcher(Protocol):
+    """Runs gangs of processes, one after the other."""
+
+    def launch(self, order: Order, hear: Hear) -> Ending | None:
+        """Carry out one order and pass its records to ``hear``. Returns None when every rank ended well."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None:
+        """Leave no process behind."""
+
+
+@dataclass
+class Gang:
+    """The ranks of one launch, as the parent hears of them."""
+
+    size: int
+    ranks: dict[Peer, int] = field(default_factory=dict)
+    left: list[int] = field(default_factory=list)
+    """Ranks that hung up, in that order."""
+    well: set[int] = field(default_factory=set)
+    """Ranks that said bye."""
+    words: dict[int, str] = field(default_factory=dict)
+    """Last words of ranks that failed and could still speak."""
+    failures: dict[int, Any] | None = None
+    """How ranks failed, as the elastic launcher says; None until it has collected them all."""
+
+    def take(self, event: Event) -> Record | None:
+        """Note what a process said or did; a record for the journal or the progress, if it was one."""
+        peer, kind, line = event
+        if kind == "closed":
+            if peer in self.ranks:
+                self.left.append(self.ranks[peer])
+            return None
+        message = json.loads(line)
+        match message["type"]:
+            case "hello":
+                self.ranks[peer] = message["rank"]
+            case "bye":
+                self.well.add(self.ranks[peer])
+            case "words":
+                self.words[self.ranks[peer]] = message["words"]
+            case "ended":
+                self.failures = {int(rank): told for rank, told in message["failures"].items()}
+            case _:
+                return _RECORD.validate_python(message)
+        return None
+
+    @property
+    def over(self) -> bool:
+        """Whether all processes have been collected."""
+        return self.failures is not None
+
+    @property
+    def unwell(self) -> bool:
+        """Whether a rank has failed, so that the others cannot go on for long."""
+        return bool(self.words) or not self.well.issuperset(self.left)
+
+    def ending(self) -> Ending | None:
+        """How it ended. The first to die is one that left without a word: words often tell of another's end."""
+        if self.over and not self.failures and len(self.well) == self.size:
+            return None
+        gone = [*self.left, *(self.failures or {})]
+        silent = next((rank for rank in gone if rank not in self.well and rank not in self.words), None)
+        if silent is not None:
+            return Ending("died", self._fate(silent), silent)
+        if self.words:
+            rank, words = next(iter(self.words.items()))
+            return Ending("died", words.strip().splitlines()[-1], rank)
+        return Ending("died", "the gang ended without a word")
+
+    def _fate(self, rank: int) -> str:
+        told = (self.failures or {}).get(rank)
+        if told is None:
+            return f"rank {rank} left with exit code 0"
+        if told["signal"]:
+            return f"rank {rank} was killed by {told['signal']}"
+        return f"rank {rank} left with exit code {told['exitcode']}"

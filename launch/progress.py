@@ -1,0 +1,84 @@
+"""Live progress of a run: one line that changes on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from harness.journal import CellRecord, LaunchRecord
+from harness.plan import Plan, Record
+from harness.worker import VisitNote
+
+REFRESH_S = 0.5
+"""Seldom enough not to disturb what is being measured."""
+
+
+class Progress:
+    """Shows where a run is, the running estimate of the case at hand, and the time that is left."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self._plan = plan
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._start_s = time.monotonic()
+        self._shown_s = 0.0
+        self._launch = 0
+
+    def watch(self, record: Record) -> None:
+        """Take one record of the run into account."""
+        if isinstance(record, LaunchRecord):
+            self._launch = record.launch
+            if self._live is None:
+                ranks = f"{len(record.ranks)} rank{'s' * (len(record.ranks) != 1)}"
+                self._say(f"launch {record.launch + 1} of {self._plan.launches}: {ranks} up{self._left()}")
+        elif isinstance(record, CellRecord) and record.status not in ("ok", "skipped"):
+            who = "" if record.rank is None else f" on rank {record.rank}"
+            self._say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {record.message}", "red")
+        elif isinstance(record, VisitNote) and self._live is not None:
+            self._show(record)
+
+    def waiting(self) -> None:
+        """Say that processes are being started, which takes a few seconds the first time."""
+        if self._live is not None:
+            self._live.update(Text("starting the ranks: the first launch imports PyTorch", "dim"), refresh=True)
+
+    def _show(self, note: VisitNote) -> None:
+        if time.monotonic() - self._shown_s < REFRESH_S or self._live is None:
+            return
+        self._shown_s = time.monotonic()
+        part = f"round {note.round + 1} of {note.rounds}" if note.rounds else "preparing"
+        line = Text(f"launch {self._launch + 1} of {self._plan.launches}", "bold")
+        line.append(f"  {part}{self._left()}  ", "default")
+        line.append(note.case, "cyan")
+        if note.step_s is not None:
+            line.append(f"  ≈ {_duration(note.step_s)} a step", "default")
+        line.no_wrap, line.overflow = True, "ellipsis"
+        self._live.update(line, refresh=True)
+
+    def _left(self) -> str:
+        left_s = self._plan.budget_s - (time.monotonic() - self._start_s)
+        return f", about {left_s:.0f} s left" if left_s > 1 else ""
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self._console.print(Text(text), style=style, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.__exit__(None, None, None)
+
+
+def _duration(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

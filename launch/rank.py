@@ -1,0 +1,34 @@
+"""One rank of a gang that rankbench started: it measures, and streams what it finds to the run's parent."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+
+from harness import worker, world
+from launch.channel import Client
+from launch.lifeline import tie_to_parent
+
+
+def main(address: str, order_json: str) -> None:
+    """Join the gang that the environment describes and carry out the order. The elastic launcher calls this."""
+    tie_to_parent()
+    parent = Client(address)
+    parent.send({"type": "hello", "rank": int(os.environ["RANK"]), "pid": os.getpid()})
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    try:
+        order = worker.Order.model_validate_json(order_json)
+        with world.joined(order.plan) as joined:
+            worker.run(order, joined, parent.send)
+    except BaseException:
+        parent.send({"type": "words", "words": traceback.format_exc()[-4000:]})
+        os._exit(70)  # peers may be gone: no orderly farewell, which can take half a minute
+    parent.send({"type": "bye"})
+
+
+def _die_with(parent: Client) -> None:
+    """Sleep in the kernel until the run's parent hangs up, which it does only when it ends."""
+    for _ in parent.messages():
+        pass
+    os._exit(70)

@@ -1,0 +1,111 @@
+"""A whole run, from a plan to a journal: by gangs of its own, or as the ranks of somebody's torchrun."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from rich.console import Console
+
+from harness import environment, worker, world
+from harness.clocks import now
+from harness.errors import UsageError
+from harness.journal import CellRecord, EndRecord, Journal
+from harness.plan import Plan, Record
+from harness.rundir import RunDir, write_whole
+from launch.gangs import Launcher
+from launch.inline import Inline
+from launch.progress import Progress
+from launch.supervisor import Ledger, Supervisor
+from launch.torchrun import Torchrun
+
+
+def own(run: RunDir, plan: Plan, console: Console) -> bool:
+    """Measure what is missing of a run that is on disk, with processes of its own. Returns whether all cells are ok."""
+    with Journal(run.journal_path) as journal, Progress(plan, console) as progress:
+        progress.waiting()
+        launcher: Launcher = Inline() if plan.launcher == "inline" else Torchrun(run.root / "logs")
+        with launcher:
+            fingerprint = fingerprinted(run, plan)
+            supervisor = Supervisor(plan, journal, run.entries(), fingerprint, progress.watch)
+            return supervisor.run(launcher)
+
+
+def fingerprinted(run: RunDir, plan: Plan) -> str:
+    """Write environment.json, and return its hash."""
+    told = environment.describe(plan.devices)
+    write_whole(run.environment_path, json.dumps(told, indent=1) + "\n")
+    return str(told["hash"])
+
+
+def ranks_around() -> int | None:
+    """How many ranks somebody's torchrun started, this process among them; None outside of one."""
+    here = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+    return int(os.environ["WORLD_SIZE"]) if here else None
+
+
+def joined(run: RunDir, plan: Plan, console: Console) -> bool:
+    """As a rank of somebody's torchrun: measure one more launch of the run directory. Returns whether its cells are ok."""
+    if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
+        raise UsageError("torchrun --nnodes", "be 1", "more", "several nodes are not measured yet")
+    with world.joined(plan) as here:
+        scribe = _Scribe(run, plan, console) if here.rank == 0 else None
+        order, refusal = here.agreement.gather(scribe.open() if scribe else (None, None))[0]
+        if order is None:
+            raise UsageError(*refusal)
+        try:
+            worker.run(order, here, scribe.record if scribe else lambda _: None)
+        finally:
+            if scribe:
+                scribe.close(order.launch)
+        well = here.agreement.greatest([float(scribe.failed) if scribe else 0.0])[0]
+    return not well
+
+
+class _Scribe:
+    """Rank 0 of somebody's torchrun: it keeps the run directory."""
+
+    def __init__(self, run: RunDir, plan: Plan, console: Console) -> None:
+        self._run = run
+        self._plan = plan
+        self._console = console
+        self.failed = False
+
+    def open(self) -> tuple[worker.Order | None, tuple[str, str, object, str] | None]:
+        """Create or extend the run directory; the launch to measure, or the refusal that all ranks raise."""
+        try:
+            return self._open(), None
+        except UsageError as error:
+            return None, error.told
+
+    def _open(self) -> worker.Order:
+        if not self._run.exists():
+            self._run.create(self._plan)
+        elif self._run.plan().identity != self._plan.identity:
+            raise UsageError("--out", "hold no other plan", self._run.root, "choose another folder")
+        self._journal = Journal(self._run.journal_path)
+        ledger = Ledger(self._plan)
+        for entry in self._run.entries():
+            ledger.note(entry)
+        launch = max(ledger.attempts, default=-1) + 1
+        self._progress = Progress(self._plan, self._console)
+        self._start_s = now()
+        return worker.Order(
+            plan=self._plan,
+            launch=launch,
+            attempt=0,
+            todo={index: comparison.cases for index, comparison in enumerate(self._plan.comparisons)},
+            budget_s=self._plan.launch_budget_s,
+            fingerprint=fingerprinted(self._run, self._plan),
+        )
+
+    def record(self, record: Record) -> None:
+        if not isinstance(record, worker.VisitNote):
+            self._journal.append(record)
+        self.failed |= isinstance(record, CellRecord) and record.status != "ok"
+        self._progress.watch(record)
+
+    def close(self, launch: int) -> None:
+        self._journal.append(EndRecord(launch=launch, wall_s=round(now() - self._start_s, 3)))
+        self._journal.close()
+

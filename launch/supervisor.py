@@ -1,0 +1,143 @@
+"""The supervisor: owns the journal of a run, and launches gangs until no planned cell is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, LaunchRecord, Status
+from harness.plan import Case, Plan, Record
+from harness.worker import Order, VisitNote
+from launch.gangs import Ending, Hear, Launcher
+
+Todo = dict[int, tuple[Case, ...]]
+"""Cases to measure, by the index of their comparison."""
+
+FUTILE = 2
+"""Gangs in a row that may end without a single cell before the launch is given up."""
+
+
+@dataclass
+class Ledger:
+    """What the journal has so far."""
+
+    plan: Plan
+    cells: dict[tuple[int, int, str], Status] = field(default_factory=dict)
+    """The status of each cell, by launch, comparison and case."""
+    attempts: dict[int, int] = field(default_factory=dict)
+    """Gangs that have been up, by launch."""
+
+    def note(self, entry: Record) -> None:
+        """Take one record into account."""
+        if isinstance(entry, CellRecord):
+            self.cells[entry.launch, entry.comparison, entry.case] = entry.status
+        elif isinstance(entry, LaunchRecord):
+            self.attempts[entry.launch] = self.attempts.get(entry.launch, 0) + 1
+
+    def missing(self, launch: int) -> Todo:
+        """The cases of a launch that have no cell, or only a skipped one."""
+        todo: dict[int, list[Case]] = {}
+        for number, index, case in self.plan.cells():
+            if number == launch and self.cells.get((launch, index, case.key), "skipped") == "skipped":
+                todo.setdefault(index, []).append(case)
+        return {index: tuple(cases) for index, cases in todo.items()}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned cell is ok."""
+        return all(self.cells.get((launch, index, case.key)) == "ok" for launch, index, case in self.plan.cells())
+
+
+class Supervisor:
+    """Runs what is missing of a plan."""
+
+    def __init__(self, plan: Plan, journal: Journal, so_far: Iterable[Entry], fingerprint: str, watch: Hear) -> None:
+        """``watch`` is told every record and note, for the progress."""
+        self.ledger = Ledger(plan)
+        for entry in so_far:
+            self.ledger.note(entry)
+        self._plan = plan
+        self._journal = journal
+        self._fingerprint = fingerprint
+        self._watch = watch
+        self._visiting: VisitNote | None = None
+        self._fruitful = False
+
+    def run(self, launcher: Launcher) -> bool:
+        """Launch until nothing is missing or the budget is spent. Returns whether every planned cell is ok."""
+        end_s = time.monotonic() + self._plan.budget_s
+        pending = [launch for launch in range(self._plan.launches) if self.ledger.missing(launch)]
+        took_s = 0.0
+        for done, launch in enumerate(pending):
+            start_s = time.monotonic()
+            left_s = end_s - start_s
+            if self._plan.strict and done and left_s < took_s / 2:
+                self._skip(launch)
+                continue
+            self._finish(launch, launcher, start_s + left_s / (len(pending) - done))
+            took_s = time.monotonic() - start_s
+        return self.ledger.complete
+
+    def _finish(self, launch: int, launcher: Launcher, end_s: float) -> None:
+        """Start gangs for one launch until each of its cases has a cell."""
+        futile = 0
+        while todo := self.ledger.missing(launch):
+            start_s = time.monotonic()
+            order = Order(
+                plan=self._plan,
+                launch=launch,
+                attempt=self.ledger.attempts.get(launch, 0),
+                todo=todo,
+                budget_s=max(0.0, end_s - start_s),
+                fingerprint=self._fingerprint,
+            )
+            self._fruitful = False
+            self._visiting = None
+            if ending := launcher.launch(order, self._hear):
+                self._mourn(launch, ending)
+            self._record(EndRecord(launch=launch, wall_s=round(time.monotonic() - start_s, 3)))
+            futile = 0 if self._fruitful else futile + 1
+            if futile == FUTILE:
+                ending = ending or Ending("error", "the gang ended well but reported nothing")
+                self._write_off(launch, todo, ending)
+
+    def _hear(self, record: Record) -> None:
+        if isinstance(record, VisitNote):
+            self._visiting = record
+            self._watch(record)
+        else:
+            self._record(record)
+
+    def _record(self, record: Record) -> None:
+        self._journal.append(record)
+        self.ledger.note(record)
+        self._fruitful |= isinstance(record, CellRecord)
+        self._watch(record)
+
+    def _mourn(self, launch: int, ending: Ending) -> None:
+        """The case that was being visited when a gang died is its cell; the others are measured by the next gang."""
+        if self._visiting and (launch, self._visiting.comparison, self._visiting.case) not in self.ledger.cells:
+            self._cell(launch, self._visiting.comparison, self._visiting.case, ending)
+
+    def _write_off(self, launch: int, todo: Todo, ending: Ending) -> None:
+        for index, cases in todo.items():
+            for case in cases:
+                self._record(BeginRecord(launch=launch, comparison=index, case=case.key))
+                self._cell(launch, index, case.key, ending)
+
+    def _skip(self, launch: int) -> None:
+        spent = Ending("skipped", f"the budget of {self._plan.budget_s:g} s was spent")
+        self._write_off(launch, self.ledger.missing(launch), spent)
+
+    def _cell(self, launch: int, comparison: int, case: str, ending: Ending) -> None:
+        self._record(
+            CellRecord(
+                launch=launch,
+                comparison=comparison,
+                case=case,
+                status=ending.status,
+                rank=ending.rank,
+                message=ending.message,
+            )
+        )

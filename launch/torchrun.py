@@ -1,0 +1,107 @@
+"""Gangs of processes on this machine, started by PyTorch's elastic launcher (what torchrun is made of)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+from harness.errors import RankbenchError
+from harness.worker import Order
+from launch.channel import Peer, Server
+from launch.gangs import Ending, Gang, Hear
+from launch.lifeline import kill_tree
+
+DEADLINE_S = 150.0
+"""A gang that gives no sign of life for this long hangs."""
+FAREWELL_S = 5.0
+"""After a rank has failed the others get this long to be collected."""
+LEAKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+LEAKING = ("TORCHELASTIC_", "PET_")
+"""Variables of somebody's torchrun that would send our ranks to the wrong store."""
+QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONFAULTHANDLER": "1"}
+
+
+class Torchrun:
+    """Starts an agent once, and gangs through it; kills what does not end in time."""
+
+    def __init__(self, logs: Path, deadline_s: float = DEADLINE_S) -> None:
+        """``logs`` is a folder for what the ranks themselves print. The agent starts at once, beside the caller."""
+        self._logs = logs
+        self._deadline_s = deadline_s
+        self._server = Server()
+        self._agent = self._start()
+        self._line: Peer | None = None
+
+    def launch(self, order: Order, hear: Hear) -> Ending | None:
+        """Carry out one order with a fresh gang of ranks."""
+        gang = Gang(len(order.plan.devices))
+        line = self._line = self._line or self._await_agent()
+        line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(self._logs)})
+        alive_s = time.monotonic()
+        failed_s = float("inf")
+        while not gang.over:
+            left_s = min(alive_s + self._deadline_s, failed_s + FAREWELL_S) - time.monotonic()
+            if left_s <= 0 or self._agent.poll() is not None:
+                self._renew()
+                silence = Ending("hang", f"no sign of life for {self._deadline_s:g} s")
+                return silence if left_s <= 0 and not gang.unwell else gang.ending()
+            for event in self._server.events(min(left_s, 1.0)):
+                alive_s = time.monotonic()
+                if record := gang.take(event):
+                    hear(record)
+            if gang.unwell:
+                failed_s = min(failed_s, time.monotonic())
+        self._tidy()
+        return gang.ending()
+
+    def _tidy(self) -> None:
+        """Remove logs in which nothing was written."""
+        for path in sorted(self._logs.rglob("*"), reverse=True):  # what is in a folder before the folder
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+            elif path.is_file() and path.parent != self._logs and not path.stat().st_size:
+                path.unlink()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        kept = {name: value for name, value in os.environ.items() if name not in LEAKS and not name.startswith(LEAKING)}
+        path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), kept.get("PYTHONPATH")]))
+        with (self._logs / "agent.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "launch.agent", self._server.address, str(os.getpid())],
+                env=QUIET | kept | {"PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is the parent's to hear
+            )
+
+    def _await_agent(self) -> Peer:
+        until_s = time.monotonic() + self._deadline_s
+        while time.monotonic() < until_s and self._agent.poll() is None:
+            for peer, kind, text in self._server.events(1.0):
+                if kind == "line" and json.loads(text)["type"] == "agent":
+                    return peer
+        raise RankbenchError(f"the launching process did not start; see {self._logs / 'agent.log'}")
+
+    def _renew(self) -> None:
+        """Kill the agent with all its ranks, and start another."""
+        self._stop()
+        self._agent = self._start()
+
+    def _stop(self) -> None:
+        kill_tree(self._agent.pid)
+        self._agent.wait()
+        self._line = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+        self._server.close()

@@ -1,0 +1,1 @@
+"""Plugins: the chapter's tasks, and what lies beyond the chapter."""

@@ -1,0 +1,63 @@
+"""D2L 5.6.4: matrix products on one device one after the other, or spread over several at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from harness.scenario import Gang, Scaling, Work, Workload, arm, axis
+
+TOLERANCE = 5e-6
+"""Normwise relative error that a product in fp32 may have against float64; TF32 has 3e-4."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Matrix products on one device in sequence, or at once on several: whole, or split by columns or inner dimension."""
+
+    exercises: ClassVar = ("5.6.4",)
+    scaling: ClassVar[Scaling] = "strong"
+
+    products: int = 2
+    size: int = axis(1024, 2048, 8192)
+    how: Literal["whole", "columns", "inner"] = arm(baseline="whole")
+
+    def operands(self, gang: Gang) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Every product's two matrices, each ``[size, size]``: the same bits in every arm and on every rank."""
+        pair = 2, self.size, self.size
+        return [
+            tuple(torch.randn(pair, device=gang.device, generator=gang.shared_generator)) for _ in range(self.products)
+        ]
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Hand each rank whole products, or its columns, or its slice of the sum of every product."""
+        pairs = self.operands(gang)
+        if self.how == "whole":
+            mine = [pairs[i] for i in gang.part(torch.arange(self.products)).tolist()]
+            wanted = mine
+        elif self.how == "columns":
+            mine = wanted = [(a, gang.part(b, dim=1).contiguous()) for a, b in pairs]
+        else:
+            mine = [(gang.part(a, dim=1).contiguous(), gang.part(b, dim=0).contiguous()) for a, b in pairs]
+            wanted = pairs
+        combine = gang.all_reduce if self.how == "inner" else _as_it_is
+
+        def step() -> list[torch.Tensor]:
+            return [combine(a @ b) for a, b in mine]
+
+        def check(products: list[torch.Tensor]) -> None:
+            for product, (a, b) in zip(products, wanted, strict=True):
+                exact = a.double() @ b.double()
+                error = torch.linalg.norm(product - exact) / torch.linalg.norm(exact)
+                assert error <= TOLERANCE, f"normwise error {error:.1e} (limit {TOLERANCE})"
+
+        multiplied = sum(a.shape[0] * a.shape[1] * b.shape[1] for a, b in mine)
+        moved = sum(a.numel() + b.numel() + a.shape[0] * b.shape[1] for a, b in mine) * 4
+        work = Work(flops=2 * multiplied, bytes=moved, items=multiplied / self.size**3, unit="product")
+        return Workload(step, check=check, work=work)
+
+
+def _as_it_is(product: torch.Tensor) -> torch.Tensor:
+    return product
