@@ -17,7 +17,9 @@ def strangers() -> str | None:
         found = Path(spec.origin).resolve().parent if spec and spec.origin else None
         if found != home / name:
             where = found or "nowhere"
-            return f"package {name!r} must come from {home}, but comes from {where}; try `env -u PYTHONPATH rankbench …`"
+            return (
+                f"package {name!r} must come from {home}, but comes from {where}; try `env -u PYTHONPATH rankbench …`"
+            )
     return None
 
 

@@ -55,7 +55,7 @@ class Agreement:
             return list(values)
         told = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self._groups[among])
-        return told.tolist()  # type: ignore[no-any-return]
+        return told.tolist()
 
     def gather(self, value: Any) -> list[Any]:
         """Every rank's value, in rank order."""
@@ -70,4 +70,5 @@ class Agreement:
         if not self.greatest([float(failure is not None)])[0]:
             return None
         told = [other for other in self.gather(failure) if other is not None]
-        return min(told, key=lambda other: (other.follows, other.when_s))
+        first: Failure = min(told, key=lambda other: (other.follows, other.when_s))
+        return first

@@ -78,7 +78,7 @@ class Entry:
     @cached_property
     def defaults(self) -> dict[str, Value]:
         """Each field's default."""
-        return {field.name: field.default for field in dataclasses.fields(self.cls)}
+        return {name: field.default for name, field in self.cls.__dataclass_fields__.items() if name in self.hints}
 
     def sweep(self, field: str) -> tuple[Value, ...]:
         """The values that ``--preset full`` gives to ``field``."""
@@ -98,7 +98,9 @@ class Entry:
             made: Value = TypeAdapter(hint).validate_python(text)
         except ValidationError:
             if get_origin(hint) is Literal:
-                raise UsageError(name, "be one of its values", repr(text), nearest(text, map(str, get_args(hint)))) from None
+                raise UsageError(
+                    name, "be one of its values", repr(text), nearest(text, map(str, get_args(hint)))
+                ) from None
             raise UsageError(name, f"be of type {getattr(hint, '__name__', hint)}", repr(text), "correct it") from None
         if hint in (int, float) and not 0 < made < float("inf"):  # type: ignore[operator]
             raise UsageError(name, "be above zero", text, "give a positive number")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import importlib
 import json
 import os
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -47,9 +48,10 @@ def run_app(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:
-        if hasattr(error, "format_message"):  # of the option parser
-            return _complain(f"{error.format_message()} See `rankbench --help`.", USAGE)
-        raise
+        told = getattr(error, "format_message", None)  # the option parser's own errors
+        if told is None:
+            raise
+        return _complain(f"{told().rstrip('.')}; see `rankbench --help`", USAGE)
 
 
 def _complain(text: object, code: int) -> int:
@@ -74,32 +76,35 @@ def _version(*, asked: bool) -> None:
 @app.callback()
 def _main(
     *,
-    version: Annotated[bool, typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda asked: _version(asked=asked), is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     del version
 
 
 @app.command("list")
 def list_(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False) -> None:
-    """Show the scenarios: exercise, what they compare, axes, scaling kind."""
+    """Show the scenarios and what they compare."""
     from harness import catalog
 
     entries = catalog.scenarios().values()
     if as_json:
         print(json.dumps([_told(entry) for entry in entries], indent=1))  # noqa: T201
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("scenario", "exercise", "compares", "axes", "scaling"):
-        table.add_column(column, overflow="fold")
-    for entry in entries:
-        told = _told(entry)
-        compares = f"{told['arm']}: {', '.join(told['arms'])}" if told["arm"] else "-"
-        axes = ", ".join(f"{name}={value}" for name, value in told["axes"].items())
-        table.add_row(*map(Text, (entry.name, ", ".join(entry.exercises), compares, axes, entry.scaling)))
-        table.add_row("", "", Text(entry.title, "dim"), "", "")
     console = Console()
-    console.print(table)
-    console.print("\nMeasure one with `rankbench run NAME`; set an axis with `--set NAME.AXIS=V1,V2`.", highlight=False)
+    for told in map(_told, entries):
+        heading = Text(told["name"], "bold")
+        heading.append(f"   exercise {', '.join(told['exercises']) or '-'} · scaling: {told['scaling']}", "not bold")
+        console.print(heading)
+        console.print(Padding(Text(told["title"]), (0, 0, 0, 2)))
+        if told["arm"]:
+            console.print(Text(f"  compares {told['arm']} = {' | '.join(told['arms'])}", "cyan"))
+        console.print(Text("  axes " + ", ".join(f"{name}={value}" for name, value in told["axes"].items()), "dim"))
+    console.print("\nMeasure one: rankbench run NAME. Set an axis: --set NAME.AXIS=V1,V2", highlight=False)
 
 
 def _told(entry: Any) -> dict[str, Any]:
@@ -117,22 +122,48 @@ def _told(entry: Any) -> dict[str, Any]:
 
 @app.command()
 def run(  # noqa: PLR0913
-    scenario: Annotated[list[str] | None, typer.Argument(metavar="[SCENARIO]...", help="Names or exercise numbers (see `rankbench list`), or path/to/file.py:Class. [default: all]")] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SCENARIO]...",
+            help="Names or exercise numbers (see `rankbench list`), or path/to/file.py:Class. [default: all]",
+        ),
+    ] = None,
     *,
-    devices: Annotated[str | None, typer.Option(metavar="WHICH", help="cuda, cuda:0,1, cpu or cpu:2 (CPU cores). [default: every GPU, else every core]")] = None,
-    world_sizes: Annotated[str | None, typer.Option(metavar="P,P", help="How many devices to compare. [default: powers of two, and all]")] = None,
-    launcher: Annotated[str | None, typer.Option(help="torchrun, or inline for one device in this process. [default: torchrun]")] = None,
-    launches: Annotated[int | None, typer.Option(metavar="N", help="Fresh groups of processes; intervals need 6. [default: 6]")] = None,
-    budget: Annotated[float | None, typer.Option(metavar="SECONDS", help="Time to measure for. [default: 0.7 a case and launch]")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")] = None,
-    preset: Annotated[str | None, typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (all values of their axes).")] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH", help="cuda, cuda:0,1, cpu or cpu:2 (CPU cores). [default: every GPU, else every core]"
+        ),
+    ] = None,
+    world_sizes: Annotated[
+        str | None, typer.Option(metavar="P,P", help="How many devices to compare. [default: powers of two, and all]")
+    ] = None,
+    launcher: Annotated[
+        str | None, typer.Option(help="torchrun, or inline for one device in this process. [default: torchrun]")
+    ] = None,
+    launches: Annotated[
+        int | None, typer.Option(metavar="N", help="Fresh groups of processes; intervals need 6. [default: 6]")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Time to measure for. [default: 0.7 a case and launch]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (all values of their axes)."),
+    ] = None,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads a rank; on CPU also its cores.")] = 1,
     margin: Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Of the data and of the order.")] = 0,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory. [default: runs/DATE-TIME]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run directory. [default: runs/DATE-TIME]")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
 ) -> int:
-    """Measure scenarios on one and more devices, and write a report.
+    """Measure on one device and more; write a report.
 
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
@@ -140,18 +171,30 @@ def run(  # noqa: PLR0913
 
     console = Console()
     ranks: int | None = _late("launch.run:ranks_around")()
-    command = shlex.join(["rankbench", *sys.argv[1:]])
     wish = Wish(
-        scenario or (), devices, world_sizes, launcher, launches, budget, settings or (), seed, threads, margin, preset, command
-    )  # fmt: skip
+        names=scenario or (),
+        devices=devices,
+        world_sizes=world_sizes,
+        launcher=launcher,
+        launches=launches,
+        budget_s=budget,
+        settings=settings or (),
+        seed=seed,
+        threads=threads,
+        margin=margin,
+        preset=preset,
+        command=shlex.join(["rankbench", *sys.argv[1:]]),
+    )
     if resume is not None:
         _only_resume(wish, out)
         directory = RunDir(resume)
         return _measure(directory, directory.plan(), console, "launch.run:own")
-    directory = RunDir(out or Path("runs") / datetime.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S"))
+    directory = RunDir(out or Path("runs") / dt.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S"))
     if ranks is not None:
         if out is None:
-            raise UsageError("--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x")
+            raise UsageError(
+                "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
+            )
         return _measure(directory, make(wish, ranks), console, "launch.run:joined")
     plan = make(wish)
     directory.create(plan)
@@ -163,7 +206,9 @@ def _only_resume(wish: Any, out: Path | None) -> None:
     from harness.planner import Wish
 
     if out is not None or wish != Wish(command=wish.command):
-        raise UsageError("--resume", "stand alone: the run's plan says what to measure", "beside other options", "drop them")
+        raise UsageError(
+            "--resume", "stand alone: the run's plan says what to measure", "beside other options", "drop them"
+        )
 
 
 def _measure(directory: RunDir, plan: Plan, console: Console, how: str) -> int:
@@ -178,13 +223,15 @@ def _measure(directory: RunDir, plan: Plan, console: Console, how: str) -> int:
         _late("reports.cli:table")(directory.root, console)
         console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
         if interrupted:
-            console.print(f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True)
+            console.print(
+                f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
+            )
     return INTERRUPTED if interrupted else OK if well else NOT_OK
 
 
 @app.command()
 def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]) -> None:
-    """(Re)build the table, summary.json and report.html from the journal of a run."""
+    """Build the table and report.html of a run again."""
     console = Console()
     for path, page in zip(run, _late("reports.cli:report")(run), strict=True):
         _late("reports.cli:table")(path, console)
@@ -198,13 +245,13 @@ def export(
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv: one row a sample and rank.")] = "csv",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to. [default: standard output]")] = None,
 ) -> None:
-    """Write a run's samples in a format of other tools."""
+    """Write a run's samples as CSV."""
     _late("reports.cli:export")(run, format_, out)
 
 
 @app.command()
 def doctor() -> int:
-    """Say what this machine offers, what would disturb a measurement, and what is missing."""
+    """Look for devices, and for what would disturb."""
     from harness.doctor import examine
 
     findings = examine()

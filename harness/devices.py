@@ -15,7 +15,7 @@ from harness.errors import UsageError
 
 
 class Device(Protocol):
-    """What the one timing loop needs of a device. A fake one proves in the tests that nothing is timed unsynchronised."""
+    """What the timing loop needs of a device. A fake one proves in the tests that nothing is timed unsynchronised."""
 
     @property
     def torch(self) -> torch.device:
@@ -78,19 +78,19 @@ class CudaDevice:
         """Wait for every stream of this GPU."""
         torch.cuda.synchronize(self.index)
 
-    def mark(self) -> torch.cuda.Event:
+    def mark(self) -> Any:
         """An event on the current stream."""
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self.index))
         return event
 
-    def between(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+    def between(self, start: Any, end: Any) -> float:
         """Seconds from event to event; CUDA tells milliseconds, of about half a microsecond's resolution."""
-        return start.elapsed_time(end) / 1000
+        return float(start.elapsed_time(end)) / 1000
 
 
 def parse(text: str | None, threads: int = 1) -> tuple[str, ...]:
-    """The devices that ``--devices`` means, one a rank: ``cpu``, ``cpu:2``, ``cuda``, ``cuda:0,1``; None for the best there are.
+    """The devices that ``--devices`` means, one a rank: ``cpu``, ``cpu:2``, ``cuda``, ``cuda:0,1``; None for the best.
 
     A GPU named twice is shared by two ranks. Raises UsageError for devices that are not there.
     """
@@ -109,7 +109,9 @@ def _cpus(detail: str, threads: int) -> tuple[str, ...]:
     count = _number(detail) if detail else have
     if not 1 <= count <= have:
         each = "" if threads == 1 else f" of {threads} cores each"
-        raise UsageError("--devices", f"name 1 to {have} CPU devices{each}", f"cpu:{detail}", f"use cpu:{have} or fewer")
+        raise UsageError(
+            "--devices", f"name 1 to {have} CPU devices{each}", f"cpu:{detail}", f"use cpu:{have} or fewer"
+        )
     return tuple(f"cpu:{index}" for index in range(count))
 
 
@@ -146,21 +148,22 @@ def claim(name: str, local_rank: int, local_size: int, threads: int) -> tuple[Cp
     A CPU device gets ``threads`` cores of its own; ranks on GPUs share the host's cores evenly.
     Returns the device and the CPUs that the process is pinned to.
     """
-    kind, _, index = name.partition(":")
-    mine = place(cores(), kind, int(index), local_rank, local_size, threads)
-    for task in os.listdir("/proc/self/task"):  # threads that exist already do not inherit
-        os.sched_setaffinity(int(task), mine)
+    mine = place(cores(), name, local_rank, local_size, threads)
+    for task in Path("/proc/self/task").iterdir():  # threads that exist already do not inherit
+        os.sched_setaffinity(int(task.name), mine)
     torch.set_num_threads(threads)
+    kind, _, index = name.partition(":")
     if kind == "cuda":
         torch.cuda.set_device(int(index))
         return CudaDevice(int(index)), mine
     return CpuDevice(int(index)), mine
 
 
-def place(have: Sequence[int], kind: str, index: int, local_rank: int, local_size: int, threads: int) -> tuple[int, ...]:
-    """Which of the CPUs in ``have`` belong to a rank."""
+def place(have: Sequence[int], name: str, local_rank: int, local_size: int, threads: int) -> tuple[int, ...]:
+    """Which of the CPUs in ``have`` belong to a rank that holds the device ``name``."""
+    kind, _, index = name.partition(":")
     if kind == "cpu":
-        return tuple(have[index * threads : (index + 1) * threads])
+        return tuple(have[int(index) * threads : (int(index) + 1) * threads])
     share = max(1, len(have) // local_size)
     start = local_rank * share % len(have)
     return tuple(have[start : start + share])

@@ -40,7 +40,9 @@ def _devices() -> Iterator[Finding]:
         yield Finding("good", f"cuda:{index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
     have = cores()
     if not count:
-        why = "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch has CUDA, but sees no GPU"
+        why = (
+            "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch has CUDA, but sees no GPU"
+        )
         yield Finding("fact", "GPU", f"none: {why}; CPU cores stand in as devices")
     grade: Literal["good", "warn"] = "good" if len(have) > 1 else "warn"
     alone = "" if len(have) > 1 else ": with one device there is no scaling to measure"
@@ -50,13 +52,21 @@ def _devices() -> Iterator[Finding]:
 def _disturbances() -> Iterator[Finding]:
     quota = _quota()
     if quota is not None and quota < len(cores()):
-        yield Finding("warn", "CPU quota", f"a control group grants {quota:.1f} of {len(cores())} cores: ranks will be throttled")
+        yield Finding(
+            "warn", "CPU quota", f"a control group grants {quota:.1f} of {len(cores())} cores: ranks will be throttled"
+        )
     found = governor()
     if found not in (None, "performance"):
-        yield Finding("warn", "frequency", f"governor {found!r}: clocks will move; `cpupower frequency-set -g performance`")
+        yield Finding(
+            "warn", "frequency", f"governor {found!r}: clocks will move; `cpupower frequency-set -g performance`"
+        )
     busy, names = _others()
     if busy > BUSY:
-        yield Finding("warn", "other load", f"{busy:.2f} cores are busy now ({', '.join(names)}): stop them, or expect foreign-load doubts")
+        yield Finding(
+            "warn",
+            "other load",
+            f"{busy:.2f} cores are busy now ({', '.join(names)}): stop them, or expect foreign-load doubts",
+        )
     else:
         yield Finding("good", "other load", f"{busy:.2f} cores busy: quiet")
 

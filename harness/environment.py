@@ -19,7 +19,9 @@ import torch
 
 from harness.devices import cores, cpu_model
 
-ALLOWED = re.compile(r"(CUDA|NCCL|TORCH|GLOO|OMP|MKL|KMP|PYTORCH|RAY)_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD")
+ALLOWED = re.compile(
+    r"(CUDA|NCCL|TORCH|GLOO|OMP|MKL|KMP|PYTORCH|RAY)_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD"
+)
 """Environment variables that may be recorded: those that change figures."""
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|KEY|AUTH", re.IGNORECASE)
 """What is never recorded, whatever its prefix."""
@@ -80,7 +82,12 @@ def _device(name: str) -> dict[str, Any]:
     if kind == "cpu":
         return {"name": name, "model": cpu_model()}
     facts = torch.cuda.get_device_properties(int(index))
-    told = {"name": name, "model": facts.name, "memory_bytes": facts.total_memory, "processors": facts.multi_processor_count}
+    told = {
+        "name": name,
+        "model": facts.name,
+        "memory_bytes": facts.total_memory,
+        "processors": facts.multi_processor_count,
+    }
     return told | _nvml(int(index))
 
 

@@ -1,9 +1,9 @@
 """What can go wrong before or beside a measurement.
 
-    RankbenchError
-    ├── UsageError      the user asked for something that cannot be done; exit code 2
-    ├── JournalError    a file of a run is not what it should be
-    └── CollectiveError a rank's peers failed; raised on every rank alike
+RankbenchError
+├── UsageError      the user asked for something that cannot be done; exit code 2
+├── JournalError    a file of a run is not what it should be
+└── CollectiveError a rank's peers failed; raised on every rank alike
 """
 
 from __future__ import annotations

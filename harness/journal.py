@@ -1,9 +1,9 @@
 """The journal: an append-only file, one JSON record a line, fsynced. The source of everything shown.
 
-    launch   a gang is up: who its ranks are
-    begin    a case is about to be measured in this launch
-    cell     what became of it, with every sample of every rank
-    end      the gang is down
+launch   a gang is up: who its ranks are
+begin    a case is about to be measured in this launch
+cell     what became of it, with every sample of every rank
+end      the gang is down
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.doubts import Doubt
 from harness.errors import JournalError, UsageError
@@ -96,7 +96,7 @@ class LaunchRecord(Record):
     """How far ahead the delay window agrees its start."""
     ranks: tuple[Rank, ...]
 
-    model_config = {**Record.model_config, "populate_by_name": True}
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
 class BeginRecord(Record):
@@ -176,7 +176,9 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise UsageError("--out", "belong to no running run", path.parent, "wait for it, or choose another") from None
+            raise UsageError(
+                "--out", "belong to no running run", path.parent, "wait for it, or choose another"
+            ) from None
         self._set_torn_tail_aside()
 
     def append(self, record: Record) -> None:
@@ -200,5 +202,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

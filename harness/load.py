@@ -1,4 +1,4 @@
-"""Foreign load: did another process have this rank's core while it was measured?
+"""Foreign load: whether another process had this rank's core while it was measured.
 
 Processor time below wall-clock tells it for work that never waits. A rank that waits for its peers is idle
 by right, so where the kernel counts it, the time spent *runnable but not running* is used instead.

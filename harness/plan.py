@@ -1,6 +1,6 @@
 """The plan: every case that a run means to measure, written down before the first measurement.
 
-    Plan ── Comparison ── Case        comparison: interleaved cases that differ in arm and world size
+Plan ── Comparison ── Case        comparison: interleaved cases that differ in arm and world size
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Plan(Record):
     """How it is measured: figures of different regimes are not compared."""
     comparisons: tuple[Comparison, ...]
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     @property
     def shared_device(self) -> bool:
@@ -126,7 +126,9 @@ class Plan(Record):
     @cached_property
     def identity(self) -> str:
         """A hash of what is measured and how: equal for runs whose launches belong together."""
-        told = self.model_dump(mode="json", by_alias=True, exclude={"command", "launches", "budget_s", "strict", "version"})
+        told = self.model_dump(
+            mode="json", by_alias=True, exclude={"command", "launches", "budget_s", "strict", "version"}
+        )
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def cells(self, launches: int | None = None) -> Iterator[tuple[int, int, Case]]:

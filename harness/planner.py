@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from harness import __version__, catalog, devices, probes
 from harness.errors import UsageError, nearest
@@ -49,7 +50,9 @@ def make(wish: Wish, ranks: int | None = None) -> Plan:
     """The plan of a wish; ``ranks`` is how many there are already, under somebody's torchrun. Raises UsageError."""
     _above_zero("--threads", wish.threads)
     if wish.preset is not None and wish.preset not in PRESETS:
-        raise UsageError("--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS))
+        raise UsageError(
+            "--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS)
+        )
     if not 0 <= wish.margin < 1:
         raise UsageError("--margin", "be a fraction from 0 to below 1", wish.margin, "e.g. --margin 0.05")
     found = devices.parse(wish.devices, wish.threads)
@@ -110,13 +113,13 @@ def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _launcher(name: str | None, count: int, ranks: int | None) -> str:
+def _launcher(name: str | None, count: int, ranks: int | None) -> Literal["inline", "torchrun"]:
     known = ("inline", "torchrun")
     if name is not None and name not in known:
         raise UsageError("--launcher", f"be one of {', '.join(known)}", repr(name), nearest(name, known))
     if name == "inline" and (ranks is not None or count > 1):
         raise UsageError("--launcher", "be torchrun for more than one device", "inline", "or use --devices cpu:1")
-    return name or "torchrun"
+    return "inline" if name == "inline" else "torchrun"
 
 
 def _entries(names: Sequence[str]) -> list[catalog.Entry]:
@@ -134,7 +137,9 @@ def _settings(settings: Sequence[str], entries: Sequence[catalog.Entry]) -> dict
         left, equals, right = setting.partition("=")
         name, dot, field = left.partition(".")
         if not (equals and dot and right):
-            raise UsageError("--set", "read scenario.axis=value[,value]", repr(setting), "e.g. --set split.size=1024,2048")
+            raise UsageError(
+                "--set", "read scenario.axis=value[,value]", repr(setting), "e.g. --set split.size=1024,2048"
+            )
         if name not in by_name:
             raise UsageError("--set", "name a scenario of this run", repr(name), nearest(name, by_name))
         made[name, field] = tuple(dict.fromkeys(by_name[name].value(field, text) for text in right.split(",")))
@@ -168,9 +173,7 @@ def _comparison(entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes
         if sizes[0] == 1:  # packed copies say something beside a lone one
             shapes += [(size, True) for size in sizes if size > 1]
         cases += [
-            Case(
-                scenario=entry.name, reference=entry.reference, params=told, arm=arm, world_size=size, packed=packed
-            )
+            Case(scenario=entry.name, reference=entry.reference, params=told, arm=arm, world_size=size, packed=packed)
             for size, packed in shapes
         ]
     return Comparison(
@@ -179,7 +182,9 @@ def _comparison(entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes
         exercises=entry.exercises,
         scaling=entry.scaling,
         arm_field=entry.arm_field,
-        baseline=entry.baseline if entry.baseline in [str(arm) for arm in arms] else (str(arms[0]) if arms[0] is not None else None),
+        baseline=entry.baseline
+        if entry.baseline in [str(arm) for arm in arms]
+        else (str(arms[0]) if arms[0] is not None else None),
         params=params,
         cases=(*cases, *probes.cases(sizes)),
     )

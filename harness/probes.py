@@ -1,8 +1,8 @@
 """The harness's own scenarios: they measure the measuring, and what this machine can do at all.
 
-    null   does nothing: the floor below which a time says more about the harness than about the work
-    spin   counts in a loop: whether every device really has a processor of its own
-    gemm   one large matrix product: the rate that a device reaches, alone and with all others busy
+null   does nothing: the floor below which a time says more about the harness than about the work
+spin   counts in a loop: whether every device really has a processor of its own
+gemm   one large matrix product: the rate that a device reaches, alone and with all others busy
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Gemm:
 
         def check(product: torch.Tensor) -> None:
             rows = slice(0, 8)  # a few rows suffice for a ceiling
-            torch.testing.assert_close(product[rows].double(), a[rows].double() @ b.double(), rtol=1e-3, atol=1e-2 * n**0.5)
+            torch.testing.assert_close(
+                product[rows].double(), a[rows].double() @ b.double(), rtol=1e-3, atol=1e-2 * n**0.5
+            )
 
         return Workload(lambda: a @ b, check=check, work=Work(flops=2 * n**3, bytes=12 * n**2, unit="product"))
 

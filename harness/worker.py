@@ -1,14 +1,15 @@
 """The worker: what every rank does during one launch. The same under every launcher.
 
-    for each comparison:  prepare every case → audit the declared work → pilot
-                          → rounds of visits in random order → check → one cell a case
+for each comparison:  prepare every case → audit the declared work → pilot
+                      → rounds of visits in random order → check → one cell a case
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import gc
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
@@ -80,7 +81,7 @@ class _Launch:
     def announce(self) -> None:
         ranks = self.world.agreement.gather(self.world.describe())
         ago_s = now() - self.world.origin_s
-        started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=ago_s)
+        started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
         self.emit(
             LaunchRecord(
                 launch=self.order.launch,
@@ -140,7 +141,7 @@ class _Bench:
         if trial.gang is not None:
             try:
                 action()
-            except (Exception, SystemExit) as error:  # whatever a plugin raises is data
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is data
                 failure = _failure(error, self.world.rank, rejected)
                 if trial.gang.group is not None and not failure.follows:
                     trial.gang.group.abort()  # lets peers go that wait for this rank in a collective
@@ -273,10 +274,8 @@ class _Bench:
 
 
 def _close(trial: Trial) -> None:
-    try:
+    with suppress(Exception):  # the case has been judged; what it leaves behind is not its result
         trial.close()
-    except Exception:  # noqa: BLE001, S110 - the case has been judged; what it leaves behind is not its result
-        pass
 
 
 def _failure(error: BaseException, rank: int, rejected: Status) -> Failure:

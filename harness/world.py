@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import socket
 from collections.abc import Iterator
@@ -61,11 +61,11 @@ class World:
 
     def renew(self) -> None:
         """Replace the groups that carry tensors: one that has failed is dead for all its ranks."""
-        timeout = datetime.timedelta(seconds=DATA_TIMEOUT_S)
+        timeout = dt.timedelta(seconds=DATA_TIMEOUT_S)
         self.groups = {size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes}
 
     def settle_in(self) -> None:
-        """Agree on the origin of time, and on a lead: as long as an agreement takes, ranks leave one far closer together."""
+        """Agree on the origin of time, and on a lead of one agreement's time: ranks leave one far closer together."""
         took = []
         for _ in range(50):
             start_s = now()
@@ -107,7 +107,7 @@ def joined(plan: Plan) -> Iterator[World]:
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     device, cpus = claim(plan.devices[rank], local_rank, local_size, plan.threads)
-    side_timeout = datetime.timedelta(seconds=SIDE_TIMEOUT_S)
+    side_timeout = dt.timedelta(seconds=SIDE_TIMEOUT_S)
     dist.init_process_group("gloo", timeout=side_timeout)
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)

@@ -4,7 +4,7 @@ from launch.lifeline import tie_to_parent
 
 tie_to_parent()
 
-import torch.distributed  # noqa: E402, F401
+import torch.distributed  # noqa: E402
 import torch.utils.flop_counter  # noqa: E402, F401
 
 import harness.worker  # noqa: E402, F401

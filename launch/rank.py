@@ -21,7 +21,7 @@ def main(address: str, order_json: str) -> None:
         order = worker.Order.model_validate_json(order_json)
         with world.joined(order.plan) as joined:
             worker.run(order, joined, parent.send)
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         parent.send({"type": "words", "words": traceback.format_exc()[-4000:]})
         os._exit(70)  # peers may be gone: no orderly farewell, which can take half a minute
     parent.send({"type": "bye"})

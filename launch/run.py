@@ -45,7 +45,7 @@ def ranks_around() -> int | None:
 
 
 def joined(run: RunDir, plan: Plan, console: Console) -> bool:
-    """As a rank of somebody's torchrun: measure one more launch of the run directory. Returns whether its cells are ok."""
+    """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok."""
     if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
         raise UsageError("torchrun --nnodes", "be 1", "more", "several nodes are not measured yet")
     with world.joined(plan) as here:
@@ -108,4 +108,3 @@ class _Scribe:
     def close(self, launch: int) -> None:
         self._journal.append(EndRecord(launch=launch, wall_s=round(now() - self._start_s, 3)))
         self._journal.close()
-

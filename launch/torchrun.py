@@ -20,7 +20,16 @@ DEADLINE_S = 150.0
 """A gang that gives no sign of life for this long hangs."""
 FAREWELL_S = 5.0
 """After a rank has failed the others get this long to be collected."""
-LEAKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+LEAKS = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "NODE_RANK",
+)
 LEAKING = ("TORCHELASTIC_", "PET_")
 """Variables of somebody's torchrun that would send our ranks to the wrong store."""
 QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONFAULTHANDLER": "1"}

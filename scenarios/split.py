@@ -15,7 +15,7 @@ TOLERANCE = 5e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Matrix products on one device in sequence, or at once on several: whole, or split by columns or inner dimension."""
+    """Matrix products on one device in sequence, or on several at once: whole, by columns, or by inner dimension."""
 
     exercises: ClassVar = ("5.6.4",)
     scaling: ClassVar[Scaling] = "strong"

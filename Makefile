@@ -1,0 +1,29 @@
+# make bench   environment, then the main job and its report
+# make test    environment, then the tests
+# make check   lint, types, layers
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.PHONY: bench test check env
+
+bench: env
+	$(BIN)/rankbench run frobenius split
+
+test: env
+	$(BIN)/python -m pytest
+
+check: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+env: $(VENV)/.complete
+
+# pip, and not a faster one, so that a local build of PyTorch is found where pip is set up to find it
+$(VENV)/.complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
