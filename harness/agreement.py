@@ -6,7 +6,6 @@ groups that carry a scenario's tensors, so it still works after one of those has
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,13 +25,11 @@ class Failure:
     rank: int
     when_s: float
     """Host clock, to tell the first failure from those that follow from it."""
-    follows: bool = False
-    """True where this rank only gave up because another did."""
 
     @classmethod
-    def of(cls, status: Status, message: str, rank: int, *, follows: bool = False) -> Failure:
-        """A failure of now; its message is cut to a page."""
-        return cls(status, message[:2000], rank, time.monotonic(), follows)
+    def of(cls, status: Status, message: str, rank: int, when_s: float = 0.0) -> Failure:
+        """A failure; its message is cut to a page."""
+        return cls(status, message[:2000], rank, when_s)
 
 
 class Agreement:
@@ -70,5 +67,5 @@ class Agreement:
         if not self.greatest([float(failure is not None)])[0]:
             return None
         told = [other for other in self.gather(failure) if other is not None]
-        first: Failure = min(told, key=lambda other: (other.follows, other.when_s))
+        first: Failure = min(told, key=lambda other: other.when_s)
         return first

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
@@ -23,8 +24,13 @@ class Gang:
     """Seeded alike for every arm of a comparison, differently on each rank."""
     shared_generator: torch.Generator
     """Seeded alike for every arm of a comparison, on every rank and at every world size."""
-    group: dist.ProcessGroup | None = None
-    """The process group that carries collectives of tensors; None where one rank is alone."""
+    groups: Mapping[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)
+    """The world's process groups by size, looked up at each use: one that failed is replaced there."""
+
+    @property
+    def group(self) -> dist.ProcessGroup | None:
+        """The process group that carries collectives of tensors; None where one rank is alone."""
+        return None if self.size == 1 else self.groups[self.size]
 
     def share(self, total: int) -> int:
         """How many of ``total`` pieces are this rank's; the first ranks have one more where it does not divide."""

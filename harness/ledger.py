@@ -64,6 +64,16 @@ class Totals:
     items: float
     counted: float
 
+    @property
+    def amount(self) -> float:
+        """The work: FLOPs where they are declared, else items."""
+        return self.flops or self.items
+
+    @property
+    def measure(self) -> str:
+        """What ``amount`` counts."""
+        return "FLOP" if self.flops else "items"
+
     @classmethod
     def of(cls, facts: list[RankFacts]) -> Totals:
         """The sums."""
@@ -88,11 +98,8 @@ def audit(comparison: Comparison, facts: Mapping[Case, list[RankFacts]]) -> tupl
         alone = _partner(totals, arm=case.arm, world_size=1)
         if reason := _shortfall(mine, base) or _broken_claim(comparison, case, mine, alone):
             refused[case] = reason
-        elif base and not (_same(mine.flops, base.flops) and _same(mine.items, base.items)):
-            fact = (
-                f"declares {mine.flops:g} FLOP and {mine.items:g} items a step, "
-                f"but {comparison.baseline} declares {base.flops:g} and {base.items:g}"
-            )
+        elif base and not _same(mine.amount, base.amount):
+            fact = f"declares {mine.amount:g} {mine.measure} a step, but {comparison.baseline} {base.amount:g} {base.measure}"
             doubted[case] = Doubt(kind=Kind.WORK_DIFFERS, fact=fact)
     return refused, doubted
 
@@ -121,8 +128,7 @@ def _broken_claim(comparison: Comparison, case: Case, mine: Totals, alone: Total
     if alone is None or case.world_size == 1 or comparison.scaling == "none":
         return None
     times = 1 if comparison.scaling == "strong" else case.world_size
-    for name in ("flops", "items"):
-        told, due = getattr(mine, name), times * getattr(alone, name)
-        if not _same(told, due):
-            return f"claims {comparison.scaling} scaling, but declares {told:g} {name} in all where {due:g} are due"
-    return None
+    due = times * alone.amount
+    if _same(mine.amount, due):
+        return None
+    return f"claims {comparison.scaling} scaling, but declares {mine.amount:g} {mine.measure} in all where {due:g} are due"

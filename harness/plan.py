@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,7 +43,7 @@ class Case(Record):
     probe: bool = False
     """True for the harness's own null, spin and product probes."""
 
-    @cached_property
+    @property
     def key(self) -> str:
         """E.g. ``frobenius[log=each,size=100]@2``; packed copies end in ``@1x2``."""
         inside = ",".join(f"{name}={value}" for name, value in sorted(self.params.items()))
@@ -123,7 +122,7 @@ class Plan(Record):
         """Wall-clock for one launch, in seconds."""
         return self.budget_s / self.launches
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """A hash of what is measured and how: equal for runs whose launches belong together."""
         told = self.model_dump(

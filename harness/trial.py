@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,8 @@ class Trial:
     """(round, position, samples) of each visit, on every rank of the launch alike."""
     laps: list[Lap] = field(default_factory=list)
     load: Load = field(default_factory=Load)
+    failed_s: float | None = None
+    """Host clock when this rank failed."""
     workload: Workload | None = None
     _first_s: float = 0.0
     _count: Count = field(default_factory=lambda: Count(0, 0))
@@ -58,11 +61,19 @@ class Trial:
             laps = self._visit(samples, line)
         except CollectiveError:
             raise
-        except BaseException:
+        except BaseException as error:
+            self.fail(error)
             line.give_up()
             raise
         line.finish()
         return laps
+
+    def fail(self, error: BaseException) -> None:
+        """Note when this rank failed first, and let peers go that wait for it in a collective."""
+        if self.failed_s is None:
+            self.failed_s = now()
+            traceback.clear_frames(error.__traceback__)  # they may refer to the group
+            self.world.release(self.case.gang_size)
 
     def _visit(self, samples: int, line: StartLine) -> list[Lap]:
         workload = self._my_workload

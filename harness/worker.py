@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,6 +45,10 @@ class VisitNote(Record):
     """The running estimate of one step's time, where there is one."""
 
 
+class SpoiledError(Exception):
+    """After an error on a GPU a process proves nothing any more: every rank ends, and a new gang does the rest."""
+
+
 class Order(Record):
     """What one gang of processes is told to do."""
 
@@ -64,7 +69,10 @@ def run(order: Order, world: World, emit: Emit) -> None:
     end_s = now() + order.budget_s
     for done, (index, cases) in enumerate(order.todo.items()):
         share_s = (end_s - now()) / (len(order.todo) - done)
-        launch.measure(index, cases, share_s)
+        try:
+            launch.measure(index, cases, share_s)
+        except SpoiledError:
+            return
 
 
 def _say_nothing(record: Record) -> None:
@@ -126,6 +134,7 @@ class _Bench:
         self.trials = {case: Trial(case, self.world.gang(case, *seed), self.world) for case in cases}
         self.doubted: dict[Case, Doubt] = {}
         self.step_s: dict[Case, float] = {}
+        self._round = 0, 0
 
     @property
     def live(self) -> list[Trial]:
@@ -138,13 +147,16 @@ class _Bench:
         ``rejected`` is the status that an AssertionError means. The trial's ranks all skip it together.
         """
         failure = None
+        self._note(trial)
         if trial.gang is not None:
             try:
                 action()
+            except CollectiveError as error:
+                failure = Failure.of("error", str(error), self.world.rank, math.inf)  # another failed first
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is data
-                failure = _failure(error, self.world.rank, rejected)
-                if trial.gang.group is not None and not failure.follows:
-                    trial.gang.group.abort()  # lets peers go that wait for this rank in a collective
+                failure = _failure(error, self.world.rank, rejected, trial.failed_s or now())
+                if failure.status != "wrong":
+                    trial.fail(error)
         agreed = self.world.agreement.settle(failure)
         if agreed is not None:
             self.end(trial, agreed)
@@ -156,13 +168,16 @@ class _Bench:
         told = failure.status, failure.rank, failure.message
         self.emit(self._cell(trial.case, status=told[0], rank=told[1], message=told[2]))
         _close(trial)
+        if failure.status == "wrong":
+            return
+        if self.world.device.torch.type == "cuda":
+            raise SpoiledError
         if trial.case.gang_size > 1:
             self.world.renew()
 
     def prepare(self) -> None:
         for trial in self.live:
             self.emit(BeginRecord(launch=self.order.launch, comparison=self.index, case=trial.case.key))
-            self._note(trial, 0, 0)
             self.together(trial, trial.prepare)
 
     def audit(self) -> None:
@@ -204,7 +219,7 @@ class _Bench:
         for number, turn in enumerate(islice(rounds(len(planned), *seed), count)):
             for case in (planned[place] for place in turn):
                 if trial := self.trials.get(case):
-                    self._note(trial, number, count)
+                    self._round = number, count
                     self._visit(trial, number, position)
                     position += 1
 
@@ -256,7 +271,8 @@ class _Bench:
     def _facts(self, trial: Trial) -> RankFacts | None:
         return None if trial.gang is None else trial.facts()
 
-    def _note(self, trial: Trial, number: int, count: int) -> None:
+    def _note(self, trial: Trial) -> None:
+        number, count = self._round
         self.emit(
             VisitNote(
                 comparison=self.index,
@@ -278,14 +294,12 @@ def _close(trial: Trial) -> None:
         trial.close()
 
 
-def _failure(error: BaseException, rank: int, rejected: Status) -> Failure:
+def _failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
     """What an exception from a scenario means."""
     text = str(error).strip()
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, CollectiveError):
-        return Failure.of("error", message, rank, follows=True)
     if isinstance(error, AssertionError):
-        return Failure.of(rejected, text or "the check failed", rank)
+        return Failure.of(rejected, text or "the check failed", rank, when_s)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
-        return Failure.of("oom", message, rank)
-    return Failure.of("error", message, rank)
+        return Failure.of("oom", message, rank, when_s)
+    return Failure.of("error", message, rank, when_s)

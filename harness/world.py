@@ -53,16 +53,31 @@ class World:
         torch_device = self.device.torch
         rank = 0 if case.packed else self.rank
         shared, own = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
-        return Gang(rank, case.gang_size, torch_device, own, shared, self.groups.get(case.gang_size))
+        return Gang(rank, case.gang_size, torch_device, own, shared, self.groups)
 
     def line(self, case: Case) -> StartLine:
         """The start line of the ranks that are busy in a case."""
         return StartLine(lambda value: self.agreement.latest(value, case.world_size), self.lead_s)
 
+    def release(self, size: int) -> None:
+        """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
+
+        gloo hangs up on its peers once nothing refers to the group any more; NCCL has to be told.
+        """
+        group = self.groups.pop(size, None)
+        if group is None:
+            return
+        if self.backend == "nccl":
+            group.abort()
+        else:
+            dist.destroy_process_group(group)
+
     def renew(self) -> None:
         """Replace the groups that carry tensors: one that has failed is dead for all its ranks."""
+        for size in self.sizes:
+            self.release(size)
         timeout = dt.timedelta(seconds=DATA_TIMEOUT_S)
-        self.groups = {size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes}
+        self.groups.update({size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes})
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead of one agreement's time: ranks leave one far closer together."""

@@ -37,7 +37,7 @@ class Progress:
                 self._say(f"launch {record.launch + 1} of {self._plan.launches}: {ranks} up{self._left()}")
         elif isinstance(record, CellRecord) and record.status not in ("ok", "skipped"):
             who = "" if record.rank is None else f" on rank {record.rank}"
-            self._say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {record.message}", "red")
+            self._say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {_first_line(record.message)}", "red")
         elif isinstance(record, VisitNote) and self._live is not None:
             self._show(record)
 
@@ -74,6 +74,10 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.__exit__(None, None, None)
+
+
+def _first_line(text: str | None) -> str:
+    return next(iter((text or "").strip().splitlines()), "no reason was given")
 
 
 def _duration(seconds: float) -> str:

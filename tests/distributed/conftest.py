@@ -1,0 +1,96 @@
+"""Runs that several tests look at, each made once; real processes, real gloo, real torchrun."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness.journal import BeginRecord, CellRecord, Entry, LaunchRecord
+from harness.rundir import RunDir
+
+PLUGINS = Path(__file__).with_name("plugins.py")
+RANKBENCH = (sys.executable, "-m", "harness")
+SMALL = ("--set", "frobenius.matrices=51", "--set", "frobenius.size=24", "--set", "split.size=128")
+TWO = ("--devices", "cpu:2")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended."""
+
+    root: Path
+    code: int
+    out: str
+
+    @property
+    def entries(self) -> list[Entry]:
+        return RunDir(self.root).entries()
+
+    @property
+    def cells(self) -> list[CellRecord]:
+        return [entry for entry in self.entries if isinstance(entry, CellRecord)]
+
+    @property
+    def launches(self) -> list[LaunchRecord]:
+        return [entry for entry in self.entries if isinstance(entry, LaunchRecord)]
+
+    @property
+    def begun(self) -> list[BeginRecord]:
+        return [entry for entry in self.entries if isinstance(entry, BeginRecord)]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.root / "summary.json").read_text())
+
+    @property
+    def page(self) -> str:
+        return (self.root / "report.html").read_text()
+
+    def csv(self) -> list[dict[str, str]]:
+        told = subprocess.run([*RANKBENCH, "export", str(self.root), "--format", "csv"], capture_output=True, text=True, check=True)
+        return list(csv.DictReader(told.stdout.splitlines()))
+
+
+def rankbench(*arguments: object, root: Path, timeout_s: float = 240) -> Run:
+    """Run the command line in a process of its own."""
+    told = subprocess.run(
+        [*RANKBENCH, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=timeout_s
+    )
+    return Run(root, told.returncode, told.stdout + told.stderr)
+
+
+def offspring_of(address: str) -> list[psutil.Process]:
+    """Processes that still have ``address`` in their environment: they belong to a run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("RANKBENCH_TEST") == address:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="session")
+def main_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Six launches of both scenarios, small, and of one with a slow rank."""
+    root = tmp_path_factory.mktemp("main") / "run"
+    scenarios = ("frobenius", "split", f"{PLUGINS}:SlowOnOne")
+    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 60, "--out", root, root=root)
+
+
+@pytest.fixture(scope="session")
+def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One launch of everything that goes wrong."""
+    root = tmp_path_factory.mktemp("faulty") / "run"
+    scenarios = [f"{PLUGINS}:{name}" for name in ("WrongOnOne", "Lazy", "Raises", "Dies")]
+    return rankbench("run", *scenarios, *TWO, "--launches", 1, "--budget", 20, "--out", root, root=root)

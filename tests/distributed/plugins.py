@@ -1,0 +1,118 @@
+"""Scenarios that misbehave, each in one way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from harness.scenario import Gang, Work, Workload, arm
+
+N = 192
+
+
+def work(share: int = 1) -> Work:
+    return Work(flops=2 * N**3 * share, items=share, unit="product")
+
+
+def right(output: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
+    torch.testing.assert_close(output.double(), a.double() @ b.double(), rtol=1e-4, atol=1e-4)
+
+
+def operands(gang: Gang) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(N, N, generator=gang.generator), torch.randn(N, N, generator=gang.generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongOnOne:
+    """A product that is wrong on rank 1 only."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+
+        def step() -> torch.Tensor:
+            return a @ b * (2 if gang.rank == 1 else 1)
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lazy:
+    """One arm hands out what it made before, and declares the same work."""
+
+    scaling: ClassVar = "weak"
+    how: Literal["honest", "cached"] = arm(baseline="honest")
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        made = a @ b
+        step = (lambda: made) if self.how == "cached" else (lambda: a @ b)
+        return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raises:
+    """Rank 1 raises in the middle, while its peer waits in a collective."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        done = iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            if gang.rank == 1 and next(done) == 12:
+                raise ValueError("the twelfth step")
+            gang.all_reduce(torch.ones(1))
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dies:
+    """Rank 1 goes, one way or another, after a few steps."""
+
+    scaling: ClassVar = "weak"
+    way: Literal["kill", "exit"] = arm(baseline="kill")
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        done = iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            if gang.rank == 1 and next(done) == 12:
+                if self.way == "exit":
+                    os._exit(0)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowOnOne:
+    """Rank 1 takes a fifth longer than the others."""
+
+    scaling: ClassVar = "weak"
+    step_s: float = 0.004
+
+    def prepare(self, gang: Gang) -> Workload:
+        due_s = self.step_s * (1.2 if gang.rank == 1 else 1.0)
+
+        def step() -> bool:
+            end_s = time.process_time() + due_s  # its own time: a neighbour does not make it less work
+            while time.process_time() < end_s:
+                pass
+            return True
+
+        def check(output: bool) -> None:
+            assert output
+
+        return Workload(step, check=check, work=Work())

@@ -1,0 +1,51 @@
+"""What goes wrong in a scenario is a typed cell, and everything else is measured."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import psutil
+import pytest
+
+from tests.distributed.conftest import Run
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
+
+
+def test_exactly_what_is_broken_is_not_ok(faulty_run: Run) -> None:
+    assert faulty_run.code == 1
+    broken = {cell.case: cell.status for cell in faulty_run.cells if cell.status != "ok"}
+    assert broken == {
+        "wrong_on_one@2": "wrong",
+        "lazy[how=cached]@1": "wrong",
+        "lazy[how=cached]@2": "wrong",
+        "raises@2": "error",
+        "dies[way=kill]@2": "died",
+        "dies[way=exit]@2": "died",
+    }
+
+
+def test_the_first_failing_rank_is_named(faulty_run: Run) -> None:
+    told = {cell.case: cell for cell in faulty_run.cells}
+    assert told["wrong_on_one@2"].rank == 1
+    assert told["raises@2"].rank == 1
+    assert told["raises@2"].message == "ValueError: the twelfth step"
+    assert told["dies[way=kill]@2"].message == "rank 1 was killed by SIGKILL"
+    assert told["dies[way=exit]@2"].message == "rank 1 left with exit code 0"
+    assert "does 0 FLOP" in told["lazy[how=cached]@1"].message
+
+
+def test_a_wrong_case_has_no_time_anywhere(faulty_run: Run) -> None:
+    row = next(row for row in faulty_run.summary["cells"] if (row["scenario"], row["world_size"]) == ("wrong_on_one", 2))
+    assert row["status"] == "wrong"
+    assert row["median_s"] is None and row.get("speedup") is None
+    (sample,) = [row for row in faulty_run.csv() if row["status"] == "wrong" and row["scenario"] == "wrong_on_one"]
+    assert sample["seconds"] == sample["rank"] == ""
+    (line,) = [line for line in faulty_run.out.splitlines() if re.match(r"wrong_on_one +2 ", line)]
+    assert "wrong" in line and " ms" not in line and "×" not in line
+
+
+def test_no_process_is_left(faulty_run: Run) -> None:
+    pids = {rank.pid for launch in faulty_run.launches for rank in launch.ranks}
+    assert not any(psutil.pid_exists(pid) for pid in pids)

@@ -1,0 +1,74 @@
+"""SIGKILL to the parent at a random moment: every finished cell is kept, no process is left, and the run can be finished."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.journal import CellRecord
+from harness.rundir import RunDir
+from tests.distributed.conftest import RANKBENCH, SMALL, TWO, offspring_of, rankbench
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
+
+KILLS = int(os.environ.get("RANKBENCH_KILLS", "8"))
+
+
+def finished(root: Path) -> dict[tuple[int, int, str], str]:
+    if not (root / "journal.jsonl").exists():
+        return {}
+    cells = [entry for entry in RunDir(root).entries() if isinstance(entry, CellRecord)]
+    return {(cell.launch, cell.comparison, cell.case): cell.model_dump_json() for cell in cells}
+
+
+def test_kill_and_resume(tmp_path: Path) -> None:
+    root, chance, mark = tmp_path / "run", random.Random(7), uuid.uuid4().hex
+    start = ["run", "frobenius", *TWO, *SMALL[:4], "--launches", "4", "--budget", "12", "--out", str(root)]
+    kept: dict[tuple[int, int, str], str] = {}
+    for _ in range(KILLS):
+        line = ["run", "--resume", str(root)] if (root / "plan.json").exists() else start
+        process = subprocess.Popen(
+            [*RANKBENCH, *line], env=os.environ | {"RANKBENCH_TEST": mark}, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
+        moment_s = chance.uniform(0.2, 9.0)
+        try:
+            process.wait(moment_s)  # the moment of the kill, unless it has finished before
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        _, alive = psutil.wait_procs(offspring_of(mark), timeout=5)
+        assert not alive
+        now = finished(root)
+        assert now.items() >= kept.items()
+        kept = now
+    run = rankbench("run", "--resume", root, root=root) if root.exists() else rankbench(*start, root=root)
+    assert run.code == 0, run.out
+    assert finished(root).items() >= kept.items()
+    assert {cell.status for cell in run.cells} == {"ok"}
+    assert len({(cell.launch, cell.case) for cell in run.cells}) == 4 * 12
+
+
+def test_interrupting_reports_what_there_is(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    process = subprocess.Popen(
+        [*RANKBENCH, "run", "frobenius", *TWO, *SMALL[:4], "--launches", "6", "--budget", "60", "--out", str(root)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "launch 2 of 6" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    told = process.stdout.read()
+    began_s = time.monotonic()
+    assert process.wait(30) == 130
+    assert time.monotonic() - began_s < 30
+    assert f"rankbench run --resume {root}" in told
+    assert (root / "report.html").exists()

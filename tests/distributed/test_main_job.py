@@ -1,0 +1,163 @@
+"""The main job, end to end, through torchrun on two CPU cores."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from statistics import median
+
+import pytest
+
+from tests.distributed.conftest import SMALL, TWO, Run, rankbench
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
+
+
+def orders(run: Run) -> dict[tuple[int, int], dict[int, list[str]]]:
+    """The cases of each round in the order of their visits, by launch and comparison."""
+    visits: dict[tuple[int, int], set[tuple[int, int, str]]] = defaultdict(set)
+    for cell in run.cells:
+        for number, position in zip(cell.samples.round, cell.samples.position, strict=True):
+            visits[cell.launch, cell.comparison].add((position, number, cell.case))
+    told = {}
+    for key, seen in visits.items():
+        told[key] = defaultdict(list)
+        for _, number, case in sorted(seen):
+            told[key][number].append(case)
+    return told
+
+
+def test_every_planned_cell_is_ok(main_run: Run) -> None:
+    assert main_run.code == 0, main_run.out
+    assert {cell.status for cell in main_run.cells} == {"ok"}
+    assert [launch.launch for launch in main_run.launches] == list(range(6))
+    assert "report.html" in main_run.out
+
+
+def test_every_world_size_and_arm_is_inside_every_launch(main_run: Run) -> None:
+    seen = defaultdict(set)
+    for cell in main_run.cells:
+        seen[cell.launch].add((cell.comparison, cell.case))
+    assert len(seen) == 6
+    assert len({frozenset(cases) for cases in seen.values()}) == 1
+    split = {case.split(",")[0] + case[-2:] for _, case in seen[0] if case.startswith("split")}
+    assert {f"split[how={how}@{size}" for how in ("whole", "columns", "inner") for size in (1, 2)} <= split
+
+
+def test_rounds_visit_every_case_in_orders_that_differ(main_run: Run) -> None:
+    told = orders(main_run)
+    every = [tuple(round_) for rounds in told.values() for round_ in rounds.values()]
+    assert all(len(set(round_)) == len(round_) for round_ in every)
+    for (launch, comparison), rounds in told.items():
+        assert len({frozenset(round_) for round_ in rounds.values()}) == 1, (launch, comparison)
+    by_comparison = defaultdict(list)
+    for (_, comparison), rounds in told.items():
+        by_comparison[comparison] += [tuple(round_) for round_ in rounds.values()]
+    for comparison, taken in by_comparison.items():
+        repeated = len(taken) - len(set(taken))
+        chance = len(taken) ** 2 / 2 / math.factorial(len(taken[0]))
+        assert repeated <= chance + 1, (comparison, repeated)
+
+
+def test_the_seed_fixes_the_order(main_run: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("seeds")
+    told = {}
+    for name, seed in (("same", 0), ("other", 1)):
+        run = rankbench(
+            "run", "frobenius", *TWO, *SMALL[:4], "--launches", 1, "--budget", 8, "--seed", seed, "--out", folder / name,
+            root=folder / name,
+        )  # fmt: skip
+        told[name] = orders(run)[0, 0]
+    first = orders(main_run)[0, 0]
+    assert told["same"][0] == first[0]
+    assert told["same"][1] == first[1]
+    assert told["other"][0] != first[0]
+
+
+def test_each_rank_is_pinned_to_a_core_of_its_own_with_one_thread(main_run: Run) -> None:
+    for launch in main_run.launches:
+        cpus = [rank.cpus for rank in launch.ranks]
+        assert [len(each) for each in cpus] == [1, 1]
+        assert cpus[0] != cpus[1]
+        assert [rank.threads for rank in launch.ranks] == [1, 1]
+    pids = [rank.pid for launch in main_run.launches for rank in launch.ranks]
+    assert len(set(pids)) == 12  # fresh processes
+
+
+def test_ranks_start_together(main_run: Run) -> None:
+    skews = [
+        max(starts) - min(starts)
+        for cell in main_run.cells
+        if len(cell.samples.start_s) == 2
+        for starts in zip(*cell.samples.start_s, strict=True)
+    ]
+    assert median(skews) < 50e-6  # leaving a barrier gives 20 to 100 microseconds, the delay window under one
+
+
+def test_host_reads_are_a_thousandfold_apart_in_the_record_too(main_run: Run) -> None:
+    reads = {cell.case.partition("]@")[0][-200:]: cell.facts[0].host_reads for cell in main_run.cells if cell.case.endswith("@1")}
+    assert reads["frobenius[log=each,matrices=51,size=24"] == 51
+    assert reads["frobenius[log=deferred,matrices=51,size=24"] == 1
+
+
+def test_the_slow_rank_is_named_and_no_other(main_run: Run) -> None:
+    named = [row for row in main_run.summary["ranks"] if row["named"]]
+    assert named
+    assert {(row["scenario"], row["rank"]) for row in named} == {("slow_on_one", 1)}
+    assert any("rank 1" in claim.lower() and "slower" in claim for claim in main_run.summary["claims"])
+    assert named[0]["ratio"] == pytest.approx(1.2, abs=0.08)
+
+
+def test_logging_makes_no_winner_on_a_cpu(main_run: Run) -> None:
+    rows = [row for row in main_run.summary["comparisons"] if row["scenario"] == "frobenius"]
+    assert len(rows) == 2
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Six values: the exact 95 % interval of the median is their range (1 - 2/2^6 = 96.9 %)."""
+    assert len(values) == 6
+    return min(values), max(values)
+
+
+def test_the_summary_can_be_recomputed_from_the_csv(main_run: Run) -> None:
+    samples: dict[tuple[str, ...], dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in main_run.csv():
+        if row["status"] == "ok":
+            key = (row["scenario"], row["arm"], row["world_size"], row["packed"])
+            if row["probe"] == "True":
+                key = (*key, row["comparison"])
+            launch = samples[key][int(row["launch"])]
+            launch[int(row["sample"])] = max(launch.get(int(row["sample"]), 0.0), float(row["seconds"]))
+    times = {key: {launch: median(found.values()) for launch, found in each.items()} for key, each in samples.items()}
+    checked = 0
+    for index, row in enumerate(main_run.summary["cells"]):
+        arm = row["arm"] or ""
+        mine = times[row["scenario"], arm, str(row["world_size"]), "False"]
+        assert row["median_s"] == pytest.approx(median(mine.values()), rel=1e-9), index
+        assert (row["ci_low_s"], row["ci_high_s"]) == pytest.approx(interval(list(mine.values())), rel=1e-9)
+        assert row["launches"] == 6
+        assert row["samples"] == sum(map(len, samples[row["scenario"], arm, str(row["world_size"]), "False"].values()))
+        if row["world_size"] == 2:
+            base, packed = times[row["scenario"], arm, "1", "False"], times[row["scenario"], arm, "2", "True"]
+            factor = 2 if row["scenario"] == "slow_on_one" else 1  # weak scaling: twice the work
+            ratio = median(base.values()) / median(mine.values())
+            own = interval([base[launch] / mine[launch] for launch in mine])
+            assert row["base_median_s"] == pytest.approx(median(base.values()), rel=1e-9)
+            assert row["speedup"] == pytest.approx(ratio * factor, rel=1e-9)
+            assert (row["speedup_low"], row["speedup_high"]) == pytest.approx([end * factor for end in own], rel=1e-9)
+            assert row["efficiency"] == pytest.approx(ratio * factor / 2, rel=1e-9)
+            contention = median(base.values()) / median(packed.values())
+            assert row["contention"] == pytest.approx(contention, rel=1e-9)
+            assert row["communication"] == pytest.approx(row["efficiency"] / contention, rel=1e-9)
+        checked += 1
+    assert checked == 2 * 2 + 3 * 2 + 2
+    for row in main_run.summary["comparisons"]:
+        size = str(row["world_size"])
+        base, mine = (times[row["scenario"], arm, size, "False"] for arm in (row["baseline"], row["arm"]))
+        assert row["ratio"] == pytest.approx(median(mine.values()) / median(base.values()), rel=1e-9)
+        own = interval([mine[launch] / base[launch] for launch in mine])
+        assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(own, rel=1e-9)
+    for row in main_run.summary["ceilings"]:
+        alone, busy = (times[row["probe"], "", size, packed, str(row["comparison"])] for size, packed in (("1", "False"), ("2", "True")))
+        assert row["speedup"] == pytest.approx(2 * median(alone.values()) / median(busy.values()), rel=1e-9)

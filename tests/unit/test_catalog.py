@@ -1,0 +1,98 @@
+"""The catalog: what a scenario class says about itself, and what is wrong with one that says too little."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import catalog
+from harness.errors import UsageError
+
+GOOD = '''
+"""A plugin of one's own."""
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+from harness.scenario import Gang, Work, Workload, arm, axis
+
+@dataclass(frozen=True, kw_only=True)
+class HelloWorld:
+    scaling: ClassVar = "none"
+    length: int = axis(3, 5, 7)
+    ratio: float = 0.5
+    how: Literal["fast", "slow"] = arm(baseline="slow")
+
+    def prepare(self, gang: Gang) -> Workload:
+        return Workload(lambda: 1, check=lambda output: None, work=Work())
+'''
+
+
+def plugin(folder: Path, text: str = GOOD) -> str:
+    path = folder / "plugin.py"
+    path.write_text(text)
+    return f"{path}:HelloWorld"
+
+
+def test_the_projects_scenarios_are_found_by_name_and_by_exercise() -> None:
+    assert {"frobenius", "split"} <= set(catalog.scenarios())
+    assert [entry.name for entry in catalog.find("5.6.4")] == ["split"]
+
+
+def test_a_plugin_file_needs_no_registration(tmp_path: Path) -> None:
+    (entry,) = catalog.find(plugin(tmp_path))
+    assert entry.name == "hello_world"
+    assert entry.title == "A plugin of one's own."
+    assert (entry.arm_field, entry.baseline, entry.arms) == ("how", "slow", ("slow", "fast"))
+    assert entry.sweep("length") == (3, 5, 7)
+    assert entry.defaults == {"length": 3, "ratio": 0.5, "how": "slow"}
+    assert catalog.load(entry.reference).cls is entry.cls
+
+
+def test_text_becomes_a_value_of_the_fields_type(tmp_path: Path) -> None:
+    (entry,) = catalog.find(plugin(tmp_path))
+    assert entry.value("length", "12") == 12
+    assert entry.value("ratio", "0.25") == 0.25
+    assert entry.value("how", "fast") == "fast"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "told"),
+    [
+        ("length", "x", "of type int"),
+        ("length", "0", "above zero"),
+        ("ratio", "-1", "above zero"),
+        ("ratio", "nan", "above zero"),
+        ("how", "fats", "did you mean 'fast'"),
+        ("lenght", "3", "did you mean 'length'"),
+    ],
+)
+def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, text: str, told: str) -> None:
+    (entry,) = catalog.find(plugin(tmp_path))
+    with pytest.raises(UsageError, match=told) as error:
+        entry.value(field, text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('scaling: ClassVar = "none"', "", "declare scaling"),
+        ('"none"', '"linear"', "declare scaling"),
+        ("length: int = axis(3, 5, 7)", "length: int", "give every axis a default"),
+        ("def prepare", "def prepared", "have prepare"),
+        ("ratio: float = 0.5", 'ratio: Literal["a"] = arm(baseline="a")', "at most one arm"),
+        ("@dataclass(frozen=True, kw_only=True)", "", "be a dataclass"),
+        ("class HelloWorld", "class Hello", "import without an error"),
+        ("from dataclasses", "from datacasses", "import without an error"),
+    ],
+)
+def test_a_scenario_that_says_too_little_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        catalog.find(plugin(tmp_path, GOOD.replace(old, new)))
+
+
+def test_scenarios_import_neither_ray_nor_pandas() -> None:
+    code = "import sys, scenarios.frobenius, scenarios.split; sys.exit(any(m in sys.modules for m in ('ray', 'pandas')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,132 @@
+"""Nothing is timed unsynchronised: shown with a device whose work is done later than its launch returns."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import pytest
+import torch
+
+from harness.clocks import Lap, StartLine, Stopwatch
+from harness.errors import CollectiveError
+from harness.measure import sample
+
+
+class Clock:
+    """A clock that moves only when something takes time."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        self.now_s += 1e-7  # reading it takes time too, so that a spin ends
+        return self.now_s
+
+
+class AsyncDevice:
+    """A queue: launching takes a microsecond, the work is done later, and marks are reached in their turn."""
+
+    torch = torch.device("cpu")
+
+    def __init__(self, clock: Clock, *, marks: bool) -> None:
+        self.clock = clock
+        self.busy_until_s = 0.0
+        self.marks = marks
+        self.synchronized = 0
+
+    def launch(self, work_s: float) -> None:
+        self.clock.now_s += 1e-6
+        self.busy_until_s = max(self.busy_until_s, self.clock.now_s) + work_s
+
+    def synchronize(self) -> None:
+        self.synchronized += 1
+        self.clock.now_s = max(self.clock.now_s, self.busy_until_s)
+
+    def mark(self) -> float | None:
+        return max(self.busy_until_s, self.clock.now_s) if self.marks else None
+
+    def between(self, start: float | None, end: float | None) -> float | None:
+        return None if start is None or end is None else end - start
+
+
+def take(device: AsyncDevice, clock: Clock, inner: int, work_s: float) -> Lap:
+    line = StartLine(lambda value: value, 1e-4, clock)
+    return sample(lambda: device.launch(work_s), inner, device, line, Stopwatch(device, clock))[0]
+
+
+@pytest.mark.parametrize("marks", [True, False])
+def test_a_sample_holds_the_work_and_not_only_its_launch(marks: bool) -> None:
+    clock = Clock()
+    lap = take(AsyncDevice(clock, marks=marks), clock, inner=5, work_s=0.010)
+    assert lap.seconds == pytest.approx(0.050, rel=1e-3)
+
+
+@pytest.mark.parametrize("marks", [True, False])
+def test_work_that_was_pending_before_is_not_in_the_sample(marks: bool) -> None:
+    clock = Clock()
+    device = AsyncDevice(clock, marks=marks)
+    device.launch(1.0)
+    assert take(device, clock, inner=1, work_s=0.010).seconds == pytest.approx(0.010, rel=1e-3)
+
+
+def test_steps_are_not_synchronised_one_by_one() -> None:
+    clock = Clock()
+    device = AsyncDevice(clock, marks=True)
+    take(device, clock, inner=100, work_s=0.001)
+    assert device.synchronized == 2  # once before the start, once after the end
+
+
+def test_the_devices_own_time_is_preferred_to_the_hosts() -> None:
+    assert Lap(1.0, 3.0, 0.5).seconds == 0.5
+    assert Lap(1.0, 3.0, None).seconds == 2.0
+
+
+def test_the_sample_returns_the_last_steps_output() -> None:
+    clock = Clock()
+    device = AsyncDevice(clock, marks=False)
+    outputs = iter(range(10))
+    line = StartLine(lambda value: value, 0.0, clock)
+    _, output = sample(lambda: next(outputs), 4, device, line, Stopwatch(device, clock))
+    assert output == 3
+
+
+class Meeting:
+    """Agrees on the greatest value among threads, as the side channel does among ranks."""
+
+    def __init__(self, size: int) -> None:
+        self.barrier = threading.Barrier(size)
+        self.values: list[float] = []
+
+    def latest(self, value: float) -> float:
+        self.values.append(value)
+        self.barrier.wait()
+        greatest = max(self.values)
+        self.barrier.wait()
+        self.values.clear()
+        self.barrier.wait()
+        return greatest
+
+
+def test_ranks_start_from_the_latest_of_them_plus_the_lead() -> None:
+    meeting = Meeting(2)
+    clocks = [Clock(), Clock()]
+    clocks[1].now_s += 0.5  # this rank arrives later
+    threads = [
+        threading.Thread(target=StartLine(meeting.latest, 0.001, clock).cross) for clock in clocks
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for clock in clocks:
+        assert clock.now_s == pytest.approx(100.501, abs=1e-5)
+
+
+def test_a_rank_that_gives_up_lets_the_others_know_at_their_next_line() -> None:
+    told: list[float] = []
+    StartLine(lambda value: told.append(value) or value, 0.0).give_up()
+    assert told == [math.inf]
+    for stand in ("cross", "finish"):
+        with pytest.raises(CollectiveError):
+            getattr(StartLine(lambda _: math.inf, 0.0), stand)()

@@ -1,0 +1,152 @@
+"""Bad input: one clear line on stderr, exit code 2, and nothing written."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli, planner
+from harness.errors import UsageError
+from harness.planner import Wish, make
+
+BROKEN = "import torch\nraise RuntimeError('no such cluster')\nclass Mine: ...\n"
+
+BAD = {
+    "run splitt": "did you mean 'split'",
+    "run 5.6.9": "did you mean '5.6",
+    "run split --set split.sizes=3": "did you mean 'size'",
+    "run split --set split.size=big": "of type int",
+    "run split --set split.size=-1": "above zero",
+    "run split --set split.how=hole": "did you mean 'whole'",
+    "run split --set frobenius.size=3": "name a scenario of this run",
+    "run split --set size=3": "scenario.axis=value",
+    "run split --devices cpu:999": "1 to",
+    "run split --devices cpu:0": "1 to",
+    "run split --devices tpu": "--devices must be cpu",
+    "run split --devices cpu:1 --world-sizes 1,2": "be at most the 1 devices, but is 2",
+    "run split --world-sizes 0": "positive",
+    "run split --world-sizes 1,1": "distinct",
+    "run split --world-sizes one": "positive",
+    "run split --budget 0.1": "for one launch",
+    "run split --budget -1": "above zero",
+    "run split --budget nan": "above zero",
+    "run split --launches 0": "above zero",
+    "run split --launches -2": "above zero",
+    "run split --launches x": "valid int",
+    "run split --threads 0": "above zero",
+    "run split --threads 999": "cores of this machine",
+    "run split --margin 2": "--margin must be a fraction",
+    "run split --preset tiny": "--preset must be one of",
+    "run split --launcher slurm": "--launcher must be one of",
+    "run split --launcher inline --devices cpu:1 --launches 2": "be 1 under --launcher inline",
+    "run split --frobnicate": "No such option",
+    "run missing.py:Mine": "import without an error",
+    "run broken.py:Mine": "no such cluster",
+    "run no.such.module:Mine": "import without an error",
+    "run --resume nowhere": "run directory",
+    "run split --resume nowhere": "stand alone",
+    "run split --out taken": "new or empty folder",
+    "report nowhere": "run directory",
+    "export nowhere": "run directory",
+    "runn": "No such command",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.py").write_text(BROKEN)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "precious.txt").write_text("mine")
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    assert cli.run_app(line.split()) == 2
+    told = capsys.readouterr()
+    assert BAD[line] in told.err
+    assert told.err.startswith("rankbench: ")
+    assert told.err.count("\n") == 1
+    assert not told.out
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if "__pycache__" not in str(path)) == before
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has the GPU that must be missing")
+def test_a_gpu_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_app(["run", "split", "--devices", "cuda:0"]) == 2
+    assert "use --devices cpu" in capsys.readouterr().err
+
+
+def test_list_is_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_app(["list", "--json"]) == 0
+    told = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert told["split"]["arms"] == ["whole", "columns", "inner"]
+    assert told["frobenius"]["exercises"] == ["5.6.3"]
+
+
+def test_help_shows_the_commands_and_doctor_examines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_app(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert re.findall(r"^  (\w+)  ", told, re.MULTILINE)[-5:] == ["list", "run", "report", "export", "doctor"]
+    assert cli.run_app(["doctor"]) == 0
+    assert "PyTorch" in capsys.readouterr().out
+
+
+def test_a_stranger_called_launch_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "__init__.py").touch()
+    told = subprocess.run(
+        [sys.executable, "-c", "from harness.__main__ import main; main()", "--help"],
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert "'launch' must come from" in told.stderr
+    assert "env -u PYTHONPATH" in told.stderr
+
+
+def test_the_plan_holds_every_arm_world_size_and_packed_copy() -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1"))
+    assert {case.key for case in plan.comparisons[0].cases if not case.probe} == {
+        f"split[how={how},products=2,size=1024]@1" for how in ("whole", "columns", "inner")
+    }
+
+
+def test_two_devices_add_packed_copies_and_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner.devices, "cores", lambda: [0, 1, 2, 3])
+    plan = make(Wish(names=["split"], settings=["split.how=whole,inner"]))
+    assert plan.world_sizes == (1, 2, 4)
+    keys = {case.key.replace("products=2,size=1024", "") for case in plan.comparisons[0].cases}
+    arms = {f"split[how={how},]@{size}" for how in ("whole", "inner") for size in ("1", "2", "4", "1x2", "1x4")}
+    probes = {"null@1", "null@2", "null@4"} | {f"{name}@{size}" for name in ("spin", "gemm") for size in ("1", "1x2", "1x4")}
+    assert keys == arms | probes
+
+
+def test_more_ranks_than_devices_are_refused_with_the_remedy() -> None:
+    with pytest.raises(UsageError, match="at most the 1 devices, but is 2; start 1 or fewer ranks"):
+        make(Wish(devices="cpu:1"), ranks=2)
+
+
+def test_full_sweeps_the_axes_and_settings_override() -> None:
+    full = make(Wish(names=["frobenius"], devices="cpu:1", preset="full"))
+    assert [comparison.params["size"] for comparison in full.comparisons] == [100, 1000]
+    chosen = make(Wish(names=["frobenius"], devices="cpu:1", settings=["frobenius.size=8,16", "frobenius.matrices=4"]))
+    assert [comparison.params for comparison in chosen.comparisons] == [{"matrices": 4, "size": 8}, {"matrices": 4, "size": 16}]
+
+
+def test_a_small_budget_plans_fewer_launches() -> None:
+    assert make(Wish(names=["split"], devices="cpu:1", budget_s=6)).launches < 6
+    assert make(Wish(names=["split"], devices="cpu:1", budget_s=600)).launches == 6
+
+
+def test_runs_of_one_plan_belong_together_however_often_they_are_launched() -> None:
+    one, more = (make(Wish(names=["split"], devices="cpu:1", launches=count)) for count in (1, 3))
+    other = make(Wish(names=["split"], devices="cpu:1", seed=1))
+    assert one.identity == more.identity != other.identity

@@ -1,0 +1,82 @@
+"""The work ledger: a step that does less than it declares is refused, and unequal arms are not compared."""
+
+from __future__ import annotations
+
+import torch
+
+from harness.doubts import Kind
+from harness.journal import RankFacts
+from harness.ledger import audit, count
+from harness.plan import Case, Comparison, Scaling
+
+
+def case(arm: str, world_size: int = 1) -> Case:
+    return Case(scenario="s", reference="m:S", params={"arm": arm}, arm=arm, world_size=world_size)
+
+
+def facts(flops: float, counted: float, items: float = 1) -> RankFacts:
+    return RankFacts(
+        flops=flops, bytes=0, items=items, counted_flops=counted, host_reads=0, first_s=0, cpu_s=1, wall_s=1
+    )
+
+
+def comparison(scaling: Scaling = "strong") -> Comparison:
+    return Comparison(scenario="s", title="", scaling=scaling, arm_field="arm", baseline="a", params={}, cases=())
+
+
+def test_products_and_host_reads_are_counted() -> None:
+    x = torch.ones(8, 8)
+
+    def step() -> None:
+        y = x @ x
+        for value in y[0]:
+            value.item()
+        float(y[0, 0])
+        y.tolist()
+        y.to("cpu")
+        y.sum()
+
+    assert count(step).flops == 2 * 8**3
+    assert count(step).host_reads == 8 + 3
+
+
+def test_an_arm_that_skips_work_is_refused() -> None:
+    told = {case("a"): [facts(100, 99)], case("b"): [facts(100, 49)], case("c"): [facts(100, 0)]}
+    refused, doubted = audit(comparison(), told)
+    assert set(refused) == {case("b"), case("c")}
+    assert "does 49 FLOP" in refused[case("b")]
+    assert not doubted
+
+
+def test_declaring_more_than_is_done_is_refused_in_the_baseline_too() -> None:
+    refused, _ = audit(comparison(), {case("a"): [facts(1000, 100)]})
+    assert set(refused) == {case("a")}
+
+
+def test_honest_arms_pass() -> None:
+    told = {case("a"): [facts(102, 100)], case("b"): [facts(102, 100)], case("a", 2): [facts(51, 50)] * 2}
+    assert audit(comparison(), told) == ({}, {})
+
+
+def test_work_that_cannot_be_counted_is_taken_as_declared() -> None:
+    assert audit(comparison(), {case("a"): [facts(100, 0)], case("b"): [facts(100, 0)]}) == ({}, {})
+
+
+def test_arms_with_other_declared_work_are_doubted() -> None:
+    _, doubted = audit(comparison(), {case("a"): [facts(100, 100)], case("b"): [facts(50, 50)]})
+    assert doubted[case("b")].kind is Kind.WORK_DIFFERS
+
+
+def test_without_flops_the_items_are_the_work() -> None:
+    told = {case("a"): [facts(0, 0, 4)], case("a", 2): [facts(0, 0, 2)] * 2}
+    assert audit(comparison("strong"), told) == ({}, {})
+    assert audit(comparison("weak"), told)[0]
+
+
+def test_a_broken_scaling_claim_is_refused() -> None:
+    alone, both = {case("a"): [facts(100, 100)]}, {case("a", 2): [facts(100, 100)] * 2}
+    assert set(audit(comparison("strong"), alone | both)[0]) == {case("a", 2)}
+    assert not audit(comparison("none"), alone | both)[0]
+    assert not audit(comparison("weak"), alone | both)[0]
+    told = {case("a"): [facts(100, 100)], case("a", 2): [facts(50, 50)] * 2}
+    assert "claims weak scaling" in audit(comparison("weak"), told)[0][case("a", 2)]

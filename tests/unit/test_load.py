@@ -1,0 +1,44 @@
+"""Foreign load: what others took, and not what a rank rightly waited for."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.doubts import Kind
+from harness.load import Load, doubts
+
+
+def test_waiting_for_the_core_is_foreign_load() -> None:
+    (doubt,) = doubts([Load(1.0, 1.0, 0.0), Load(1.0, 0.6, 0.4)])
+    assert doubt.kind is Kind.FOREIGN_LOAD
+    assert doubt.rank == 1
+    assert "40%" in doubt.fact
+
+
+def test_sleeping_while_peers_work_is_not() -> None:
+    assert not doubts([Load(1.0, 0.5, 0.0)])
+
+
+def test_sharing_the_core_with_ones_own_threads_is_not() -> None:
+    assert not doubts([Load(1.0, 1.0, 0.2, aside_s=0.18)])
+
+
+def test_without_run_queue_times_processor_time_tells() -> None:
+    assert doubts([Load(1.0, 0.7, None)])
+    assert not doubts([Load(1.0, 0.99, None)])
+
+
+def test_loads_add_up_over_visits() -> None:
+    total = Load()
+    for _ in range(3):
+        total += Load(2.0, 1.5, 0.5, 0.1) - Load(1.0, 1.0, 0.25, 0.0)
+    assert total.wall_s == pytest.approx(3.0)
+    assert total.delay_s == pytest.approx(0.75)
+    assert total.aside_s == pytest.approx(0.3)
+
+
+def test_the_counters_of_this_process_move_forward() -> None:
+    before = Load.now()
+    sum(range(200_000))
+    passed = Load.now() - before
+    assert 0 < passed.cpu_s <= passed.wall_s * 1.5

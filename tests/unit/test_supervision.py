@@ -1,0 +1,152 @@
+"""The parent of a run: who failed first, what is still missing, and when to give a launch up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.journal import BeginRecord, CellRecord, Journal, LaunchRecord, read
+from harness.plan import Plan, Record
+from harness.planner import Wish, make
+from harness.worker import Order, VisitNote
+from launch.channel import Peer
+from launch.gangs import Ending, Gang
+from launch.supervisor import Supervisor
+
+
+def told(gang: Gang, peer: Peer, **message: Any) -> None:
+    gang.take((peer, "line", json.dumps(message).encode()))
+
+
+def gang_of_two() -> tuple[Gang, list[Peer]]:
+    gang, peers = Gang(2), [Peer(None), Peer(None)]  # type: ignore[arg-type]
+    for rank, peer in enumerate(peers):
+        told(gang, peer, type="hello", rank=rank)
+    return gang, peers
+
+
+def test_a_gang_that_says_bye_ended_well() -> None:
+    gang, peers = gang_of_two()
+    for peer in peers:
+        told(gang, peer, type="bye")
+        gang.take((peer, "closed", b""))
+    assert not gang.unwell and not gang.over
+    told(gang, Peer(None), type="ended", failures={})  # type: ignore[arg-type]
+    assert gang.over and gang.ending() is None
+
+
+def test_the_silent_rank_died_first_and_not_the_one_that_complains() -> None:
+    gang, peers = gang_of_two()
+    told(gang, peers[0], type="words", words="RuntimeError: Connection closed by peer")
+    gang.take((peers[0], "closed", b""))
+    gang.take((peers[1], "closed", b""))
+    assert gang.unwell
+    told(gang, Peer(None), type="ended", failures={"1": {"exitcode": -9, "signal": "SIGKILL"}})  # type: ignore[arg-type]
+    assert gang.ending() == Ending("died", "rank 1 was killed by SIGKILL", 1)
+
+
+def test_a_rank_that_leaves_with_exit_code_0_has_died() -> None:
+    gang, peers = gang_of_two()
+    gang.take((peers[1], "closed", b""))
+    assert gang.unwell
+    assert gang.ending() == Ending("died", "rank 1 left with exit code 0", 1)
+
+
+class Script:
+    """A launcher that does what a test says, launch by launch."""
+
+    def __init__(self, *acts: Callable[[Order, Callable[[Record], None]], Ending | None]) -> None:
+        self.acts = list(acts)
+        self.orders: list[Order] = []
+
+    def launch(self, order: Order, hear: Callable[[Record], None]) -> Ending | None:
+        self.orders.append(order)
+        hear(LaunchRecord(launch=order.launch, attempt=order.attempt, launcher="t", started="", fingerprint="", lead_s=0, ranks=()))
+        act = self.acts.pop(0) if self.acts else well
+        return act(order, hear)
+
+
+def well(order: Order, hear: Callable[[Record], None]) -> None:
+    for index, cases in order.todo.items():
+        for case in cases:
+            hear(CellRecord(launch=order.launch, comparison=index, case=case.key, status="ok"))
+
+
+def dies(order: Order, hear: Callable[[Record], None]) -> Ending:
+    (index, cases), *_ = order.todo.items()
+    hear(BeginRecord(launch=order.launch, comparison=index, case=cases[1].key))
+    hear(VisitNote(comparison=index, case=cases[1].key, round=0, rounds=4))
+    return Ending("died", "rank 1 was killed by SIGKILL", 1)
+
+
+def dies_at_once(order: Order, hear: Callable[[Record], None]) -> Ending:
+    return Ending("died", "rank 0 left with exit code 3", 0)
+
+
+def run(folder: Path, script: Script, plan: Plan | None = None) -> tuple[bool, list[CellRecord]]:
+    plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=2))
+    path = folder / "journal.jsonl"
+    with Journal(path) as journal:
+        complete = Supervisor(plan, journal, list(read(path)), "f", lambda _: None).run(script)  # type: ignore[arg-type]
+    return complete, [entry for entry in read(path) if isinstance(entry, CellRecord)]
+
+
+def test_a_quiet_run_launches_once_a_launch(tmp_path: Path) -> None:
+    script = Script()
+    complete, cells = run(tmp_path, script)
+    assert complete
+    assert [(order.launch, order.attempt) for order in script.orders] == [(0, 0), (1, 0)]
+    assert len(cells) == 2 * 5
+
+
+def test_a_death_costs_its_case_and_the_rest_is_measured_by_a_new_gang(tmp_path: Path) -> None:
+    script = Script(dies)
+    complete, cells = run(tmp_path, script)
+    assert not complete
+    assert [(order.launch, order.attempt) for order in script.orders] == [(0, 0), (0, 1), (1, 0)]
+    (died,) = [cell for cell in cells if cell.status != "ok"]
+    assert (died.status, died.rank, died.launch) == ("died", 1, 0)
+    assert died.case not in {case.key for cases in script.orders[1].todo.values() for case in cases}
+    assert len(cells) == 2 * 5
+
+
+def test_a_launch_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
+    script = Script(dies_at_once, dies_at_once)
+    complete, cells = run(tmp_path, script)
+    assert not complete
+    assert [order.launch for order in script.orders] == [0, 0, 1]
+    assert {cell.status for cell in cells if cell.launch == 0} == {"died"}
+    assert {cell.status for cell in cells if cell.launch == 1} == {"ok"}
+
+
+def test_resuming_measures_what_is_missing_and_nothing_else(tmp_path: Path) -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1", launches=2))
+    first, *rest = plan.comparisons[0].cases
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append(CellRecord(launch=0, comparison=0, case=first.key, status="ok"))
+        journal.append(CellRecord(launch=0, comparison=0, case=rest[0].key, status="skipped"))
+    script = Script()
+    complete, _ = run(tmp_path, script, plan)
+    assert complete
+    assert script.orders[0].todo == {0: tuple(rest)}
+
+
+def test_a_spent_budget_skips_launches_only_where_the_user_set_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent_s: list[float] = []
+    monkeypatch.setattr("launch.supervisor.time.monotonic", lambda: sum(spent_s))
+
+    def slow(order: Order, hear: Callable[[Record], None]) -> None:
+        spent_s.append(1000.0)
+        well(order, hear)
+
+    for budget_s, statuses in ((100.0, {"skipped"}), (None, {"ok"})):
+        folder = tmp_path / str(budget_s)
+        folder.mkdir()
+        _, cells = run(folder, Script(slow), make(Wish(names=["split"], devices="cpu:1", launches=2, budget_s=budget_s)))
+        assert {cell.status for cell in cells if cell.launch == 1} == statuses
