@@ -1,0 +1,112 @@
+"""The whole worker on a device whose work is done later than its launch returns, in one process."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+
+from harness.journal import BeginRecord, CellRecord, LaunchRecord
+from harness.plan import Case, Comparison, Plan, Record
+from harness.scenario import Gang, Work, Workload
+from harness.worker import Order, VisitNote, run
+from harness.world import World
+
+WORK_S = 0.004
+
+
+class Queue:
+    """A device in real time: ``launch`` returns at once, the work is done in its turn."""
+
+    torch = torch.device("cpu")
+    model = "a queue"
+    busy_until_s = 0.0
+
+    def launch(self, work_s: float) -> None:
+        self.busy_until_s = max(self.busy_until_s, time.monotonic()) + work_s
+
+    def synchronize(self) -> None:
+        while time.monotonic() < self.busy_until_s:
+            pass
+
+    def mark(self) -> None:
+        return None
+
+    def between(self, start: None, end: None) -> None:
+        return None
+
+
+queue = Queue()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queued:
+    """Each step launches work and does not wait for it."""
+
+    scaling: ClassVar = "none"
+    fault: str = "none"
+
+    def prepare(self, gang: Gang) -> Workload:
+        if self.fault == "memory":
+            raise MemoryError("17 TiB")
+
+        def check(output: int) -> None:
+            if self.fault == "check" or output != 1:
+                raise AssertionError("not what was expected")
+
+        def step() -> int:
+            queue.launch(WORK_S)
+            return 1
+
+        return Workload(step, check=check, work=Work(), close=lambda: closed.append(self.fault))
+
+
+closed: list[str] = []
+
+
+def measured(fault: str = "none") -> list[Record]:
+    reference = f"{__name__}:Queued"
+    sys.modules.setdefault(__name__, sys.modules[Queued.__module__])
+    cases = tuple(Case(scenario="queued", reference=reference, params={"fault": each}, world_size=1) for each in ("none", fault))
+    comparison = Comparison(scenario="queued", title="", scaling="none", params={}, cases=tuple(dict.fromkeys(cases)))
+    plan = Plan(
+        version="0", command="", launcher="inline", devices=("cpu:0",), world_sizes=(1,), launches=1, budget_s=1, regime={},
+        comparisons=(comparison,),
+    )  # fmt: skip
+    order = Order(plan=plan, launch=0, attempt=0, todo={0: comparison.cases}, budget_s=1.0, fingerprint="f")
+    world = World(0, 1, queue, "cpu:0", (0,), 1)  # type: ignore[arg-type]
+    world.settle_in()
+    told: list[Record] = []
+    run(order, world, told.append)
+    return told
+
+
+def test_no_sample_misses_work_that_was_only_launched() -> None:
+    (cell,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
+    (starts,), (ends,) = cell.samples.start_s, cell.samples.end_s
+    times = [(end - start) / cell.inner for start, end in zip(starts, ends, strict=True)]
+    assert min(times) >= WORK_S * 0.99
+    assert sorted(times)[len(times) // 2] < WORK_S * 1.5
+    assert starts[0] >= 0
+
+
+def test_the_journal_has_launch_begin_cell_in_this_order() -> None:
+    kept = [type(entry) for entry in measured("none") if not isinstance(entry, VisitNote)]
+    assert kept == [LaunchRecord, BeginRecord, CellRecord]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "message"), [("check", "wrong", "not what was expected"), ("memory", "oom", "MemoryError: 17 TiB")]
+)
+def test_a_failure_is_its_own_cell_and_the_others_are_measured(fault: str, status: str, message: str) -> None:
+    closed.clear()
+    cells = {cell.case: cell for cell in measured(fault) if isinstance(cell, CellRecord)}
+    assert cells["queued[fault=none]@1"].status == "ok"
+    broken = cells[f"queued[fault={fault}]@1"]
+    assert (broken.status, broken.message, broken.rank, broken.samples) == (status, message, 0, None)
+    assert "none" in closed
+    assert (fault in closed) == (fault == "check")  # what was prepared is let go of
