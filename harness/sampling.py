@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,10 @@ class Sampling:
     """Untimed steps at the start of each visit take at least this long, and are at least one."""
     setup_s: float = 2.0
     """What a launch is granted beside its samples when a budget is judged."""
+
+    def brief(self) -> Sampling:
+        """The same policy with the fewest samples in a visit: where time is short, more rounds beat longer visits."""
+        return replace(self, per_visit=(self.per_visit[0], self.per_visit[0]))
 
     def inner(self, step_s: float) -> int:
         """Steps in one sample, where one takes ``step_s`` seconds."""
@@ -45,6 +49,10 @@ class Sampling:
         """Rounds that fit into ``left_s`` seconds, where one takes ``round_s``; within the limits."""
         least, most = self.rounds_
         return min(most, max(least, int(left_s / max(round_s, 1e-6))))
+
+    def tight(self, round_s: float, left_s: float) -> bool:
+        """Whether not even the fewest rounds fit."""
+        return self.rounds_[0] * round_s > left_s
 
     def least_s(self, cases: int) -> float:
         """Seconds below which a launch of ``cases`` cases can hold no fair measurement."""

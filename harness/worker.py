@@ -210,9 +210,10 @@ class _Bench:
 
     def rounds(self, end_s: float) -> None:
         """Visit every case once a round, in a new random order each, until the time is spent."""
-        overhead_s = 2 * self.world.lead_s
-        round_s = sum(self.sampling.visit_cost_s(self.step_s[trial.case], overhead_s) for trial in self.live)
-        count = int(self.world.agreement.greatest([float(self.sampling.rounds(round_s, end_s - now()))])[0])
+        (left_s,) = self.world.agreement.greatest([end_s - now()])
+        if self.sampling.tight(self._round_s(), left_s):
+            self.sampling = self.sampling.brief()
+        count = self.sampling.rounds(self._round_s(), left_s)
         planned = list(self.trials)
         seed = (self.order.plan.seed, self.order.launch, self.order.attempt, self.comparison.label)
         position = 0
@@ -222,6 +223,10 @@ class _Bench:
                     self._round = number, count
                     self._visit(trial, number, position)
                     position += 1
+
+    def _round_s(self) -> float:
+        overhead_s = 2 * self.world.lead_s
+        return sum(self.sampling.visit_cost_s(self.step_s[trial.case], overhead_s) for trial in self.live)
 
     def _visit(self, trial: Trial, number: int, position: int) -> None:
         samples = self.sampling.samples(self.step_s[trial.case])

@@ -102,7 +102,9 @@ class Gang:
         return Ending("died", "the gang ended without a word")
 
     def _fate(self, rank: int) -> str:
-        told = (self.failures or {}).get(rank)
+        if self.failures is None:
+            return f"rank {rank} left without a word"
+        told = self.failures.get(rank)
         if told is None:
             return f"rank {rank} left with exit code 0"
         if told["signal"]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import traceback
 
 from harness import worker, world
 from launch.channel import Client
 from launch.lifeline import tie_to_parent
+
+GRACE_S = 2.0
+"""A failed rank lingers: the elastic launcher tells only of the first end that it sees, which may be another's."""
 
 
 def main(address: str, order_json: str) -> None:
@@ -23,6 +27,7 @@ def main(address: str, order_json: str) -> None:
             worker.run(order, joined, parent.send)
     except BaseException:  # noqa: BLE001
         parent.send({"type": "words", "words": traceback.format_exc()[-4000:]})
+        time.sleep(GRACE_S)
         os._exit(70)  # peers may be gone: no orderly farewell, which can take half a minute
     parent.send({"type": "bye"})
 

@@ -18,7 +18,7 @@ from launch.lifeline import kill_tree
 
 DEADLINE_S = 150.0
 """A gang that gives no sign of life for this long hangs."""
-FAREWELL_S = 5.0
+FAREWELL_S = 10.0
 """After a rank has failed the others get this long to be collected."""
 LEAKS = (
     "RANK",

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import time
 import uuid
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def finished(root: Path) -> dict[tuple[int, int, str], str]:
 
 def test_kill_and_resume(tmp_path: Path) -> None:
     root, chance, mark = tmp_path / "run", random.Random(7), uuid.uuid4().hex
-    start = ["run", "frobenius", *TWO, *SMALL[:4], "--launches", "4", "--budget", "12", "--out", str(root)]
+    start = ["run", "frobenius", *TWO, *SMALL[:4], "--launches", "3", "--budget", "30", "--out", str(root)]
     kept: dict[tuple[int, int, str], str] = {}
     for _ in range(KILLS):
         line = ["run", "--resume", str(root)] if (root / "plan.json").exists() else start
@@ -53,7 +52,7 @@ def test_kill_and_resume(tmp_path: Path) -> None:
     assert run.code == 0, run.out
     assert finished(root).items() >= kept.items()
     assert {cell.status for cell in run.cells} == {"ok"}
-    assert len({(cell.launch, cell.case) for cell in run.cells}) == 4 * 12
+    assert len({(cell.launch, cell.case) for cell in run.cells}) == 3 * 12
 
 
 def test_interrupting_reports_what_there_is(tmp_path: Path) -> None:
@@ -62,13 +61,12 @@ def test_interrupting_reports_what_there_is(tmp_path: Path) -> None:
         [*RANKBENCH, "run", "frobenius", *TWO, *SMALL[:4], "--launches", "6", "--budget", "60", "--out", str(root)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    for line in process.stdout:
-        if "launch 2 of 6" in line:
-            process.send_signal(signal.SIGINT)
-            break
-    told = process.stdout.read()
-    began_s = time.monotonic()
-    assert process.wait(30) == 130
-    assert time.monotonic() - began_s < 30
+    with process:
+        for line in process.stdout:
+            if "launch 2 of 6" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        told = process.stdout.read()
+        assert process.wait(30) == 130
     assert f"rankbench run --resume {root}" in told
     assert (root / "report.html").exists()

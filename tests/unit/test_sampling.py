@@ -40,6 +40,12 @@ def test_most_of_a_visit_of_1_ms_steps_is_spent_in_timed_samples() -> None:
     assert timed_s / policy.visit_cost_s(1e-3, 0.0005) > 0.8
 
 
+@given(steps)
+def test_where_time_is_short_visits_are_brief(step_s: float) -> None:
+    assert policy.brief().samples(step_s) == policy.per_visit[0]
+    assert policy.tight(1.0, policy.rounds_[0] - 0.01) and not policy.tight(1.0, policy.rounds_[0] + 0.01)
+
+
 @given(st.integers(1, 100))
 def test_the_least_budget_grows_with_the_cases(cases: int) -> None:
     assert policy.least_s(cases + 1) > policy.least_s(cases) > policy.setup_s

@@ -53,6 +53,8 @@ def test_a_rank_that_leaves_with_exit_code_0_has_died() -> None:
     gang, peers = gang_of_two()
     gang.take((peers[1], "closed", b""))
     assert gang.unwell
+    assert gang.ending() == Ending("died", "rank 1 left without a word", 1)
+    told(gang, Peer(None), type="ended", failures={"0": {"exitcode": 70, "signal": None}})  # type: ignore[arg-type]
     assert gang.ending() == Ending("died", "rank 1 left with exit code 0", 1)
 
 
