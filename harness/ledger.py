@@ -99,7 +99,8 @@ def audit(comparison: Comparison, facts: Mapping[Case, list[RankFacts]]) -> tupl
         if reason := _shortfall(mine, base) or _broken_claim(comparison, case, mine, alone):
             refused[case] = reason
         elif base and not _same(mine.amount, base.amount):
-            fact = f"declares {mine.amount:g} {mine.measure} a step, but {comparison.baseline} {base.amount:g} {base.measure}"
+            theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
+            fact = f"declares {mine.amount:g} {mine.measure} a step, but {theirs}"
             doubted[case] = Doubt(kind=Kind.WORK_DIFFERS, fact=fact)
     return refused, doubted
 
@@ -131,4 +132,5 @@ def _broken_claim(comparison: Comparison, case: Case, mine: Totals, alone: Total
     due = times * alone.amount
     if _same(mine.amount, due):
         return None
-    return f"claims {comparison.scaling} scaling, but declares {mine.amount:g} {mine.measure} in all where {due:g} are due"
+    declared = f"{mine.amount:g} {mine.measure} in all where {due:g} are due"
+    return f"claims {comparison.scaling} scaling, but declares {declared}"

@@ -37,7 +37,8 @@ class Progress:
                 self._say(f"launch {record.launch + 1} of {self._plan.launches}: {ranks} up{self._left()}")
         elif isinstance(record, CellRecord) and record.status not in ("ok", "skipped"):
             who = "" if record.rank is None else f" on rank {record.rank}"
-            self._say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {_first_line(record.message)}", "red")
+            why = _first_line(record.message)
+            self._say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {why}", "red")
         elif isinstance(record, VisitNote) and self._live is not None:
             self._show(record)
 

@@ -56,7 +56,9 @@ class Run:
         return (self.root / "report.html").read_text()
 
     def csv(self) -> list[dict[str, str]]:
-        told = subprocess.run([*RANKBENCH, "export", str(self.root), "--format", "csv"], capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            [*RANKBENCH, "export", str(self.root), "--format", "csv"], capture_output=True, text=True, check=True
+        )
         return list(csv.DictReader(told.stdout.splitlines()))
 
 

@@ -37,7 +37,9 @@ def test_the_first_failing_rank_is_named(faulty_run: Run) -> None:
 
 
 def test_a_wrong_case_has_no_time_anywhere(faulty_run: Run) -> None:
-    row = next(row for row in faulty_run.summary["cells"] if (row["scenario"], row["world_size"]) == ("wrong_on_one", 2))
+    row = next(
+        row for row in faulty_run.summary["cells"] if (row["scenario"], row["world_size"]) == ("wrong_on_one", 2)
+    )
     assert row["status"] == "wrong"
     assert row["median_s"] is None and row.get("speedup") is None
     (sample,) = [row for row in faulty_run.csv() if row["status"] == "wrong" and row["scenario"] == "wrong_on_one"]

@@ -37,7 +37,9 @@ def test_a_neighbour_is_flagged_where_it_is(tmp_path: Path) -> None:
     burn = f"import os; os.sched_setaffinity(0, {{{cores()[1]}}})\nwhile True: pass"
     neighbour = subprocess.Popen([sys.executable, "-c", burn])
     try:
-        run = rankbench("run", "frobenius", *TWO, "--launches", 1, "--budget", 14, "--out", tmp_path / "run", root=tmp_path / "run")
+        run = rankbench(
+            "run", "frobenius", *TWO, "--launches", 1, "--budget", 14, "--out", tmp_path / "run", root=tmp_path / "run"
+        )
     finally:
         neighbour.kill()
         neighbour.wait()

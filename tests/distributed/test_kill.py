@@ -1,4 +1,4 @@
-"""SIGKILL to the parent at a random moment: every finished cell is kept, no process is left, and the run can be finished."""
+"""SIGKILL to the parent at a random moment: finished cells are kept, no process is left, the run can be finished."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def test_kill_and_resume(tmp_path: Path) -> None:
     for _ in range(KILLS):
         line = ["run", "--resume", str(root)] if (root / "plan.json").exists() else start
         process = subprocess.Popen(
-            [*RANKBENCH, *line], env=os.environ | {"RANKBENCH_TEST": mark}, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+            [*RANKBENCH, *line],
+            env=os.environ | {"RANKBENCH_TEST": mark},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
         )
         moment_s = chance.uniform(0.2, 9.0)
         try:

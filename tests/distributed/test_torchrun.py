@@ -15,8 +15,19 @@ pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CP
 
 
 def torchrun(root: Path, *arguments: str, ranks: int = 2) -> Run:
-    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m", "harness", "run"]
-    told = subprocess.run([*line, *arguments, "--out", str(root)], capture_output=True, text=True, check=False, timeout=120)
+    line = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={ranks}",
+        "-m",
+        "harness",
+        "run",
+    ]
+    told = subprocess.run(
+        [*line, *arguments, "--out", str(root)], capture_output=True, text=True, check=False, timeout=120
+    )
     return Run(root, told.returncode, told.stdout + told.stderr)
 
 
@@ -39,5 +50,8 @@ def test_two_invocations_are_two_launches_of_one_run(tmp_path: Path) -> None:
 def test_more_ranks_than_devices_are_refused_by_one_line(tmp_path: Path) -> None:
     run = torchrun(tmp_path / "run", "frobenius", "--devices", "cpu:1")
     assert run.code != 0
-    assert run.out.count("rankbench: --nproc-per-node must be at most the 1 devices, but is 2; start 1 or fewer ranks") == 1
+    assert (
+        run.out.count("rankbench: --nproc-per-node must be at most the 1 devices, but is 2; start 1 or fewer ranks")
+        == 1
+    )
     assert not (tmp_path / "run").exists()

@@ -94,5 +94,7 @@ def test_a_scenario_that_says_too_little_is_refused(tmp_path: Path, old: str, ne
 
 
 def test_scenarios_import_neither_ray_nor_pandas() -> None:
-    code = "import sys, scenarios.frobenius, scenarios.split; sys.exit(any(m in sys.modules for m in ('ray', 'pandas')))"
+    code = (
+        "import sys, scenarios.frobenius, scenarios.split; sys.exit(any(m in sys.modules for m in ('ray', 'pandas')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

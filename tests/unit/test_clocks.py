@@ -112,9 +112,7 @@ def test_ranks_start_from_the_latest_of_them_plus_the_lead() -> None:
     meeting = Meeting(2)
     clocks = [Clock(), Clock()]
     clocks[1].now_s += 0.5  # this rank arrives later
-    threads = [
-        threading.Thread(target=StartLine(meeting.latest, 0.001, clock).cross) for clock in clocks
-    ]
+    threads = [threading.Thread(target=StartLine(meeting.latest, 0.001, clock).cross) for clock in clocks]
     for thread in threads:
         thread.start()
     for thread in threads:

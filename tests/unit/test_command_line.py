@@ -72,7 +72,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert told.err.startswith("rankbench: ")
     assert told.err.count("\n") == 1
     assert not told.out
-    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if "__pycache__" not in str(path)) == before
+    assert (
+        sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if "__pycache__" not in str(path)) == before
+    )
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has the GPU that must be missing")
@@ -125,7 +127,9 @@ def test_two_devices_add_packed_copies_and_ceilings(monkeypatch: pytest.MonkeyPa
     assert plan.world_sizes == (1, 2, 4)
     keys = {case.key.replace("products=2,size=1024", "") for case in plan.comparisons[0].cases}
     arms = {f"split[how={how},]@{size}" for how in ("whole", "inner") for size in ("1", "2", "4", "1x2", "1x4")}
-    probes = {"null@1", "null@2", "null@4"} | {f"{name}@{size}" for name in ("spin", "gemm") for size in ("1", "1x2", "1x4")}
+    probes = {"null@1", "null@2", "null@4"} | {
+        f"{name}@{size}" for name in ("spin", "gemm") for size in ("1", "1x2", "1x4")
+    }
     assert keys == arms | probes
 
 
@@ -138,7 +142,10 @@ def test_full_sweeps_the_axes_and_settings_override() -> None:
     full = make(Wish(names=["frobenius"], devices="cpu:1", preset="full"))
     assert [comparison.params["size"] for comparison in full.comparisons] == [100, 1000]
     chosen = make(Wish(names=["frobenius"], devices="cpu:1", settings=["frobenius.size=8,16", "frobenius.matrices=4"]))
-    assert [comparison.params for comparison in chosen.comparisons] == [{"matrices": 4, "size": 8}, {"matrices": 4, "size": 16}]
+    assert [comparison.params for comparison in chosen.comparisons] == [
+        {"matrices": 4, "size": 8},
+        {"matrices": 4, "size": 16},
+    ]
 
 
 def test_a_small_budget_plans_fewer_launches() -> None:

@@ -37,7 +37,7 @@ def test_a_physical_core_is_used_before_its_sibling(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(siblings))
 
     def path(text: str) -> SimpleNamespace:
-        cpu = int(text.split("/cpu/cpu")[1].split("/")[0])
+        cpu = int(text.removeprefix("/sys/devices/system/cpu/cpu").partition("/")[0])
         return SimpleNamespace(exists=lambda: True, read_text=lambda: siblings[cpu])
 
     monkeypatch.setattr(devices, "Path", path)

@@ -50,7 +50,9 @@ def test_two_runs_cannot_write_one_journal(tmp_path: Path) -> None:
     Journal(tmp_path / "journal.jsonl").close()
 
 
-@pytest.mark.parametrize("line", ["{}", '{"type":"cell"}', "[1]", '{"type":"begin","launch":0,"comparison":0,"case":"a","x":1}'])
+@pytest.mark.parametrize(
+    "line", ["{}", '{"type":"cell"}', "[1]", '{"type":"begin","launch":0,"comparison":0,"case":"a","x":1}']
+)
 def test_a_foreign_line_is_an_error_that_names_its_place(tmp_path: Path, line: str) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text(begin.model_dump_json() + "\n" + line + "\n")

@@ -22,7 +22,9 @@ def test_the_same_seed_gives_the_same_orders(seed: int) -> None:
 
 
 def test_another_seed_launch_or_comparison_gives_another_order() -> None:
-    first = [tuple(map(tuple, islice(rounds(12, *seed), 4))) for seed in [(0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b")]]
+    first = [
+        tuple(map(tuple, islice(rounds(12, *seed), 4))) for seed in [(0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b")]
+    ]
     assert len(set(first)) == 4
 
 

@@ -67,7 +67,11 @@ class Script:
 
     def launch(self, order: Order, hear: Callable[[Record], None]) -> Ending | None:
         self.orders.append(order)
-        hear(LaunchRecord(launch=order.launch, attempt=order.attempt, launcher="t", started="", fingerprint="", lead_s=0, ranks=()))
+        hear(
+            LaunchRecord(
+                launch=order.launch, attempt=order.attempt, launcher="t", started="", fingerprint="", lead_s=0, ranks=()
+            )
+        )
         act = self.acts.pop(0) if self.acts else well
         return act(order, hear)
 
@@ -150,5 +154,7 @@ def test_a_spent_budget_skips_launches_only_where_the_user_set_one(
     for budget_s, statuses in ((100.0, {"skipped"}), (None, {"ok"})):
         folder = tmp_path / str(budget_s)
         folder.mkdir()
-        _, cells = run(folder, Script(slow), make(Wish(names=["split"], devices="cpu:1", launches=2, budget_s=budget_s)))
+        _, cells = run(
+            folder, Script(slow), make(Wish(names=["split"], devices="cpu:1", launches=2, budget_s=budget_s))
+        )
         assert {cell.status for cell in cells if cell.launch == 1} == statuses

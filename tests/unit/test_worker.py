@@ -71,10 +71,13 @@ closed: list[str] = []
 def measured(fault: str = "none") -> list[Record]:
     reference = f"{__name__}:Queued"
     sys.modules.setdefault(__name__, sys.modules[Queued.__module__])
-    cases = tuple(Case(scenario="queued", reference=reference, params={"fault": each}, world_size=1) for each in ("none", fault))
+    cases = tuple(
+        Case(scenario="queued", reference=reference, params={"fault": each}, world_size=1) for each in ("none", fault)
+    )
     comparison = Comparison(scenario="queued", title="", scaling="none", params={}, cases=tuple(dict.fromkeys(cases)))
     plan = Plan(
-        version="0", command="", launcher="inline", devices=("cpu:0",), world_sizes=(1,), launches=1, budget_s=1, regime={},
+        version="0", command="", launcher="inline", devices=("cpu:0",), world_sizes=(1,), launches=1, budget_s=1,
+        regime={},
         comparisons=(comparison,),
     )  # fmt: skip
     order = Order(plan=plan, launch=0, attempt=0, todo={0: comparison.cases}, budget_s=1.0, fingerprint="f")
@@ -100,7 +103,8 @@ def test_the_journal_has_launch_begin_cell_in_this_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "message"), [("check", "wrong", "not what was expected"), ("memory", "oom", "MemoryError: 17 TiB")]
+    ("fault", "status", "message"),
+    [("check", "wrong", "not what was expected"), ("memory", "oom", "MemoryError: 17 TiB")],
 )
 def test_a_failure_is_its_own_cell_and_the_others_are_measured(fault: str, status: str, message: str) -> None:
     closed.clear()

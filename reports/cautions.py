@@ -1,0 +1,170 @@
+"""Cautions: the doubts that follow from the samples, merged with those that the worker raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+
+from harness.doubts import REMEDIES, Doubt, Kind
+from harness.plan import Case
+from reports import estimates, units
+from reports.estimates import FEWEST_LAUNCHES
+from reports.evidence import CaseId
+from reports.measured import Measured
+from reports.rows import Caution, CellRow, RankRow
+
+FEWEST_SAMPLES = 8
+"""Samples in a launch, below which its median says little."""
+SLOW_FIRST = 2.0
+"""A launch's first sample is slow above this multiple of its median."""
+DRIFT = 0.05
+"""Change over a launch that counts as drift, unless A/A noise is larger."""
+STEADY_SHARE = 5 / 6
+"""Drift has the same sign in at least this share of the launches."""
+SUPERLINEAR = 1.05
+"""A speed-up above this multiple of the devices is suspect."""
+ABOVE_CEILING = 1.05
+"""So is a rate above this multiple of the large product's."""
+SKEW = 0.05
+"""Spread of the starts as a fraction of the sample's duration."""
+UNJOINED = (0.10, 100e-6)
+"""The host's span may exceed the device's own time by this fraction, or by so many seconds."""
+FLOORS = 3.0
+"""Below this many floors a time is mostly the harness's own."""
+
+Fact = tuple[Kind, str]
+
+
+def cautions(
+    measured: Measured, key: CaseId, case: Case, row: CellRow, ranks: Iterable[RankRow]
+) -> tuple[Caution, ...]:
+    """Every doubt about a case's number, one entry a kind. ``row`` holds the number and its ratios."""
+    found = list(_recorded(measured, key))
+    samples = measured.samples(key)
+    if samples is not None:
+        found += _launches(row)
+        found += _within(samples, measured.aa_by_comparison[key[0]])
+        found += _late(samples)
+        found += _unjoined(samples)
+        found += _slow_ranks(measured, key, case, ranks)
+        found += _limits(measured, key, case, row)
+    by_kind: dict[Kind, list[str]] = {}
+    for kind, fact in found:
+        by_kind.setdefault(kind, []).append(fact)
+    return tuple(Caution(kind=kind, fact="; ".join(facts), remedy=REMEDIES[kind]) for kind, facts in by_kind.items())
+
+
+def _recorded(measured: Measured, key: CaseId) -> Iterator[Fact]:
+    cells = [cell for cell in measured.evidence.by_case[key] if cell.record is not None]
+    by_kind: dict[Kind, dict[int, list[Doubt]]] = {}
+    for cell in cells:
+        for doubt in cell.record.doubts if cell.record else ():
+            by_kind.setdefault(doubt.kind, {}).setdefault(cell.launch, []).append(doubt)
+    for kind, by_launch in sorted(by_kind.items()):
+        facts = units.listed([doubt.fact for doubt in next(iter(by_launch.values()))])
+        lead = "e.g. " if len(by_launch) > 1 else ""
+        yield kind, f"in {len(by_launch)} of {units.count(len(cells), 'launch', 'launches')}: {lead}{facts}"
+
+
+def _launches(row: CellRow) -> Iterator[Fact]:
+    if row.launches < FEWEST_LAUNCHES:
+        told = units.count(row.launches, "launch", "launches")
+        yield Kind.FEW_LAUNCHES, f"{told}: an interval needs {FEWEST_LAUNCHES}"
+
+
+def _within(samples: pd.DataFrame, aa: float) -> Iterator[Fact]:
+    by_launch = [launch for _, launch in samples.groupby("launch", sort=True)]
+    among = f"of {units.count(len(by_launch), 'launch', 'launches')}"
+    sizes = [len(launch) for launch in by_launch]
+    few = sum(size < FEWEST_SAMPLES for size in sizes)
+    if few:
+        told = units.count(min(sizes), "sample")
+        yield Kind.FEW_SAMPLES, f"in {few} {among}: as few as {told} (limit {FEWEST_SAMPLES})"
+    first = [float(launch["seconds"].iloc[0] / launch["seconds"].median()) for launch in by_launch]
+    slow = sum(times > SLOW_FIRST for times in first)
+    if slow:
+        worst = units.times(max(first))
+        yield (
+            Kind.SLOW_FIRST,
+            f"in {slow} {among}: the first sample took up to {worst} the median (limit 2{units.TIMES})",
+        )
+    yield from _drift(by_launch, max(DRIFT, aa))
+
+
+def _drift(by_launch: list[pd.DataFrame], limit: float) -> Iterator[Fact]:
+    changes = [estimates.predicted_drift(launch) for launch in by_launch if len(launch) >= FEWEST_SAMPLES]
+    for sign, word in ((1, "slower"), (-1, "faster")):
+        agreeing = [abs(change) for change in changes if change * sign > limit]
+        if agreeing and len(agreeing) >= STEADY_SHARE * len(changes):
+            told = f"up to {units.percent(max(agreeing))} {word} from first to last (limit {units.percent(limit)})"
+            yield Kind.DRIFT, f"in {len(agreeing)} of {units.count(len(changes), 'launch', 'launches')}: {told}"
+
+
+def _late(samples: pd.DataFrame) -> Iterator[Fact]:
+    duration = samples["seconds"] * samples["inner"].astype(float)
+    share = float((samples["skew_s"] / duration).median())
+    if share > SKEW:
+        told = f"ranks started {units.seconds(float(samples['skew_s'].median()))} apart"
+        yield Kind.LATE_START, f"{told}, {units.percent(share)} of a sample (limit {units.percent(SKEW)})"
+
+
+def _unjoined(samples: pd.DataFrame) -> Iterator[Fact]:
+    """Work on a stream that the timed one does not wait for ends after the device's own end mark."""
+    excess_s = float(samples["excess_s"].median())
+    share = float((samples["excess_s"] / (samples["seconds"] * samples["inner"].astype(float))).median())
+    if share > UNJOINED[0] and excess_s > UNJOINED[1]:
+        told = f"the host waited {units.seconds(excess_s)} longer than the device timed"
+        yield Kind.UNJOINED_STREAM, f"{told}, {units.percent(share)} of a sample (limit {units.percent(UNJOINED[0])})"
+
+
+def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[RankRow]) -> Iterator[Fact]:
+    """Ranks that are named slow in this case, or in its packed copies, from which its contention comes."""
+    packed = measured.twin(case, key[0], case.world_size, packed=True)
+    named = [row for row in ranks if row.named and (row.comparison, row.key) in (key, packed)]
+    by_rank = {row.rank: row for row in sorted(named, key=lambda row: not row.packed)}
+    for rank, row in sorted(by_rank.items()):
+        where = " in the packed copies" if row.packed else ""
+        told = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
+        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {told} the time of its peers{where}"
+
+
+def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:
+    floor = floor_s(measured, key[0], case.world_size)
+    if row.below_resolution and row.median_s is not None and floor is not None:
+        told = f"{units.seconds(row.median_s)} is less than three times a step that does nothing"
+        yield Kind.BELOW_RESOLUTION, f"{told} ({units.seconds(floor)})"
+    if measured.evidence.plan.shared_device and case.world_size > 1:
+        yield Kind.SHARED_DEVICE, "several ranks ran on one device"
+    yield from _superlinear(row)
+    ceiling = _product_rate(measured, key[0], case.world_size)
+    if row.rate is not None and ceiling is not None and row.rate > ABOVE_CEILING * ceiling:
+        told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(ceiling, 'FLOP')}"
+        yield Kind.ABOVE_CEILING, told
+
+
+def _superlinear(row: CellRow) -> Iterator[Fact]:
+    if row.speedup is None or row.base_world_size is None or row.scaling == "none":
+        return
+    devices = row.world_size / row.base_world_size
+    sure = row.speedup_low is None or row.speedup_low > devices
+    if row.speedup > SUPERLINEAR * devices and sure:
+        told = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
+        yield Kind.SUPERLINEAR, f"{told} on {units.digits(devices)} times the devices"
+
+
+def floor_s(measured: Measured, comparison: int, world_size: int) -> float | None:
+    """Seconds of a step that does nothing, where it was measured."""
+    probe = measured.probe(comparison, "null", world_size)
+    found = measured.time(probe) if probe else None
+    return found.value if found else None
+
+
+def _product_rate(measured: Measured, comparison: int, world_size: int) -> float | None:
+    """FLOP/s of all ranks together in the large product, scaled from one device where it was measured there only."""
+    for size in (world_size, 1):
+        probe = measured.probe(comparison, "gemm", size)
+        found = measured.time(probe) if probe else None
+        if probe and found:
+            return sum(fact.flops for fact in measured.facts(probe)) / found.value * world_size / size
+    return None

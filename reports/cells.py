@@ -1,0 +1,158 @@
+"""One row a case: its time, and for more than one device how well it scales and where the rest went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from harness.journal import RankFacts
+from harness.plan import Case, Comparison
+from reports import cautions
+from reports.estimates import Estimate, estimate, scaled
+from reports.evidence import CaseId
+from reports.measured import Measured
+from reports.rows import CellRow, RankRow
+
+
+def cell_rows(measured: Measured, ranks: tuple[RankRow, ...]) -> tuple[CellRow, ...]:
+    """Every case of the run that is neither a packed copy nor a probe, in the plan's order."""
+    return tuple(_row(measured, key, case, ranks) for key, case in measured.gangs())
+
+
+def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]) -> CellRow:
+    comparison = measured.evidence.plan.comparisons[key[0]]
+    told = _identity(measured, key, case, comparison) | _time(measured, key, case)
+    if told.get("median_s") is not None:
+        told |= _scaling(measured, key, case, comparison)
+    row = CellRow(**told)
+    return row.model_copy(update={"warnings": cautions.cautions(measured, key, case, row, ranks)})
+
+
+def _identity(measured: Measured, key: CaseId, case: Case, comparison: Comparison) -> dict[str, Any]:
+    status = measured.evidence.state(key)
+    worst = next(cell for cell in measured.evidence.by_case[key] if cell.state == status)
+    failed = worst.record if status != "ok" else None
+    return {
+        "comparison": key[0],
+        "key": case.key,
+        "scenario": case.scenario,
+        "arm": case.arm,
+        "arm_field": comparison.arm_field,
+        "params": {name: value for name, value in case.params.items() if name != comparison.arm_field},
+        "scaling": comparison.scaling,
+        "world_size": case.world_size,
+        "launcher": measured.evidence.plan.launcher,
+        "status": status,
+        "rank": failed.rank if failed else None,
+        "message": failed.message if failed else None,
+    }
+
+
+def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
+    time, samples = measured.time(key), measured.samples(key)
+    if time is None or samples is None:
+        return {}
+    facts = measured.facts(key)
+    flops, items = sum(fact.flops for fact in facts), sum(fact.items for fact in facts)
+    floor = cautions.floor_s(measured, key[0], case.world_size)
+    return {
+        "launches": time.launches,
+        "samples": len(samples),
+        "median_s": time.value,
+        "ci_low_s": time.low,
+        "ci_high_s": time.high,
+        "launch_s": {int(str(launch)): float(value) for launch, value in measured.values(key).items()},
+        "rate": flops / time.value if flops else None,
+        "items_per_s": items / time.value if items else None,
+        "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
+        "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
+        "first_s": _first_s(measured, key),
+        "below_resolution": floor is not None and time.value <= cautions.FLOORS * floor,
+    }
+
+
+def _first_s(measured: Measured, key: CaseId) -> float | None:
+    """Median over launches of the slowest rank's very first step."""
+    told = [cell.record.facts for cell in measured.evidence.by_case[key] if cell.record and cell.state == "ok"]
+    found = estimate(pd.Series([max(fact.first_s for fact in facts) for facts in told if facts], dtype=float))
+    return found.value if found else None
+
+
+def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison) -> dict[str, Any]:
+    base = _base(measured, key[0], case)
+    if base is None or measured.evidence.plan.shared_device:
+        return {}
+    p0, base_key = base
+    time, ratio = measured.time(base_key), measured.ratio(base_key, key)
+    if time is None or ratio is None:
+        return {}
+    devices = case.world_size / p0
+    speedup = scaled(ratio, devices) if comparison.scaling == "weak" else ratio
+    efficiency = scaled(ratio, 1 / devices) if comparison.scaling == "strong" else ratio
+    told: dict[str, Any] = {"base_kind": f"wrapped-{p0}", "base_world_size": p0, "base_median_s": time.value}
+    told |= _spread("speedup", speedup) | _spread("efficiency", efficiency)
+    told |= _losses(measured, key, case, base, efficiency)
+    if comparison.scaling != "none":
+        told |= _bounds(measured, key, case, base, speedup)
+    return told
+
+
+def _base(measured: Measured, comparison: int, case: Case) -> tuple[int, CaseId] | None:
+    """The smallest world size below the case's own with the same arm and parameters that has a time."""
+    for size in sorted(size for size in measured.evidence.plan.world_sizes if size < case.world_size):
+        twin = measured.twin(case, comparison, size)
+        if twin and measured.time(twin):
+            return size, twin
+    return None
+
+
+def _spread(name: str, found: Estimate | None) -> dict[str, float | None]:
+    if found is None:
+        return {}
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _losses(
+    measured: Measured, key: CaseId, case: Case, base: tuple[int, CaseId], efficiency: Estimate | None
+) -> dict[str, float | None]:
+    """Contention: one device alone against p independent copies at once. Communication: what else is lost."""
+    packed = measured.twin(case, key[0], case.world_size, packed=True)
+    busy = measured.ratio(base[1], packed) if packed else None
+    if packed is None or base[0] != 1 or busy is None or efficiency is None:
+        return {}
+    rest = measured.ratio(packed, key)  # efficiency over contention, launch by launch: the base cancels
+    share = 1 / case.world_size if measured.evidence.plan.comparisons[key[0]].scaling == "strong" else 1.0
+    told = _spread("contention", busy) | _spread("communication", scaled(rest, share))
+    return told | {"communication": efficiency.value / busy.value}
+
+
+def _bounds(
+    measured: Measured, key: CaseId, case: Case, base: tuple[int, CaseId], speedup: Estimate | None
+) -> dict[str, float]:
+    """What the division of the work, and what the machine itself, allow at this many devices."""
+    told: dict[str, float] = {}
+    ideal, ideal_base = _balance(measured.facts(key)), _balance(measured.facts(base[1]))
+    if ideal and ideal_base:
+        told["ideal_speedup"] = ideal / ideal_base
+    ceilings = [ceiling_speedup(measured, key[0], "gemm", size) for size in (case.world_size, base[0])]
+    above, below = ceilings
+    if above and below and speedup:
+        told["ceiling_speedup"] = above.value / below.value
+        told["of_ceiling"] = speedup.value / told["ceiling_speedup"]
+    return told
+
+
+def _balance(facts: tuple[RankFacts, ...]) -> float | None:
+    """Sum of the ranks' declared work over the largest share."""
+    work = [fact.flops for fact in facts]
+    work = work if any(work) else [fact.items for fact in facts]
+    return sum(work) / max(work) if work and max(work) > 0 else None
+
+
+def ceiling_speedup(measured: Measured, comparison: int, probe: str, world_size: int) -> Estimate | None:
+    """Of a probe: p T(on one device) / T(on p devices at once); 1 on one device, None where not measured."""
+    if world_size == 1:
+        return Estimate(1.0, None, None, 0)
+    alone, busy = (measured.probe(comparison, probe, size) for size in (1, world_size))
+    return scaled(measured.ratio(alone, busy), world_size) if alone and busy else None

@@ -1,0 +1,112 @@
+"""What a run directory holds, read once: the plan, who ran it, and the last word on every planned cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from harness.errors import JournalError
+from harness.journal import CellRecord, LaunchRecord, Status
+from harness.plan import Case, Comparison, Plan
+from harness.rundir import RunDir
+
+State = Status | Literal["missing"]
+"""What became of a planned cell, as reports tell it: a status of the journal, or none was ever written."""
+
+WORST_FIRST: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error", "skipped", "missing", "ok")
+"""Of several launches' states, the first of these stands for the case."""
+
+CaseId = tuple[int, str]
+"""Index of the comparison, and the case's key: a case of a run."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A planned case in one launch, and its last record, if it has any."""
+
+    launch: int
+    comparison: int
+    case: Case
+    record: CellRecord | None
+
+    @property
+    def state(self) -> State:
+        """What became of it."""
+        return "missing" if self.record is None else self.record.status
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that a report may be built from."""
+
+    plan: Plan
+    launched: dict[int, LaunchRecord]
+    """The last gang of each launch."""
+    records: dict[tuple[int, int, str], CellRecord]
+    """By launch, comparison and case: of several records the last one holds."""
+    environment: dict[str, Any] | None
+    """What environment.json says."""
+
+    @cached_property
+    def launches(self) -> int:
+        """How many launches there should be: the plan's, or more where more were added."""
+        seen = [*self.launched, *(launch for launch, _, _ in self.records)]
+        return max([self.plan.launches, *(launch + 1 for launch in seen)])
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every planned cell, launch by launch, in the order of the plan."""
+        return tuple(
+            Cell(launch, index, case, self.records.get((launch, index, case.key)))
+            for launch, index, case in self.plan.cells(self.launches)
+        )
+
+    @cached_property
+    def by_case(self) -> dict[CaseId, list[Cell]]:
+        """The cells of each case, a launch each."""
+        found: dict[CaseId, list[Cell]] = {}
+        for cell in self.cells:
+            found.setdefault((cell.comparison, cell.case.key), []).append(cell)
+        return found
+
+    def state(self, case: CaseId) -> State:
+        """The worst state of a case over its launches."""
+        return min((cell.state for cell in self.by_case[case]), key=WORST_FIRST.index)
+
+    def has_times(self, case: CaseId) -> bool:
+        """Whether a case may show times: never where any launch found its output wrong."""
+        return self.state(case) != "wrong"
+
+    def cases(self) -> Iterator[tuple[CaseId, Comparison, Case]]:
+        """Every planned case once, with its comparison."""
+        for index, comparison in enumerate(self.plan.comparisons):
+            for case in comparison.cases:
+                yield (index, case.key), comparison, case
+
+
+def load(run: RunDir) -> Evidence:
+    """Read a run directory. Raises UsageError or JournalError where it cannot be read as one."""
+    launched: dict[int, LaunchRecord] = {}
+    records: dict[tuple[int, int, str], CellRecord] = {}
+    plan = run.plan()
+    for entry in run.entries():
+        if entry.type == "launch":
+            launched[entry.launch] = entry
+        elif entry.type == "cell":
+            records[entry.launch, entry.comparison, entry.case] = entry
+    return Evidence(plan, launched, records, _environment(run))
+
+
+def _environment(run: RunDir) -> dict[str, Any] | None:
+    if not run.environment_path.is_file():
+        return None
+    try:
+        told = json.loads(run.environment_path.read_bytes())
+    except ValueError as error:
+        raise JournalError(f"{run.environment_path}: {error}") from None
+    if not isinstance(told, dict):
+        raise JournalError(f"{run.environment_path}: must hold an object, but holds a {type(told).__name__}")
+    return told

@@ -1,0 +1,83 @@
+"""Names of cases as people say them: the scenario, its arm, and only those parameters that vary in this run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+from harness.plan import Value
+
+
+class Named(Protocol):
+    """What a row must tell to be given a name."""
+
+    @property
+    def scenario(self) -> str:
+        """The scenario's name."""
+
+    @property
+    def params(self) -> dict[str, Value]:
+        """Its parameters but for the arm."""
+
+
+class Armed(Named, Protocol):
+    """A row that also has an arm, or none."""
+
+    @property
+    def arm_field(self) -> str | None:
+        """The parameter that is the arm."""
+
+    @property
+    def arm(self) -> str | None:
+        """The arm's value."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Which parameters tell a scenario's comparisons apart."""
+
+    varying: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, rows: Iterable[Named]) -> Self:
+        """Find the parameters of each scenario that have more than one value."""
+        seen: dict[str, dict[str, set[Value]]] = {}
+        for row in rows:
+            fields = seen.setdefault(row.scenario, {})
+            for name, value in row.params.items():
+                fields.setdefault(name, set()).add(value)
+        told = {
+            scenario: tuple(name for name, values in sorted(fields.items()) if len(values) > 1)
+            for scenario, fields in seen.items()
+        }
+        return cls(told)
+
+    def comparison(self, row: Named) -> str:
+        """E.g. ``split size=1024``, or ``split`` where no size but one was measured."""
+        told = (f"{name}={row.params[name]}" for name in self.varying.get(row.scenario, ()) if name in row.params)
+        return plain(" ".join([row.scenario, *told]))
+
+    def case(self, row: Armed) -> str:
+        """E.g. ``split how=whole size=1024``."""
+        scenario, _, params = self.comparison(row).partition(" ")
+        return " ".join(part for part in (scenario, arm(row), params) if part)
+
+
+Row = TypeVar("Row", bound=Armed)
+
+
+def by_arm(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """A comparison's rows, each arm's together and in planned order."""
+    order = list(dict.fromkeys(row.arm for row in rows))
+    return tuple(sorted(rows, key=lambda row: order.index(row.arm)))
+
+
+def arm(row: Armed) -> str:
+    """E.g. ``how=whole``; empty where there is no arm."""
+    return plain(f"{row.arm_field}={row.arm}") if row.arm_field and row.arm is not None else ""
+
+
+def plain(text: str) -> str:
+    """Text of a plugin on one line and without the backticks that mark names in claims."""
+    return " ".join(text.replace("`", "'").split())

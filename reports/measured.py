@@ -1,0 +1,101 @@
+"""The measured times of a run, ready to be asked about: one place that knows where a time may not be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from harness.journal import RankFacts
+from harness.plan import Case
+from reports import estimates
+from reports.estimates import Estimate
+from reports.evidence import CaseId, Evidence
+from reports.frame import frame
+
+NO_VALUES: pd.Series[float] = pd.Series(dtype=float, index=pd.Index([], name="launch", dtype=int))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Samples and launch values by case. A case that is wrong in any launch has neither."""
+
+    evidence: Evidence
+    rows: pd.DataFrame
+    """A row a sample and rank, see ``reports.frame``; without the cases that are wrong anywhere."""
+    samples_by_case: dict[CaseId, pd.DataFrame]
+    """A row a sample, see ``estimates.sample_times``."""
+    values_by_case: dict[CaseId, pd.Series[float]]
+    """Each launch's own value, indexed by launch."""
+    aa_by_comparison: dict[int, float]
+    """The 95th percentile of the contrasts that a comparison's cases have with themselves."""
+
+    def values(self, case: CaseId) -> pd.Series[float]:
+        """Launch values of a case; empty where it has no time."""
+        return self.values_by_case.get(case, NO_VALUES)
+
+    def time(self, case: CaseId) -> Estimate | None:
+        """Time of one step, in seconds."""
+        return estimates.estimate(self.values(case))
+
+    def samples(self, case: CaseId) -> pd.DataFrame | None:
+        """The samples of a case, None where it has no time."""
+        return self.samples_by_case.get(case)
+
+    def ratio(self, above: CaseId, below: CaseId) -> Estimate | None:
+        """Time of one case over another's, from launches that have both."""
+        return estimates.ratio(self.values(above), self.values(below))
+
+    def facts(self, case: CaseId) -> tuple[RankFacts, ...]:
+        """What each rank of a case declared, from the first launch in which it was ok."""
+        told = (cell.record.facts for cell in self.evidence.by_case[case] if cell.record and cell.state == "ok")
+        return next((facts for facts in told if facts), ())
+
+    def twin(self, case: Case, comparison: int, world_size: int, *, packed: bool = False) -> CaseId | None:
+        """The case with the same parameters at another world size, or its packed copies, if planned."""
+        told = case.model_dump() | {"world_size": world_size, "packed": packed}
+        twin = (comparison, Case(**told).key)  # not model_copy, which would copy the cached key as well
+        return twin if twin in self.evidence.by_case else None
+
+    def probe(self, comparison: int, name: str, world_size: int) -> CaseId | None:
+        """A probe of a comparison at a world size: its packed copies, or else its gang. None where not measured."""
+        cases = self.evidence.plan.comparisons[comparison].cases
+        found = [case for case in cases if case.probe and case.scenario == name and case.world_size == world_size]
+        keys = [(comparison, case.key) for case in sorted(found, key=lambda case: not case.packed)]
+        return next((key for key in keys if len(self.values(key))), None)
+
+    def gangs(self) -> Iterator[tuple[CaseId, Case]]:
+        """The cases that the run is about: no packed copies and no probes."""
+        for key, _, case in self.evidence.cases():
+            if not (case.packed or case.probe):
+                yield key, case
+
+
+def measure(evidence: Evidence) -> Measured:
+    """Reduce a run's samples to launch values."""
+    rows = frame(evidence)
+    wrong = {key for key in evidence.by_case if not evidence.has_times(key)}
+    if wrong:
+        keys = zip(rows["comparison"], rows["case"], strict=True)
+        rows = rows[[key not in wrong for key in keys]]
+    samples = estimates.sample_times(rows)
+    by_case = {case_id(key): table for key, table in samples.groupby(["comparison", "case"], sort=True)}
+    values = {key: table.groupby("launch")["seconds"].median() for key, table in by_case.items()}
+    return Measured(evidence, rows, by_case, values, _aa(evidence, by_case))
+
+
+def case_id(key: object) -> CaseId:
+    """A group's key in a frame as the case that it is."""
+    comparison, case = key if isinstance(key, tuple) else (key, "")
+    return int(comparison), str(case)
+
+
+def _aa(evidence: Evidence, by_case: dict[CaseId, pd.DataFrame]) -> dict[int, float]:
+    found: dict[int, list[float]] = {index: [] for index in range(len(evidence.plan.comparisons))}
+    for (comparison, _), samples in by_case.items():
+        contrast = estimates.null_contrast(samples)
+        if contrast is not None:
+            found[comparison].append(contrast)
+    return {index: float(np.quantile(each, 0.95)) if each else 0.0 for index, each in found.items()}

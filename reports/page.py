@@ -1,0 +1,133 @@
+"""The page: one self-contained HTML file that fetches nothing, and says nothing that summary.json does not."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from harness.rundir import RunDir, write_whole
+from reports import labels, units
+from reports.claims import leading
+from reports.evidence import load
+from reports.ladder import arm_of
+from reports.measured import Measured, measure
+from reports.rank_plot import rank_plot
+from reports.rows import FloorRow, RankRow, Summary
+from reports.sections import Section, sections, short
+from reports.sentences import WORDS
+from reports.summary import summary_of
+
+GLYPHS = {
+    "ok": "\N{MIDDLE DOT}",
+    "wrong": "\N{BALLOT X}",
+    "oom": "M",
+    "error": "!",
+    "died": "\N{DAGGER}",
+    "hang": "\N{INFINITY}",
+    "skipped": "\N{EN DASH}",
+    "missing": "\N{WHITE CIRCLE}",
+}
+"""Each state's sign on the strip: never told by colour alone."""
+
+CLAIMS = 10
+"""Claims that open the page; where there are more, the rest are folded in below them."""
+
+
+def write(run: RunDir) -> Path:
+    """Write a run's summary.json and report.html; return the page's path."""
+    measured = measure(load(run))
+    summary = summary_of(measured)
+    write_whole(run.summary_path, summary.to_json())
+    write_whole(run.page_path, render(summary, measured, run.root))
+    return run.page_path
+
+
+def render(summary: Summary, measured: Measured, root: Path) -> str:
+    """The page as text. It depends on the run alone: two renderings are equal to the byte."""
+    parts = sections(summary, measured)
+    first = leading(summary.claims, CLAIMS)
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            s=summary,
+            title=_title(summary),
+            claims=first,
+            more=tuple(claim for claim in summary.claims if claim not in first),
+            sections=parts,
+            ranks=Markup(rank_plot(summary.ranks, "ranks")),  # noqa: S704 - our own SVG
+            rank_table=_rank_table(summary.ranks),
+            floors=_floors(summary.floors, parts),
+            environment=tuple(_flat(summary.environment or {})),
+            commands=_commands(summary, root),
+            glyphs=GLYPHS,
+            words=WORDS,
+        )
+    )
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(u=units, short=short, arm_of=arm_of, arm=labels.arm)
+    made.filters["names"] = names_marked
+    return made
+
+
+def names_marked(text: str) -> Markup:
+    """A sentence with its names in backticks as <code>; everything escaped."""
+    parts = (
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(text.split("`"))
+    )
+    return Markup("").join(parts)
+
+
+def _title(summary: Summary) -> str:
+    scenarios = units.listed(list(dict.fromkeys(about.scenario for about in summary.about)))
+    devices = len(set(summary.run.devices))
+    kinds = list(dict.fromkeys(summary.run.device_names))
+    return f"{scenarios} on {units.count(devices, 'device')}" + (f" ({units.listed(kinds)})" if kinds else "")
+
+
+def _rank_table(rows: Sequence[RankRow]) -> dict[str, list[RankRow]]:
+    by_case: dict[str, list[RankRow]] = {}
+    for row in rows:
+        by_case.setdefault(row.key, []).append(row)
+    return by_case
+
+
+def _floors(rows: Sequence[FloorRow], sections: Sequence[Section]) -> list[tuple[str, list[FloorRow]]]:
+    return [(each.name, [row for row in rows if row.comparison == each.about.comparison]) for each in sections]
+
+
+def _flat(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """A nested record as lines of a dotted name and a value."""
+    for name, value in told.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            for place, item in enumerate(value):
+                yield from _flat(item if isinstance(item, dict) else {"": item}, f"{prefix}{name}.{place}.")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f"{prefix}{name}", "not known" if value is None else text
+
+
+def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:
+    run = shlex.quote(root.name or str(root))
+    return [
+        ("measure again", summary.run.command),
+        ("rebuild this page", f"rankbench report {run}"),
+        ("every sample as a table", f"rankbench export {run} --format csv"),
+    ]

@@ -1,0 +1,148 @@
+"""Plots of times: seaborn draws the medians and the intervals that it is given, and estimates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from reports import units
+from reports.canvas import INK, MARKERS, QUIET, RULE, WASH, blank, styled, svg
+from reports.ladder import Arms, Ladder, arm_of, by_size, margin, scatter
+from reports.rows import CellRow, ContrastRow
+from reports.sentences import WORDS
+
+REACHES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""How far from 1 a timeline may reach."""
+
+
+def time_plot(rows: Sequence[CellRow], name: str) -> str:
+    """Time of one step: a dot for each launch, the median as a stroke, its interval as a line."""
+    shown = sorted((row for row in rows if row.median_s is not None and not row.below_resolution), key=by_size)
+    if not shown:
+        return ""
+    arms, ladder = Arms.of(rows), Ladder.of([row.world_size for row in shown])
+    names = [arm_of(row) for row in shown]
+    dots = pd.DataFrame(
+        [
+            {"seconds": value, "place": place, "arm": arm_of(row)}
+            for row, place in zip(shown, ladder.places, strict=True)
+            for value in row.launch_s.values()
+        ]
+    )
+    with styled():
+        figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
+        scatter(axes, dots, "seconds", arms, s=26, alpha=0.55)
+        for row, place in zip(shown, ladder.places, strict=True):
+            _bar(axes, place, (row.median_s, row.ci_low_s, row.ci_high_s), arms.palette[arm_of(row)])
+        ladder.label(axes, names, [units.seconds(row.median_s) for row in shown])
+        _seconds_axis(axes, dots["seconds"], "time of one step")
+        return svg(figure, name, f"Time of one step by arm and number of devices, {len(shown)} cases")
+
+
+def _bar(axes: Axes, place: float, ends: tuple[float | None, float | None, float | None], colour: str) -> None:
+    """A median as an upright stroke, and its interval, where there is one, as a line."""
+    middle, low, high = ends
+    if low is not None and high is not None:
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
+    if middle is not None:
+        axes.plot([middle, middle], [place - 0.32, place + 0.32], color=INK, linewidth=1.6, zorder=4)
+
+
+def _seconds_axis(axes: Axes, seconds: pd.Series[float], label: str) -> None:
+    """Few ticks with units; a wide range is logarithmic, and a narrow one spans at least a tenth of its value."""
+    low, high = float(seconds.min()), float(seconds.max())
+    if high > 8 * low:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.25, high * 1.25)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high < 100 * low else (1.0,)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        room = max((high - low) * 0.08, 0.05 * high)
+        axes.set_xlim(max(low - room, 0), high + room)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick_seconds(value)))
+    axes.set_xlabel(label, loc="left")
+    axes.set_ylabel("")
+
+
+def _tick_seconds(value: float) -> str:
+    return "0" if value == 0 else units.seconds(value).replace(".00", "").replace(".0", "")
+
+
+def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
+    """Time over the baseline's with its interval, beside the band within which a difference counts as none."""
+    shown = sorted((row for row in rows if row.ratio is not None), key=by_size)
+    if not shown:
+        return ""
+    ladder, names = Ladder.of([row.world_size for row in shown]), [arm_of(row) for row in shown]
+    points = pd.DataFrame({"ratio": [row.ratio for row in shown], "place": ladder.places, "arm": names})
+    with styled():
+        figure, (axes,) = blank(ladder.height, left=margin(names), right=118)
+        delta = shown[0].margin
+        axes.axvspan(1 - delta, 1 + delta, color=WASH, linewidth=0, zorder=0)
+        axes.axvline(1, color=QUIET, linewidth=0.8)
+        for row, place in zip(shown, ladder.places, strict=True):
+            _bar(axes, place, (None, row.ratio_low, row.ratio_high), arms.palette[arm_of(row)])
+        scatter(axes, points, "ratio", arms, s=42, zorder=4)
+        ladder.label(axes, names, [f"{units.times(row.ratio)} {WORDS[row.verdict]}" for row in shown])
+        _ratio_axis(axes, shown)
+        return svg(figure, name, f"Time over the baseline {shown[0].baseline}, {len(shown)} cases")
+
+
+def _ratio_axis(axes: Axes, rows: Sequence[ContrastRow]) -> None:
+    ends = [end for row in rows for end in (row.ratio, row.ratio_low, row.ratio_high) if end is not None]
+    wide = max(ends) > 4 * min(ends)
+    band = min(1.5 * rows[0].margin, 0.6)
+    low, high = min([1 - band, *ends]), max([1 + band, *ends])
+    room = 0.06 * (high - low)
+    if wide:
+        axes.set_xscale("log")
+        axes.set_xlim(max(low, 0.01) / 1.2, high * 1.2)
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlim(low - room, high + room)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
+    axes.set_xlabel(f"time over that of {rows[0].baseline}", loc="left")
+    axes.set_ylabel("")
+
+
+def timeline_plot(samples: pd.DataFrame, arms: Arms, sizes: Sequence[int], name: str) -> str:
+    """Samples in true order, a panel a launch: step time over the median of its case in that launch.
+
+    ``samples`` has launch, start_s, relative, arm and world_size. What disturbs the machine lifts all cases at once.
+    """
+    launches = sorted({int(launch) for launch in samples["launch"]})
+    marks = {size: MARKERS[place % len(MARKERS)] for place, size in enumerate(sizes)}
+    with styled():
+        figure, panels = blank(46.0 * len(launches) + 52, left=42, right=62, panels=len(launches))
+        for launch, axes in zip(launches, panels, strict=True):
+            own = samples[samples["launch"] == launch]
+            axes.axhline(1, color=RULE, linewidth=0.8, zorder=0)
+            for (arm, size), points in own.groupby(["arm", "world_size"], sort=False):
+                look: dict[str, Any] = {"color": arms.palette[str(arm)], "marker": marks[int(str(size))], "ax": axes}
+                sns.scatterplot(points, x="start_s", y="relative", s=9, alpha=0.8, linewidth=0, **look)
+            axes.set_xlabel("")
+            axes.text(1.02, 0.5, f"launch {launch}", transform=axes.transAxes, va="center", color=QUIET, fontsize=10.5)
+            axes.set_ylabel("")
+        _relative_axis(panels, samples["relative"])
+        return svg(figure, name, f"Step times in true order, {len(launches)} launches")
+
+
+def _relative_axis(panels: Sequence[Axes], relative: pd.Series[float]) -> None:
+    most = max(float(relative.max()) - 1, 1 - float(relative.min()))
+    reach = next((step for step in REACHES if most <= step), most)
+    for axes in panels:
+        axes.set_ylim(max(1 - 1.05 * reach, -0.05), 1 + 1.05 * reach)
+        axes.yaxis.set_major_locator(FixedLocator([1, 1 + reach]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}{units.TIMES}"))
+        axes.set_xlabel("")
+        if axes is not panels[-1]:
+            axes.spines["bottom"].set_visible(False)
+            axes.tick_params(axis="x", length=0)
+    panels[-1].set_xlabel("seconds since the launch's origin", loc="left")

@@ -1,0 +1,240 @@
+"""The rows of summary.json: every number that a table, a plot or a claim may show."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from harness.doubts import Kind
+from harness.plan import Record, Scaling, Value
+from reports.evidence import State
+
+SCHEMA = 1
+"""Version of summary.json. 1: first release."""
+
+Verdict = Literal["faster", "slower", "equivalent", "undecided", "not comparable"]
+
+
+class Caution(Record):
+    """A doubt beside a number, over all launches of a case."""
+
+    kind: Kind
+    fact: str
+    """What was seen, and in how many launches."""
+    remedy: str
+
+
+class CellRow(Record):
+    """One case, aggregated over launches. Times are seconds of one step; None where nothing can be said."""
+
+    comparison: int
+    """Index into the plan's comparisons."""
+    key: str
+    """The case's key, e.g. ``split[how=whole]@2``."""
+    scenario: str
+    arm: str | None
+    arm_field: str | None
+    params: dict[str, Value]
+    """Every field of the scenario but its arm."""
+    scaling: Scaling
+    world_size: int
+    launcher: str
+    status: State
+    """The worst of all launches."""
+    rank: int | None = None
+    """The first failing rank, where one failed."""
+    message: str | None = None
+    """What went wrong, where something did."""
+    launches: int = 0
+    """How many launches its time rests on."""
+    samples: int = 0
+    """How many samples, over all those launches."""
+    median_s: float | None = None
+    ci_low_s: float | None = None
+    ci_high_s: float | None = None
+    launch_s: dict[int, float] = Field(default_factory=dict)
+    """Each launch's own value, the median over its samples."""
+    rate: float | None = None
+    """Declared floating-point operations of all ranks a second."""
+    items_per_s: float | None = None
+    unit: str = "item"
+    skew_s: float | None = None
+    """Median over samples of the spread between the ranks' starts."""
+    first_s: float | None = None
+    """The very first step: median over launches of the slowest rank's."""
+    below_resolution: bool = False
+    """Its time is within reach of the harness's own floor: not to be shown as a time."""
+    base_kind: str | None = None
+    base_world_size: int | None = None
+    base_median_s: float | None = None
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    efficiency: float | None = None
+    efficiency_low: float | None = None
+    efficiency_high: float | None = None
+    contention: float | None = None
+    """Time on one device alone over the time of as many independent copies at once."""
+    contention_low: float | None = None
+    contention_high: float | None = None
+    communication: float | None = None
+    """What is left of the efficiency when contention is divided out."""
+    communication_low: float | None = None
+    communication_high: float | None = None
+    ideal_speedup: float | None = None
+    """What the declared work's division over the ranks allows."""
+    ceiling_speedup: float | None = None
+    """What a large product reached on as many devices at once, in the same launches."""
+    of_ceiling: float | None = None
+    warnings: tuple[Caution, ...] = ()
+
+
+class ContrastRow(Record):
+    """An arm against the baseline, at one world size, in the same launches."""
+
+    comparison: int
+    scenario: str
+    params: dict[str, Value]
+    world_size: int
+    arm_field: str | None
+    baseline: str
+    arm: str
+    ratio: float | None = None
+    """Time of the arm over time of the baseline: below 1 the arm is faster."""
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    launches: int = 0
+    verdict: Verdict
+    reason: str | None = None
+    """Why there is no verdict, where there is none."""
+    margin: float
+    """A difference within this fraction counts as none."""
+    aa: float
+    """The comparison's A/A: the 95th percentile of its cases' contrasts with themselves."""
+
+
+class CeilingRow(Record):
+    """What the machine itself does when all devices are busy, measured beside the cases."""
+
+    comparison: int
+    probe: str
+    world_size: int
+    base_median_s: float
+    median_s: float
+    speedup: float
+    speedup_low: float | None
+    speedup_high: float | None
+
+
+class FloorRow(Record):
+    """The time of a step that does nothing: below three of it a time is the harness's own."""
+
+    comparison: int
+    world_size: int
+    median_s: float
+
+
+class RankRow(Record):
+    """One rank against its peers, in a case with equal work on all of them."""
+
+    comparison: int
+    key: str
+    packed: bool
+    world_size: int
+    rank: int
+    device: str
+    ratio: float
+    """Its own time over the median of the other ranks' times."""
+    ratio_low: float | None
+    ratio_high: float | None
+    slowest_share: float
+    """In which fraction of samples it was the slowest."""
+    limit: float
+    """It is named where ``ratio_low`` is above this."""
+    named: bool
+
+
+class Planned(Record):
+    """What became of one planned cell."""
+
+    launch: int
+    comparison: int
+    case: str
+    status: State
+    rank: int | None = None
+    message: str | None = None
+
+
+class ComparisonFacts(Record):
+    """What a comparison is about."""
+
+    comparison: int
+    scenario: str
+    title: str
+    exercises: tuple[str, ...]
+    scaling: Scaling
+    arm_field: str | None
+    baseline: str | None
+    params: dict[str, Value]
+    aa: float
+    margin: float
+
+
+class RunFacts(Record):
+    """How the run was made."""
+
+    command: str
+    version: str
+    launcher: str
+    devices: tuple[str, ...]
+    device_names: tuple[str, ...]
+    world_sizes: tuple[int, ...]
+    threads: int
+    launches_planned: int
+    launches_done: int
+    """Launches in which every planned cell has a record."""
+    seed: int
+    budget_s: float
+    margin: float
+    regime: dict[str, str]
+    shared_device: bool
+    started: str | None
+    """Wall-clock of the first launch, UTC."""
+    fingerprint: str | None
+    """Of the environment; several, joined by commas, where launches differ."""
+
+
+class Claim(Record):
+    """One sentence in plain English; names stand in backticks."""
+
+    kind: Literal["scaling", "comparison", "failure", "load", "ranks", "floor", "caveat"]
+    text: str
+    comparison: int | None = None
+
+
+class Summary(Record):
+    """summary.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    headline: str
+    """The run in one line."""
+    run: RunFacts
+    counts: dict[str, int]
+    """Planned cells, and how many ended in each state."""
+    claims: tuple[Claim, ...]
+    cells: tuple[CellRow, ...]
+    comparisons: tuple[ContrastRow, ...]
+    ceilings: tuple[CeilingRow, ...]
+    floors: tuple[FloorRow, ...]
+    ranks: tuple[RankRow, ...]
+    about: tuple[ComparisonFacts, ...]
+    """What each comparison of the plan is about."""
+    strip: tuple[Planned, ...]
+    environment: dict[str, Any] | None
+
+    def to_json(self) -> str:
+        """The text of summary.json."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"

@@ -1,0 +1,124 @@
+"""Plots of scaling: speed-ups against their bounds, and efficiency with what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from reports import units
+from reports.canvas import INK, QUIET, WASH, blank, styled, svg
+from reports.ladder import Arms, Ladder, arm_of, by_size, margin
+from reports.rows import CeilingRow, CellRow
+
+
+def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: str) -> str:
+    """Speed-up against devices: the ideal, what a large product reaches on as many busy devices, and each arm."""
+    measured = [row for row in rows if row.speedup is not None and not row.below_resolution and row.scaling != "none"]
+    if not measured:
+        return ""
+    arms, base = Arms.of(rows), min(row.base_world_size or 1 for row in measured)
+    most = max(row.world_size for row in measured)
+    tops = [max(row.speedup_high or row.speedup or 0 for row in measured), most / base]
+    with styled():
+        figure, (axes,) = blank(268, left=34, right=96)
+        axes.plot([0, most], [0, most / base], color=QUIET, linewidth=0.9, dashes=(4, 3))
+        ends = [(most / base, "ideal", QUIET)]
+        products = [row for row in ceilings if row.probe == "gemm" and base == 1]
+        if products:
+            reach = [(1, 1.0), *((row.world_size, row.speedup) for row in products)]
+            axes.plot(*zip(*reach, strict=True), color=QUIET, linewidth=1.2, dashes=(1, 1.5))
+            ends.append((reach[-1][1], "all busy", QUIET))
+        for place, arm in enumerate(arms.names):
+            own = [row for row in measured if arm_of(row) == arm]
+            if own:
+                _curve(axes, own, arms, base, (place - (len(arms.names) - 1) / 2) * 0.012 * most)
+                ends.append((own[-1].speedup or 0, arm, arms.palette[arm]))
+        axes.set_xlim(0, most * 1.04)
+        axes.set_ylim(0, max(tops) * 1.06)
+        _name_ends(axes, ends)
+        _device_axes(axes, sorted({base, *(row.world_size for row in measured)}), base)
+        return svg(figure, name, f"Speed-up on up to {most} devices, for {len(arms.names)} arms")
+
+
+def _curve(axes: Axes, rows: Sequence[CellRow], arms: Arms, base: int, shift: float) -> None:
+    """One arm's speed-ups, joined between measured points only; arms stand beside each other, not on top."""
+    arm = arm_of(rows[0])
+    points = pd.DataFrame(
+        {
+            "devices": [base, *(row.world_size + shift for row in rows)],
+            "speedup": [1.0, *(row.speedup for row in rows)],
+        }
+    )
+    look: dict[str, Any] = {"color": arms.palette[arm], "ax": axes}
+    sns.lineplot(points, x="devices", y="speedup", errorbar=None, estimator=None, linestyle=arms.dash(arm), **look)
+    sns.scatterplot(points, x="devices", y="speedup", marker=arms.markers[arm], s=34, linewidth=0, zorder=4, **look)
+    for row in rows:
+        if row.speedup_low is not None and row.speedup_high is not None:
+            at = [row.world_size + shift] * 2
+            axes.plot(at, [row.speedup_low, row.speedup_high], color=INK, linewidth=1.2, zorder=5)
+
+
+def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Write each line's name at its right end, as near to its height as its neighbours let it."""
+    low, high = axes.get_ylim()
+    step = (high - low) * 13.5 / 220
+    at = high + step
+    heights = []
+    for value, text, colour in sorted(ends, key=lambda end: -end[0]):
+        at = min(value, at - step)
+        heights.append((at, text, colour))
+    lift = max(0.0, low + step / 2 - min(height for height, _, _ in heights))
+    for height, text, colour in heights:
+        axes.text(
+            1.02, height + lift, text, transform=axes.get_yaxis_transform(), color=colour, va="center", fontsize=10.5
+        )
+
+
+def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
+    axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(FixedLocator([size / base for size in sizes]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
+    axes.set_xlabel("devices", loc="left")
+    axes.set_ylabel("")
+
+
+def efficiency_plot(rows: Sequence[CellRow], name: str) -> str:
+    """Efficiency from zero as a full bar; what communication costs is hatched, what contention costs is hollow."""
+    shown = sorted((row for row in rows if row.efficiency is not None and not row.below_resolution), key=by_size)
+    if not shown:
+        return ""
+    arms, ladder, names = Arms.of(rows), Ladder.of([row.world_size for row in shown]), [arm_of(row) for row in shown]
+    with styled():
+        figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
+        for row, place in zip(shown, ladder.places, strict=True):
+            _loss_bar(axes, row, place, arms.palette[arm_of(row)])
+        ladder.label(axes, names, [units.percent(row.efficiency) for row in shown])
+        axes.set_xlim(0, max(1.0, *(row.efficiency or 0 for row in shown)) * 1.01)
+        axes.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(
+                lambda value, _: f"{100 * value:.0f}{units.THIN}%" if value in (0, 1) else f"{100 * value:.0f}"
+            )
+        )
+        axes.set_xlabel("efficiency", loc="left")
+        return svg(figure, name, f"Efficiency and where the rest went, {len(shown)} cases")
+
+
+def _loss_bar(axes: Axes, row: CellRow, place: float, colour: str) -> None:
+    reached = row.efficiency or 0.0
+    axes.barh(place, reached, height=0.62, color=colour, linewidth=0, zorder=2)
+    look: dict[str, Any] = {"height": 0.62, "facecolor": "none", "edgecolor": QUIET, "linewidth": 0.6, "zorder": 2}
+    if row.contention is None:
+        axes.barh(place, max(1 - reached, 0), left=reached, **(look | {"facecolor": WASH}))
+    else:
+        until = min(max(row.contention, reached), 1.0)
+        axes.barh(place, max(until - reached, 0), left=reached, hatch="/////", **look)
+        axes.barh(place, 1 - until, left=until, **look)
+    if row.efficiency_low is not None and row.efficiency_high is not None:
+        axes.plot([row.efficiency_low, row.efficiency_high], [place, place], color=INK, linewidth=1.4, zorder=5)

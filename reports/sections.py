@@ -1,0 +1,162 @@
+"""The page's sections: for each comparison its rows, its marks with their remedies, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+from markupsafe import Markup
+
+from harness.doubts import REMEDIES
+from reports import labels, plots, units
+from reports.labels import Labels, by_arm
+from reports.ladder import Arms, arm_of
+from reports.measured import Measured
+from reports.rows import CeilingRow, CellRow, ComparisonFacts, ContrastRow, Planned, Summary
+from reports.scaling_plots import efficiency_plot, speedup_plot
+from reports.table import marks
+
+POINTS = 3000
+"""Samples that the page's timelines show at most, all together."""
+FEWEST_POINTS = 240
+"""And a comparison's timeline at least."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One comparison on the page."""
+
+    about: ComparisonFacts
+    name: str
+    cells: tuple[CellRow, ...]
+    contrasts: dict[tuple[str | None, int], ContrastRow]
+    ceilings: tuple[CeilingRow, ...]
+    strip: tuple[tuple[str, tuple[Planned, ...]], ...]
+    """Cells of each case, a launch each."""
+    samples: pd.DataFrame
+    """For its timeline."""
+
+    @property
+    def id(self) -> str:
+        """Of the section's element, and before its figures' ids."""
+        return f"c{self.about.comparison}"
+
+    @cached_property
+    def letters(self) -> dict[str, str]:
+        """Mark by kind of warning."""
+        return {str(kind): letter for kind, letter in marks(self.cells).items()}
+
+    def marks(self, row: CellRow) -> str:
+        """The marks of one case's warnings, e.g. ``ab``."""
+        return "".join(sorted(self.letters[each.kind] for each in row.warnings))
+
+    @property
+    def notes(self) -> Iterator[tuple[str, str, str, list[str]]]:
+        """Each mark with its kind, its remedy, and its facts, each with the cases that it is true of."""
+        for kind, letter in marks(self.cells).items():
+            facts: dict[str, list[str]] = {}
+            for row in self.cells:
+                for each in row.warnings:
+                    if each.kind is kind:
+                        facts.setdefault(each.fact, []).append(short(row))
+            told = [f"{fact} ({_cases(names, len(self.cells))})" for fact, names in facts.items()]
+            yield letter, str(kind), REMEDIES[kind], told
+
+    @property
+    def unwell(self) -> int:
+        """How many planned cells are not ok."""
+        return sum(cell.status != "ok" for _, cells in self.strip for cell in cells)
+
+    @cached_property
+    def arms(self) -> Arms:
+        """The looks of its arms."""
+        return Arms.of(self.cells)
+
+    @property
+    def has(self) -> dict[str, bool]:
+        """Which columns its table needs."""
+        names = ("speedup", "efficiency", "contention", "rate", "items_per_s")
+        told = {name: any(getattr(row, name) is not None for row in self.cells) for name in names}
+        scales = self.about.scaling != "none"
+        return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
+
+    @cached_property
+    def figures(self) -> dict[str, Markup]:
+        """Its plots by name; empty where there is nothing to draw."""
+        drawn = {
+            "time": plots.time_plot(self.cells, f"{self.id}t"),
+            "contrast": plots.contrast_plot(tuple(self.contrasts.values()), self.arms, f"{self.id}b"),
+            "speedup": speedup_plot(self.cells, self.ceilings, f"{self.id}s"),
+            "efficiency": efficiency_plot(self.cells, f"{self.id}e"),
+            "order": self._timeline(),
+        }
+        return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704 - our own SVG, its text escaped
+
+    def _timeline(self) -> str:
+        if self.samples.empty:
+            return ""
+        sizes = sorted({row.world_size for row in self.cells})
+        return plots.timeline_plot(self.samples, self.arms, sizes, f"{self.id}o")
+
+
+def short(row: CellRow) -> str:
+    """A case within its own section, e.g. ``how=whole on 2``."""
+    return f"{labels.arm(row) or row.scenario} on {row.world_size}"
+
+
+def _cases(names: list[str], among: int) -> str:
+    if len(names) == among:
+        return "all cases"
+    return units.listed(names) if len(names) <= 6 else units.count(len(names), "case")
+
+
+def sections(summary: Summary, measured: Measured) -> tuple[Section, ...]:
+    """One for each comparison of the plan."""
+    names = Labels.of(summary.cells)
+    return tuple(_section(about, summary, measured, names) for about in summary.about)
+
+
+def _section(about: ComparisonFacts, summary: Summary, measured: Measured, names: Labels) -> Section:
+    own = about.comparison
+    contrasts: dict[tuple[str | None, int], ContrastRow] = {
+        (row.arm, row.world_size): row for row in summary.comparisons if row.comparison == own
+    }
+    by_case: dict[str, list[Planned]] = {}
+    for cell in summary.strip:
+        if cell.comparison == own:
+            by_case.setdefault(cell.case, []).append(cell)
+    cells = by_arm([row for row in summary.cells if row.comparison == own])
+    return Section(
+        about=about,
+        name=names.comparison(about),
+        cells=cells,
+        contrasts=contrasts,
+        ceilings=tuple(row for row in summary.ceilings if row.comparison == own),
+        strip=tuple((_without(case, about), tuple(each)) for case, each in by_case.items()),
+        samples=_samples(cells, measured, max(POINTS // len(summary.about), FEWEST_POINTS)),
+    )
+
+
+def _without(case: str, about: ComparisonFacts) -> str:
+    """A case's key without the parameters that all of its comparison's cases share."""
+    for name, value in about.params.items():
+        case = case.replace(f"{name}={value},", "").replace(f",{name}={value}]", "]").replace(f"[{name}={value}]", "")
+    return case
+
+
+def _samples(cells: Sequence[CellRow], measured: Measured, most: int) -> pd.DataFrame:
+    """Samples of the shown cases over their launch's median, thinned evenly to about ``most``."""
+    parts = []
+    for row in cells:
+        samples = measured.samples((row.comparison, row.key))
+        if samples is None or row.median_s is None or row.below_resolution:
+            continue
+        typical = samples["launch"].map(measured.values((row.comparison, row.key)))
+        told = samples.assign(relative=samples["seconds"] / typical, arm=arm_of(row), world_size=row.world_size)
+        parts.append(told[["launch", "start_s", "relative", "arm", "world_size"]])
+    if not parts:
+        return pd.DataFrame({"launch": []})
+    table = pd.concat(parts).sort_values(["launch", "start_s"], kind="stable", ignore_index=True)
+    return table.iloc[:: max(1, -(-len(table) // most))]

@@ -1,0 +1,88 @@
+"""Sentences on single figures: how far a case scales, and how an arm compares with its baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reports import labels, units
+from reports.labels import Labels
+from reports.rows import CellRow, Claim, ContrastRow, Verdict
+
+WORDS: dict[Verdict, str] = {
+    "faster": "faster",
+    "slower": "slower",
+    "equivalent": "no difference",
+    "undecided": "undecided",
+    "not comparable": "not comparable",
+}
+"""Verdicts as they are said."""
+
+
+def scaling(row: CellRow, names: Labels, aa: float) -> Claim:
+    """How far one case scales, and where the rest went; ``aa`` is its comparison's A/A."""
+    name = f"`{names.case(row)}` on {units.count(row.world_size, 'device')}"
+    if row.below_resolution:
+        text = f"{name}: below resolution, so nothing can be said about its scaling."
+    else:
+        launches = units.count(row.launches, "launch", "launches")
+        text = " ".join([f"{name}: {_reach(row)}, {launches}{_against_ceiling(row)}.", *_missing(row, aa)])
+    return Claim(kind="scaling", text=text, comparison=row.comparison)
+
+
+def _reach(row: CellRow) -> str:
+    base = "one device" if row.base_world_size == 1 else units.count(row.base_world_size or 1, "device")
+    step = f"at {units.seconds(row.median_s)} a step"
+    before = f"({units.seconds(row.base_median_s)} on {base})"
+    if row.scaling == "strong":
+        speedup = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
+        return f"{speedup} over {base} {step}"
+    if row.scaling == "weak":
+        spread = units.percent_between(row.efficiency, row.efficiency_low, row.efficiency_high)
+        return f"weak efficiency {spread}, {units.times(row.speedup)} the throughput, {step} {before}"
+    inverse = [1 / end if end else None for end in (row.efficiency, row.efficiency_high, row.efficiency_low)]
+    return f"takes {units.times_between(*inverse)} the time of {base}, {step} {before}"
+
+
+def _against_ceiling(row: CellRow) -> str:
+    if row.of_ceiling is None or row.ceiling_speedup is None:
+        return ""
+    busy = f"{row.world_size} busy devices" if row.world_size > 2 else "two busy devices"
+    reach = units.times(row.ceiling_speedup)
+    if row.of_ceiling > 1:
+        return f"; a large product reaches {reach} on {busy} here"
+    return f"; {units.percent(row.of_ceiling)} of the {reach} that {busy} reach here"
+
+
+def _missing(row: CellRow, aa: float) -> Iterator[str]:
+    """S = p · contention · communication: contention costs p (1 - contention), the rest what else is missing."""
+    if row.scaling == "none" or row.contention is None or row.communication is None or row.speedup is None:
+        return
+    lost = round(row.world_size - round(row.speedup, 2), 2)
+    if lost <= row.world_size * aa:
+        return
+    busy = _measurable(row.contention, row.contention_high, aa)
+    contention = round(row.world_size * (1 - row.contention), 2) if busy else 0.0
+    rest = round(lost - contention, 2) if _measurable(row.communication, row.communication_high, aa) else 0.0
+    own, other = (f"{cost:.2f}{units.TIMES}" if cost > 0 else "nothing measurable" for cost in (contention, rest))
+    yield f"Of the missing {lost:.2f}{units.TIMES}, contention costs {own}, and communication and the rest {other}."
+
+
+def _measurable(factor: float, high: float | None, aa: float) -> bool:
+    """Whether a factor is surely below 1: by its interval, and by more than the comparison's own noise."""
+    return 1 - factor > aa and (high is None or high < 1)
+
+
+def comparison(row: ContrastRow, names: Labels) -> Claim:
+    """One arm against its baseline: a verdict and its grounds, and never a winner without a verdict."""
+    scenario, _, params = names.comparison(row).partition(" ")
+    own, base = (labels.plain(f"{row.arm_field}={arm}") for arm in (row.arm, row.baseline))
+    name = " ".join(part for part in (scenario, own, params) if part)
+    text = f"`{name}` against `{base}` on {units.count(row.world_size, 'device')}: {WORDS[row.verdict]}"
+    return Claim(kind="comparison", text=f"{text}{_grounds(row)}.", comparison=row.comparison)
+
+
+def _grounds(row: ContrastRow) -> str:
+    if row.ratio is None or row.verdict == "not comparable":
+        return f", because {row.reason}" if row.reason else ""
+    ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
+    return f" ({ratio} the time, {row.reason or f'margin {units.percent(row.margin)}'})"

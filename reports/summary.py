@@ -1,0 +1,117 @@
+"""summary.json: every number of a run that a table, a plot or a claim may show, computed once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.rundir import RunDir, write_whole
+from reports.cells import cell_rows
+from reports.claims import Findings, claims, headline
+from reports.contrasts import contrast_rows, margin
+from reports.evidence import WORST_FIRST, Evidence, load
+from reports.measured import Measured, measure
+from reports.probes import ceiling_rows, floor_rows
+from reports.rows import ComparisonFacts, Planned, RunFacts, Summary
+from reports.stragglers import rank_rows
+
+
+def summarise(run: RunDir) -> Summary:
+    """Compute a run's summary. Raises UsageError or JournalError where the directory cannot be read as a run."""
+    return summary_of(measure(load(run)))
+
+
+def write(run: RunDir) -> Summary:
+    """Compute a run's summary and write it to summary.json."""
+    summary = summarise(run)
+    write_whole(run.summary_path, summary.to_json())
+    return summary
+
+
+def summary_of(measured: Measured) -> Summary:
+    """The summary of what was measured."""
+    ranks = rank_rows(measured)
+    found = Findings(
+        run=_run_facts(measured.evidence),
+        strip=_strip(measured.evidence),
+        cells=cell_rows(measured, ranks),
+        comparisons=contrast_rows(measured),
+        floors=floor_rows(measured),
+        ranks=ranks,
+        aa=measured.aa_by_comparison,
+    )
+    return Summary(
+        headline=headline(found),
+        run=found.run,
+        counts=_counts(found.strip),
+        claims=claims(found),
+        cells=found.cells,
+        comparisons=found.comparisons,
+        ceilings=ceiling_rows(measured),
+        floors=found.floors,
+        ranks=found.ranks,
+        about=_about(measured),
+        strip=found.strip,
+        environment=measured.evidence.environment,
+    )
+
+
+def _counts(strip: tuple[Planned, ...]) -> dict[str, int]:
+    counted = Counter(cell.status for cell in strip)
+    return {"planned": len(strip), **{state: counted[state] for state in reversed(WORST_FIRST)}}
+
+
+def _strip(evidence: Evidence) -> tuple[Planned, ...]:
+    return tuple(
+        Planned(
+            launch=cell.launch,
+            comparison=cell.comparison,
+            case=cell.case.key,
+            status=cell.state,
+            rank=cell.record.rank if cell.record else None,
+            message=cell.record.message if cell.record else None,
+        )
+        for cell in evidence.cells
+    )
+
+
+def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
+    return tuple(
+        ComparisonFacts(
+            comparison=index,
+            scenario=comparison.scenario,
+            title=comparison.title,
+            exercises=comparison.exercises,
+            scaling=comparison.scaling,
+            arm_field=comparison.arm_field,
+            baseline=comparison.baseline,
+            params=comparison.params,
+            aa=measured.aa_by_comparison[index],
+            margin=margin(measured, index),
+        )
+        for index, comparison in enumerate(measured.evidence.plan.comparisons)
+    )
+
+
+def _run_facts(evidence: Evidence) -> RunFacts:
+    plan, gangs = evidence.plan, [gang for _, gang in sorted(evidence.launched.items())]
+    short = {cell.launch for cell in evidence.cells if cell.record is None}
+    devices = {rank.rank: rank.device_name for gang in gangs for rank in gang.ranks}
+    fingerprints = sorted({gang.fingerprint for gang in gangs})
+    return RunFacts(
+        command=plan.command,
+        version=plan.version,
+        launcher=plan.launcher,
+        devices=plan.devices,
+        device_names=tuple(name for _, name in sorted(devices.items())),
+        world_sizes=plan.world_sizes,
+        threads=plan.threads,
+        launches_planned=evidence.launches,
+        launches_done=evidence.launches - len(short),
+        seed=plan.seed,
+        budget_s=plan.budget_s,
+        margin=plan.margin,
+        regime=plan.regime,
+        shared_device=plan.shared_device,
+        started=min((gang.started for gang in gangs), default=None),
+        fingerprint=", ".join(fingerprints) or None,
+    )

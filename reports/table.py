@@ -1,0 +1,130 @@
+"""The terminal table: a row a case, warnings as short marks with a legend, and then the claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.doubts import REMEDIES, Kind
+from reports import labels, units
+from reports.claims import leading
+from reports.labels import Labels
+from reports.rows import CellRow, ContrastRow, Summary
+from reports.sentences import WORDS
+
+ROOMY = 10_000
+"""Columns of a terminal in which every table has its natural width."""
+
+CLAIMS = 12
+"""Sentences that are printed below a table; the page has them all."""
+
+STYLES = {"faster": "green", "slower": "red"}
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print the table, the legend of its marks, and the claims."""
+    if summary.cells:
+        wide = _table(summary, wide=True)
+        console.print(wide if _width(wide, console) <= console.width else _table(summary, wide=False))
+        for line in _legend(summary.cells):
+            _hang(line, console)
+        console.print()
+    shown = leading(summary.claims, CLAIMS)
+    for claim in shown:
+        _hang(_sentence(claim.text, "red" if claim.kind == "failure" else ""), console)
+    if len(shown) < len(summary.claims):
+        _hang(Text(f"{len(summary.claims) - len(shown)} more claims are on the page.", "dim"), console)
+
+
+def _width(table: Table, console: Console) -> int:
+    """Columns that a table takes where nothing in it is cut or folded."""
+    return table.__rich_measure__(console, console.options.update_width(ROOMY)).maximum
+
+
+def _hang(text: Text, console: Console) -> None:
+    """Print wrapped text whose lines after the first are indented; without trailing blanks."""
+    for place, line in enumerate(text.wrap(console, max(console.width - 4, 20))):
+        line.rstrip()
+        console.print(Text("    " if place else "  ").append_text(line), soft_wrap=True)
+
+
+def marks(cells: Iterable[CellRow]) -> dict[Kind, str]:
+    """A letter for each kind of warning that occurs, in order of first appearance."""
+    kinds = dict.fromkeys(caution.kind for row in cells for caution in row.warnings)
+    return {kind: chr(ord("a") + place) for place, kind in enumerate(kinds)}
+
+
+def _table(summary: Summary, *, wide: bool) -> Table:
+    """The table; ``wide``: speed-ups and ratios show their intervals too."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style="bold", show_edge=False)
+    table.add_column("case", overflow="fold", min_width=18)
+    for name in ("dev", "time a step", "speed-up", "eff."):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("baseline" if not wide else "against baseline", no_wrap=True)
+    names, letters = Labels.of(summary.cells), marks(summary.cells)
+    table.add_column("", no_wrap=True, min_width=max((len(row.warnings) for row in summary.cells), default=0))
+    contrasts: dict[tuple[int, str | None, int], ContrastRow] = {
+        (row.comparison, row.arm, row.world_size): row for row in summary.comparisons
+    }
+    before: int | None = None
+    for row in summary.cells:
+        if before != row.comparison and before is not None:
+            table.add_row()
+        if before != row.comparison and row.arm is not None:
+            table.add_row(Text(names.comparison(row), "bold"))
+        before = row.comparison
+        name = f"  {labels.arm(row)}" if row.arm is not None else names.comparison(row)
+        doubts = "".join(sorted(letters[caution.kind] for caution in row.warnings))
+        contrast = contrasts.get((row.comparison, row.arm, row.world_size))
+        figures = (
+            _time(row, summary.run.launches_planned),
+            *_scaling(row, wide=wide),
+            _against(row, contrast, summary, wide=wide),
+        )
+        table.add_row(Text(name), str(row.world_size), *figures, Text(doubts, "yellow"))
+    return table
+
+
+def _time(row: CellRow, planned: int) -> Text:
+    if row.median_s is None:
+        who = f" (rank {row.rank})" if row.rank is not None else ""
+        return Text(f"{row.status}{who}", "red")
+    if row.below_resolution:
+        return Text("below resolution", "yellow")
+    text = Text(units.timed(row.median_s, row.ci_low_s, row.ci_high_s))
+    if row.status == "ok":
+        return text
+    word = "" if row.status == "missing" else f" {row.status}"
+    return text.append(f"{word} {row.launches}/{planned}", "red")
+
+
+def _scaling(row: CellRow, *, wide: bool) -> tuple[str, str]:
+    if row.efficiency is None or row.below_resolution:
+        return "", ""
+    speedup = units.times_between(row.speedup, row.speedup_low, row.speedup_high) if wide else units.times(row.speedup)
+    return speedup if row.scaling != "none" else "", units.percent(row.efficiency)
+
+
+def _against(row: CellRow, contrast: ContrastRow | None, summary: Summary, *, wide: bool) -> Text:
+    if contrast is None:
+        base = next((about.baseline for about in summary.about if about.comparison == row.comparison), None)
+        return Text("baseline" if base is not None and row.arm == base else "", "dim")
+    word, style = WORDS[contrast.verdict], STYLES.get(contrast.verdict, "")
+    if contrast.ratio is None or not wide or contrast.verdict == "not comparable":
+        return Text(word, style)
+    return Text(f"{word} {units.times_between(contrast.ratio, contrast.ratio_low, contrast.ratio_high)}", style)
+
+
+def _legend(cells: Iterable[CellRow]) -> list[Text]:
+    return [Text(f"{letter} {kind}: {REMEDIES[kind]}", "yellow") for kind, letter in marks(cells).items()]
+
+
+def _sentence(text: str, style: str) -> Text:
+    """Names stand in backticks: show them bold instead."""
+    built = Text(style=style)
+    for place, part in enumerate(text.split("`")):
+        built.append(part, "bold" if place % 2 else "")
+    return built

@@ -1,0 +1,104 @@
+"""Units at the edge: seconds inside, and here the only places where a number becomes words."""
+
+from __future__ import annotations
+
+import math
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+NONE = "\N{EN DASH}"
+THIN = "\N{NO-BREAK SPACE}"
+
+_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
+_PREFIX = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """Plain decimal notation with so many significant digits, and every digit before the point."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:.0f}"
+    decimals = significant - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, decimals)
+    if rounded and math.floor(math.log10(abs(rounded))) > math.floor(math.log10(abs(value))):
+        decimals -= 1
+    return f"{rounded:.{max(decimals, 0)}f}"
+
+
+def _time_unit(value: float) -> tuple[float, str]:
+    size = abs(value) * 1.0005
+    return next((pair for pair in _TIME if size >= pair[0]), _TIME[-1])
+
+
+def seconds(value: float | None) -> str:
+    """E.g. ``31.2 ms``."""
+    if value is None:
+        return NONE
+    scale, unit = _time_unit(value)
+    return f"{digits(value / scale)}{THIN}{unit}"
+
+
+def timed(value: float | None, low: float | None, high: float | None) -> str:
+    """A time and its interval in the same unit, e.g. ``31.2 ms [31.0, 31.5]``; the interval's width sets the digits."""
+    if value is None or low is None or high is None:
+        return seconds(value)
+    scale, unit = _time_unit(value)
+    decimals = len(digits(value / scale).partition(".")[2])
+    half = (high - low) / (2 * scale)
+    if half > 0:
+        decimals = min(max(decimals, math.ceil(-math.log10(half))), decimals + 2)
+    shown = [f"{end / scale:.{decimals}f}" for end in (value, low, high)]
+    return f"{shown[0]}{THIN}{unit} [{shown[1]}, {shown[2]}]"
+
+
+def times(value: float | None) -> str:
+    """A ratio, e.g. ``1.86`` and a multiplication sign."""
+    return NONE if value is None else f"{_ratio(value, value)}{TIMES}"
+
+
+def times_between(value: float | None, low: float | None, high: float | None) -> str:
+    """A ratio and its interval, e.g. ``1.86× [1.83, 1.89]``."""
+    if value is None or low is None or high is None:
+        return times(value)
+    return f"{times(value)} [{_ratio(low, value)}, {_ratio(high, value)}]"
+
+
+def _ratio(value: float, like: float) -> str:
+    size = abs(like)
+    decimals = 0 if size >= 99.5 else 1 if size >= 9.95 else 2 if size >= 0.0995 else 3
+    return f"{value:.{decimals}f}"
+
+
+def percent(fraction: float | None) -> str:
+    """E.g. ``97 %``; one decimal below 10 %, except for 0."""
+    if fraction is None:
+        return NONE
+    value = 100 * fraction
+    shown = f"{value:.1f}" if 0.05 <= abs(value) < 9.95 else f"{value:.0f}"
+    return f"{shown.removesuffix('.0')}{THIN}%"
+
+
+def percent_between(value: float | None, low: float | None, high: float | None) -> str:
+    """A fraction and its interval, e.g. ``97 % [96, 98]``."""
+    if value is None or low is None or high is None:
+        return percent(value)
+    return f"{percent(value)} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def rate(value: float | None, unit: str) -> str:
+    """E.g. ``78.0 GFLOP/s`` or ``1.23 k items/s``."""
+    if value is None:
+        return NONE
+    scale, prefix = next((pair for pair in _PREFIX if abs(value) * 1.0005 >= pair[0]), _PREFIX[-1])
+    if unit == "FLOP":
+        return f"{digits(value / scale)}{THIN}{prefix}FLOP/s"
+    plural = unit if unit.endswith("s") else f"{unit}s"
+    return THIN.join(part for part in (digits(value / scale), prefix, f"{plural}/s") if part)
+
+
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """E.g. ``1 device`` and ``2 devices``."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """E.g. ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

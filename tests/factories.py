@@ -1,0 +1,240 @@
+"""Synthetic run directories with known true times: every report test starts from one of these."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.doubts import Doubt
+from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples
+from harness.plan import Case, Comparison, Plan, Value
+from harness.rundir import RunDir
+
+FLOPS = 4.0e9
+"""Declared by all ranks of a synthetic case together, in one step."""
+
+
+def work_time(case: Case) -> float:
+    """The default truth, seconds of one step on every rank: 100 ms shared out, 3 % contention, 2 ms to communicate."""
+    if case.probe:
+        busy = 1.02 if case.world_size > 1 else 1.0
+        return {"null": 2e-6, "spin": 5e-3, "gemm": 4e-3}[case.scenario] * (busy if case.scenario == "gemm" else 1.0)
+    whole = 0.1 * (1.5 if case.arm in ("each", "pieces") else 1.0)
+    if case.packed:
+        return whole * 1.03
+    if case.world_size == 1:
+        return whole
+    return whole * 1.03 / case.world_size + 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthetic:
+    """What a synthetic run is like."""
+
+    scenario: str = "split"
+    scaling: str = "strong"
+    arms: tuple[str, ...] = ("whole", "pieces")
+    arm_field: str | None = "how"
+    sizes: tuple[int, ...] = (1024,)
+    """Values of the axis ``size``: a comparison each."""
+    world_sizes: tuple[int, ...] = (1, 2)
+    launches: int = 6
+    done: int | None = None
+    """Launches that really took place; None: all."""
+    rounds: int = 6
+    visits: int = 2
+    """Samples a visit."""
+    inner: int = 2
+    seed: int = 7
+    launch_noise: float = 0.004
+    noise: float = 0.01
+    truth: Callable[[Case], float] = work_time
+    """True seconds of one step."""
+    slow_ranks: Mapping[int, float] = field(default_factory=dict)
+    """Factor on a rank's own time."""
+    outcomes: Mapping[tuple[int, str], tuple[str, int | None, str]] = field(default_factory=dict)
+    """Status, rank and message by launch and key, for cells that are not ok; ``missing`` writes no record."""
+    doubts: Mapping[tuple[int, str], tuple[Doubt, ...]] = field(default_factory=dict)
+    probes: bool = True
+    packed: bool = True
+    device_events: bool = False
+    devices: tuple[str, ...] | None = None
+    params: Mapping[str, Value] = field(default_factory=dict)
+    """More fields of the scenario."""
+    share: Callable[[Case, int], float] = lambda case, _: 1 / (1 if case.packed else case.world_size)
+    """Part of the whole work that a rank declares."""
+    drift: float = 0.0
+    """Relative change of the time over a launch."""
+    late: float = 0.0
+    """Seconds by which the last rank starts after the first."""
+    first: float = 1.0
+    """Factor on a launch's first sample."""
+    overhang: float = 1e-4
+    """Seconds from the device's end of a sample to the host's, where there are device events."""
+    title: str = "A layer whose columns are split over the devices."
+    command: str = "rankbench run split --devices cpu:2"
+
+
+def build(root: Path, like: Synthetic | None = None, **changes: Any) -> RunDir:
+    """Write a whole run directory and return it."""
+    told = like or Synthetic(**changes)
+    plan = plan_of(told)
+    run = RunDir(root)
+    run.create(plan)
+    noise = random.Random(told.seed)
+    with run.journal_path.open("w", encoding="utf-8") as journal:
+        for launch in range(told.launches if told.done is None else told.done):
+            for record in _launch(told, plan, launch, noise):
+                journal.write(record.model_dump_json(by_alias=True) + "\n")
+    environment = {"cpu": {"model": "Synthetic 3000", "cores": 8}, "torch": "2.11.0", "python": "3.11.2", "git": None}
+    run.environment_path.write_text(json.dumps(environment, indent=1), encoding="utf-8")
+    return run
+
+
+def plan_of(told: Synthetic) -> Plan:
+    """The plan of a synthetic run."""
+    return Plan(
+        version="0.1.0",
+        command=told.command,
+        launcher="torchrun",
+        devices=told.devices or tuple(f"cpu:{rank}" for rank in range(max(told.world_sizes))),
+        world_sizes=told.world_sizes,
+        launches=told.launches,
+        seed=told.seed,
+        budget_s=60.0,
+        regime={"alignment": "delay window", "cache": "hot", "mode": "eager", "threads": "1"},
+        comparisons=tuple(_comparison(told, size) for size in told.sizes),
+    )
+
+
+def _comparison(told: Synthetic, size: int) -> Comparison:
+    shared: dict[str, Value] = {"size": size, **told.params}
+    cases: list[Case] = []
+    for world_size in told.world_sizes:
+        for arm in told.arms if told.arm_field else (None,):
+            params = {**shared, told.arm_field: arm} if told.arm_field and arm else shared
+            one = Case(
+                scenario=told.scenario, reference="scenarios.split:Split", params=params, arm=arm, world_size=world_size
+            )
+            cases.append(one)
+            if told.packed and world_size > 1:
+                cases.append(Case(**(one.model_dump() | {"packed": True})))
+        if told.probes:
+            cases += [
+                Case(
+                    scenario=name,
+                    reference=f"harness.probes:{name.title()}",
+                    params={},
+                    world_size=world_size,
+                    packed=world_size > 1 and name != "null",
+                    probe=True,
+                )
+                for name in ("null", "spin", "gemm")
+            ]
+    return Comparison(
+        scenario=told.scenario,
+        title=told.title,
+        exercises=("5.6.4",),
+        scaling=told.scaling,
+        arm_field=told.arm_field,
+        baseline=told.arms[0] if told.arm_field else None,
+        params=shared,
+        cases=tuple(cases),
+    )
+
+
+def _launch(told: Synthetic, plan: Plan, launch: int, noise: random.Random) -> Sequence[Any]:
+    ranks = tuple(
+        Rank(
+            rank=rank, host="node", pid=100 + rank, device=device, device_name="Synthetic 3000", cpus=(rank,), threads=1
+        )
+        for rank, device in enumerate(plan.devices)
+    )
+    started = f"2026-01-02T03:{launch:02d}:00Z"
+    head = LaunchRecord(
+        launch=launch, launcher="torchrun", started=started, fingerprint="f00dfeed", lead_s=0.002, ranks=ranks
+    )
+    bias = noise.gauss(0, told.launch_noise)
+    cells = [
+        _cell(told, launch, index, case, (noise, bias))
+        for index, comparison in enumerate(plan.comparisons)
+        for case in comparison.cases
+    ]
+    return [head, *(cell for cell in cells if cell is not None), EndRecord(launch=launch, wall_s=12.5)]
+
+
+def _cell(told: Synthetic, launch: int, index: int, case: Case, luck: tuple[random.Random, float]) -> CellRecord | None:
+    status, rank, message = told.outcomes.get((launch, case.key), ("ok", None, None))
+    if status == "missing":
+        return None
+    samples, facts = _samples(told, case, *luck), _facts(told, case)
+    kept = {"samples": samples, "facts": facts} if status in ("ok", "wrong") else {}
+    return CellRecord(
+        launch=launch,
+        comparison=index,
+        case=case.key,
+        status=status,
+        rank=rank,
+        message=message,
+        unit="product",
+        inner=told.inner,
+        doubts=told.doubts.get((launch, case.key), ()),
+        **kept,
+    )
+
+
+def _facts(told: Synthetic, case: Case) -> tuple[RankFacts, ...]:
+    whole = {"gemm": 1.2 * FLOPS * 0.04, "null": 0.0, "spin": 0.0}.get(case.scenario, FLOPS)
+    parts = [1.0 if case.probe else told.share(case, rank) for rank in range(case.world_size)]
+    return tuple(
+        RankFacts(
+            flops=whole * part,
+            bytes=0,
+            items=100 * part,
+            counted_flops=whole * part,
+            host_reads=0,
+            first_s=3 * told.truth(case),
+            cpu_s=1.0,
+            wall_s=1.01,
+        )
+        for part in parts
+    )
+
+
+def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float) -> Samples:
+    count = told.rounds * told.visits
+    truth = told.truth(case) * (1 + bias)
+    own = [
+        [
+            told.inner
+            * truth
+            * told.slow_ranks.get(rank, 1.0)
+            * (1 + told.drift * i / count)
+            * (1 + noise.gauss(0, told.noise))
+            for i in range(count)
+        ]
+        for rank in range(case.world_size)
+    ]
+    pace = 10 * told.inner * truth
+    for times in own:
+        times[0] *= told.first
+    late = [told.late if rank and rank == case.world_size - 1 else 0.0 for rank in range(case.world_size)]
+    starts = [[1.0 + pace * i + after + 1e-5 * noise.random() for i in range(count)] for after in late]
+    ends = [[start + took for start, took in zip(*pair, strict=True)] for pair in zip(starts, own, strict=True)]
+    return Samples(
+        round=tuple(i // told.visits for i in range(count)),
+        position=tuple(3 * (i // told.visits) for i in range(count)),
+        start_s=starts,
+        end_s=[[end + told.overhang for end in each] for each in ends] if told.device_events else ends,
+        device_s=own if told.device_events else None,
+    )
+
+
+def true_median(values: Sequence[float]) -> float:
+    """The median, by other means than the reports'."""
+    return statistics.median(values)

@@ -1,0 +1,104 @@
+"""Each doubt that follows from the samples is raised where it should be, with its fact, and not where it should not."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.doubts import REMEDIES, Doubt, Kind
+from reports import summary
+from tests import factories
+
+QUIET = factories.Synthetic(rounds=4)
+
+
+def doubts(path, **changes):
+    """By case key the facts of each kind."""
+    found = summary.summarise(factories.build(path / "run", replace(QUIET, **changes)))
+    return {row.key: {caution.kind: caution.fact for caution in row.warnings} for row in found.cells}
+
+
+def kinds(path, **changes):
+    return {kind for facts in doubts(path, **changes).values() for kind in facts}
+
+
+def test_a_quiet_run_raises_none(tmp_path):
+    assert kinds(tmp_path) == set()
+
+
+@pytest.mark.parametrize("events", [False, True])
+def test_and_neither_with_the_devices_own_clock(tmp_path, events):
+    assert kinds(tmp_path, device_events=events) == set()
+
+
+def scaled(case, factor):
+    return factories.work_time(case) * factor
+
+
+CAUSES = {
+    Kind.FEW_LAUNCHES: {"launches": 5},
+    Kind.FEW_SAMPLES: {"rounds": 3},
+    Kind.SLOW_FIRST: {"first": 3.0},
+    Kind.DRIFT: {"drift": 0.3},
+    Kind.LATE_START: {"late": 0.02},
+    Kind.RANK_SKEW: {"slow_ranks": {1: 1.3}},
+    Kind.UNJOINED_STREAM: {"device_events": True, "overhang": 0.05},
+    Kind.SHARED_DEVICE: {"devices": ("cpu:0", "cpu:0")},
+    Kind.SUPERLINEAR: {"truth": lambda case: scaled(case, 0.8 if case.world_size > 1 and not case.probe else 1)},
+    Kind.BELOW_RESOLUTION: {"truth": lambda case: scaled(case, 1 if case.probe else 5e-5)},
+    Kind.ABOVE_CEILING: {"truth": lambda case: scaled(case, 40 if case.scenario == "gemm" else 1)},
+}
+FOLLOWS = {Kind.BELOW_RESOLUTION: {Kind.LATE_START, Kind.ABOVE_CEILING, Kind.SUPERLINEAR}}
+"""What else a cause brings about, of necessity."""
+
+
+@pytest.mark.parametrize("kind", CAUSES)
+def test_a_cause_raises_its_own_doubt_and_no_other(tmp_path, kind):
+    found = kinds(tmp_path, **CAUSES[kind])
+    assert kind in found
+    assert found - FOLLOWS.get(kind, set()) == {kind}
+
+
+def test_late_starts_are_not_slow_ranks(tmp_path):
+    """A rank that starts late is slow at nothing, and one that is slow need not start late."""
+    late = doubts(tmp_path, late=0.02)["split[how=whole,size=1024]@2"]
+    assert late[Kind.LATE_START].startswith("ranks started 20.0\N{NO-BREAK SPACE}ms apart")
+    slow = doubts(tmp_path / "slow", slow_ranks={1: 1.3})
+    assert slow["split[how=whole,size=1024]@2"][Kind.RANK_SKEW].startswith("rank 1 (cpu:1) takes 1.30")
+    assert slow["split[how=whole,size=1024]@1"] == {}
+
+
+@pytest.mark.parametrize(("share", "least", "raised"), [(0.11, 0.0, True), (0.09, 0.0, False), (2.0, 90e-6, False)])
+def test_a_stream_is_unjoined_beyond_a_tenth_and_100_us(tmp_path, share, least, raised):
+    """The host span exceeds the device time of a step by ``share``; the step takes 100 ms, or ``least / share``."""
+    step = least / share if least else 0.1
+    changes = {"truth": lambda _: step, "inner": 1, "overhang": share * step, "device_events": True, "noise": 0.0}
+    found = doubts(tmp_path, **changes, launch_noise=0.0, probes=False, world_sizes=(1,))
+    assert all((Kind.UNJOINED_STREAM in facts) is raised for facts in found.values())
+
+
+def test_without_device_events_no_stream_is_unjoined(tmp_path):
+    assert kinds(tmp_path, overhang=0.05) == set()
+
+
+def test_recorded_doubts_are_one_entry_a_kind_with_the_launches_they_hit(tmp_path):
+    key = "split[how=whole,size=1024]@2"
+    load = {(launch, key): (Doubt(kind=Kind.FOREIGN_LOAD, fact=f"fact {launch}", rank=1),) for launch in (1, 3)}
+    found = summary.summarise(factories.build(tmp_path / "run", replace(QUIET, doubts=load)))
+    (row,) = [row for row in found.cells if row.warnings]
+    (caution,) = row.warnings
+    assert (row.key, caution.kind) == (key, Kind.FOREIGN_LOAD)
+    assert caution.fact == "in 2 of 6 launches: e.g. fact 1"
+    assert caution.remedy == REMEDIES[Kind.FOREIGN_LOAD]
+
+
+def test_a_kind_that_is_both_recorded_and_derived_is_one_entry(tmp_path):
+    key = "split[how=whole,size=1024]@2"
+    told = {(0, key): (Doubt(kind=Kind.LATE_START, fact="rank 1 missed the start"),)}
+    facts = doubts(tmp_path, late=0.02, doubts=told)[key]
+    assert facts[Kind.LATE_START].startswith("in 1 of 6 launches: rank 1 missed the start; ranks started")
+
+
+def test_a_case_without_a_time_keeps_only_what_was_recorded(tmp_path):
+    key = "split[how=whole,size=1024]@2"
+    outcomes = {(launch, key): ("wrong", 0, "differs") for launch in range(6)}
+    assert doubts(tmp_path, late=0.02, outcomes=outcomes)[key] == {}

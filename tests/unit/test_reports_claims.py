@@ -1,0 +1,167 @@
+"""Sentences: they claim what the numbers say, and no more."""
+
+import re
+
+from harness.doubts import Doubt, Kind
+from reports import summary, units
+from reports.claims import leading
+from reports.rows import Claim
+from tests import factories
+
+KEY = "split[how=pieces,size=1024]@2"
+
+
+def claims_of(tmp_path, **changes):
+    found = summary.summarise(factories.build(tmp_path / "run", **changes))
+    return found, [spaced(claim.text) for claim in found.claims]
+
+
+def spaced(text):
+    return text.replace(units.THIN, " ").replace(units.TIMES, "x")
+
+
+def told(claims, *words):
+    return [claim for claim in claims if all(word in claim for word in words)]
+
+
+def same_time(case):
+    return factories.work_time(case.model_copy(update={"arm": None}))
+
+
+def test_scaling_says_base_interval_launches_ceiling_and_losses(tmp_path):
+    _, claims = claims_of(tmp_path, noise=0.001, launch_noise=0.001)
+    (claim,) = told(claims, "`split how=whole` on 2 devices")
+    pattern = (
+        r".*: 1\.8\dx \[1\.8\d, 1\.8\d\] over one device at 53\.\d ms a step, 6 launches; 9\d % of the 1\.9\dx that "
+        r"two busy devices reach here\. Of the missing 0\.1\dx, contention costs 0\.0\dx, "
+        r"and communication and the rest 0\.0\dx\."
+    )
+    assert re.fullmatch(pattern, claim), claim
+
+
+def test_losses_add_up(tmp_path):
+    _, claims = claims_of(tmp_path)
+    for claim in told(claims, "Of the missing"):
+        missing, *parts = map(float, re.findall(r"(\d\.\d\d)x", claim.partition("Of the missing")[2]))
+        assert abs(missing - sum(parts)) < 0.011
+
+
+def test_nothing_measurable_is_never_a_negative_loss(tmp_path):
+    def truth(case):
+        if case.probe:
+            return factories.work_time(case)
+        return 0.097 if case.packed else 0.1 if case.world_size == 1 else 0.06
+
+    _, claims = claims_of(tmp_path, truth=truth)
+    (claim,) = told(claims, "`split how=whole` on 2 devices")
+    assert "contention costs nothing measurable" in claim
+    assert "-0." not in claim
+
+
+def test_equivalence_is_no_difference_and_no_winner(tmp_path):
+    found, claims = claims_of(tmp_path, truth=same_time)
+    assert {row.verdict for row in found.comparisons} == {"equivalent"}
+    compared = told(claims, "against")
+    assert len(compared) == 2
+    assert all(
+        re.search(r": no difference \(1\.0\dx \[.*\] the time, margin 5 %\)|: no difference \(0\.99x", c)
+        for c in compared
+    )
+    assert not told(claims, "faster")
+    assert not told(claims, "slower (")
+
+
+def test_few_launches_make_no_verdict(tmp_path):
+    found, claims = claims_of(tmp_path, launches=5)
+    assert {row.verdict for row in found.comparisons} == {"undecided"}
+    assert told(claims, "With 5 launches there are no intervals and no verdicts")
+    assert told(claims, "undecided", "a verdict needs 6 launches")
+    assert told(claims, "No rank can be named")
+
+
+def test_a_wrong_case_has_no_figure_in_any_sentence(tmp_path):
+    _, claims = claims_of(tmp_path, outcomes={(3, KEY): ("wrong", 1, "off by `one`")})
+    (failure,) = told(claims, "wrong in 1 of 6 launches")
+    assert "(rank 1: off by 'one'). It has no time." in failure
+    assert not told(claims, "`split how=pieces` on 2 devices: 1.")
+    assert told(claims, "against `how=whole` on 2 devices: not comparable, because it is wrong")
+
+
+def test_missing_cells_are_told(tmp_path):
+    found, claims = claims_of(tmp_path, launches=8, done=7)
+    assert found.counts["missing"] == 12
+    assert told(claims, "12 of 96 planned cells are missing")
+    assert told(claims, "7 of 8 planned launches took place in full")
+    assert found.headline.endswith("12 of 96 planned cells are not ok.")
+
+
+def test_a_slow_rank_is_named_once_and_otherwise_nobody(tmp_path):
+    _, claims = claims_of(tmp_path / "slow", slow_ranks={1: 1.2})
+    (claim,) = told(claims, "Rank 1 (cpu:1) is slow")
+    assert re.search(r"1\.[12]\dx \[1\.\d\d, 1\.\d\d\] the time of its peers", claim)
+    assert "in 3 more cases" in claim
+    _, claims = claims_of(tmp_path / "even")
+    assert "No rank is slower than its peers." in claims
+
+
+def test_foreign_load_is_told_with_a_remedy(tmp_path):
+    doubt = Doubt(kind=Kind.FOREIGN_LOAD, fact="rank 1 waited for its core 31% of the time (limit 5%)", rank=1)
+    _, claims = claims_of(tmp_path, doubts={(launch, KEY): (doubt,) for launch in range(4)})
+    (claim,) = told(claims, "Other processes disturbed 1 of 4 cases")
+    assert "in 4 of 6 launches" in claim
+    assert "stop the other processes" in claim
+
+
+def test_a_time_within_the_floor_is_no_time(tmp_path):
+    def truth(case):
+        return 5e-6 if case.scenario == "split" else factories.work_time(case)
+
+    found, claims = claims_of(tmp_path, truth=truth)
+    assert all(row.below_resolution for row in found.cells)
+    assert told(claims, "A step that does nothing takes", "4 cases below resolution")
+    assert told(claims, "on 2 devices: below resolution")
+
+
+def test_a_shared_device_scales_nothing(tmp_path):
+    found, claims = claims_of(tmp_path, devices=("cuda:0", "cuda:0"))
+    assert all(row.speedup is None and row.efficiency is None for row in found.cells)
+    assert told(claims, "Several ranks shared one device")
+    assert not told(claims, "over one device")
+
+
+def test_weak_scaling_is_told_as_efficiency(tmp_path):
+    def truth(case):
+        return factories.work_time(case) if case.probe else 0.1 if case.world_size == 1 else 0.105
+
+    _, claims = claims_of(tmp_path, scaling="weak", truth=truth)
+    assert told(claims, "weak efficiency 95 % [", "1.90x the throughput")
+
+
+def test_one_launch_on_one_device_says_what_it_can(tmp_path):
+    found, claims = claims_of(tmp_path, launches=1, world_sizes=(1,), arm_field=None, probes=False)
+    assert found.headline == "1 case timed on 1 device; the one planned cell is ok."
+    assert told(claims, "With 1 launch there are no intervals")
+
+
+def test_a_run_that_never_began_is_all_missing(tmp_path):
+    found, claims = claims_of(tmp_path, done=0)
+    assert found.counts["missing"] == found.counts["planned"] == 72
+    assert {row.status for row in found.cells} == {"missing"}
+    assert told(claims, "72 of 72 planned cells are missing")
+
+
+def test_leading_keeps_what_is_not_a_single_figure():
+    def claim(kind, text):
+        return Claim(kind=kind, text=text)
+
+    told = [claim("failure", "f"), *(claim("scaling", f"s{i}") for i in range(9))]
+    told += [*(claim("comparison", f"c{i}") for i in range(9)), claim("floor", "z")]
+    assert [each.text for each in leading(tuple(told), 6)] == ["f", "s0", "s1", "c0", "c1", "z"]
+    assert leading(tuple(told[:5]), 6) == tuple(told[:5])
+
+
+def test_many_cases_that_failed_alike_are_told_once(tmp_path):
+    cases = [case for _, _, case in factories.plan_of(factories.Synthetic()).cells(1)]
+    skipped = {(5, case.key): ("skipped", None, "the budget of 20 s was spent") for case in cases}
+    _, claims = claims_of(tmp_path, outcomes=skipped)
+    assert told(claims, "skipped in") == ["12 of 12 cases: skipped in 1 of 6 launches (the budget of 20 s was spent)."]

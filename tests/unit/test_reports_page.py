@@ -1,0 +1,205 @@
+"""The page: deterministic, self-contained, escaped, and silent about what has no time."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from reports import cli, page, units
+from tests import factories
+
+KEY = "split[how=pieces,size=1024]@2"
+HOSTILE = "</td><script>alert(1)</script> <img src=x onerror=alert(2)> & 'q' \" $x_{$ `tick`"
+VOID = {"meta", "br", "img", "hr", "link", "input"}
+
+
+class Checked(HTMLParser):
+    """Collects tags, ids and attributes, and insists that tags are balanced."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        told = dict(attrs)
+        self.ids += [told["id"]] if "id" in told else []
+        self.links += [told[name] for name in ("href", "src", "xlink:href") if name in told]
+        assert not any(name.startswith("on") for name in told)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def text_of(run):
+    return page.write(run).read_text(encoding="utf-8")
+
+
+def spaced(text):
+    return text.replace(units.THIN, " ")
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """A page with everything on it: several comparisons, failures of each kind, a slow rank, warnings."""
+    outcomes = {
+        (2, KEY): ("wrong", 1, HOSTILE),
+        (1, "gemm@1"): ("died", 0, "signal 9"),
+        (0, "spin@1x2"): ("missing", None, ""),
+    }
+    run = factories.build(
+        tmp_path_factory.mktemp("rich") / "run",
+        sizes=(512, 1024),
+        arms=("whole", "pieces", "$a$ <b>"),
+        slow_ranks={1: 1.2},
+        outcomes=outcomes,
+        title=HOSTILE,
+        command=f"rankbench run {HOSTILE}",
+    )
+    return run, text_of(run)
+
+
+def test_two_renderings_are_equal_to_the_byte(rich):
+    run, text = rich
+    assert text_of(run) == text
+
+
+def test_it_fetches_nothing(rich):
+    _, text = rich
+    assert not re.search(r"""(?:src|href|url|@import)\s*[=(]?\s*['"]?\s*(?:https?:)?//""", text)
+    checked = Checked(text)
+    assert all(link.startswith("#") for link in checked.links)
+    assert not {"script", "link", "iframe", "object", "embed", "img"} & set(checked.tags)
+    assert re.findall(r"url\((?!#)", text) == []
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in text
+
+
+def test_what_plugins_say_is_escaped(rich):
+    _, text = rich
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<b>" not in text.partition("<body>")[2].replace("<b>a</b>", "").replace("<b>b</b>", "").replace(
+        "<b>c</b>", ""
+    )
+
+
+def test_ids_are_unique_and_links_end_at_them(rich):
+    checked = Checked(rich[1])
+    assert len(set(checked.ids)) == len(checked.ids)
+    assert {link.removeprefix("#") for link in checked.links} <= set(checked.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", rich[1])) <= set(checked.ids)
+
+
+def test_it_stays_small(rich):
+    assert len(rich[1].encode()) < 600_000
+
+
+def test_figures_have_names_text_and_the_pages_colours(rich):
+    figures = re.findall(r"<svg.*?</svg>", rich[1], flags=re.DOTALL)
+    assert len(figures) == 2 * 5 + 1
+    for svg in figures:
+        assert re.match(r'<svg class="plot" role="img" aria-label="[^"]+" viewBox="0 0 380 [\d.]+"', svg)
+        assert "<text" in svg
+        assert "<metadata" not in svg
+        assert "font-family" not in svg
+        assert not re.search(r"(?:fill|stroke): ?#", svg)
+
+
+def test_a_wrong_cell_has_no_time_anywhere(tmp_path):
+    """Its true time is one that nothing else has: neither its digits nor a dot of it may be seen."""
+
+    def truth(case):
+        return 0.7531 if case.key == KEY else factories.work_time(case)
+
+    told = {"truth": truth, "noise": 0, "launch_noise": 0}
+    sane = text_of(factories.build(tmp_path / "sane", **told))
+    assert "753 ms" in spaced(sane)
+    run = factories.build(tmp_path / "run", outcomes={(4, KEY): ("wrong", 0, "differs")}, **told)
+    text = text_of(run)
+    assert "753" not in spaced(text)
+    row = next(row for row in json.loads(run.summary_path.read_text())["cells"] if row["key"] == KEY)
+    assert row["status"] == "wrong"
+    numbers = ("median_s", "ci_low_s", "ci_high_s", "speedup", "efficiency", "rate", "skew_s", "first_s", "contention")
+    assert {name: row[name] for name in numbers} == dict.fromkeys(numbers)
+    assert row["launch_s"] == {}
+    assert sane.count("<use") > text.count("<use")
+    assert "wrong (rank 0)" in spaced(text)
+
+
+def test_what_is_missing_is_shown_as_missing(tmp_path):
+    text = text_of(factories.build(tmp_path / "run", outcomes={(5, KEY): ("missing", None, "")}))
+    assert 'class="not missing"' in text
+    assert "1 missing" in text
+    assert "missing, 5 of 6" in text
+
+
+def test_no_difference_is_said_so(tmp_path):
+    def same(case):
+        return factories.work_time(case.model_copy(update={"arm": None}))
+
+    text = text_of(factories.build(tmp_path / "run", truth=same))
+    assert "no difference" in text.partition("<main>")[2].partition("<h2")[0]
+    assert not re.search(
+        r"slower|faster", text.partition('id="method"')[0].partition("<main>")[2].replace("No rank is slower", "")
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"launches": 1, "world_sizes": (1,)},
+        {"launches": 1, "world_sizes": (1,), "arm_field": None, "probes": False},
+        {"launches": 6, "done": 0},
+        {"packed": False, "probes": False},
+        {"world_sizes": (2, 4)},
+        {"scaling": "none"},
+        {"devices": ("cuda:0", "cuda:0")},
+        {"rounds": 1, "visits": 1},
+        {"device_events": True},
+        {"arms": tuple(f"arm-number-{i}-with-a-long-name" for i in range(9)), "launches": 2},
+    ],
+)
+def test_every_shape_of_run_has_a_page(tmp_path, changes):
+    run = factories.build(tmp_path / "run", **changes)
+    Checked(text_of(run))
+
+
+def test_warnings_stand_by_the_number_with_their_remedy(tmp_path):
+    text = text_of(factories.build(tmp_path / "run", launches=3))
+    assert '<td class="mark">a</td>' in text
+    assert "few launches: use --launches 6 or more for an interval." in text
+
+
+def test_numbers_on_the_page_are_in_the_summary(rich):
+    """Every time with a unit in the tables is one of summary.json's, to the digits shown."""
+    run, text = rich
+    scale = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+    known = [abs(value) for value in numbers(json.loads(run.summary_path.read_text()))]
+    for table in re.findall(r"<table>.*?</table>", spaced(text), flags=re.DOTALL):
+        for shown, unit in re.findall(r">(\d+\.?\d*) (ms|µs|ns|s)\b", table):
+            value, step = float(shown) * scale[unit], 10.0 ** -len(shown.partition(".")[2]) * scale[unit]
+            assert any(abs(value - other) <= 0.51 * step for other in known), (shown, unit)
+
+
+def numbers(told):
+    if isinstance(told, dict):
+        return [each for value in told.values() for each in numbers(value)]
+    if isinstance(told, list):
+        return [each for value in told for each in numbers(value)]
+    return [told] if isinstance(told, float) else []
+
+
+def test_the_command_writes_both_files(tmp_path):
+    runs = [factories.build(tmp_path / name, launches=1) for name in ("a", "b")]
+    assert cli.report([run.root for run in runs]) == [run.page_path for run in runs]
+    assert all(run.summary_path.is_file() for run in runs)

@@ -1,0 +1,74 @@
+"""The terminal table at the widths that people have, and plain when piped."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from reports import cli
+from tests import factories
+
+KEY = "split[how=pieces,size=1024]@2"
+
+
+def shown(run, width, *, colour=False):
+    buffer = io.StringIO()
+    cli.table(
+        run.root, Console(file=buffer, width=width, force_terminal=colour, color_system="standard" if colour else None)
+    )
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_it_fits(tmp_path, width):
+    outcomes = {(2, KEY): ("wrong", 1, "Tensor-likes are not close! " * 9)}
+    run = factories.build(tmp_path / "run", sizes=(512, 1024), launches=6, outcomes=outcomes)
+    text = shown(run, width)
+    assert max(map(len, text.splitlines())) <= width
+    lines = text.splitlines()
+    assert [line for line in lines if line.startswith("split size=1024")]
+    (failed,) = [line for line in lines if "wrong (rank 1)" in line]
+    assert "how=pieces" in failed
+    assert " ms" not in failed
+    scaled = [line for line in lines if line.startswith("  how=whole          ") and "1.8" in line]
+    assert ["[1.8" in line for line in scaled] == [width == 120] * 2
+    assert "\x1b" not in text
+
+
+def test_colour_only_on_a_terminal(tmp_path):
+    run = factories.build(tmp_path / "run")
+    assert "\x1b[" in shown(run, 100, colour=True)
+
+
+def test_warnings_are_letters_with_a_legend(tmp_path):
+    text = shown(factories.build(tmp_path / "run", launches=2), 120)
+    rows = [line for line in text.splitlines() if line.startswith("  how=")]
+    assert len(rows) == 4
+    assert all(row.rstrip().endswith(" a") for row in rows)
+    assert "a few-launches: use --launches 6 or more for an interval" in text
+
+
+def test_what_is_missing_is_counted_beside_the_time(tmp_path):
+    text = shown(factories.build(tmp_path / "run", launches=8, done=3), 120)
+    assert text.count(" 3/8") == 4
+
+
+def test_baseline_and_verdict_stand_in_their_rows(tmp_path):
+    lines = shown(factories.build(tmp_path / "run"), 120).splitlines()
+    rows = [line for line in lines if line.startswith("  how=")]
+    assert ["baseline" in row for row in rows] == [True, False, True, False]
+    assert ["slower 1." in row for row in rows] == [False, True, False, True]
+
+
+def test_markup_in_names_is_text(tmp_path):
+    outcomes = {(0, KEY): ("error", 0, "[red]boom[/red] [/]")}
+    text = shown(factories.build(tmp_path / "run", outcomes=outcomes), 120)
+    assert "[red]boom[/red] [/]" in text
+
+
+@pytest.mark.parametrize("width", range(80, 131, 5))
+def test_no_width_cuts_a_mark_off(tmp_path, width):
+    """A table that is too wide by one letter once lost its last column, which is the warnings."""
+    run = factories.build(tmp_path / "run", sizes=(512, 1024), drift=0.3, slow_ranks={1: 1.3}, probes=False, rounds=4)
+    rows = [line for line in shown(run, width).splitlines() if line.startswith("  how=")]
+    assert [row.split()[-1] for row in rows] == ["a", "a", "ab", "ab"] * 2
