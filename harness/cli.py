@@ -146,7 +146,7 @@ def run(  # noqa: PLR0913
         int | None, typer.Option(metavar="N", help="Fresh groups of processes; intervals need 6. [default: 6]")
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Time to measure for. [default: 0.7 a case and launch]")
+        float | None, typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.7 a case and launch]")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")

@@ -103,7 +103,7 @@ class Plan(Record):
     budget_s: float = Field(gt=0)
     """Wall-clock that the whole run is meant to measure for, in seconds."""
     strict: bool = False
-    """True: launches for which no budget is left are skipped; False: each launch is at least measured in brief."""
+    """True: launches are skipped once the budget is overshot by half; False: each is at least measured in brief."""
     margin: float = Field(default=0.05, ge=0)
     """Differences within this fraction count as none, unless A/A noise is larger."""
     regime: dict[str, str]

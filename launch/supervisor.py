@@ -14,6 +14,8 @@ from launch.gangs import Ending, Hear, Launcher
 Todo = dict[int, tuple[Case, ...]]
 """Cases to measure, by the index of their comparison."""
 
+OVERSHOOT = 1.5
+"""A budget that the user set is aimed at; beyond it by half, what is left of the launches is skipped."""
 FUTILE = 2
 """Gangs in a row that may end without a single cell before the launch is given up."""
 
@@ -63,20 +65,21 @@ class Supervisor:
         self._watch = watch
         self._visiting: VisitNote | None = None
         self._fruitful = False
+        self._beside_s = 0.0
+        """What the last gang's processes took to start and to end, beside what they measured."""
+        self._ready_s = self._last_s = time.monotonic()
 
     def run(self, launcher: Launcher) -> bool:
         """Launch until nothing is missing or the budget is spent. Returns whether every planned cell is ok."""
         end_s = time.monotonic() + self._plan.budget_s
         pending = [launch for launch in range(self._plan.launches) if self.ledger.missing(launch)]
-        took_s = 0.0
         for done, launch in enumerate(pending):
             start_s = time.monotonic()
             left_s = end_s - start_s
-            if self._plan.strict and done and left_s < took_s / 2:
+            if self._plan.strict and left_s < (1 - OVERSHOOT) * self._plan.budget_s:
                 self._skip(launch)
                 continue
             self._finish(launch, launcher, start_s + left_s / (len(pending) - done))
-            took_s = time.monotonic() - start_s
         return self.ledger.complete
 
     def _finish(self, launch: int, launcher: Launcher, end_s: float) -> None:
@@ -89,20 +92,26 @@ class Supervisor:
                 launch=launch,
                 attempt=self.ledger.attempts.get(launch, 0),
                 todo=todo,
-                budget_s=max(0.0, end_s - start_s),
+                budget_s=max(0.0, end_s - start_s - self._beside_s),
                 fingerprint=self._fingerprint,
             )
             self._fruitful = False
             self._visiting = None
+            self._ready_s = self._last_s = start_s
             if ending := launcher.launch(order, self._hear):
                 self._mourn(launch, ending)
-            self._record(EndRecord(launch=launch, wall_s=round(time.monotonic() - start_s, 3)))
+            end_of_gang_s = time.monotonic()
+            self._beside_s = self._ready_s - start_s + end_of_gang_s - self._last_s
+            self._record(EndRecord(launch=launch, wall_s=round(end_of_gang_s - start_s, 3)))
             futile = 0 if self._fruitful else futile + 1
             if futile == FUTILE:
                 ending = ending or Ending("error", "the gang ended well but reported nothing")
                 self._write_off(launch, todo, ending)
 
     def _hear(self, record: Record) -> None:
+        self._last_s = time.monotonic()
+        if isinstance(record, LaunchRecord):
+            self._ready_s = self._last_s
         if isinstance(record, VisitNote):
             self._visiting = record
             self._watch(record)

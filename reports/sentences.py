@@ -25,7 +25,7 @@ def scaling(row: CellRow, names: Labels, aa: float) -> Claim:
         text = f"{name}: below resolution, so nothing can be said about its scaling."
     else:
         launches = units.count(row.launches, "launch", "launches")
-        text = " ".join([f"{name}: {_reach(row)}, {launches}{_against_ceiling(row)}.", *_missing(row, aa)])
+        text = " ".join([f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.", *_missing(row, aa)])
     return Claim(kind="scaling", text=text, comparison=row.comparison)
 
 
@@ -35,7 +35,7 @@ def _reach(row: CellRow) -> str:
     before = f"({units.seconds(row.base_median_s)} on {base})"
     if row.scaling == "strong":
         speedup = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
-        return f"{speedup} over {base} {step}"
+        return f"{speedup} as fast as {base}, {units.seconds(row.base_median_s)} → {units.seconds(row.median_s)} a step"
     if row.scaling == "weak":
         spread = units.percent_between(row.efficiency, row.efficiency_low, row.efficiency_high)
         return f"weak efficiency {spread}, {units.times(row.speedup)} the throughput, {step} {before}"
@@ -63,6 +63,9 @@ def _missing(row: CellRow, aa: float) -> Iterator[str]:
     busy = _measurable(row.contention, row.contention_high, aa)
     contention = round(row.world_size * (1 - row.contention), 2) if busy else 0.0
     rest = round(lost - contention, 2) if _measurable(row.communication, row.communication_high, aa) else 0.0
+    if not contention and not rest:
+        yield f"The missing {lost:.2f}{units.TIMES} is within the noise."
+        return
     own, other = (f"{cost:.2f}{units.TIMES}" if cost > 0 else "nothing measurable" for cost in (contention, rest))
     yield f"Of the missing {lost:.2f}{units.TIMES}, contention costs {own}, and communication and the rest {other}."
 

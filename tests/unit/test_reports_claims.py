@@ -32,8 +32,8 @@ def test_scaling_says_base_interval_launches_ceiling_and_losses(tmp_path):
     _, claims = claims_of(tmp_path, noise=0.001, launch_noise=0.001)
     (claim,) = told(claims, "`split how=whole` on 2 devices")
     pattern = (
-        r".*: 1\.8\dx \[1\.8\d, 1\.8\d\] over one device at 53\.\d ms a step, 6 launches; 9\d % of the 1\.9\dx that "
-        r"two busy devices reach here\. Of the missing 0\.1\dx, contention costs 0\.0\dx, "
+        r".*: 1\.8\dx \[1\.8\d, 1\.8\d\] as fast as one device, 100 ms → 53\.\d ms a step in 6 launches; "
+        r"9\d % of the 1\.9\dx that two busy devices reach here\. Of the missing 0\.1\dx, contention costs 0\.0\dx, "
         r"and communication and the rest 0\.0\dx\."
     )
     assert re.fullmatch(pattern, claim), claim
@@ -126,7 +126,7 @@ def test_a_shared_device_scales_nothing(tmp_path):
     found, claims = claims_of(tmp_path, devices=("cuda:0", "cuda:0"))
     assert all(row.speedup is None and row.efficiency is None for row in found.cells)
     assert told(claims, "Several ranks shared one device")
-    assert not told(claims, "over one device")
+    assert not told(claims, "as fast as one device")
 
 
 def test_weak_scaling_is_told_as_efficiency(tmp_path):
