@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.devices import Device
 from harness.errors import CollectiveError
+
+SPIN_S = 50e-6
+"""The last part of a delay window is spun through without giving the core away."""
 
 Now = Callable[[], float]
 """A monotonic clock in seconds."""
@@ -72,6 +76,8 @@ class StartLine:
     def cross(self) -> None:
         """Return on every rank at the same instant. Raises CollectiveError where a rank gave up."""
         start_s = self._agree(self._now()) + self._lead_s
+        while self._now() < start_s - SPIN_S:
+            os.sched_yield()  # this process's own gloo thread may still have to tell a peer, from this very core
         while self._now() < start_s:
             pass
 

@@ -12,9 +12,9 @@ class Sampling:
 
     sample_s: float = 0.010
     """A sample takes at least this long, by repeating its step: alignment and marks cost well under a tenth of it."""
-    visit_s: float = 0.060
+    visit_s: float = 0.080
     """A visit samples for about this long."""
-    per_visit: tuple[int, int] = (2, 5)
+    per_visit: tuple[int, int] = (2, 8)
     """Fewest and most samples in a visit."""
     rounds_: tuple[int, int] = (4, 40)
     """Fewest and most rounds in a launch."""

@@ -80,14 +80,14 @@ class World:
         self.groups.update({size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes})
 
     def settle_in(self) -> None:
-        """Agree on the origin of time, and on a lead of one agreement's time: ranks leave one far closer together."""
+        """Agree on the origin of time, and on a lead of two agreements: the last to learn of a start must not be late."""
         took = []
         for _ in range(50):
             start_s = now()
             self.agreement.greatest([0.0])
             took.append(now() - start_s)
         usual = sorted(took)[len(took) // 2]
-        lead_s, origin_s = self.agreement.greatest([min(0.001, max(0.0002, usual)), now()])
+        lead_s, origin_s = self.agreement.greatest([min(0.002, max(0.0004, 2 * usual)), now()])
         self.lead_s, self.origin_s = lead_s, origin_s
 
     def describe(self) -> Rank:
