@@ -80,7 +80,7 @@ class World:
         self.groups.update({size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes})
 
     def settle_in(self) -> None:
-        """Agree on the origin of time, and on a lead of two agreements: the last to learn of a start must not be late."""
+        """Agree on the origin of time, and on a lead: two agreements, so that no rank learns of a start too late."""
         took = []
         for _ in range(50):
             start_s = now()
