@@ -1,0 +1,45 @@
+"""How far apart two ranks start: behind rankbench's delay window, and on leaving a gloo barrier.
+
+python benchmarks/start_skew.py
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch.distributed as dist
+from two_ranks import HEADING, joined, relaunch, row
+
+from harness.clocks import StartLine, now
+
+TIMES = 1000
+
+
+def main() -> None:
+    with joined() as (here, cases):
+        group, agreed = here.groups[2], []
+
+        def latest(value: float) -> float:
+            """As here.line does it, and noting whether the agreement was over before the start that it set."""
+            start_s = here.agreement.latest(value, cases[2].world_size) + here.lead_s
+            agreed.append(start_s - now())
+            return start_s - here.lead_s
+
+        line = StartLine(latest, here.lead_s)
+        left: dict[str, list[float]] = {"delay window": [], "gloo barrier": []}
+        for _ in range(TIMES):
+            line.cross()
+            left["delay window"].append(now())
+            dist.barrier(group=group)
+            left["gloo barrier"].append(now())
+        told, spare = here.agreement.gather(left), np.min(here.agreement.gather(agreed), axis=0)
+        if here.rank == 0:
+            print(f"lead {1e6 * here.lead_s:.0f} µs, {TIMES} starts each, interleaved\n{HEADING}")
+            for name in left:
+                print(row(f"{name}: start skew", np.abs(np.subtract(*(rank[name] for rank in told)))))
+            print(row("later rank's time to spare at the agreement", spare))
+            print(f"starts that a rank was too late for: {(spare < 0).sum()} of {TIMES}")
+
+
+if __name__ == "__main__":
+    relaunch()
+    main()

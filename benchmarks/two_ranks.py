@@ -1,0 +1,49 @@
+"""What the two-rank measurements share: the script starts again under torchrun, in rankbench's own world."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from harness import planner, world
+from harness.load import Load
+from harness.plan import Case
+from harness.world import World
+
+PLAN = planner.Wish(names=("harness.probes:Null",), devices="cpu:2")
+
+
+def relaunch() -> None:
+    """Outside of torchrun, run this script there with two ranks, and end."""
+    if "RANK" in os.environ:
+        return
+    print(f"load average before: {os.getloadavg()[0]:.2f}", flush=True)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *sys.argv]
+    sys.exit(subprocess.run(start, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode)
+
+
+@contextmanager
+def joined() -> Iterator[tuple[World, dict[int, Case]]]:
+    """The world of two pinned ranks, and the null case alone and on both, by world size."""
+    plan = planner.make(PLAN, ranks=2)
+    cases = {case.world_size: case for case in plan.comparisons[0].cases if case.probe and case.scenario == "null"}
+    with world.joined(plan) as here:
+        before = Load.now()
+        yield here, cases
+        foreign = here.agreement.gather((Load.now() - before).foreign)
+        if here.rank == 0:
+            print("waited for its core:", ", ".join(f"rank {rank} {each:.1%}" for rank, each in enumerate(foreign)))
+
+
+def row(name: str, values_s: Sequence[float] | np.ndarray) -> str:
+    """Median, p90, p99 and the greatest of some seconds, in microseconds."""
+    told = (*np.percentile(values_s, [50, 90, 99]), np.max(values_s))
+    return f"{name:<44}" + "".join(f"{1e6 * value:>10.2f}" for value in told)
+
+
+HEADING = f"{'µs':<44}{'median':>10}{'p90':>10}{'p99':>10}{'max':>10}"
