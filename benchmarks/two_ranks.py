@@ -35,9 +35,11 @@ def joined() -> Iterator[tuple[World, dict[int, Case]]]:
     with world.joined(plan) as here:
         before = Load.now()
         yield here, cases
-        foreign = here.agreement.gather((Load.now() - before).foreign)
-        if here.rank == 0:
-            print("waited for its core:", ", ".join(f"rank {rank} {each:.1%}" for rank, each in enumerate(foreign)))
+        mine = Load.now() - before
+        told = here.agreement.gather((mine.delay_s or 0.0) / mine.wall_s)
+        if here.rank == 0:  # not Load.foreign: it takes off all that gloo's threads ran, and so reads 0 here
+            each = ", ".join(f"rank {rank} {share:.1%}" for rank, share in enumerate(told))
+            print(f"main thread waited for its core, own gloo threads included: {each}")
 
 
 def row(name: str, values_s: Sequence[float] | np.ndarray) -> str:

@@ -1,76 +1,26 @@
-"""The worker: what every rank does during one launch. The same under every launcher.
-
-for each comparison:  prepare every case → audit the declared work → pilot
-                      → rounds of visits in random order → check → one cell a case
-"""
+"""The worker: what every rank does during one launch. The same under every launcher."""
 
 from __future__ import annotations
 
 import datetime as dt
-import gc
-import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Literal
 
-import torch
-
-from harness import ledger, load
-from harness.agreement import Failure
-from harness.clocks import Lap, now
-from harness.doubts import Doubt
-from harness.errors import CollectiveError
-from harness.journal import BeginRecord, CellRecord, LaunchRecord, RankFacts, Samples, Status
-from harness.order import rounds
-from harness.plan import Case, Comparison, Plan, Record
-from harness.sampling import Sampling
-from harness.trial import Trial
+from harness.bench import Bench, SpoiledError
+from harness.clocks import now
+from harness.journal import LaunchRecord
+from harness.messages import Emit, Order
+from harness.plan import Record
 from harness.world import World
-
-Emit = Callable[[Record], None]
-"""Where rank 0's records go: the journal, or the process that owns it."""
-
-
-class VisitNote(Record):
-    """Rank 0 is about to visit a case. Not kept in the journal: for progress, and to know what killed a rank."""
-
-    type: Literal["visit"] = "visit"
-    comparison: int
-    case: str
-    round: int
-    rounds: int
-    step_s: float | None = None
-    """The running estimate of one step's time, where there is one."""
-
-
-class SpoiledError(Exception):
-    """After an error on a GPU a process proves nothing any more: every rank ends, and a new gang does the rest."""
-
-
-class Order(Record):
-    """What one gang of processes is told to do."""
-
-    plan: Plan
-    launch: int
-    attempt: int
-    todo: dict[int, tuple[Case, ...]]
-    """Cases to measure, by the index of their comparison."""
-    budget_s: float
-    """Seconds to spend on them."""
-    fingerprint: str
 
 
 def run(order: Order, world: World, emit: Emit) -> None:
     """Measure what ``order`` says, as one rank of ``world``. Rank 0 emits the records."""
-    launch = _Launch(order, world, emit if world.rank == 0 else _say_nothing)
-    launch.announce()
+    tell = emit if world.rank == 0 else _say_nothing
+    _announce(order, world, tell)
     end_s = now() + order.budget_s
     for done, (index, cases) in enumerate(order.todo.items()):
         share_s = (end_s - now()) / (len(order.todo) - done)
         try:
-            launch.measure(index, cases, share_s)
+            Bench(order, world, tell, index, cases).measure(share_s)
         except SpoiledError:
             return
 
@@ -79,232 +29,19 @@ def _say_nothing(record: Record) -> None:
     del record
 
 
-@dataclass
-class _Launch:
-    order: Order
-    world: World
-    emit: Emit
-    sampling: Sampling = field(default_factory=Sampling)
-
-    def announce(self) -> None:
-        ranks = self.world.agreement.gather(self.world.describe())
-        ago_s = now() - self.world.origin_s
-        started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
-        self.emit(
-            LaunchRecord(
-                launch=self.order.launch,
-                attempt=self.order.attempt,
-                launcher=self.order.plan.launcher,
-                started=started.isoformat(timespec="microseconds"),
-                fingerprint=self.order.fingerprint,
-                lead_s=round(self.world.lead_s, 9),
-                ranks=tuple(ranks),
-            )
+def _announce(order: Order, world: World, emit: Emit) -> None:
+    """Tell that the gang is up, and who its ranks are."""
+    ranks = world.agreement.gather(world.describe())
+    ago_s = now() - world.origin_s
+    started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
+    emit(
+        LaunchRecord(
+            launch=order.launch,
+            attempt=order.attempt,
+            launcher=order.plan.launcher,
+            started=started.isoformat(timespec="microseconds"),
+            fingerprint=order.fingerprint,
+            lead_s=round(world.lead_s, 9),
+            ranks=tuple(ranks),
         )
-
-    def measure(self, index: int, cases: Sequence[Case], share_s: float) -> None:
-        """Measure one comparison's cases in about ``share_s`` seconds, and emit a cell for each."""
-        bench = _Bench(self, index, cases)
-        end_s = now() + share_s
-        gc.collect()
-        gc.disable()
-        try:
-            bench.prepare()
-            bench.audit()
-            bench.pilot()
-            bench.rounds(end_s)
-            bench.check()
-            bench.finish()
-        finally:
-            gc.enable()
-            bench.close()
-
-
-class _Bench:
-    """One comparison in one launch, on this rank."""
-
-    def __init__(self, launch: _Launch, index: int, cases: Sequence[Case]) -> None:
-        self.index = index
-        self.comparison: Comparison = launch.order.plan.comparisons[index]
-        self.order = launch.order
-        self.world = launch.world
-        self.sampling = launch.sampling
-        self.emit = launch.emit
-        seed = (self.order.plan.seed, self.comparison.label)
-        self.trials = {case: Trial(case, self.world.gang(case, *seed), self.world) for case in cases}
-        self.doubted: dict[Case, Doubt] = {}
-        self.step_s: dict[Case, float] = {}
-        self._round = 0, 0
-
-    @property
-    def live(self) -> list[Trial]:
-        """The trials that have not failed, in planned order: the same on every rank."""
-        return list(self.trials.values())
-
-    def together(self, trial: Trial, action: Callable[[], object], *, rejected: Status = "error") -> bool:
-        """Do ``action`` on the ranks of the case and agree on how it went; where it failed, end the trial.
-
-        ``rejected`` is the status that an AssertionError means. The trial's ranks all skip it together.
-        """
-        failure = None
-        self._note(trial)
-        if trial.gang is not None:
-            try:
-                action()
-            except CollectiveError as error:
-                failure = Failure.of("error", str(error), self.world.rank, math.inf)  # another failed first
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is data
-                failure = _failure(error, self.world.rank, rejected, trial.failed_s or now())
-                if failure.status != "wrong":
-                    trial.fail(error)
-        agreed = self.world.agreement.settle(failure)
-        if agreed is not None:
-            self.end(trial, agreed)
-        return agreed is None
-
-    def end(self, trial: Trial, failure: Failure) -> None:
-        """Write the cell of a trial that failed, and let go of it. Every rank calls this alike."""
-        del self.trials[trial.case]
-        told = failure.status, failure.rank, failure.message
-        self.emit(self._cell(trial.case, status=told[0], rank=told[1], message=told[2]))
-        _close(trial)
-        if failure.status == "wrong":
-            return
-        if self.world.device.torch.type == "cuda":
-            raise SpoiledError
-        if trial.case.gang_size > 1:
-            self.world.renew()
-
-    def prepare(self) -> None:
-        for trial in self.live:
-            self.emit(BeginRecord(launch=self.order.launch, comparison=self.index, case=trial.case.key))
-            self.together(trial, trial.prepare)
-
-    def audit(self) -> None:
-        """Refuse the cases whose work is not what they declare."""
-        told = self.world.agreement.gather([self._facts(trial) for trial in self.live])
-        facts = {
-            trial.case: [mine for mine in each if mine is not None]
-            for trial, *each in zip(self.live, *told, strict=True)
-        }
-        refused, self.doubted = ledger.audit(self.comparison, facts)
-        for case, reason in refused.items():
-            self.end(self.trials[case], Failure.of("wrong", reason, 0))
-
-    def pilot(self) -> None:
-        """Estimate each case's step, first by single steps, then by whole samples: the slowest rank's time counts."""
-        for samples in (2, 1):
-            quickest = {}
-            for trial in self.live:
-                if samples == 1 and trial.inner == 1:  # one step is a sample: known already
-                    quickest[trial.case] = self.step_s[trial.case]
-                    continue
-                laps: list[Lap] = []
-                if self.together(trial, lambda trial=trial, laps=laps: laps.extend(trial.visit(samples))):  # type: ignore[misc] # noqa: B023
-                    quickest[trial.case] = min((lap.end_s - lap.start_s for lap in laps), default=0.0) / trial.inner
-            self.step_s = dict(zip(quickest, self.world.agreement.greatest([*quickest.values(), 0.0]), strict=False))
-            for trial in self.live:
-                trial.inner = self.sampling.inner(self.step_s[trial.case])
-                trial.warm = self.sampling.warm(self.step_s[trial.case])
-                trial.load = load.Load()
-
-    def rounds(self, end_s: float) -> None:
-        """Visit every case once a round, in a new random order each, until the time is spent."""
-        (left_s,) = self.world.agreement.greatest([end_s - now()])
-        if self.sampling.tight(self._round_s(), left_s):
-            self.sampling = self.sampling.brief()
-        count = self.sampling.rounds(self._round_s(), left_s)
-        planned = list(self.trials)
-        seed = (self.order.plan.seed, self.order.launch, self.order.attempt, self.comparison.label)
-        position = 0
-        for number, turn in enumerate(islice(rounds(len(planned), *seed), count)):
-            for case in (planned[place] for place in turn):
-                if trial := self.trials.get(case):
-                    self._round = number, count
-                    self._visit(trial, number, position)
-                    position += 1
-
-    def _round_s(self) -> float:
-        overhead_s = 2 * self.world.lead_s
-        return sum(self.sampling.visit_cost_s(self.step_s[trial.case], overhead_s) for trial in self.live)
-
-    def _visit(self, trial: Trial, number: int, position: int) -> None:
-        samples = self.sampling.samples(self.step_s[trial.case])
-        trial.visits.append((number, position, samples))
-        self.together(trial, lambda: trial.laps.extend(trial.visit(samples)))
-
-    def check(self) -> None:
-        for trial in self.live:
-            self.together(trial, trial.check, rejected="wrong")
-
-    def finish(self) -> None:
-        """Collect every rank's samples, and emit a cell for each case that is left."""
-        told = self.world.agreement.gather([(trial.laps, self._facts(trial)) for trial in self.live])
-        for trial, *ranks in zip(self.live, *told, strict=True):
-            laps, facts = zip(*ranks[: trial.case.world_size], strict=True)
-            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.aside_s) for fact in facts]
-            doubts = load.doubts(loads)
-            if trial.case in self.doubted:
-                doubts.append(self.doubted[trial.case])
-            self.emit(
-                self._cell(
-                    trial.case,
-                    unit=trial.unit,
-                    inner=trial.inner,
-                    samples=self._samples(trial, laps),
-                    facts=facts,
-                    doubts=tuple(doubts),
-                )
-            ) if self.world.rank == 0 else None
-
-    def close(self) -> None:
-        for trial in self.live:
-            _close(trial)
-
-    def _samples(self, trial: Trial, laps: Sequence[Sequence[Lap]]) -> Samples:
-        origin_s = self.world.origin_s
-        each = [(number, position) for number, position, samples in trial.visits for _ in range(samples)]
-        timed = laps[0][0].device_s is not None
-        return Samples(
-            round=tuple(number for number, _ in each),
-            position=tuple(position for _, position in each),
-            start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
-            end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
-            device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
-        )
-
-    def _facts(self, trial: Trial) -> RankFacts | None:
-        return None if trial.gang is None else trial.facts()
-
-    def _note(self, trial: Trial) -> None:
-        number, count = self._round
-        self.emit(
-            VisitNote(
-                comparison=self.index,
-                case=trial.case.key,
-                round=number,
-                rounds=count,
-                step_s=self.step_s.get(trial.case),
-            )
-        )
-
-    def _cell(self, case: Case, *, status: Status = "ok", **told: object) -> CellRecord:
-        return CellRecord.model_validate(
-            {"launch": self.order.launch, "comparison": self.index, "case": case.key, "status": status, **told}
-        )
-
-
-def _close(trial: Trial) -> None:
-    with suppress(Exception):  # the case has been judged; what it leaves behind is not its result
-        trial.close()
-
-
-def _failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
-    """What an exception from a scenario means."""
-    text = str(error).strip()
-    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, AssertionError):
-        return Failure.of(rejected, text or "the check failed", rank, when_s)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
-        return Failure.of("oom", message, rank, when_s)
-    return Failure.of("error", message, rank, when_s)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,11 +17,20 @@ from harness.devices import CpuDevice, CudaDevice, claim
 from harness.gang import Gang, seeded
 from harness.journal import Rank
 from harness.plan import Case, Plan
+from harness.slate import Slate
 
 DATA_TIMEOUT_S = 60.0
 """A collective of a scenario that takes longer has hung."""
 SIDE_TIMEOUT_S = 4 * DATA_TIMEOUT_S
 """The side channel outlives the hang that it has to report."""
+LEAD_S = 50e-6, 2e-3
+"""The shortest and the longest lead: a start is agreed three times as far ahead as agreeing on it usually takes."""
+
+
+def _own(value_s: float, among: int) -> float:
+    """What one rank alone agrees on with itself."""
+    assert among == 1
+    return value_s
 
 
 @dataclass
@@ -40,6 +49,8 @@ class World:
     """Of the groups that carry tensors: NCCL between GPUs, else gloo."""
     sizes: tuple[int, ...] = ()
     """Gang sizes above one."""
+    latest: Callable[[float, int], float] = field(default=_own)
+    """The latest of the instants that the first ranks, as many as the second argument says, pass to each other."""
     lead_s: float = 0.0005
     """How far ahead a start is agreed."""
     origin_s: float = 0.0
@@ -57,7 +68,7 @@ class World:
 
     def line(self, case: Case) -> StartLine:
         """The start line of the ranks that are busy in a case."""
-        return StartLine(lambda value: self.agreement.latest(value, case.world_size), self.lead_s)
+        return StartLine(lambda value: self.latest(value, case.world_size), self.lead_s)
 
     def release(self, size: int) -> None:
         """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
@@ -80,14 +91,15 @@ class World:
         self.groups.update({size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes})
 
     def settle_in(self) -> None:
-        """Agree on the origin of time, and on a lead: two agreements, so that no rank learns of a start too late."""
+        """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
         took = []
         for _ in range(50):
             start_s = now()
-            self.agreement.greatest([0.0])
+            self.latest(start_s, self.size)
             took.append(now() - start_s)
         usual = sorted(took)[len(took) // 2]
-        lead_s, origin_s = self.agreement.greatest([min(0.002, max(0.0004, 2 * usual)), now()])
+        least, most = LEAD_S
+        lead_s, origin_s = self.agreement.greatest([min(most, max(least, 3 * usual)), now()])
         self.lead_s, self.origin_s = lead_s, origin_s
 
     def describe(self) -> Rank:
@@ -128,9 +140,12 @@ def joined(plan: Plan) -> Iterator[World]:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
         side = {each: dist.new_group(range(each), side_timeout, "gloo") for each in {*sizes, size}}
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
+        agreement = Agreement(rank, size, side)
         world = World(
-            rank, size, device, plan.devices[rank], cpus, plan.threads, Agreement(rank, size, side), backend, sizes
+            rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )
+        if slate := Slate.shared(world.agreement, SIDE_TIMEOUT_S):
+            world.latest = slate.latest
         world.renew()
         world.settle_in()
         yield world

@@ -10,8 +10,8 @@ from typing import Any, Protocol, Self
 from pydantic import TypeAdapter
 
 from harness.journal import Entry, Status
+from harness.messages import Order, VisitNote
 from harness.plan import Record
-from harness.worker import Order, VisitNote
 from launch.channel import Event, Peer
 
 Hear = Callable[[Record], None]

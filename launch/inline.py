@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from harness import worker, world
-from harness.worker import Order
+from harness.messages import Order
 from launch.gangs import Ending, Hear
 
 

@@ -4,6 +4,7 @@ from launch.lifeline import tie_to_parent
 
 tie_to_parent()
 
+import torch._dynamo  # noqa: E402 - counting FLOPs needs it, and it takes a second to load
 import torch.distributed  # noqa: E402
 import torch.utils.flop_counter  # noqa: E402, F401
 

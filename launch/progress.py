@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.journal import CellRecord, LaunchRecord
+from harness.messages import VisitNote
 from harness.plan import Plan, Record
-from harness.worker import VisitNote
 
 REFRESH_S = 0.5
 """Seldom enough not to disturb what is being measured."""

@@ -8,6 +8,7 @@ import time
 import traceback
 
 from harness import worker, world
+from harness.messages import Order
 from launch.channel import Client
 from launch.lifeline import tie_to_parent
 
@@ -22,7 +23,7 @@ def main(address: str, order_json: str) -> None:
     parent.send({"type": "hello", "rank": int(os.environ["RANK"]), "pid": os.getpid()})
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     try:
-        order = worker.Order.model_validate_json(order_json)
+        order = Order.model_validate_json(order_json)
         with world.joined(order.plan) as joined:
             worker.run(order, joined, parent.send)
     except BaseException:  # noqa: BLE001

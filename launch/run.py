@@ -11,6 +11,7 @@ from harness import environment, worker, world
 from harness.clocks import now
 from harness.errors import UsageError
 from harness.journal import CellRecord, EndRecord, Journal
+from harness.messages import Order, VisitNote
 from harness.plan import Plan, Record
 from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
@@ -71,14 +72,14 @@ class _Scribe:
         self._console = console
         self.failed = False
 
-    def open(self) -> tuple[worker.Order | None, tuple[str, str, object, str] | None]:
+    def open(self) -> tuple[Order | None, tuple[str, str, object, str] | None]:
         """Create or extend the run directory; the launch to measure, or the refusal that all ranks raise."""
         try:
             return self._open(), None
         except UsageError as error:
             return None, error.told
 
-    def _open(self) -> worker.Order:
+    def _open(self) -> Order:
         if not self._run.exists():
             self._run.create(self._plan)
         elif self._run.plan().identity != self._plan.identity:
@@ -90,7 +91,7 @@ class _Scribe:
         launch = max(ledger.attempts, default=-1) + 1
         self._progress = Progress(self._plan, self._console)
         self._start_s = now()
-        return worker.Order(
+        return Order(
             plan=self._plan,
             launch=launch,
             attempt=0,
@@ -100,7 +101,7 @@ class _Scribe:
         )
 
     def record(self, record: Record) -> None:
-        if not isinstance(record, worker.VisitNote):
+        if not isinstance(record, VisitNote):
             self._journal.append(record)
         self.failed |= isinstance(record, CellRecord) and record.status != "ok"
         self._progress.watch(record)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, LaunchRecord, Status
+from harness.messages import Order, VisitNote
 from harness.plan import Case, Plan, Record
-from harness.worker import Order, VisitNote
 from launch.gangs import Ending, Hear, Launcher
 
 Todo = dict[int, tuple[Case, ...]]

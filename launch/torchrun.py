@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.errors import RankbenchError
-from harness.worker import Order
+from harness.messages import Order
 from launch.channel import Peer, Server
 from launch.gangs import Ending, Gang, Hear
 from launch.lifeline import kill_tree

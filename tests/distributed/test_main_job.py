@@ -93,7 +93,7 @@ def test_ranks_start_together(main_run: Run) -> None:
         if len(cell.samples.start_s) == 2
         for starts in zip(*cell.samples.start_s, strict=True)
     ]
-    assert median(skews) < 50e-6  # leaving a barrier gives 20 to 100 microseconds, the delay window under one
+    assert median(skews) < 5e-6  # leaving a barrier gives 10 to 40 microseconds, the delay window under one
 
 
 def test_host_reads_are_a_thousandfold_apart_in_the_record_too(main_run: Run) -> None:

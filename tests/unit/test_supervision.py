@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from harness.journal import BeginRecord, CellRecord, Journal, LaunchRecord, read
+from harness.messages import Order, VisitNote
 from harness.plan import Plan, Record
 from harness.planner import Wish, make
-from harness.worker import Order, VisitNote
 from launch.channel import Peer
 from launch.gangs import Ending, Gang
 from launch.supervisor import Supervisor

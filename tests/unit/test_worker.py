@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
+from harness.messages import Order, VisitNote
 from harness.plan import Case, Comparison, Plan, Record
 from harness.scenario import Gang, Work, Workload
-from harness.worker import Order, VisitNote, run
+from harness.worker import run
 from harness.world import World
 
 WORK_S = 0.004

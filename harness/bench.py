@@ -1,0 +1,237 @@
+"""The bench: one comparison in one launch, on one rank; from preparing its cases to a cell for each.
+
+prepare every case → audit the declared work → pilot → rounds of visits in random order → check → one cell a case
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import islice
+
+import torch
+
+from harness import ledger, load
+from harness.agreement import Failure
+from harness.clocks import Lap, now
+from harness.doubts import Doubt
+from harness.errors import CollectiveError
+from harness.journal import BeginRecord, CellRecord, RankFacts, Samples, Status
+from harness.messages import Emit, Order, VisitNote
+from harness.order import rounds
+from harness.plan import Case, Comparison
+from harness.sampling import Sampling
+from harness.trial import Trial
+from harness.world import World
+
+
+class SpoiledError(Exception):
+    """After an error on a GPU a process proves nothing any more: every rank ends, and a new gang does the rest."""
+
+
+class Bench:
+    """One comparison in one launch, on this rank."""
+
+    def __init__(self, order: Order, world: World, emit: Emit, index: int, cases: Sequence[Case]) -> None:
+        self.index = index
+        self.comparison: Comparison = order.plan.comparisons[index]
+        self.order = order
+        self.world = world
+        self.sampling = Sampling()
+        self.emit = emit
+        seed = (self.order.plan.seed, self.comparison.label)
+        self.trials = {case: Trial(case, self.world.gang(case, *seed), self.world) for case in cases}
+        self.doubted: dict[Case, Doubt] = {}
+        self.step_s: dict[Case, float] = {}
+        self._round = 0, 0
+
+    def measure(self, share_s: float) -> None:
+        """Measure the cases in about ``share_s`` seconds, and emit a cell for each."""
+        end_s = now() + share_s
+        gc.collect()
+        gc.disable()
+        try:
+            self._prepare()
+            self._audit()
+            self._pilot()
+            self._rounds(end_s)
+            self._check()
+            self._finish()
+        finally:
+            gc.enable()
+            self._close()
+
+    @property
+    def _live(self) -> list[Trial]:
+        """The trials that have not failed, in planned order: the same on every rank."""
+        return list(self.trials.values())
+
+    def _together(self, trial: Trial, action: Callable[[], object], *, rejected: Status = "error") -> bool:
+        """Do ``action`` on the ranks of the case and agree on how it went; where it failed, end the trial.
+
+        ``rejected`` is the status that an AssertionError means. The trial's ranks all skip it together.
+        """
+        failure = None
+        self._note(trial)
+        if trial.gang is not None:
+            try:
+                action()
+            except CollectiveError as error:
+                failure = Failure.of("error", str(error), self.world.rank, math.inf)  # another failed first
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is data
+                failure = _failure(error, self.world.rank, rejected, trial.failed_s or now())
+                if failure.status != "wrong":
+                    trial.fail(error)
+        agreed = self.world.agreement.settle(failure)
+        if agreed is not None:
+            self._end(trial, agreed)
+        return agreed is None
+
+    def _end(self, trial: Trial, failure: Failure) -> None:
+        """Write the cell of a trial that failed, and let go of it. Every rank calls this alike."""
+        del self.trials[trial.case]
+        told = failure.status, failure.rank, failure.message
+        self.emit(self._cell(trial.case, status=told[0], rank=told[1], message=told[2]))
+        _close(trial)
+        if failure.status == "wrong":
+            return
+        if self.world.device.torch.type == "cuda":
+            raise SpoiledError
+        if trial.case.gang_size > 1:
+            self.world.renew()
+
+    def _prepare(self) -> None:
+        for trial in self._live:
+            self.emit(BeginRecord(launch=self.order.launch, comparison=self.index, case=trial.case.key))
+            self._together(trial, trial.prepare)
+
+    def _audit(self) -> None:
+        """Refuse the cases whose work is not what they declare."""
+        told = self.world.agreement.gather([self._facts(trial) for trial in self._live])
+        facts = {
+            trial.case: [mine for mine in each if mine is not None]
+            for trial, *each in zip(self._live, *told, strict=True)
+        }
+        refused, self.doubted = ledger.audit(self.comparison, facts)
+        for case, reason in refused.items():
+            self._end(self.trials[case], Failure.of("wrong", reason, 0))
+
+    def _pilot(self) -> None:
+        """Estimate each case's step, first by single steps, then by whole samples: the slowest rank's time counts."""
+        for samples in (2, 1):
+            quickest = {}
+            for trial in self._live:
+                if samples == 1 and trial.inner == 1:  # one step is a sample: known already
+                    quickest[trial.case] = self.step_s[trial.case]
+                    continue
+                laps: list[Lap] = []
+                if self._together(trial, lambda trial=trial, laps=laps: laps.extend(trial.visit(samples))):  # type: ignore[misc] # noqa: B023
+                    quickest[trial.case] = min((lap.end_s - lap.start_s for lap in laps), default=0.0) / trial.inner
+            self.step_s = dict(zip(quickest, self.world.agreement.greatest([*quickest.values(), 0.0]), strict=False))
+            for trial in self._live:
+                trial.inner = self.sampling.inner(self.step_s[trial.case])
+                trial.warm = self.sampling.warm(self.step_s[trial.case])
+                trial.load = load.Load()
+
+    def _rounds(self, end_s: float) -> None:
+        """Visit every case once a round, in a new random order each, until the time is spent."""
+        (left_s,) = self.world.agreement.greatest([end_s - now()])
+        if self.sampling.tight(self._round_s(), left_s):
+            self.sampling = self.sampling.brief()
+        count = self.sampling.rounds(self._round_s(), left_s)
+        planned = list(self.trials)
+        seed = (self.order.plan.seed, self.order.launch, self.order.attempt, self.comparison.label)
+        position = 0
+        for number, turn in enumerate(islice(rounds(len(planned), *seed), count)):
+            for case in (planned[place] for place in turn):
+                if trial := self.trials.get(case):
+                    self._round = number, count
+                    self._visit(trial, number, position)
+                    position += 1
+
+    def _round_s(self) -> float:
+        overhead_s = 2 * self.world.lead_s
+        return sum(self.sampling.visit_cost_s(self.step_s[trial.case], overhead_s) for trial in self._live)
+
+    def _visit(self, trial: Trial, number: int, position: int) -> None:
+        samples = self.sampling.samples(self.step_s[trial.case])
+        trial.visits.append((number, position, samples))
+        self._together(trial, lambda: trial.laps.extend(trial.visit(samples)))
+
+    def _check(self) -> None:
+        for trial in self._live:
+            self._together(trial, trial.check, rejected="wrong")
+
+    def _finish(self) -> None:
+        """Collect every rank's samples, and emit a cell for each case that is left."""
+        told = self.world.agreement.gather([(trial.laps, self._facts(trial)) for trial in self._live])
+        for trial, *ranks in zip(self._live, *told, strict=True):
+            laps, facts = zip(*ranks[: trial.case.world_size], strict=True)
+            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.aside_s) for fact in facts]
+            doubts = load.doubts(loads)
+            if trial.case in self.doubted:
+                doubts.append(self.doubted[trial.case])
+            self.emit(
+                self._cell(
+                    trial.case,
+                    unit=trial.unit,
+                    inner=trial.inner,
+                    samples=self._samples(trial, laps),
+                    facts=facts,
+                    doubts=tuple(doubts),
+                )
+            ) if self.world.rank == 0 else None
+
+    def _close(self) -> None:
+        for trial in self._live:
+            _close(trial)
+
+    def _samples(self, trial: Trial, laps: Sequence[Sequence[Lap]]) -> Samples:
+        origin_s = self.world.origin_s
+        each = [(number, position) for number, position, samples in trial.visits for _ in range(samples)]
+        timed = laps[0][0].device_s is not None
+        return Samples(
+            round=tuple(number for number, _ in each),
+            position=tuple(position for _, position in each),
+            start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
+            end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
+            device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
+        )
+
+    def _facts(self, trial: Trial) -> RankFacts | None:
+        return None if trial.gang is None else trial.facts()
+
+    def _note(self, trial: Trial) -> None:
+        number, count = self._round
+        self.emit(
+            VisitNote(
+                comparison=self.index,
+                case=trial.case.key,
+                round=number,
+                rounds=count,
+                step_s=self.step_s.get(trial.case),
+            )
+        )
+
+    def _cell(self, case: Case, *, status: Status = "ok", **told: object) -> CellRecord:
+        return CellRecord.model_validate(
+            {"launch": self.order.launch, "comparison": self.index, "case": case.key, "status": status, **told}
+        )
+
+
+def _close(trial: Trial) -> None:
+    with suppress(Exception):  # the case has been judged; what it leaves behind is not its result
+        trial.close()
+
+
+def _failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
+    """What an exception from a scenario means."""
+    text = str(error).strip()
+    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, AssertionError):
+        return Failure.of(rejected, text or "the check failed", rank, when_s)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
+        return Failure.of("oom", message, rank, when_s)
+    return Failure.of("error", message, rank, when_s)

@@ -1,0 +1,36 @@
+"""What a run's parent and the ranks of a gang say to each other, beside the journal's records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from harness.plan import Case, Plan, Record
+
+Emit = Callable[[Record], None]
+"""Where rank 0's records go: the journal, or the process that owns it."""
+
+
+class Order(Record):
+    """What one gang of processes is told to do."""
+
+    plan: Plan
+    launch: int
+    attempt: int
+    todo: dict[int, tuple[Case, ...]]
+    """Cases to measure, by the index of their comparison."""
+    budget_s: float
+    """Seconds to spend on them."""
+    fingerprint: str
+
+
+class VisitNote(Record):
+    """Rank 0 is about to visit a case. Not kept in the journal: for progress, and to know what killed a rank."""
+
+    type: Literal["visit"] = "visit"
+    comparison: int
+    case: str
+    round: int
+    rounds: int
+    step_s: float | None = None
+    """The running estimate of one step's time, where there is one."""
