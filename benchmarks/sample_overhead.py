@@ -12,20 +12,20 @@ from two_ranks import HEADING, joined, relaunch, row
 from harness.clocks import Lap, Stopwatch, now
 from harness.measure import sample
 from harness.plan import Case
+from harness.scenario import Work, Workload
 from harness.world import World
 
 SAMPLES = 2000
 WARM = 100
 
 
-def nothing() -> None:
-    """Do nothing."""
+NOTHING = Workload(lambda: None, check=lambda _: None, work=Work())
 
 
 def laps(here: World, case: Case) -> list[Lap]:
     """Many samples of a null step in a row, after some that do not count."""
     line, watch = here.line(case), Stopwatch(here.device)
-    return [sample(nothing, 1, here.device, line, watch)[0] for _ in range(WARM + SAMPLES)][WARM:]
+    return [sample(NOTHING, 1, here.device, line, watch)[0] for _ in range(WARM + SAMPLES)][WARM:]
 
 
 def agreements(here: World, among: int) -> list[float]:

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import UsageError, nearest
-from harness.plan import Scaling, Value
+from harness.plan import Exercise, Scaling, Value
 
 GROUP = "rankbench.scenarios"
 
@@ -42,9 +42,20 @@ class Entry:
         return text.strip().splitlines()[0]
 
     @property
-    def exercises(self) -> tuple[str, ...]:
-        """Numbers of the exercises that it answers."""
+    def subject(self) -> str:
+        """What it belongs to, for a scenario in a package of scenarios: the module's name there; else its own name."""
+        path = self.reference.partition(":")[0].split(".")
+        return path[1] if path[0] == "scenarios" else self.name
+
+    @property
+    def exercises(self) -> tuple[Exercise, ...]:
+        """The exercises that it answers."""
         return tuple(getattr(self.cls, "exercises", ()))
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Their numbers."""
+        return tuple(exercise.number for exercise in self.exercises)
 
     @property
     def scaling(self) -> Scaling:
@@ -80,12 +91,14 @@ class Entry:
         """Each field's default."""
         return {name: field.default for name, field in self.cls.__dataclass_fields__.items() if name in self.hints}
 
-    def sweep(self, field: str) -> tuple[Value, ...]:
-        """The values that ``--preset full`` gives to ``field``."""
+    def sweep(self, field: str, preset: str | None = None) -> tuple[Value, ...]:
+        """The values that a preset gives to ``field``."""
         if field == self.arm_field:
             return self.arms
         metadata = self.cls.__dataclass_fields__[field].metadata
-        return tuple(metadata.get("sweep", (self.defaults[field],)))
+        usual: tuple[Value, ...] = metadata.get("sweep", (self.defaults[field],))
+        more: tuple[Value, ...] = metadata.get("full", ()) if preset == "full" else ()
+        return usual[:1] if preset == "smoke" else usual + more
 
     def value(self, field: str, text: str) -> Value:
         """``text`` as a value of ``field``. Raises UsageError."""
@@ -110,20 +123,20 @@ class Entry:
 def scenarios() -> dict[str, Entry]:
     """Every scenario of the installed distributions, by name. Raises UsageError for one that does not load."""
     found = (load(point.value) for point in entry_points(group=GROUP))
-    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.exercises or ("~", entry.name))}
+    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.numbers or ("~", entry.name))}
 
 
 def find(name: str) -> list[Entry]:
-    """The scenarios that a user means by a name, an exercise's number, or a reference. Raises UsageError."""
+    """The scenarios that a user means by a name, a subject, an exercise's number, or a reference. Raises UsageError."""
     if ":" in name:
         return [load(name)]
     known = scenarios()
     if name in known:
         return [known[name]]
-    answering = [entry for entry in known.values() if name in entry.exercises]
+    answering = [entry for entry in known.values() if name in (entry.subject, *entry.numbers)]
     if not answering:
-        numbers = [number for entry in known.values() for number in entry.exercises]
-        raise UsageError("SCENARIO", "be a known scenario", repr(name), nearest(name, [*known, *numbers]))
+        words = [word for entry in known.values() for word in (entry.subject, *entry.numbers)]
+        raise UsageError("SCENARIO", "be a known scenario", repr(name), nearest(name, [*known, *words]))
     return answering
 
 

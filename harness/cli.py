@@ -111,7 +111,7 @@ def _told(entry: Any) -> dict[str, Any]:
     return {
         "name": entry.name,
         "title": entry.title,
-        "exercises": list(entry.exercises),
+        "exercises": list(entry.numbers),
         "arm": entry.arm_field,
         "arms": list(entry.arms),
         "axes": {name: value for name, value in entry.defaults.items() if name != entry.arm_field},

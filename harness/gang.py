@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -24,6 +25,8 @@ class Gang:
     """Seeded alike for every arm of a comparison, differently on each rank."""
     shared_generator: torch.Generator
     """Seeded alike for every arm of a comparison, on every rank and at every world size."""
+    folder: Path = Path("scratch")
+    """Where ``scratch`` is made."""
     groups: Mapping[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)
     """The world's process groups by size, looked up at each use: one that failed is replaced there."""
 
@@ -31,6 +34,12 @@ class Gang:
     def group(self) -> dist.ProcessGroup | None:
         """The process group that carries collectives of tensors; None where one rank is alone."""
         return None if self.size == 1 else self.groups[self.size]
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for this gang's files, one for all its ranks. It is removed afterwards, however the run ends."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder
 
     def share(self, total: int) -> int:
         """How many of ``total`` pieces are this rank's; the first ranks have one more where it does not divide."""

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.doubts import Doubt
 from harness.errors import JournalError, UsageError
-from harness.plan import SCHEMA, Record
+from harness.plan import SCHEMA, Record, Value
 
 Status = Literal["ok", "wrong", "oom", "error", "died", "hang", "skipped"]
 
@@ -67,6 +67,14 @@ class RankFacts(Record):
     """Matrix-product FLOPs that the harness counted in one untimed step; 0 where it can count none."""
     host_reads: int
     """Reads from the device to the host that the harness counted in that step."""
+    traffic_bytes: int = 0
+    """Bytes of the messages that its collectives carried in that step."""
+    constant_operands: int = 0
+    """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
+    peak_bytes: int | None = None
+    """Memory that the step needed at its peak beyond what was there before, where the system tells."""
+    found: dict[str, Value] = Field(default_factory=dict)
+    """What the check established."""
     first_s: float
     """Seconds of the very first step, warm-up included."""
     cpu_s: float

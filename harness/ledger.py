@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from harness.doubts import Doubt, Kind
 from harness.journal import RankFacts
@@ -23,10 +25,14 @@ SAME = 1e-6
 class Count:
     """What one step of one rank did."""
 
-    flops: int
+    flops: int = 0
     """FLOPs of matrix products, convolutions and attention; other operations are not counted."""
-    host_reads: int
+    host_reads: int = 0
     """Reads from a tensor to the host: ``item``, ``tolist``, ``cpu``, ``numpy``, ``float()``, ``bool()``."""
+    traffic_bytes: int = 0
+    """Bytes of the messages that collectives carried: of an all-gather the gathered, of a reduce-scatter the whole."""
+    constant_operands: int = 0
+    """Operands of the products counted, of more than one element, whose elements are all alike."""
 
 
 class _HostReads(TorchFunctionMode):
@@ -49,11 +55,37 @@ class _HostReads(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+class _Operations(TorchDispatchMode):
+    """Looks at the collectives' messages and at the operands of products."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.traffic_bytes = 0
+        self.constant_operands = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace in ("c10d", "_c10d_functional"):
+            self.traffic_bytes += max((_bytes(arg) for arg in args), default=0)
+        elif func._overloadpacket in flop_registry:  # noqa: SLF001 - the registry's own key
+            self.constant_operands += sum(map(_constant, args))
+        return func(*args, **(kwargs or {}))
+
+
+def _bytes(arg: Any) -> int:
+    return sum(leaf.nbytes for leaf in tree_leaves(arg) if isinstance(leaf, torch.Tensor))
+
+
+def _constant(arg: Any) -> bool:
+    if not isinstance(arg, torch.Tensor) or arg.ndim < 2 or arg.numel() < 2 or arg.device.type == "meta":
+        return False
+    return bool((arg == arg.flatten()[0]).all())
+
+
 def count(step: Callable[[], Any]) -> Count:
     """Do one step and count what it does. It is far slower than a plain step."""
-    with FlopCounterMode(display=False) as flops, _HostReads() as reads:
+    with FlopCounterMode(display=False) as flops, _Operations() as seen, _HostReads() as reads:
         step()
-    return Count(flops.get_total_flops(), reads.count)
+    return Count(flops.get_total_flops(), reads.count, seen.traffic_bytes, seen.constant_operands)
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from harness.clocks import Lap, StartLine, Stopwatch
 from harness.devices import Device
+from harness.scenario import Workload
 
 
-def sample(step: Callable[[], Any], inner: int, device: Device, line: StartLine, watch: Stopwatch) -> tuple[Lap, Any]:
-    """One sample: idle device, aligned start, start mark, ``inner`` steps, end mark.
+def sample(workload: Workload, inner: int, device: Device, line: StartLine, watch: Stopwatch) -> tuple[Lap, Any]:
+    """One sample: state as before, idle device, aligned start, start mark, ``inner`` steps, end mark.
 
     Returns the lap and what the last step returned.
     """
-    output = None
+    step, output = workload.step, None
+    workload.reset()
     device.synchronize()
     line.cross()
     watch.start()

@@ -22,6 +22,8 @@ class Order(Record):
     budget_s: float
     """Seconds to spend on them."""
     fingerprint: str
+    scratch: str
+    """A folder for the files of scenarios, on every rank's host."""
 
 
 class VisitNote(Record):

@@ -25,6 +25,17 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Exercise(Record):
+    """An exercise of the chapter, and the answer that a run gives to it."""
+
+    number: str
+    """E.g. ``5.6.4``."""
+    task: str
+    """What it asks, in one sentence."""
+    answer: str
+    """One sentence with figures of the run in braces, ``{arm.figure}``: see docs/scenarios.md."""
+
+
 class Case(Record):
     """A scenario with every axis fixed, at one world size."""
 
@@ -65,8 +76,8 @@ class Comparison(Record):
     scenario: str
     title: str
     """The first line of the scenario's docstring."""
-    exercises: tuple[str, ...] = ()
-    """Numbers of the exercises that it answers, e.g. ``5.6.4``."""
+    exercises: tuple[Exercise, ...] = ()
+    """Those that it answers."""
     scaling: Scaling
     arm_field: str | None = None
     """Which field is the arm; None where there is none."""

@@ -14,10 +14,14 @@ from harness.plan import Case, Comparison, Plan, Value
 from harness.sampling import Sampling
 
 PRESETS = ("smoke", "chapter", "full")
+SELECTION = ("frobenius", "split")
+"""What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
 LAUNCHES = 6
 """Fewer give no interval."""
 CASE_S = 0.7
 """What a launch may take for each of its cases, unless the user says how long."""
+RUN_S = 480.0
+"""What all launches together may take, unless the user says how long or there is more to measure than fits."""
 REGIME = {
     "alignment": "delay window",
     "cadence": "isolated samples of repeated steps",
@@ -60,16 +64,16 @@ def make(wish: Wish, ranks: int | None = None) -> Plan:
         found = _one_each(found, ranks)
     sizes = _world_sizes(wish.world_sizes, len(found))
     launcher = _launcher(wish.launcher, len(found), ranks)
-    entries = _entries(wish.names)
+    entries = _entries(wish.names, wish.preset)
     comparisons = tuple(
         _comparison(entry, params, sizes)
         for entry in entries
-        for params in _points(entry, _settings(wish.settings, entries), sweep=wish.preset == "full")
+        for params in _points(entry, _settings(wish.settings, entries), wish.preset)
     )
     cases = sum(len(comparison.cases) for comparison in comparisons)
     usual = 1 if launcher == "inline" or ranks is not None else 2 if wish.preset == "smoke" else LAUNCHES
     least_s = Sampling().least_s(cases)
-    budget_s, launches = _effort(wish, usual, max(cases * CASE_S, least_s), least_s)
+    budget_s, launches = _effort(wish, usual, max(min(cases * CASE_S, RUN_S / usual), least_s), least_s)
     return Plan(
         version=__version__,
         command=wish.command,
@@ -122,9 +126,10 @@ def _launcher(name: str | None, count: int, ranks: int | None) -> Literal["inlin
     return "inline" if name == "inline" else "torchrun"
 
 
-def _entries(names: Sequence[str]) -> list[catalog.Entry]:
-    if not names:
+def _entries(names: Sequence[str], preset: str | None) -> list[catalog.Entry]:
+    if not names and preset in ("chapter", "full"):
         return list(catalog.scenarios().values())
+    names = names or SELECTION
     found = [entry for name in names for entry in catalog.find(name)]
     return list({entry.reference: entry for entry in found}.values())
 
@@ -147,13 +152,10 @@ def _settings(settings: Sequence[str], entries: Sequence[catalog.Entry]) -> dict
 
 
 def _points(
-    entry: catalog.Entry, settings: dict[tuple[str, str], tuple[Value, ...]], *, sweep: bool
+    entry: catalog.Entry, settings: dict[tuple[str, str], tuple[Value, ...]], preset: str | None
 ) -> list[dict[str, tuple[Value, ...]]]:
     """Every point of the sweep over the axes but the arm, each with the arm's values."""
-    values = {
-        name: settings.get((entry.name, name), entry.sweep(name) if sweep or name == entry.arm_field else (default,))
-        for name, default in entry.defaults.items()
-    }
+    values = {name: settings.get((entry.name, name), entry.sweep(name, preset)) for name in entry.defaults}
     axes = [name for name in values if name != entry.arm_field]
     arms = {entry.arm_field: values[entry.arm_field]} if entry.arm_field else {}
     return [
@@ -170,7 +172,7 @@ def _comparison(entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes
         told = params if value is None or entry.arm_field is None else params | {entry.arm_field: value}
         arm = None if value is None else str(value)
         shapes = [(size, False) for size in sizes]
-        if sizes[0] == 1:  # packed copies say something beside a lone one
+        if sizes[0] == 1 and entry.scaling != "none":  # packed copies say something beside a lone one that scales
             shapes += [(size, True) for size in sizes if size > 1]
         cases += [
             Case(scenario=entry.name, reference=entry.reference, params=told, arm=arm, world_size=size, packed=packed)

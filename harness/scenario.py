@@ -6,21 +6,27 @@ A scenario is a frozen dataclass whose fields are the axes of its sweep. ``prepa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from harness.gang import Gang
-from harness.plan import Scaling
+from harness.plan import Exercise, Scaling, Value
 
-__all__ = ["Gang", "Scaling", "Scenario", "Work", "Workload", "arm", "axis"]
+__all__ = ["Exercise", "Facts", "Gang", "Scaling", "Scenario", "Work", "Workload", "arm", "axis"]
 
 T = TypeVar("T")
 
+Facts = Mapping[str, Value]
+"""What a check has established about an arm, by name: numbers, words, yes or no. The chapter's answers quote them."""
 
-def axis(default: T, *more: T) -> T:
-    """A field that ``--preset full`` sweeps over ``default`` and ``more``; alone, it has its default."""
-    made: T = field(default=default, metadata={"sweep": (default, *more)})
+
+def axis(default: T, *more: T, full: tuple[T, ...] = ()) -> T:
+    """A field that is swept over ``default`` and ``more``, under ``--preset full`` over ``full`` too.
+
+    Under ``--preset smoke`` it has its default alone.
+    """
+    made: T = field(default=default, metadata={"sweep": (default, *more), "full": full})
     return made
 
 
@@ -53,10 +59,15 @@ class Workload:
 
     step: Callable[[], Any]
     """Does one step and returns its output."""
-    check: Callable[[Any], None] = field(kw_only=True)
-    """Gets what the last timed step returned; raises AssertionError where it is wrong. Runs outside the clock."""
+    check: Callable[[Any], Facts | None] = field(kw_only=True)
+    """Gets what the last timed step returned; raises AssertionError where it is wrong. Runs outside the clock.
+
+    May return facts that it has established, for the report.
+    """
     work: Work = field(kw_only=True)
     """What this rank does in one step."""
+    reset: Callable[[], None] = field(default=nothing, kw_only=True)
+    """Puts back what steps used up; called before every sample, and before untimed steps, outside the clock."""
     close: Callable[[], None] = field(default=nothing, kw_only=True)
     """Lets go of files and the like; called once, however the case ended."""
 

@@ -9,8 +9,10 @@ import math
 import mmap
 import os
 import secrets
+import select
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,8 +23,8 @@ LINE = 64
 """Bytes of a cache line: no two ranks write to the same one."""
 NEVER = 1 << 60
 """Nanoseconds that stand for infinity."""
-PATIENCE_S = 1.0
-"""A rank that has waited for longer looks only once a millisecond."""
+PATIENCE_S = 0.1
+"""A rank that has waited for longer looks only once a millisecond, and whether the others still live."""
 
 
 class Slate:
@@ -32,11 +34,15 @@ class Slate:
     rank is at most one turn ahead of another, who may still be reading the word before: hence two words.
     """
 
-    def __init__(self, memory: mmap.mmap, rank: int, size: int, timeout_s: float) -> None:
+    def __init__(self, memory: mmap.mmap, rank: int, pids: Sequence[int], timeout_s: float) -> None:
+        """``pids`` are the ranks' processes, in rank order. Raises OSError where one cannot be watched."""
         self._words = memoryview(memory).cast("q")
         self._rank = rank
-        self._size = size
+        self._size = len(pids)
         self._timeout_s = timeout_s
+        self._deaths = select.poll()
+        for pid in pids:
+            self._deaths.register(os.pidfd_open(pid))  # becomes readable when the process ends
         self._turns: defaultdict[int, int] = defaultdict(int)
 
     def latest(self, value_s: float, among: int) -> float:
@@ -61,8 +67,8 @@ class Slate:
             waited_s = time.monotonic() - start_s
             if waited_s > self._timeout_s:
                 raise CollectiveError(f"another rank did not come to the start within {self._timeout_s:g} s")
-            if waited_s > PATIENCE_S:
-                time.sleep(0.001)
+            if waited_s > PATIENCE_S and self._deaths.poll(1):
+                raise CollectiveError("another rank has ended")
             word = self._words[place]
         return word >> 2
 
@@ -70,26 +76,32 @@ class Slate:
     def shared(cls, agreement: Agreement, timeout_s: float) -> Self | None:
         """One slate for all ranks; None on all of them where they cannot share memory. Every rank calls this."""
         length = agreement.size**2 * LINE
-        token = secrets.token_bytes(LINE)
         own = os.memfd_create("rankbench") if agreement.rank == 0 else None  # memory without a name to leave behind
+        told = agreement.gather((os.getpid(), own, secrets.token_bytes(LINE)))
+        pids = [pid for pid, _, _ in told]
+        _, handle, token = told[0]
         if own is not None:
             os.write(own, bytes(length) + token)
-        path, wanted = agreement.gather((f"/proc/{os.getpid()}/fd/{own}", token))[0]
-        memory = _opened(Path(path), length, wanted)
-        apart = agreement.greatest([float(memory is None)])[0]
+        agreement.settle(None)  # the token is written
+        try:
+            slate = cls(_opened(Path(f"/proc/{pids[0]}/fd/{handle}"), length, token), agreement.rank, pids, timeout_s)
+        except OSError:
+            slate = None
+        apart = agreement.greatest([float(slate is None)])[0]
         if own is not None:
             os.close(own)
-        return None if apart or memory is None else cls(memory, agreement.rank, agreement.size, timeout_s)
+        return None if apart else slate
 
 
-def _opened(path: Path, length: int, token: bytes) -> mmap.mmap | None:
-    """The memory behind another process's file descriptor, if it is on this host and ours to open."""
-    try:
-        with path.open("r+b") as file:
-            memory = mmap.mmap(file.fileno(), length + len(token))
-    except (OSError, ValueError):
-        return None
-    return memory if memory[length:] == token else None
+def _opened(path: Path, length: int, token: bytes) -> mmap.mmap:
+    """The memory behind another process's file descriptor. Raises OSError where it is not on this host, or not ours."""
+    with path.open("r+b") as file:
+        if file.seek(0, os.SEEK_END) != length + len(token):
+            raise FileNotFoundError(path)
+        memory = mmap.mmap(file.fileno(), length + len(token))
+    if memory[length:] != token:
+        raise FileNotFoundError(path)
+    return memory
 
 
 def _nanoseconds(value_s: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import traceback
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,8 @@ from harness.journal import RankFacts
 from harness.ledger import Count, count
 from harness.load import Load
 from harness.measure import sample
-from harness.plan import Case
+from harness.memory import Peak, peak
+from harness.plan import Case, Value
 from harness.scenario import Workload
 from harness.world import World
 
@@ -39,7 +41,9 @@ class Trial:
     """Host clock when this rank failed."""
     workload: Workload | None = None
     _first_s: float = 0.0
-    _count: Count = field(default_factory=lambda: Count(0, 0))
+    _count: Count = field(default_factory=Count)
+    _peak: Peak = field(default_factory=Peak)
+    _found: dict[str, Value] = field(default_factory=dict)
     _output: Any = None
 
     def prepare(self) -> None:
@@ -48,11 +52,14 @@ class Trial:
         workload = scenario.prepare(self._my_gang)
         _validate(workload)
         self.workload = workload
+        workload.reset()
         start_s = now()
         workload.step()
         self.world.device.synchronize()
         self._first_s = now() - start_s
-        self._count = count(workload.step)
+        workload.reset()
+        with peak(self.world.device.torch) as self._peak:
+            self._count = count(workload.step)
 
     def visit(self, samples: int) -> list[Lap]:
         """Warm up and take ``samples`` samples, in step with the other ranks of the case."""
@@ -79,24 +86,29 @@ class Trial:
         workload = self._my_workload
         device, watch = self.world.device, Stopwatch(self.world.device)
         before = Load.now()
+        workload.reset()
         for _ in range(self.warm):
             self._output = workload.step()
         laps = []
         for _ in range(samples):
-            lap, self._output = sample(workload.step, self.inner, device, line, watch)
+            lap, self._output = sample(workload, self.inner, device, line, watch)
             laps.append(lap)
         self.load += Load.now() - before
         return laps
 
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._my_workload.check(self._output)
+        self._found = dict(self._my_workload.check(self._output) or {})
 
     def close(self) -> None:
         """Let go of the state."""
         workload, self.workload, self._output = self.workload, None, None
-        if workload is not None:
-            workload.close()
+        try:
+            if workload is not None:
+                workload.close()
+        finally:
+            if self.gang is not None:
+                shutil.rmtree(self.gang.folder, ignore_errors=True)
 
     def facts(self) -> RankFacts:
         """What this rank declared, did and suffered."""
@@ -107,6 +119,10 @@ class Trial:
             items=work.items,
             counted_flops=self._count.flops,
             host_reads=self._count.host_reads,
+            traffic_bytes=self._count.traffic_bytes,
+            constant_operands=self._count.constant_operands,
+            peak_bytes=self._peak.bytes,
+            found=self._found,
             first_s=round(self._first_s, 9),
             cpu_s=round(self.load.cpu_s, 6),
             wall_s=round(self.load.wall_s, 6),

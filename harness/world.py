@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import socket
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch.distributed as dist
 
@@ -55,6 +57,8 @@ class World:
     """How far ahead a start is agreed."""
     origin_s: float = 0.0
     """The host clock at which this launch's samples count from, alike on every rank."""
+    scratch: Path = Path("scratch")
+    """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
 
     def gang(self, case: Case, *seed: object) -> Gang | None:
@@ -64,7 +68,8 @@ class World:
         torch_device = self.device.torch
         rank = 0 if case.packed else self.rank
         shared, own = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
-        return Gang(rank, case.gang_size, torch_device, own, shared, self.groups)
+        folder = self.scratch / f"{zlib.crc32(case.key.encode()):08x}{f'-{self.rank}' if case.packed else ''}"
+        return Gang(rank, case.gang_size, torch_device, own, shared, folder, self.groups)
 
     def line(self, case: Case) -> StartLine:
         """The start line of the ranks that are busy in a case."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
 from launch.progress import Progress
+from launch.scratch import scratch
 from launch.supervisor import Ledger, Supervisor
 from launch.torchrun import Torchrun
 
@@ -28,8 +30,11 @@ def own(run: RunDir, plan: Plan, console: Console) -> bool:
         launcher: Launcher = Inline() if plan.launcher == "inline" else Torchrun(run.root / "logs")
         with launcher:
             fingerprint = fingerprinted(run, plan)
-            supervisor = Supervisor(plan, journal, run.entries(), fingerprint, progress.watch)
-            return supervisor.run(launcher)
+            with scratch(run.root) as folder:
+                supervisor = Supervisor(
+                    plan, journal, run.entries(), progress.watch, fingerprint=fingerprint, scratch=folder
+                )
+                return supervisor.run(launcher)
 
 
 def fingerprinted(run: RunDir, plan: Plan) -> str:
@@ -55,7 +60,8 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
         if order is None:
             raise UsageError(*refusal)
         try:
-            worker.run(order, here, scribe.record if scribe else lambda _: None)
+            with scratch(run.root) if scribe else nullcontext():
+                worker.run(order, here, scribe.record if scribe else lambda _: None)
         finally:
             if scribe:
                 scribe.close(order.launch)
@@ -98,6 +104,7 @@ class _Scribe:
             todo={index: comparison.cases for index, comparison in enumerate(self._plan.comparisons)},
             budget_s=self._plan.launch_budget_s,
             fingerprint=fingerprinted(self._run, self._plan),
+            scratch=str(self._run.root.resolve() / "scratch"),
         )
 
     def record(self, record: Record) -> None:

@@ -54,14 +54,17 @@ class Ledger:
 class Supervisor:
     """Runs what is missing of a plan."""
 
-    def __init__(self, plan: Plan, journal: Journal, so_far: Iterable[Entry], fingerprint: str, watch: Hear) -> None:
-        """``watch`` is told every record and note, for the progress."""
+    def __init__(  # noqa: PLR0913
+        self, plan: Plan, journal: Journal, so_far: Iterable[Entry], watch: Hear, *, fingerprint: str, scratch: str
+    ) -> None:
+        """``watch`` is told every record and note, for the progress; scenarios' files go to the folder ``scratch``."""
         self.ledger = Ledger(plan)
         for entry in so_far:
             self.ledger.note(entry)
         self._plan = plan
         self._journal = journal
         self._fingerprint = fingerprint
+        self._scratch = scratch
         self._watch = watch
         self._visiting: VisitNote | None = None
         self._fruitful = False
@@ -94,6 +97,7 @@ class Supervisor:
                 todo=todo,
                 budget_s=max(0.0, end_s - start_s - self._beside_s),
                 fingerprint=self._fingerprint,
+                scratch=self._scratch,
             )
             self._fruitful = False
             self._visiting = None

@@ -80,7 +80,7 @@ def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
             comparison=index,
             scenario=comparison.scenario,
             title=comparison.title,
-            exercises=comparison.exercises,
+            exercises=tuple(exercise.number for exercise in comparison.exercises),
             scaling=comparison.scaling,
             arm_field=comparison.arm_field,
             baseline=comparison.baseline,

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from harness.scenario import Gang, Scaling, Work, Workload, arm, axis
+from scenarios.chapter import exercises
 
 Log = list[float]
 
@@ -16,11 +17,11 @@ Log = list[float]
 class Frobenius:
     """Frobenius norms of many small products: logged one result at a time, or kept on the device and sent once."""
 
-    exercises: ClassVar = ("5.6.3",)
+    exercises: ClassVar = exercises("5.6.3")
     scaling: ClassVar[Scaling] = "strong"
 
     matrices: int = 1000
-    size: int = axis(100, 1000)
+    size: int = axis(100, full=(1000,))
     log: Literal["each", "deferred"] = arm(baseline="each")
 
     def operands(self, gang: Gang) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from harness.scenario import Gang, Scaling, Work, Workload, arm, axis
+from scenarios.chapter import exercises
 
 TOLERANCE = 5e-6
 """Normwise relative error that a product in fp32 may have against float64; TF32 has 3e-4."""
@@ -17,11 +18,11 @@ TOLERANCE = 5e-6
 class Split:
     """Matrix products on one device in sequence, or on several at once: whole, by columns, or by inner dimension."""
 
-    exercises: ClassVar = ("5.6.4",)
+    exercises: ClassVar = exercises("5.6.4")
     scaling: ClassVar[Scaling] = "strong"
 
     products: int = 2
-    size: int = axis(1024, 2048, 8192)
+    size: int = axis(1024, full=(2048, 8192))
     how: Literal["whole", "columns", "inner"] = arm(baseline="whole")
 
     def operands(self, gang: Gang) -> list[tuple[torch.Tensor, torch.Tensor]]:

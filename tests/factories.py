@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.doubts import Doubt
 from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples
-from harness.plan import Case, Comparison, Plan, Value
+from harness.plan import Case, Comparison, Exercise, Plan, Value
 from harness.rundir import RunDir
 
 FLOPS = 4.0e9
@@ -139,7 +139,7 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
     return Comparison(
         scenario=told.scenario,
         title=told.title,
-        exercises=("5.6.4",),
+        exercises=(Exercise(number="5.6.4", task="Two products.", answer="It is {whole.speedup}."),),
         scaling=told.scaling,
         arm_field=told.arm_field,
         baseline=told.arms[0] if told.arm_field else None,

@@ -11,6 +11,7 @@ from harness.clocks import StartLine, Stopwatch
 from harness.devices import CudaDevice
 from harness.measure import sample
 from tests.distributed.conftest import rankbench
+from tests.stand_ins import workload
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -19,8 +20,8 @@ def test_events_see_work_that_the_launch_does_not_wait_for() -> None:
     device = CudaDevice(0)
     line = StartLine(lambda value: value, 1e-4)
     cycles = 50_000_000
-    lap, _ = sample(lambda: torch.cuda._sleep(cycles), 4, device, line, Stopwatch(device))
-    one, _ = sample(lambda: torch.cuda._sleep(cycles), 1, device, line, Stopwatch(device))
+    lap, _ = sample(workload(lambda: torch.cuda._sleep(cycles)), 4, device, line, Stopwatch(device))
+    one, _ = sample(workload(lambda: torch.cuda._sleep(cycles)), 1, device, line, Stopwatch(device))
     assert lap.device_s is not None
     assert lap.seconds == pytest.approx(4 * one.seconds, rel=0.1)
     assert lap.end_s - lap.start_s >= lap.device_s * 0.99

@@ -11,6 +11,7 @@ import torch
 from harness.clocks import Lap, StartLine, Stopwatch
 from harness.errors import CollectiveError
 from harness.measure import sample
+from tests.stand_ins import workload
 
 
 class Clock:
@@ -52,7 +53,7 @@ class AsyncDevice:
 
 def take(device: AsyncDevice, clock: Clock, inner: int, work_s: float) -> Lap:
     line = StartLine(lambda value: value, 1e-4, clock)
-    return sample(lambda: device.launch(work_s), inner, device, line, Stopwatch(device, clock))[0]
+    return sample(workload(lambda: device.launch(work_s)), inner, device, line, Stopwatch(device, clock))[0]
 
 
 @pytest.mark.parametrize("marks", [True, False])
@@ -87,7 +88,7 @@ def test_the_sample_returns_the_last_steps_output() -> None:
     device = AsyncDevice(clock, marks=False)
     outputs = iter(range(10))
     line = StartLine(lambda value: value, 0.0, clock)
-    _, output = sample(lambda: next(outputs), 4, device, line, Stopwatch(device, clock))
+    _, output = sample(workload(lambda: next(outputs)), 4, device, line, Stopwatch(device, clock))
     assert output == 3
 
 

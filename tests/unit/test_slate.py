@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,7 +25,17 @@ turns = st.lists(st.tuples(st.integers(1, SIZE), st.tuples(instants, instants, i
 
 def slates(timeout_s: float = 5.0) -> list[Slate]:
     memory = mmap.mmap(-1, SIZE**2 * LINE)
-    return [Slate(memory, rank, SIZE, timeout_s) for rank in range(SIZE)]
+    return [Slate(memory, rank, [os.getpid()] * SIZE, timeout_s) for rank in range(SIZE)]
+
+
+def test_a_rank_that_has_ended_is_not_waited_for() -> None:
+    peer = subprocess.Popen(["true"])
+    slate = Slate(mmap.mmap(-1, 4 * LINE), 0, [os.getpid(), peer.pid], timeout_s=30)
+    try:
+        with pytest.raises(CollectiveError, match="has ended"):
+            slate.latest(1.0, 2)
+    finally:
+        peer.wait()
 
 
 @given(turns)
@@ -65,8 +77,8 @@ class Talk(Agreement):
         self.table.barrier.wait()
         said = list(self.table.said)
         self.table.barrier.wait()
-        path_and_token = isinstance(said[0], tuple)
-        return [("/proc/0/fd/0", b"")] if self.elsewhere and path_and_token else said
+        handle = isinstance(said[0], tuple)
+        return [(pid, 0, token) for pid, _, token in said] if self.elsewhere and handle else said
 
     def greatest(self, values: Any, among: int | None = None) -> list[float]:
         return [max(each) for each in zip(*self.gather(list(values)), strict=True)]

@@ -81,7 +81,7 @@ def measured(fault: str = "none") -> list[Record]:
         regime={},
         comparisons=(comparison,),
     )  # fmt: skip
-    order = Order(plan=plan, launch=0, attempt=0, todo={0: comparison.cases}, budget_s=1.0, fingerprint="f")
+    order = Order(plan=plan, launch=0, attempt=0, todo={0: comparison.cases}, budget_s=1.0, fingerprint="f", scratch="")
     world = World(0, 1, queue, "cpu:0", (0,), 1)  # type: ignore[arg-type]
     world.settle_in()
     told: list[Record] = []
