@@ -10,6 +10,91 @@ from harness.scenario import Exercise
 
 _EXERCISES = (
     Exercise(
+        number="5.1.1",
+        task="What goes wrong when a sequential block keeps its children in a Python list?",
+        answer="",
+    ),
+    Exercise(
+        number="5.1.2",
+        task="Write a block that takes two networks and returns their outputs concatenated: a parallel block.",
+        answer="",
+    ),
+    Exercise(
+        number="5.1.3",
+        task="Write a factory that makes several instances of one block, and build a larger network from them.",
+        answer="",
+    ),
+    Exercise(
+        number="5.2.1",
+        task="Access the parameters of every layer of a nested model.",
+        answer="",
+    ),
+    Exercise(
+        number="5.2.2",
+        task="Look up the initialisers that there are, and what each does.",
+        answer="",
+    ),
+    Exercise(
+        number="5.2.3",
+        task="Train a network with a shared layer, and observe the parameters and gradients of each layer.",
+        answer="",
+    ),
+    Exercise(
+        number="5.2.4",
+        task="Why is it a good idea to share parameters?",
+        answer="",
+    ),
+    Exercise(
+        number="5.3.1",
+        task="What happens when only the first layer's input dimension is given: is anything initialised at once?",
+        answer="",
+    ),
+    Exercise(
+        number="5.3.2",
+        task="What happens when dimensions do not match?",
+        answer="",
+    ),
+    Exercise(
+        number="5.3.3",
+        task="What does it take to accept inputs of varying width? (Tie parameters.)",
+        answer="",
+    ),
+    Exercise(
+        number="5.4.1",
+        task="Write a layer that computes y_k = Σ_ij W_ijk x_i x_j.",
+        answer="",
+    ),
+    Exercise(
+        number="5.4.2",
+        task="Write a layer that returns the leading half of the Fourier coefficients of its input.",
+        answer="",
+    ),
+    Exercise(
+        number="5.5.1",
+        task="Why store parameters even where no other device will ever need them?",
+        answer="",
+    ),
+    Exercise(
+        number="5.5.2",
+        task="Reuse a part of a network, say its first two layers, in a network of another architecture.",
+        answer="",
+    ),
+    Exercise(
+        number="5.5.3",
+        task="Save architecture and parameters together: what restrictions does that bring?",
+        answer="",
+    ),
+    Exercise(
+        number="5.6.1",
+        task="Compute something large and something small on the CPU and on the accelerator: which is faster, and from which size?",
+        answer="",
+    ),
+    Exercise(
+        number="5.6.2",
+        task="Read and write parameters on the accelerator.",
+        answer="",
+    ),
+    Exercise(
         number="5.6.3",
         task=(
             "Multiply 1000 pairs of 100 × 100 matrices and log the Frobenius norm of each product: "
