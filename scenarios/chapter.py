@@ -86,7 +86,10 @@ _EXERCISES = (
     ),
     Exercise(
         number="5.6.1",
-        task="Compute something large and something small on the CPU and on the accelerator: which is faster, and from which size?",
+        task=(
+            "Compute something large and something small on the CPU and on the accelerator: "
+            "which is faster, and from which size?"
+        ),
         answer="",
     ),
     Exercise(
