@@ -6,13 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.gang import Gang, seeded
-
-cpu = torch.device("cpu")
-
-
-def gang(rank: int, size: int) -> Gang:
-    return Gang(rank, size, cpu, seeded(cpu, rank), seeded(cpu, "shared"))
+from harness.gang import Gang
+from harness.ledger import Count, count
+from tests.ranks import Ranks, gang
 
 
 @given(st.integers(0, 200), st.integers(1, 9))
@@ -43,3 +39,49 @@ def test_alone_the_collectives_are_the_identity() -> None:
     assert torch.equal(lone.reduce_scatter(x), x)
     assert torch.equal(lone.broadcast(x), x)
     lone.barrier()
+
+
+def collectives(mine: Gang) -> dict[str, torch.Tensor]:
+    x = torch.arange(4.0) + 10 * mine.rank
+    return {
+        "sum": mine.all_reduce(x.clone()),
+        "all": mine.all_gather(x),
+        "part": mine.reduce_scatter(x),
+        "first": mine.broadcast(x.clone()),
+        "last": mine.broadcast(x.clone(), source=mine.size - 1),
+    }
+
+
+def test_two_ranks_reduce_gather_scatter_and_broadcast(two_ranks: Ranks) -> None:
+    x, y = torch.arange(4.0), torch.arange(4.0) + 10
+    for rank, told in enumerate(two_ranks.do(collectives)):
+        assert torch.equal(told["sum"], x + y)
+        assert torch.equal(told["all"], torch.stack([x, y]))
+        assert torch.equal(told["part"], (x + y).chunk(2)[rank])
+        assert torch.equal(told["first"], x)
+        assert torch.equal(told["last"], y)
+
+
+def messages(mine: Gang) -> list[Count]:
+    x = torch.ones(1000)
+    return [
+        count(lambda: mine.all_reduce(x)),
+        count(lambda: mine.all_gather(x)),
+        count(lambda: mine.reduce_scatter(x)),
+        count(lambda: mine.broadcast(x)),
+    ]
+
+
+def test_the_ledger_counts_the_bytes_of_every_collective(two_ranks: Ranks) -> None:
+    told = [[each.traffic_bytes for each in mine] for mine in two_ranks.do(messages)]
+    assert told == [[4000, 8000, 4000, 4000]] * 2
+
+
+def test_a_gang_has_one_folder_for_its_files(two_ranks: Ranks) -> None:
+    first, second = two_ranks.do(folder)
+    assert first == second
+
+
+def folder(mine: Gang) -> str:
+    assert mine.scratch.is_dir()
+    return str(mine.scratch)
