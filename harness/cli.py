@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -87,37 +86,21 @@ def _main(
 
 
 @app.command("list")
-def list_(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False) -> None:
+def list_(
+    scenario: Annotated[
+        list[str] | None, typer.Argument(metavar="[SCENARIO]...", help="Only these, with their axes. [default: all]")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
     """Show the scenarios and what they compare."""
-    from harness import catalog
+    from harness import catalog, listing
 
-    entries = catalog.scenarios().values()
+    entries = catalog.chosen(scenario) if scenario else list(catalog.scenarios().values())
     if as_json:
-        print(json.dumps([_told(entry) for entry in entries], indent=1))  # noqa: T201
-        return
-    console = Console()
-    for told in map(_told, entries):
-        heading = Text(told["name"], "bold")
-        heading.append(f"   exercise {', '.join(told['exercises']) or '-'} · scaling: {told['scaling']}", "not bold")
-        console.print(heading)
-        console.print(Padding(Text(told["title"]), (0, 0, 0, 2)))
-        if told["arm"]:
-            console.print(Text(f"  compares {told['arm']} = {' | '.join(told['arms'])}", "cyan"))
-        console.print(Text("  axes " + ", ".join(f"{name}={value}" for name, value in told["axes"].items()), "dim"))
-    console.print("\nMeasure one: rankbench run NAME. Set an axis: --set NAME.AXIS=V1,V2", highlight=False)
-
-
-def _told(entry: Any) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "title": entry.title,
-        "exercises": list(entry.numbers),
-        "arm": entry.arm_field,
-        "arms": list(entry.arms),
-        "axes": {name: value for name, value in entry.defaults.items() if name != entry.arm_field},
-        "scaling": entry.scaling,
-        "reference": entry.reference,
-    }
+        print(json.dumps([listing.facts(entry) for entry in entries], indent=1))  # noqa: T201
+    else:
+        (listing.full if scenario else listing.brief)(entries, Console())
 
 
 @app.command()
@@ -126,7 +109,8 @@ def run(  # noqa: PLR0913
         list[str] | None,
         typer.Argument(
             metavar="[SCENARIO]...",
-            help="Names or exercise numbers (see `rankbench list`), or path/to/file.py:Class. [default: all]",
+            help="Names, subjects or exercise numbers (see `rankbench list`), or path/to/file.py:Class. "
+            "[default: frobenius split]",
         ),
     ] = None,
     *,
@@ -146,14 +130,15 @@ def run(  # noqa: PLR0913
         int | None, typer.Option(metavar="N", help="Fresh groups of processes; intervals need 6. [default: 6]")
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.7 a case and launch]")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.7 a case and launch, 8 minutes at most]"),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (all values of their axes)."),
+        typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (at sizes that fill a GPU)."),
     ] = None,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads a rank; on CPU also its cores.")] = 1,
     margin: Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")] = 0.05,

@@ -129,9 +129,7 @@ def _launcher(name: str | None, count: int, ranks: int | None) -> Literal["inlin
 def _entries(names: Sequence[str], preset: str | None) -> list[catalog.Entry]:
     if not names and preset in ("chapter", "full"):
         return list(catalog.scenarios().values())
-    names = names or SELECTION
-    found = [entry for name in names for entry in catalog.find(name)]
-    return list({entry.reference: entry for entry in found}.values())
+    return catalog.chosen(names or SELECTION)
 
 
 def _settings(settings: Sequence[str], entries: Sequence[catalog.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:
