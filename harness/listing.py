@@ -57,9 +57,8 @@ def full(entries: Iterable[Entry], console: Console) -> None:
         lines.append(Text(f"scaling: {entry.scaling}", "dim"))
         if entry.arm_field:
             lines.append(Text(f"compares {entry.arm_field} = {' | '.join(entry.arms)}", "cyan"))
-        for name in entry.defaults:
-            if name != entry.arm_field:
-                lines.append(Text(f"--set {entry.name}.{name}={','.join(map(str, entry.sweep(name)))}"))
+        axes = [name for name in entry.defaults if name != entry.arm_field]
+        lines += [Text(f"--set {entry.name}.{name}={','.join(map(str, entry.sweep(name)))}") for name in axes]
         lines += [Text(f"{exercise.number}  {exercise.task}") for exercise in entry.exercises]
         for line in lines:
             console.print(Padding(line, (0, 0, 0, 2)))

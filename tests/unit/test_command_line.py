@@ -160,7 +160,7 @@ def test_runs_of_one_plan_belong_together_however_often_they_are_launched() -> N
 
 
 def test_list_of_one_scenario_shows_how_to_set_its_axes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_app(["list", "5.6.3"]) == 0
+    assert cli.run_app(["list", "5.6.3"]) == 0
     told = capsys.readouterr().out
     assert "--set frobenius.matrices=1000" in told
     assert "5.6.3  Multiply 1000 pairs" in told
