@@ -169,7 +169,7 @@ class Bench:
         told = self.world.agreement.gather([(trial.laps, self._facts(trial)) for trial in self._live])
         for trial, *ranks in zip(self._live, *told, strict=True):
             laps, facts = zip(*ranks[: trial.case.world_size], strict=True)
-            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.aside_s) for fact in facts]
+            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
             doubts = load.doubts(loads)
             if trial.case in self.doubted:
                 doubts.append(self.doubted[trial.case])

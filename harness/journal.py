@@ -83,8 +83,8 @@ class RankFacts(Record):
     """Wall-clock of the same visits."""
     delay_s: float | None = None
     """Time that the main thread was runnable but did not run, where the kernel tells."""
-    aside_s: float = 0.0
-    """Processor time of the process's other threads, which share the main thread's core by right."""
+    busy_s: float | None = None
+    """Time that its cores were busy, with whatever it was, where the kernel tells; to a clock tick, usually 10 ms."""
 
 
 class LaunchRecord(Record):

@@ -126,7 +126,7 @@ class Trial:
             first_s=round(self._first_s, 9),
             cpu_s=round(self.load.cpu_s, 6),
             wall_s=round(self.load.wall_s, 6),
-            aside_s=round(self.load.aside_s, 6),
+            busy_s=None if self.load.busy_s is None else round(self.load.busy_s, 6),
             delay_s=None if self.load.delay_s is None else round(self.load.delay_s, 9),
         )
 
