@@ -81,7 +81,7 @@ class Bench:
             except CollectiveError as error:
                 failure = Failure.of("error", str(error), self.world.rank, math.inf)  # another failed first
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is data
-                failure = _failure(error, self.world.rank, rejected, trial.failed_s or now())
+                failure = _failure(error, self.world.rank, rejected, trial.failed_s or self.world.clock())
                 if failure.status != "wrong":
                     trial.fail(error)
         agreed = self.world.agreement.settle(failure)

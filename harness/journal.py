@@ -37,6 +37,10 @@ class Rank(Record):
     cpus: tuple[int, ...]
     """Logical CPUs that it was pinned to."""
     threads: int
+    clock_offset_s: float = 0.0
+    """Added to its host's clock to have that of rank 0's host; its times are told in the latter."""
+    clock_error_s: float = 0.0
+    """By how much that may be wrong: start skews below it mean nothing. 0 where ranks share one clock."""
 
 
 class Samples(Record):
