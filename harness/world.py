@@ -143,11 +143,14 @@ def alone(plan: Plan) -> Iterator[World]:
 
 
 @contextmanager
-def joined(plan: Plan) -> Iterator[World]:
-    """The world that torchrun's environment variables describe; left again at the end."""
+def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
+    """The world that torchrun's environment variables describe; left again at the end.
+
+    ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several.
+    """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    device, cpus = claim(plan.devices[rank], local_rank, local_size, plan.threads)
+    device, cpus = claim(name or plan.devices[rank], local_rank, local_size, plan.threads)
     side_timeout = dt.timedelta(seconds=SIDE_TIMEOUT_S)
     dist.init_process_group("gloo", timeout=side_timeout)
     try:
