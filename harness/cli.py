@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from harness import __version__
 from harness.errors import RankbenchError, UsageError
-from harness.plan import Plan
+from harness.plan import Placement, Plan
 from harness.rundir import RunDir
 
 OK, NOT_OK, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -124,8 +124,17 @@ def run(  # noqa: PLR0913
         str | None, typer.Option(metavar="P,P", help="How many devices to compare. [default: powers of two, and all]")
     ] = None,
     launcher: Annotated[
-        str | None, typer.Option(help="torchrun, or inline for one device in this process. [default: torchrun]")
+        str | None,
+        typer.Option(
+            help="torchrun, ray, or inline for one device in this process; torchrun,ray compares both. "
+            "[default: torchrun]"
+        ),
     ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", envvar="RAY_ADDRESS", help="A Ray cluster. [default: a local one]"),
+    ] = None,
+    placement: Annotated[str, typer.Option(help="Ranks on Ray's nodes: pack, spread or strict-spread.")] = "pack",
     launches: Annotated[
         int | None, typer.Option(metavar="N", help="Fresh groups of processes; intervals need 6. [default: 6]")
     ] = None,
@@ -161,6 +170,9 @@ def run(  # noqa: PLR0913
         devices=devices,
         world_sizes=world_sizes,
         launcher=launcher,
+        placement=cast("Placement", placement),
+        ray_address=ray_address,
+        nodes=_late("launch.actors:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
         settings=settings or (),

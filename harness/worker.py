@@ -40,7 +40,7 @@ def _announce(order: Order, world: World, emit: Emit) -> None:
         LaunchRecord(
             launch=order.launch,
             attempt=order.attempt,
-            launcher=order.plan.launcher,
+            launcher=order.plan.launcher_of(order.launch),
             started=started.isoformat(timespec="microseconds"),
             fingerprint=order.fingerprint,
             lead_s=round(world.lead_s, 9),

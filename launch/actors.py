@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
-import subprocess
 import time
+import uuid
 from typing import Any, NamedTuple, Self
 
 import psutil
@@ -19,6 +20,7 @@ from harness.errors import RankbenchError, UsageError
 from harness.messages import Order
 from harness.plan import Plan
 from launch.gangs import Ending, Hear, record_of
+from launch.lifeline import afterwards
 
 DEADLINE_S = 150.0
 """A gang that gives no sign of life for this long hangs."""
@@ -27,10 +29,12 @@ PLACEMENT_S = 60.0
 FAREWELL_S = 10.0
 """After a rank has failed the others get this long to say that they did."""
 PROBE_S = 5.0
-"""A cluster's address that does not accept a connection within this time is refused: Ray itself would try for minutes."""
+"""An address that accepts no connection within this time is refused: Ray itself would try for minutes."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 VISIBLE = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 """All of a node's GPUs stay visible to each rank: NCCL and symmetric memory are slow or wrong where they are masked."""
+SWEEP = 'for it in /proc/[0-9]*; do grep -qaF -e "$0" "$it/environ" && kill -9 "${it#/proc/}"; done'
+"""Kills what has ``$0`` in its environment: some of Ray's processes outlive a driver that is killed."""
 
 
 class Seat(NamedTuple):
@@ -53,12 +57,12 @@ class Rank:
         """Where this actor is."""
         context = ray.get_runtime_context()
         gpus = context.get_accelerator_ids().get("GPU", [])
-        node = context.get_node_id()
-        return Seat(node != driver, ray.util.get_node_ip_address(), node, int(gpus[0]) if gpus else -1, number)
+        node, ip = context.get_node_id(), ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        return Seat(node != driver, ip, node, int(gpus[0]) if gpus else -1, number)
 
     def host(self, ip: str) -> int:
         """Keep the store at which the ranks meet; returns its port."""
-        from torch.distributed import TCPStore
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
         self._store = TCPStore(ip, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
         return self._store.port
@@ -112,28 +116,30 @@ class Actors:
         self._address = address
         self._strategy = placement.replace("-", "_").upper()
         self._deadline_s = deadline_s
-        self._sweeper: subprocess.Popen[bytes] | None = None
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        os.environ.update(QUIET)
         if self._address is None:
-            os.environ["RAY_AUTH_MODE"] = "disabled"  # it only listens to this machine
-            os.environ.update(VISIBLE)
+            mark = uuid.uuid4().hex
+            self._stack.enter_context(afterwards(SWEEP, mark))
+            os.environ.update(
+                RANKBENCH_CLUSTER=mark, RAY_AUTH_MODE="disabled", **QUIET, **VISIBLE
+            )  # it only listens here
             ray.init(
                 address="local",
                 num_cpus=len(os.sched_getaffinity(0)),
                 include_dashboard=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 log_to_driver=False,
                 _node_ip_address="127.0.0.1",
             )
         else:
-            _probe(self._address)
-            ray.init(address=self._address, logging_level="error", log_to_driver=False)
+            _join(self._address)
         return self
 
     def __exit__(self, *error: object) -> None:
         ray.shutdown()
+        self._stack.close()
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order with a fresh gang of actors."""
@@ -166,7 +172,7 @@ class Actors:
         if not group.wait(PLACEMENT_S):
             remove_placement_group(group)
             raise RankbenchError(f"the cluster did not give {len(bundles)} × {_bundle(plan)} within {PLACEMENT_S:g} s")
-        return group
+        return group  # type: ignore[no-any-return]
 
     def _seat(self, plan: Plan, actors: list[Any]) -> tuple[list[Any], list[dict[str, str]], list[str]]:
         """Actors in the order of their ranks, with the environment and the device of each."""
@@ -197,7 +203,8 @@ class Actors:
 
     def _follow(self, runs: list[Any], mailbox: Any, hear: Hear) -> Ending | None:
         """Pass on what rank 0 tells until every rank has ended, one has failed, or none gives a sign of life."""
-        seen, left, failed = 0, list(runs), {}
+        seen, left = 0, list(runs)
+        failed: dict[int, tuple[bool, str]] = {}
         until_s = time.monotonic() + self._deadline_s
         while left:
             lines = ray.get(mailbox.take.remote(seen, 0.5), timeout=self._deadline_s)
@@ -206,7 +213,7 @@ class Actors:
                 hear(record_of(line))
             ended, left = ray.wait(left, num_returns=len(left), timeout=0)
             fates = {runs.index(run): _fate(run) for run in ended}
-            if lines or ended and not failed:
+            if lines or (ended and not failed):
                 until_s = time.monotonic() + self._deadline_s
             if any(fates.values()) and not failed:
                 until_s = time.monotonic() + FAREWELL_S
@@ -255,6 +262,20 @@ def _interface(ip: str) -> str:
         if any(address.address == ip for address in addresses):
             return name
     return ""
+
+
+def nodes(address: str) -> list[dict[str, int]]:
+    """What each node of a cluster has, by kind of device; joins the cluster. Raises UsageError."""
+    _join(address)
+    alive = (node["Resources"] for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
+    return [{"cpu": int(has.get("CPU", 0)), "cuda": int(has.get("GPU", 0))} for has in alive]
+
+
+def _join(address: str) -> None:
+    if not ray.is_initialized():
+        os.environ.update(QUIET)
+        _probe(address)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
 
 
 def _probe(address: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 from rich.console import Console
 
@@ -13,7 +13,7 @@ from harness.clocks import now
 from harness.errors import UsageError
 from harness.journal import CellRecord, EndRecord, Journal
 from harness.messages import Order, VisitNote
-from harness.plan import Plan, Record
+from harness.plan import LauncherName, Plan, Record
 from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
@@ -27,14 +27,24 @@ def own(run: RunDir, plan: Plan, console: Console) -> bool:
     """Measure what is missing of a run that is on disk, with processes of its own. Returns whether all cells are ok."""
     with Journal(run.journal_path) as journal, Progress(plan, console) as progress:
         progress.waiting()
-        launcher: Launcher = Inline() if plan.launcher == "inline" else Torchrun(run.root / "logs")
-        with launcher:
+        with ExitStack() as stack:
+            launchers = {name: stack.enter_context(_launcher(name, run, plan)) for name in plan.launchers}
+            folder = stack.enter_context(scratch(run.root))
             fingerprint = fingerprinted(run, plan)
-            with scratch(run.root) as folder:
-                supervisor = Supervisor(
-                    plan, journal, run.entries(), progress.watch, fingerprint=fingerprint, scratch=folder
-                )
-                return supervisor.run(launcher)
+            supervisor = Supervisor(
+                plan, journal, run.entries(), progress.watch, fingerprint=fingerprint, scratch=folder
+            )
+            return supervisor.run(launchers)
+
+
+def _launcher(name: LauncherName, run: RunDir, plan: Plan) -> Launcher:
+    if name == "inline":
+        return Inline()
+    if name == "torchrun":
+        return Torchrun(run.root / "logs")
+    from launch.actors import Actors
+
+    return Actors(plan.ray_address, plan.placement)
 
 
 def fingerprinted(run: RunDir, plan: Plan) -> str:
