@@ -122,9 +122,7 @@ class Actors:
         if self._address is None:
             mark = uuid.uuid4().hex
             self._stack.enter_context(afterwards(SWEEP, mark))
-            os.environ.update(
-                RANKBENCH_CLUSTER=mark, RAY_AUTH_MODE="disabled", **QUIET, **VISIBLE
-            )  # it only listens here
+            os.environ.update(QUIET | VISIBLE | {"RANKBENCH_CLUSTER": mark, "RAY_AUTH_MODE": "disabled"})
             ray.init(
                 address="local",
                 num_cpus=len(os.sched_getaffinity(0)),

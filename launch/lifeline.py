@@ -23,7 +23,7 @@ def tie_to_parent(parent: int | None = None) -> None:
 
 @contextlib.contextmanager
 def afterwards(command: str, argument: str) -> Iterator[None]:
-    """Run a shell command when the block is left, or when this process ends, by a kill -9 too; ``$0`` is the argument."""
+    """Run a shell command, ``$0`` its argument, when the block is left or this process ends: by a kill -9 too."""
     sweeper = subprocess.Popen(  # noqa: S603
         ["/bin/sh", "-c", f"cat; {command}", argument],
         stdin=subprocess.PIPE,  # its other end is closed with this process
