@@ -164,7 +164,7 @@ def run(  # noqa: PLR0913
     from harness.planner import Wish, make
 
     console = Console()
-    ranks: int | None = _late("launch.run:ranks_around")()
+    ranks: tuple[int, int] | None = _late("launch.run:ranks_around")()
     wish = Wish(
         names=scenario or (),
         devices=devices,

@@ -54,8 +54,11 @@ class Wish:
     command: str = "rankbench run"
 
 
-def make(wish: Wish, ranks: int | None = None) -> Plan:
-    """The plan of a wish; ``ranks`` is how many there are already, under somebody's torchrun. Raises UsageError."""
+def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
+    """The plan of a wish. Raises UsageError.
+
+    ``ranks`` is how many there are already, under somebody's torchrun: in all, and on this host.
+    """
     _above_zero("--threads", wish.threads)
     if wish.preset is not None and wish.preset not in PRESETS:
         raise UsageError(
@@ -68,9 +71,9 @@ def make(wish: Wish, ranks: int | None = None) -> Plan:
     else:
         found = devices.of_cluster(wish.devices, wish.threads, wish.nodes)
     if ranks is not None:
-        found = _one_each(found, ranks)
+        found = _one_each(found, *ranks)
     sizes = _world_sizes(wish.world_sizes, len(found))
-    launchers = _launchers(wish.launcher, len(found), ranks)
+    launchers = _launchers(wish.launcher, len(found), inside=ranks is not None)
     _placement(wish, sizes[-1], launchers)
     entries = _entries(wish.names, wish.preset)
     comparisons = tuple(
@@ -108,11 +111,19 @@ def _above_zero(name: str, value: float) -> None:
         raise UsageError(name, "be above zero", value, "give a positive number")
 
 
-def _one_each(found: tuple[str, ...], ranks: int) -> tuple[str, ...]:
-    if ranks > len(found):
+def _one_each(found: tuple[str, ...], ranks: int, local: int) -> tuple[str, ...]:
+    """A device for each of somebody's ranks; on several hosts they are numbered throughout."""
+    if local > len(found):
         remedy = f"start {len(found)} or fewer ranks"
-        raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", ranks, remedy)
-    return found[:ranks]
+        raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", local, remedy)
+    if ranks == local:
+        return found[:ranks]
+    if ranks % local:
+        raise UsageError("--nproc-per-node", "be alike on every host", f"{local} of {ranks} here", "correct it")
+    kind = found[0].partition(":")[0]
+    if found[:local] != tuple(f"{kind}:{index}" for index in range(local)):
+        raise UsageError("--devices", "name no single devices on several hosts", ",".join(found), f"use {kind}")
+    return tuple(f"{kind}:{index}" for index in range(ranks))
 
 
 def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
@@ -129,14 +140,14 @@ def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _launchers(text: str | None, count: int, ranks: int | None) -> tuple[LauncherName, ...]:
+def _launchers(text: str | None, count: int, *, inside: bool) -> tuple[LauncherName, ...]:
     """The launchers named, each once, in turn."""
     known = get_args(LauncherName)
     names = cast("tuple[LauncherName, ...]", tuple(dict.fromkeys((text or "torchrun").split(","))))
     for name in names:
         if name not in known:
             raise UsageError("--launcher", f"be one of {', '.join(known)}", repr(name), nearest(name, known))
-    if ranks is not None and names != ("torchrun",):
+    if inside and names != ("torchrun",):
         raise UsageError("--launcher", "be torchrun inside torchrun", text, "leave it out")
     if "inline" in names and len(names) > 1:
         raise UsageError("--launcher", "be inline alone, or others", text, "e.g. --launcher torchrun,ray")

@@ -10,7 +10,6 @@ import time
 import uuid
 from typing import Any, NamedTuple, Self
 
-import psutil
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -21,6 +20,7 @@ from harness.messages import Order
 from harness.plan import Plan
 from launch.gangs import Ending, Hear, record_of
 from launch.lifeline import afterwards
+from launch.network import tell_gloo
 
 DEADLINE_S = 150.0
 """A gang that gives no sign of life for this long hangs."""
@@ -73,7 +73,8 @@ class Rank:
 
         from harness import worker, world
 
-        os.environ |= environment | {"GLOO_SOCKET_IFNAME": _interface(environment["NODE_IP"])}
+        os.environ |= environment
+        tell_gloo(environment["NODE_IP"])
         order = Order.model_validate_json(order_json)
         try:
             with world.joined(order.plan, device) as joined:
@@ -252,14 +253,6 @@ def _needs(plan: Plan) -> dict[str, Any]:
     bundle = _bundle(plan)
     told: dict[str, Any] = {"num_cpus": bundle["CPU"], "num_gpus": bundle.get("GPU", 0)}
     return told | ({"runtime_env": {"env_vars": VISIBLE}} if "GPU" in bundle else {})
-
-
-def _interface(ip: str) -> str:
-    """The network interface that has the node's address: gloo would take the one that the host's name resolves to."""
-    for name, addresses in psutil.net_if_addrs().items():
-        if any(address.address == ip for address in addresses):
-            return name
-    return ""
 
 
 def nodes(address: str) -> list[dict[str, int]]:

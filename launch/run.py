@@ -17,6 +17,7 @@ from harness.plan import LauncherName, Plan, Record
 from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
+from launch.network import own_address, tell_gloo
 from launch.progress import Progress
 from launch.scratch import scratch
 from launch.supervisor import Ledger, Supervisor
@@ -54,23 +55,26 @@ def fingerprinted(run: RunDir, plan: Plan) -> str:
     return str(told["hash"])
 
 
-def ranks_around() -> int | None:
-    """How many ranks somebody's torchrun started, this process among them; None outside of one."""
+def ranks_around() -> tuple[int, int] | None:
+    """How many ranks somebody's torchrun started, and how many of them on this host; None outside of one."""
     here = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
-    return int(os.environ["WORLD_SIZE"]) if here else None
+    return (int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])) if here else None
 
 
 def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok."""
-    if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
-        raise UsageError("torchrun --nnodes", "be 1", "more", "several nodes are not measured yet")
-    with world.joined(plan) as here:
+    size, local_size = ranks_around() or (1, 1)
+    name = None
+    if size > local_size:  # the plan's devices are those of several hosts, in rank order
+        tell_gloo(own_address(os.environ["MASTER_ADDR"]))
+        name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
+    with world.joined(plan, name) as here:
         scribe = _Scribe(run, plan, console) if here.rank == 0 else None
         order, refusal = here.agreement.gather(scribe.open() if scribe else (None, None))[0]
         if order is None:
             raise UsageError(*refusal)
         try:
-            with scratch(run.root) if scribe else nullcontext():
+            with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
                 worker.run(order, here, scribe.record if scribe else lambda _: None)
         finally:
             if scribe:

@@ -135,7 +135,7 @@ def test_two_devices_add_packed_copies_and_ceilings(monkeypatch: pytest.MonkeyPa
 
 def test_more_ranks_than_devices_are_refused_with_the_remedy() -> None:
     with pytest.raises(UsageError, match="at most the 1 devices, but is 2; start 1 or fewer ranks"):
-        make(Wish(devices="cpu:1"), ranks=2)
+        make(Wish(devices="cpu:1"), ranks=(2, 2))
 
 
 def test_full_sweeps_the_axes_and_settings_override() -> None:
