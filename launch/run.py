@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness import environment, worker, world
 from harness.clocks import now
-from harness.errors import UsageError
+from harness.errors import CollectiveError, GangLostError, UsageError
 from harness.journal import CellRecord, EndRecord, Journal
 from harness.messages import Order, VisitNote
 from harness.plan import LauncherName, Plan, Record
@@ -63,6 +63,13 @@ def ranks_around() -> tuple[int, int] | None:
 
 def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok."""
+    try:
+        return _joined(run, plan, console)
+    except GangLostError:
+        return False
+
+
+def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     size, local_size = ranks_around() or (1, 1)
     name = None
     if size > local_size:  # the plan's devices are those of several hosts, in rank order
@@ -76,6 +83,11 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
         try:
             with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
                 worker.run(order, here, scribe.record if scribe else lambda _: None)
+        except (RuntimeError, CollectiveError) as error:  # the side channel itself: a rank or a node is gone
+            if scribe is None:
+                raise
+            scribe.mourn(order, error)
+            raise GangLostError(str(error)) from error  # out of the world, without a farewell to those who are gone
         finally:
             if scribe:
                 scribe.close(order.launch)
@@ -91,6 +103,8 @@ class _Scribe:
         self._plan = plan
         self._console = console
         self.failed = False
+        self._done: set[tuple[int, str]] = set()
+        self._visiting: tuple[int, str] | None = None
 
     def open(self) -> tuple[Order | None, tuple[str, str, object, str] | None]:
         """Create or extend the run directory; the launch to measure, or the refusal that all ranks raise."""
@@ -122,10 +136,33 @@ class _Scribe:
         )
 
     def record(self, record: Record) -> None:
-        if not isinstance(record, VisitNote):
+        if isinstance(record, VisitNote):
+            self._visiting = record.comparison, record.case
+        else:
             self._journal.append(record)
-        self.failed |= isinstance(record, CellRecord) and record.status != "ok"
+        if isinstance(record, CellRecord):
+            self._done.add((record.comparison, record.case))
+            self.failed |= record.status != "ok"
         self._progress.watch(record)
+
+    def mourn(self, order: Order, error: Exception) -> None:
+        """Give every case of a lost launch a cell: the one that was visited died, and the others were not reached."""
+        reason = str(error).strip().splitlines()[0]
+        for index, cases in order.todo.items():
+            for case in cases:
+                if (index, case.key) in self._done:
+                    continue
+                visited = self._visiting is not None and (index, case.key) == self._visiting
+                message = reason if visited else "a rank or a node was lost before"
+                self.record(
+                    CellRecord(
+                        launch=order.launch,
+                        comparison=index,
+                        case=case.key,
+                        status="died" if visited else "skipped",
+                        message=message,
+                    )
+                )
 
     def close(self, launch: int) -> None:
         self._journal.append(EndRecord(launch=launch, wall_s=round(now() - self._start_s, 3)))
