@@ -39,9 +39,9 @@ _EXERCISES = (
         answer=(
             "A factory that builds every instance gives {instances.parameters} parameters; repeating one instance "
             "gives {repeated.parameters}, although its state_dict lists {repeated.state_dict_numbers}. Copies of one "
-            "have parameters of their own, but the same initial weights. For a batch of {instances.batch} a gradient takes "
-            "{instances.time} with instances and {repeated.time} with one repeated: {repeated.versus}. Between devices "
-            "it is {instances.gradient_bytes} and {repeated.gradient_bytes}."
+            "have parameters of their own, but the same initial weights. For a batch of {instances.batch} a gradient "
+            "takes {instances.time} with instances and {repeated.time} with one repeated: {repeated.versus}. Between "
+            "devices it is {instances.gradient_bytes} and {repeated.gradient_bytes}."
         ),
     ),
     Exercise(

@@ -73,7 +73,8 @@ class Branches:
             bitwise = _right(output, given, branches)
             assert bitwise or self.how != "serial", "a branch's output is not the one that it has alone"
             parameters = sum(parameter.numel() for parameter in block.parameters())
-            assert parameters == sum(branch.weight.numel() + branch.bias.numel() for branch in branches)
+            due = (self.features + 1) * sum(branch.out_features for branch in branches)
+            assert parameters == due, f"{parameters} parameters, where {due} are due"
             streams = self.branches if self.how == "streams" and gang.device.type != "cpu" else 1
             return {
                 "parameters": parameters,

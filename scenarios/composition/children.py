@@ -23,7 +23,7 @@ class Children:
     exercises: ClassVar = exercises("5.1.1")
     scaling: ClassVar[Scaling] = "weak"
 
-    depth: int = axis(256, full=(1024,))
+    depth: int = axis(128, full=(1024,))
     width: int = 16
     batch: int = 8
     container: Literal["sequential", "module_list", "list"] = arm(baseline="sequential")
