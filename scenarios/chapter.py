@@ -12,17 +12,37 @@ _EXERCISES = (
     Exercise(
         number="5.1.1",
         task="What goes wrong when a sequential block keeps its children in a Python list?",
-        answer="",
+        answer=(
+            "A list registers nothing. Through it, a training step changes {list.tensors_trained} of the children's "
+            "{sequential.tensors_trained} tensors, state_dict() has {list.state_dict_keys} entries instead of "
+            "{sequential.state_dict_keys}, eval() reaches {list.children_in_eval} of {sequential.children_in_eval} "
+            "children, and a twin that loads the state, without an error, gives {list.samples_restored} of "
+            "{sequential.samples_restored} samples the same output. After a data-parallel step the ranks are "
+            "{list@most.ranks} with the list and {sequential@most.ranks} with nn.Sequential. "
+            "In the forward pass the list is {list.versus}."
+        ),
     ),
     Exercise(
         number="5.1.2",
         task="Write a block that takes two networks and returns their outputs concatenated: a parallel block.",
-        answer="",
+        answer=(
+            "The outputs are joined where the features are, in the last dimension. With the branches one after the "
+            "other a pass takes {serial.time}; written into slices it is {slices.versus}; in one fused product, "
+            "{fused.versus}; on {streams.streams} stream(s), {streams.versus}. With the branches on the most devices, "
+            "which can be {spread@most.ideal}× as fast as one at best, it takes {spread@most.time}: "
+            "{spread@most.versus}, which there shares the samples."
+        ),
     ),
     Exercise(
         number="5.1.3",
         task="Write a factory that makes several instances of one block, and build a larger network from them.",
-        answer="",
+        answer=(
+            "A factory that builds every instance gives {instances.parameters} parameters; repeating one instance "
+            "gives {repeated.parameters}, although its state_dict lists {repeated.state_dict_numbers}. Copies of one "
+            "have parameters of their own, but the same initial weights. For a batch of {instances.batch} a gradient "
+            "takes {instances.time} with instances and {repeated.time} with one repeated: {repeated.versus}. Between "
+            "devices it is {instances.gradient_bytes} and {repeated.gradient_bytes}."
+        ),
     ),
     Exercise(
         number="5.2.1",
