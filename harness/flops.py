@@ -32,15 +32,19 @@ def trilinear(  # noqa: PLR0913, PLR0917 - the operator's own signature
     one, other, third = (_unsqueezed(*each) for each in ((i1, expand1), (i2, expand2), (i3, expand3)))
     sums = set(sumdim) - {unroll_dim}
     early = sums & set(expand3)
-    pair = [max(sizes) for sizes in zip(one, other, strict=True)]
+    pair = _broadcast(one, other)
     left = [1 if dim in early else size for dim, size in enumerate(pair)]
-    last = [max(sizes) for sizes in zip(left, third, strict=True)]
+    last = _broadcast(left, third)
     return 2 * math.prod(pair) * bool(early) + 2 * math.prod(last) * bool(sums - early)
 
 
 def _unsqueezed(shape: Shape, expand: Sequence[int]) -> list[int]:
     sizes = iter(shape)
     return [1 if dim in expand else next(sizes) for dim in range(len(shape) + len(expand))]
+
+
+def _broadcast(one: Shape, other: Shape) -> list[int]:
+    return [b if a == 1 else a for a, b in zip(one, other, strict=True)]
 
 
 FORMULAS: dict[Any, Callable[..., int]] = {torch.ops.aten._trilinear: trilinear}  # noqa: SLF001 - it has no other name
