@@ -75,8 +75,8 @@ _EXERCISES = (
         number="5.4.2",
         task="Write a layer that returns the leading half of the Fourier coefficients of its input.",
         answer=(
-            "Of {real.size} real numbers the first ⌊n/2⌋ + 1 = {real.coefficients} coefficients tell all others. Cut from "
-            "a full transform they take {full.time}; a transform of real data takes {real.time}, {real.versus}; one "
+            "Of {real.size} real numbers the first ⌊n/2⌋ + 1 = {real.coefficients} coefficients tell all others. "
+            "Cut from a full transform they take {full.time}; a transform of real data {real.time}, {real.versus}; one "
             "product with half a DFT matrix {matrix.time}, {matrix.versus}. The cut is a view that keeps the whole "
             "spectrum, {full.kept_bytes}, where the coefficients themselves need {real.kept_bytes}. Samples do not "
             "depend on one another: spread over the devices, the transform of real data is {real.speedup}."

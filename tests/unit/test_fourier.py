@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.gang import Gang
 from harness.ledger import Count, count
 from harness.scenario import Facts, Work
-from scenarios.fourier import Fourier, dft, energy
+from scenarios.fourier import Fourier, dft
 from tests.ranks import Ranks, gang
 
 WAYS = ("full", "real", "matrix")
@@ -29,6 +29,13 @@ def test_the_reference_is_the_definition(numbers: list[float]) -> None:
     torch.testing.assert_close(told, torch.tensor([exact], dtype=torch.complex128), rtol=1e-12, atol=1e-10)
 
 
+def energy(spectrum: torch.Tensor, n: int) -> torch.Tensor:
+    """The energy of ``n`` real numbers a row, by Parseval from half a spectrum: all but its ends count twice."""
+    each = spectrum.abs().square() / n
+    ends = [0, n // 2] if n % 2 == 0 else [0]
+    return 2 * each.sum(1) - each[:, ends].sum(1)
+
+
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(0, 9))
 def test_the_reference_keeps_sum_and_energy_and_takes_samples_apart(batch: int, n: int, seed: int) -> None:
     x = torch.randn(batch, n, generator=torch.Generator().manual_seed(seed)).double()
@@ -36,6 +43,13 @@ def test_the_reference_keeps_sum_and_energy_and_takes_samples_apart(batch: int, 
     torch.testing.assert_close(spectrum[:, 0], x.sum(1) + 0j)
     torch.testing.assert_close(energy(spectrum, n), x.square().sum(1))
     torch.testing.assert_close(dft(x.flip(0), n // 2 + 1), spectrum.flip(0))
+
+
+@pytest.mark.parametrize("n", [8, 9])
+def test_half_a_spectrum_tells_the_data_and_without_nyquist_it_does_not(n: int) -> None:
+    x = torch.randn(3, n, dtype=torch.float64)
+    torch.testing.assert_close(torch.fft.irfft(dft(x, n // 2 + 1), n), x)
+    assert not torch.allclose(torch.fft.irfft(dft(x, n // 2), n), x)
 
 
 def test_the_reference_has_its_digits_where_angles_are_large() -> None:
