@@ -82,12 +82,25 @@ _EXERCISES = (
     Exercise(
         number="5.4.1",
         task="Write a layer that computes y_k = Σ_ij W_ijk x_i x_j.",
-        answer="",
+        answer=(
+            "Each y_k is a quadratic form, and the layer has n²k = {einsum.parameters} parameters. One einsum takes "
+            "{einsum.time}; an outer product and one GEMM {outer.time}, {outer.versus}; two contractions "
+            "{contract.time}, {contract.versus}; nn.Bilinear's way {bilinear.time}, {bilinear.versus}. On its way an "
+            "outer product needs n² numbers a sample and two contractions nk, so which is better depends on n and k. "
+            "With the forms spread over the devices and their values gathered, every device still makes the whole "
+            "outer product: {outer.speedup}; two contractions share all but the input: {contract.speedup}."
+        ),
     ),
     Exercise(
         number="5.4.2",
         task="Write a layer that returns the leading half of the Fourier coefficients of its input.",
-        answer="",
+        answer=(
+            "Of {real.size} real numbers the first ⌊n/2⌋ + 1 = {real.coefficients} coefficients tell all others. "
+            "Cut from a full transform they take {full.time}; a transform of real data {real.time}, {real.versus}; one "
+            "product with half a DFT matrix {matrix.time}, {matrix.versus}. The cut is a view that keeps the whole "
+            "spectrum, {full.kept_bytes}, where the coefficients themselves need {real.kept_bytes}. Samples do not "
+            "depend on one another: spread over the devices, the transform of real data is {real.speedup}."
+        ),
     ),
     Exercise(
         number="5.5.1",
