@@ -123,7 +123,12 @@ _EXERCISES = (
             "Compute something large and something small on the CPU and on the accelerator: "
             "which is faster, and from which size?"
         ),
-        answer="",
+        answer=(
+            "With the operands there already, the device overtakes the CPU {resident.crossover}; "
+            "with the copies there and back, {copied.crossover}. More devices overtake one "
+            "{resident@most.crossover} where each has its part, and {copied@most.crossover} where one rank has "
+            "the operands and gets the product."
+        ),
     ),
     Exercise(
         number="5.6.2",
@@ -137,8 +142,10 @@ _EXERCISES = (
             "one result at a time, or kept on the device and transferred once at the end."
         ),
         answer=(
-            "Logging each norm as it is computed takes {each.time}, keeping the log on the device {deferred.time}: "
-            "{deferred.versus}. Spread over the devices, the first is {each.speedup}."
+            "Logging each norm as it is computed takes {each.time} and {each.reads} reads by the host; keeping the log "
+            "on the device takes {deferred.time} and {deferred.reads}: {deferred.versus}. All products in one batch "
+            "take {batched.time} and {batched.memory}: {batched.versus}. "
+            "Spread over the devices, the first is {each.speedup}."
         ),
     ),
     Exercise(
@@ -150,7 +157,7 @@ _EXERCISES = (
         answer=(
             "One device takes {whole.time} for both. With a whole product on each device it is {whole.speedup}; "
             "with every product split by columns, {columns.speedup}; split along the inner dimension and reduced, "
-            "{inner.speedup}."
+            "which sends {inner.traffic}, {inner.speedup}."
         ),
     ),
 )
