@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import linear, pad
 
 Groups = Sequence[Tensor]
 """Inputs by width: shapes ``[number, width]``; a group may be empty."""
@@ -22,11 +22,8 @@ class Sliced(nn.Module):
 
     def forward(self, groups: Groups) -> Tensor:
         """One row for each input, group by group. Raises ValueError for a width that is not known."""
-        return torch.cat([self.encode(known(x, self.widths)) for x in groups])
-
-    def encode(self, x: Tensor) -> Tensor:
-        """One group's rows."""
-        return F.linear(x, self.linear.weight[:, : x.shape[1]], self.linear.bias)
+        weight, bias = self.linear.weight, self.linear.bias
+        return torch.cat([linear(known(x, self.widths), weight[:, : x.shape[1]], bias) for x in groups])
 
 
 class Padded(Sliced):
@@ -36,7 +33,8 @@ class Padded(Sliced):
         """One row for each input, group by group. Raises ValueError for a width that is not known."""
         widest = self.linear.in_features
         # negative padding would cut an input that is too wide, so widths are looked at first
-        return self.linear(torch.cat([F.pad(known(x, self.widths), (0, widest - x.shape[1])) for x in groups]))
+        padded = torch.cat([pad(known(x, self.widths), (0, widest - x.shape[1])) for x in groups])
+        return linear(padded, self.linear.weight, self.linear.bias)
 
 
 class Adapters(nn.Module):

@@ -46,14 +46,15 @@ class Mismatch:
 
         def check(found: Mismatched | None) -> Facts:
             wrong = str(2 * (self.layers - 1))  # its name: layers and ReLUs take turns
-            assert found is not None and found.layer == wrong, f"layer {wrong} does not match, but found: {found}"
+            assert found, "found nothing"
+            assert found.layer == wrong, f"layer {wrong} does not match, but {found.layer} was found: {found.reason}"
             assert {self.width, self.width // 2} <= _numbers(found.reason), f"should name both widths: {found.reason}"
             assert _alike(net, before), "the search changed the network"
             sound = stack([*wide, (self.width, self.outputs)], gang.device)
             assert find(sound, x, target) is None, "found a mismatch where there is none"
             unset = stack([(None, self.width), (self.width // 2, self.outputs)], gang.device)
             assert find(unset, x, target) is not None
-            initialised = int(not is_lazy(unset[0].weight))
+            initialised = sum(not is_lazy(weight) for weight in unset[0].parameters()) // 2
             assert initialised == (self.how == "forward"), "a dry run leaves lazy layers as they were"
             silent = [find(*case) is not None for case in _silent(gang.device)]
             assert silent == [True, True, self.how != "declared"], "a mismatch that raises nothing went unseen"

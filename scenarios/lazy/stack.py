@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import linear
+
+TOLERANCE = 5e-6
+"""Normwise relative error that fp32 may have against float64; TF32 has 3e-4."""
 
 Dims = tuple[int | None, int]
 """Inputs and outputs of a linear layer; None where the first batch is to tell."""
@@ -16,12 +19,11 @@ Dims = tuple[int | None, int]
 def stack(
     dims: Iterable[Dims], device: torch.device | str, between: Callable[[], nn.Module] = nn.ReLU
 ) -> nn.Sequential:
-    """Linear layers of ``dims``, ``nn.LazyLinear`` where the inputs are None, with an activation ``between`` each two."""
+    """Linear layers of ``dims``, ``nn.LazyLinear`` where the inputs are None; ``between`` them an activation."""
     blocks: list[nn.Module] = []
     for fan_in, fan_out in dims:
-        known = fan_in is not None
-        blocks.append(nn.Linear(fan_in, fan_out, device=device) if known else nn.LazyLinear(fan_out, device=device))
-        blocks.append(between())
+        layer = nn.LazyLinear(fan_out, device=device) if fan_in is None else nn.Linear(fan_in, fan_out, device=device)
+        blocks += [layer, between()]
     return nn.Sequential(*blocks[:-1])
 
 
@@ -37,5 +39,11 @@ def exact(tensors: Sequence[Tensor], x: Tensor, between: Callable[[Tensor], Tens
     """The stack's output in float64, from its weights and biases in turn."""
     hidden = x.double()
     for number, (weight, bias) in enumerate(zip(tensors[::2], tensors[1::2], strict=True)):
-        hidden = F.linear(between(hidden) if number else hidden, weight.double(), bias.double())
+        hidden = linear(between(hidden) if number else hidden, weight.double(), bias.double())
     return hidden
+
+
+def close(what: str, found: Tensor, wanted: Tensor) -> None:
+    """Raises AssertionError where ``found`` is further from ``wanted`` than fp32 has to be."""
+    error, size = float(torch.linalg.norm(found - wanted)), float(torch.linalg.norm(wanted))
+    assert error <= TOLERANCE * size, f"{what}: a normwise error of {error:.1e} in {size:.1e} (limit {TOLERANCE})"

@@ -1,4 +1,4 @@
-"""The oracle of tied parameters: networks that share nothing, one a width; what is tied gets the sum of their gradients."""
+"""The oracle of tied parameters: a network for each width, which share nothing; their gradients add up."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def untied(net: nn.Module, groups: Iterable[tuple[Tensor, Tensor]]) -> tuple[Ten
         outputs.append(exact(alone, x, torch.tanh))
         loss = (outputs[-1] - target).square().sum()
         for total, part in zip(used(gradients, x.shape[1]), torch.autograd.grad(loss, alone), strict=True):
-            total += part
+            total.add_(part)
     return torch.cat(outputs).detach(), gradients

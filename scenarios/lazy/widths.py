@@ -11,11 +11,8 @@ from torch import Tensor, nn
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.chapter import exercises
 from scenarios.lazy.encoders import Adapters, Padded, Sliced
-from scenarios.lazy.stack import stack
+from scenarios.lazy.stack import close, stack
 from scenarios.lazy.untied import untied
-
-TOLERANCE = 2e-5
-"""Normwise relative error that fp32 may have against float64: sums of a gradient cancel. TF32 has above 1e-4."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +40,10 @@ class Widths:
         trunk = stack([(self.hidden, self.hidden), (self.hidden, self.outputs)], device, nn.Tanh)
         return nn.Sequential(encoder, nn.Tanh(), *trunk)
 
+    def grouped(self, x: Tensor, y: Tensor, which: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Inputs and targets by width, where ``which`` tells each sample's; a group may be empty."""
+        return [(x[which == kind, :width], y[which == kind]) for kind, width in enumerate(self.known)]
+
     def prepare(self, gang: Gang) -> Workload:
         """Each rank takes its part of the samples as they come, and groups it by width."""
         random = gang.shared_generator
@@ -52,10 +53,8 @@ class Widths:
         x = torch.randn(self.samples, self.widest, device=gang.device, generator=random)
         y = torch.randn(self.samples, self.outputs, device=gang.device, generator=random)
         which = torch.randint(len(self.known), (self.samples,), device=gang.device, generator=random)
-        everyone = [(x[which == kind, :width], y[which == kind]) for kind, width in enumerate(self.known)]
-        x, y, which = gang.part(x), gang.part(y), gang.part(which)
-        mine = [(x[which == kind, :width], y[which == kind]) for kind, width in enumerate(self.known)]
-        groups, target = [x for x, _ in mine], torch.cat([y for _, y in mine])
+        everyone, mine = self.grouped(x, y, which), self.grouped(gang.part(x), gang.part(y), gang.part(which))
+        groups, target = [inputs for inputs, _ in mine], torch.cat([targets for _, targets in mine])
 
         def step() -> tuple[Tensor, Tensor]:
             outputs = net(groups)  # empty groups too: a rank that lacks a width has its gradients, of zeros
@@ -65,14 +64,33 @@ class Widths:
 
         def check(made: tuple[Tensor, Tensor]) -> Facts:
             outputs, gradient = made
-            _close("outputs", outputs, untied(net, mine)[0])
+            close("outputs", outputs, untied(net, mine)[0])
             _, wanted = untied(net, everyone)
+            tied, apart = self.parameters()
+            assert gradient.numel() == tied, f"{gradient.numel()} parameters, where the formula says {tied}"
             parts = gradient.split([each.numel() for each in parameters.values()])
             for (name, due), part in zip(wanted.items(), parts, strict=True):
-                _close(f"gradient of {name}", part, due.flatten() / self.samples)
-            assert gradient.numel() == self.numbers(tied=True), "not as many parameters as the formula says"
-            _refuses(net, x.new_ones(1, self.widest + 1))
-            return {"parameters": self.numbers(tied=True), "untied": self.numbers(tied=False)}
+                close(f"gradient of {name}", part, due.flatten() / self.samples)
+            assert _refuses(net, torch.ones(1, self.widest + 1, device=gang.device)), "took inputs of unknown width"
+            return {"parameters": tied, "untied": apart}
 
-        macs = sum(len(x) * (2 * width * self.hidden + 3 * trunk) for x, width in zip(groups, self.known))
-        return Workload(step, check=check, work=Work(flops=2 * macs, items=len(target), unit="sample"))
+        trunk = self.hidden * (self.hidden + self.outputs)
+        # forward and for the weights' gradients; through the trunk also for those of what it gets
+        products = sum(len(inputs) * (2 * inputs.shape[1] * self.hidden + 3 * trunk) for inputs in groups)
+        return Workload(step, check=check, work=Work(flops=2 * products, items=len(target), unit="sample"))
+
+    def parameters(self) -> tuple[int, int]:
+        """How many numbers the network has, and how many a network for each width would have."""
+        h, trunk = self.hidden, self.hidden**2 + self.hidden + self.hidden * self.outputs + self.outputs
+        adapters = sum(width * h + h for width in self.known)
+        encoder = adapters if self.how == "adapters" else self.widest * h + h
+        return encoder + trunk, adapters + len(self.known) * trunk
+
+
+def _refuses(net: nn.Module, x: Tensor) -> bool:
+    """Whether ``x`` is an error that names its width."""
+    try:
+        net([x])
+    except ValueError as error:
+        return str(x.shape[1]) in str(error)
+    return False
