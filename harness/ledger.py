@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
@@ -71,7 +71,8 @@ class _Operations(TorchDispatchMode):
         if func.namespace in ("c10d", "_c10d_functional"):
             self.traffic_bytes += max((_bytes(arg) for arg in args), default=0)
         elif func._overloadpacket in _COUNTED:  # noqa: SLF001 - the registry's own key
-            self.constant_operands += sum(map(_constant, args))
+            with _disable_current_modes():  # looking is not part of the step
+                self.constant_operands += sum(map(_constant, args))
         return func(*args, **(kwargs or {}))
 
 

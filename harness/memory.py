@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ def peak(device: torch.device) -> Iterator[Peak]:
     Freed memory that the C library keeps is given back first, or work that reuses it would seem to need none.
     """
     told = Peak()
-    gc.collect()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 from pathlib import Path
 
 from harness.bench import Bench, SpoiledError
@@ -16,6 +17,8 @@ from harness.world import World
 def run(order: Order, world: World, emit: Emit) -> None:
     """Measure what ``order`` says, as one rank of ``world``. Rank 0 emits the records."""
     world.scratch = Path(order.scratch)
+    gc.collect()
+    gc.freeze()  # what was imported stays: later collections need not look at it
     tell = emit if world.rank == 0 else _say_nothing
     _announce(order, world, tell)
     end_s = now() + order.budget_s
