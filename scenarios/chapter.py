@@ -52,7 +52,13 @@ _EXERCISES = (
     Exercise(
         number="5.2.2",
         task="Look up the initialisers that there are, and what each does.",
-        answer="",
+        answer=(
+            "For a layer of {normal.inputs} inputs and {normal.outputs} outputs: normal draws with standard deviation "
+            "{normal.std} ({normal.time} for all layers); constant writes one value ({constant.time}); xavier is uniform "
+            "up to {xavier.largest}, with {xavier.std} ({xavier.time}); kaiming is normal with {kaiming.std} "
+            "({kaiming.time}); a normal truncated at two sigma has {truncated.std} ({truncated.time}, {truncated.versus}); "
+            "the chapter's own leaves a share of {custom.zeros} at zero ({custom.time})."
+        ),
     ),
     Exercise(
         number="5.2.3",
