@@ -43,7 +43,7 @@ class Bench:
         self.emit = emit
         seed = (self.order.plan.seed, self.comparison.label)
         self.trials = {case: Trial(case, self.world.gang(case, *seed), self.world) for case in cases}
-        self.doubted: dict[Case, Doubt] = {}
+        self.doubted: dict[Case, list[Doubt]] = {}
         self.step_s: dict[Case, float] = {}
         self._round = 0, 0
 
@@ -171,8 +171,7 @@ class Bench:
             laps, facts = zip(*ranks[: trial.case.world_size], strict=True)
             loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
             doubts = load.doubts(loads)
-            if trial.case in self.doubted:
-                doubts.append(self.doubted[trial.case])
+            doubts += self.doubted.get(trial.case, [])
             self.emit(
                 self._cell(
                     trial.case,

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     WORK_DIFFERS = "work-differs"
     SHARED_DEVICE = "shared-device"
     UNJOINED_STREAM = "unjoined-stream"
+    CONSTANT_OPERANDS = "constant-operands"
 
 
 REMEDIES: dict[Kind, str] = {
@@ -43,6 +44,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.WORK_DIFFERS: "make the arms do the same work, or do not compare them",
     Kind.SHARED_DEVICE: "ranks shared one device, so this is no scaling figure",
     Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
+    Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,9 @@ def _bytes(arg: Any) -> int:
 def _constant(arg: Any) -> bool:
     if not isinstance(arg, torch.Tensor) or arg.ndim < 2 or arg.numel() < 2 or arg.device.type == "meta":
         return False
-    return bool((arg == arg.flatten()[0]).all())
+    first = arg[(0,) * arg.ndim]
+    row = arg[(0,) * (arg.ndim - 1)]  # random numbers are told by these alone: no copy adds to the peak of memory
+    return bool((row == first).all()) and bool((arg == first).all())
 
 
 def count(step: Callable[[], Any]) -> Count:
@@ -122,15 +124,18 @@ class Totals:
         )
 
 
-def audit(comparison: Comparison, facts: Mapping[Case, list[RankFacts]]) -> tuple[dict[Case, str], dict[Case, Doubt]]:
-    """Judge the declared and the counted work of a comparison's gang cases.
+def audit(
+    comparison: Comparison, facts: Mapping[Case, list[RankFacts]]
+) -> tuple[dict[Case, str], dict[Case, list[Doubt]]]:
+    """Judge the declared and the counted work of a comparison's cases.
 
-    Returns refusals (the case did not do the work that it declares, or breaks its scaling claim: its time
-    means nothing) and doubts (its work differs from the baseline's: they cannot be compared).
+    Returns refusals (a gang case did not do the work that it declares, or breaks its scaling claim: its time
+    means nothing) and doubts (its work differs from the baseline's: they cannot be compared; or it multiplied
+    constants: it may be too fast).
     """
     totals = {case: Totals.of(told) for case, told in facts.items() if not (case.packed or case.probe)}
     refused: dict[Case, str] = {}
-    doubted: dict[Case, Doubt] = {}
+    doubted = {case: list(_constants(told)) for case, told in facts.items()}
     for case, mine in totals.items():
         base = _partner(totals, arm=comparison.baseline, world_size=case.world_size)
         alone = _partner(totals, arm=case.arm, world_size=1)
@@ -139,8 +144,14 @@ def audit(comparison: Comparison, facts: Mapping[Case, list[RankFacts]]) -> tupl
         elif base and not _same(mine.amount, base.amount):
             theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
             fact = f"declares {mine.amount:g} {mine.measure} a step, but {theirs}"
-            doubted[case] = Doubt(kind=Kind.WORK_DIFFERS, fact=fact)
-    return refused, doubted
+            doubted[case].append(Doubt(kind=Kind.WORK_DIFFERS, fact=fact))
+    return refused, {case: doubts for case, doubts in doubted.items() if doubts and case not in refused}
+
+
+def _constants(told: list[RankFacts]) -> Iterator[Doubt]:
+    if number := sum(fact.constant_operands for fact in told):
+        fact = f"multiplies {number} {'matrix' if number == 1 else 'matrices'} of equal elements a step (limit 0)"
+        yield Doubt(kind=Kind.CONSTANT_OPERANDS, fact=fact)
 
 
 def _partner(totals: Mapping[Case, Totals], *, arm: str | None, world_size: int) -> Totals | None:

@@ -47,7 +47,7 @@ class Trial:
     _output: Any = None
 
     def prepare(self) -> None:
-        """Make the state, do the first step, and count what a step does."""
+        """Make the state, do the first step, count what a step does, and see what memory one needs."""
         scenario = load_scenario(self.case.reference).cls(**self.case.params)
         workload = scenario.prepare(self._my_gang)
         _validate(workload)
@@ -58,8 +58,10 @@ class Trial:
         self.world.device.synchronize()
         self._first_s = now() - start_s
         workload.reset()
-        with peak(self.world.device.torch) as self._peak:
-            self._count = count(workload.step)
+        self._count = count(workload.step)
+        workload.reset()
+        with peak(self.world.device.torch) as self._peak:  # of a plain step: counting needs memory of its own
+            workload.step()
 
     def visit(self, samples: int) -> list[Lap]:
         """Warm up and take ``samples`` samples, in step with the other ranks of the case."""

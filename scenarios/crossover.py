@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch.nn.functional import pad
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
@@ -42,7 +41,7 @@ class Crossover:
             if gang.rank == 0:
                 arrived.copy_(operands)
             x, y = gang.broadcast(arrived).unbind()
-            product = _gathered(gang, gang.part(x) @ y, n)
+            product = gang.join(gang.part(x) @ y, n)
             return product.to(HOST, copy=True) if gang.rank == 0 else product
 
         def reset() -> None:  # changes every element of the product: earlier copies of the operands do not give it
@@ -56,10 +55,3 @@ class Crossover:
 
         work = Work(flops=2 * share * n**2, bytes=4 * n * (2 * share + n), items=share / n, unit="product")
         return Workload(copied if self.where == "copied" else in_place, check=check, work=work, reset=reset)
-
-
-def _gathered(gang: Gang, rows: torch.Tensor, total: int) -> torch.Tensor:
-    """All ranks' rows in rank order, ``total`` of them; padded on the way, for collectives want equal shapes."""
-    shares = [len(part) for part in torch.arange(total).tensor_split(gang.size)]
-    parts = gang.all_gather(pad(rows, (0, 0, 0, shares[0] - len(rows))))
-    return torch.cat([part[:share] for part, share in zip(parts, shares, strict=True)])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from harness import catalog
 from harness.errors import UsageError
+from harness.planner import Wish, make
 
 GOOD = '''
 """A plugin of one's own."""
@@ -91,6 +93,89 @@ def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, tex
 def test_a_scenario_that_says_too_little_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         catalog.find(plugin(tmp_path, GOOD.replace(old, new)))
+
+
+PART = """
+from dataclasses import dataclass
+from typing import ClassVar
+from harness.scenario import Exercise, Gang, Work, Workload, axis
+
+@dataclass(frozen=True, kw_only=True)
+class {name}:
+    exercises: ClassVar = ({told})
+    scaling: ClassVar = "none"
+    length: int = axis(3, 5, full=(9,))
+
+    def prepare(self, gang: Gang) -> Workload:
+        return Workload(lambda: 1, check=lambda output: None, work=Work())
+"""
+
+
+@pytest.fixture
+def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installs a package of two scenarios, and one beside it that answers an exercise of theirs too."""
+    import scenarios
+
+    package = tmp_path / "orchestra"
+    package.mkdir()
+    (package / "__init__.py").write_text('"""Instruments."""')
+    parts = {"orchestra.strings": "Violin", "orchestra.winds": "Flute", "soloist": "Singer"}
+    for number, (module, name) in enumerate(parts.items()):
+        own = f'Exercise(number="0.1.{number}", task="", answer=""), Exercise(number="0.2", task="", answer=""),'
+        (tmp_path / f"{module.replace('.', '/')}.py").write_text(PART.format(name=name, told=own))
+    points = [EntryPoint(name.lower(), f"scenarios.{module}:{name}", catalog.GROUP) for module, name in parts.items()]
+    monkeypatch.setattr(scenarios, "__path__", [*scenarios.__path__, str(tmp_path)])
+    monkeypatch.setattr(catalog, "entry_points", lambda group: points)
+    for module in ("orchestra", *parts):
+        monkeypatch.delitem(sys.modules, f"scenarios.{module}", raising=False)
+
+
+@pytest.mark.usefixtures("orchestra")
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("flute", ["flute"]),
+        ("orchestra", ["violin", "flute"]),  # the subject: every scenario of its package
+        ("soloist", ["singer"]),  # of a module of its own, the module's name
+        ("0.1.0", ["violin"]),
+        ("0.2", ["violin", "flute", "singer"]),  # an exercise that several answer, in the exercises' order
+    ],
+)
+def test_a_name_a_subject_or_an_exercise_says_which_scenarios(name: str, found: list[str]) -> None:
+    assert [entry.name for entry in catalog.find(name)] == found
+    assert [comparison.scenario for comparison in make(Wish(names=[name, name], devices="cpu:1")).comparisons] == [
+        each for each in found for _ in (3, 5)
+    ]
+
+
+@pytest.mark.usefixtures("orchestra")
+def test_a_misspelt_subject_or_exercise_is_answered_with_the_nearest() -> None:
+    for name, nearest in (("orchestre", "orchestra"), ("0.1.00", "0.1.0")):
+        with pytest.raises(UsageError, match=f"did you mean '{nearest}'"):
+            catalog.find(name)
+
+
+@pytest.mark.usefixtures("orchestra")
+@pytest.mark.parametrize(
+    ("preset", "lengths"), [(None, [3, 5]), ("smoke", [3]), ("chapter", [3, 5]), ("full", [3, 5, 9])]
+)
+def test_presets_sweep_an_axis_over_its_default_its_values_or_all(preset: str | None, lengths: list[int]) -> None:
+    plan = make(Wish(names=["flute"], devices="cpu:1", preset=preset))
+    assert [comparison.params["length"] for comparison in plan.comparisons] == lengths
+
+
+@pytest.mark.usefixtures("orchestra")
+@pytest.mark.parametrize("preset", ["chapter", "full"])
+def test_the_larger_presets_take_every_scenario(preset: str) -> None:
+    plan = make(Wish(devices="cpu:1", preset=preset))
+    assert [*dict.fromkeys(comparison.scenario for comparison in plan.comparisons)] == ["violin", "flute", "singer"]
+
+
+@pytest.mark.usefixtures("orchestra")
+@pytest.mark.parametrize("preset", ["smoke", "full"])
+def test_a_setting_goes_before_the_preset(preset: str) -> None:
+    plan = make(Wish(names=["flute"], devices="cpu:1", preset=preset, settings=["flute.length=7,8"]))
+    assert [comparison.params["length"] for comparison in plan.comparisons] == [7, 8]
 
 
 def test_scenarios_import_neither_ray_nor_pandas() -> None:

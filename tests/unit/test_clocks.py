@@ -78,6 +78,39 @@ def test_steps_are_not_synchronised_one_by_one() -> None:
     assert device.synchronized == 2  # once before the start, once after the end
 
 
+@pytest.mark.parametrize("marks", [True, False])
+def test_a_clock_read_without_waiting_would_let_a_slow_device_overtake(marks: bool) -> None:
+    clock = Clock()
+    device = AsyncDevice(clock, marks=marks)
+    host_s, device_s = 0.001, 0.010
+    start_s = clock()
+    device.launch(device_s)
+    unsynchronised_s = clock() - start_s
+    assert unsynchronised_s < host_s / 100  # "a hundred times faster than the host"
+    assert take(device, clock, inner=1, work_s=device_s).seconds == pytest.approx(10 * host_s, rel=1e-3)
+
+
+@pytest.mark.parametrize("marks", [True, False])
+def test_putting_the_state_back_is_outside_the_clock(marks: bool) -> None:
+    clock = Clock()
+    device = AsyncDevice(clock, marks=marks)
+    told: list[str] = []
+
+    def reset() -> None:
+        told.append("reset")
+        clock.now_s += 3.0  # on the host
+        device.launch(1.0)  # and on the device, which is not waited for
+
+    def step() -> None:
+        told.append("step")
+        device.launch(0.010)
+
+    line = StartLine(lambda value: value, 1e-4, clock)
+    lap, _ = sample(workload(step, reset=reset), 3, device, line, Stopwatch(device, clock))
+    assert told == ["reset", "step", "step", "step"]
+    assert lap.seconds == pytest.approx(0.030, rel=1e-3)
+
+
 def test_the_devices_own_time_is_preferred_to_the_hosts() -> None:
     assert Lap(1.0, 3.0, 0.5).seconds == 0.5
     assert Lap(1.0, 3.0, None).seconds == 2.0

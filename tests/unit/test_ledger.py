@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 
-from harness.doubts import Kind
+from harness.doubts import REMEDIES, Kind
 from harness.journal import RankFacts
 from harness.ledger import audit, count
 from harness.plan import Case, Comparison, Scaling
@@ -64,7 +67,7 @@ def test_work_that_cannot_be_counted_is_taken_as_declared() -> None:
 
 def test_arms_with_other_declared_work_are_doubted() -> None:
     _, doubted = audit(comparison(), {case("a"): [facts(100, 100)], case("b"): [facts(50, 50)]})
-    assert doubted[case("b")].kind is Kind.WORK_DIFFERS
+    assert [doubt.kind for doubt in doubted[case("b")]] == [Kind.WORK_DIFFERS]
 
 
 def test_without_flops_the_items_are_the_work() -> None:
@@ -80,3 +83,57 @@ def test_a_broken_scaling_claim_is_refused() -> None:
     assert not audit(comparison("weak"), alone | both)[0]
     told = {case("a"): [facts(100, 100)], case("a", 2): [facts(50, 50)] * 2}
     assert "claims weak scaling" in audit(comparison("weak"), told)[0][case("a", 2)]
+
+
+@pytest.mark.parametrize(
+    ("make", "constants"),
+    [
+        (lambda x: x @ x, 0),
+        (lambda x: torch.zeros(8, 8) @ x, 1),
+        (lambda x: torch.ones(8, 8) @ torch.full((8, 8), 3.0), 2),
+        (lambda x: torch.zeros(1).expand(8, 8) @ x, 1),
+        (lambda x: torch.ones(8, 8).T @ x.T, 1),
+        (lambda x: torch.bmm(torch.zeros(2, 8, 8), torch.stack([x, x])), 1),
+        (lambda x: torch.eye(8) @ x, 0),
+        (lambda x: torch.cat([torch.zeros(4, 8), x[:4]]) @ x, 0),  # a padded batch is not constant
+        (lambda x: torch.addmm(torch.zeros(8), x, x), 0),  # a bias that starts at zero is usual
+        (lambda x: x[:, :1] @ torch.ones(1, 1), 0),
+        (lambda x: torch.ones(8, 8) * x, 0),  # not a product that is counted
+        (lambda x: torch.conv2d(torch.zeros(1, 1, 8, 8), x[None, None, :3, :3]), 1),
+    ],
+)
+def test_operands_whose_elements_are_all_alike_are_counted(
+    make: Callable[[torch.Tensor], torch.Tensor], constants: int
+) -> None:
+    x = torch.randn(8, 8)
+    told = count(lambda: make(x))
+    assert told.constant_operands == constants
+    assert told.host_reads == 0  # looking at operands is not what the step reads
+
+
+def test_constant_operands_in_a_backward_pass_are_seen_too() -> None:
+    x, w = torch.randn(8, 8), torch.randn(8, 8, requires_grad=True)
+    assert count(lambda: (x @ w).sum().backward()).constant_operands == 1  # the gradient of a sum: all ones
+
+
+def test_constant_operands_are_doubted_and_not_refused_packed_copies_and_probes_too() -> None:
+    one = facts(100, 100).model_copy(update={"constant_operands": 1})
+    packed = case("a", 2).model_copy(update={"packed": True})
+    probe = case("a", 2).model_copy(update={"probe": True, "scenario": "gemm"})
+    told = {case("a"): [one], case("a", 2): [facts(50, 50)] * 2, packed: [one] * 2, probe: [one]}
+    refused, doubted = audit(comparison(), told)
+    assert not refused
+    assert {key: [doubt.kind for doubt in doubts] for key, doubts in doubted.items()} == {
+        key: [Kind.CONSTANT_OPERANDS] for key in (case("a"), packed, probe)
+    }
+    assert "multiplies 2 matrices of equal elements" in doubted[packed][0].fact
+
+
+def test_a_case_may_be_doubted_for_two_reasons_at_once() -> None:
+    other = facts(50, 50).model_copy(update={"constant_operands": 3})
+    _, doubted = audit(comparison(), {case("a"): [facts(100, 100)], case("b"): [other]})
+    assert {doubt.kind for doubt in doubted[case("b")]} == {Kind.CONSTANT_OPERANDS, Kind.WORK_DIFFERS}
+
+
+def test_every_doubt_has_a_remedy() -> None:
+    assert set(REMEDIES) == set(Kind)

@@ -10,10 +10,11 @@ from typing import ClassVar
 import pytest
 import torch
 
+from harness.doubts import Kind
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
 from harness.messages import Order, VisitNote
 from harness.plan import Case, Comparison, Plan, Record
-from harness.scenario import Gang, Work, Workload
+from harness.scenario import Facts, Gang, Work, Workload
 from harness.worker import run
 from harness.world import World
 
@@ -55,12 +56,16 @@ class Queued:
         if self.fault == "memory":
             raise MemoryError("17 TiB")
 
-        def check(output: int) -> None:
+        x, y = torch.zeros(4, 4) if self.fault == "zeros" else torch.randn(4, 4), torch.randn(4, 4)
+
+        def check(output: int) -> Facts:
             if self.fault == "check" or output != 1:
                 raise AssertionError("not what was expected")
+            return {"launched": output}
 
         def step() -> int:
             queue.launch(WORK_S)
+            torch.mm(x, y)
             return 1
 
         return Workload(step, check=check, work=Work(), close=lambda: closed.append(self.fault))
@@ -101,6 +106,22 @@ def test_no_sample_misses_work_that_was_only_launched() -> None:
 def test_the_journal_has_launch_begin_cell_in_this_order() -> None:
     kept = [type(entry) for entry in measured("none") if not isinstance(entry, VisitNote)]
     assert kept == [LaunchRecord, BeginRecord, CellRecord]
+
+
+def test_what_the_check_established_is_in_the_cell() -> None:
+    (cell,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
+    assert [rank.found for rank in cell.facts] == [{"launched": 1}]
+
+
+def test_a_product_of_zeros_is_measured_and_doubted() -> None:
+    cells = {cell.case: cell for cell in measured("zeros") if isinstance(cell, CellRecord)}
+    plain, zeros = cells["queued[fault=none]@1"], cells["queued[fault=zeros]@1"]
+    assert plain.status == zeros.status == "ok"
+    assert Kind.CONSTANT_OPERANDS not in {doubt.kind for doubt in plain.doubts}
+    (doubt,) = [doubt for doubt in zeros.doubts if doubt.kind is Kind.CONSTANT_OPERANDS]
+    assert "multiplies 1 matrix" in doubt.fact
+    assert "random" in doubt.remedy
+    assert zeros.facts[0].constant_operands == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""A trial: what is called when around the timed steps, and what it tells."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import ClassVar
+
+import pytest
+import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from harness.devices import CpuDevice
+from harness.plan import Case
+from harness.scenario import Gang, Work, Workload
+from harness.trial import Trial
+from harness.world import World
+
+told: list[str] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consuming:
+    """Steps use up what there is; without a reset there is soon nothing left."""
+
+    scaling: ClassVar = "none"
+
+    def prepare(self, gang: Gang) -> Workload:
+        def step() -> torch.Tensor:
+            told.append("counted" if _get_current_dispatch_mode() else "step")
+            return torch.randn(4, 4) @ torch.randn(4, 4)
+
+        def check(output: torch.Tensor) -> dict[str, object]:
+            told.append("check")
+            return {"answer": 42, "half": 0.5, "word": "yes", "sure": True}
+
+        return Workload(step, check=check, work=Work(), reset=lambda: told.append("reset"))
+
+
+@pytest.fixture
+def trial() -> Iterator[Trial]:
+    sys.modules.setdefault(__name__, sys.modules[Consuming.__module__])
+    world = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1)
+    case = Case(scenario="consuming", reference=f"{__name__}:Consuming", params={}, world_size=1)
+    told.clear()
+    made = Trial(case, world.gang(case), world)
+    yield made
+    made.close()
+
+
+def calls() -> list[tuple[str, int]]:
+    """What was called and how often in a row, since the last look."""
+    seen = [(name, len(list(same))) for name, same in groupby(told)]
+    told.clear()
+    return seen
+
+
+def test_the_state_is_put_back_before_every_sample_and_before_untimed_steps(trial: Trial) -> None:
+    trial.prepare()
+    assert calls() == [("reset", 1), ("step", 1), ("reset", 1), ("counted", 1), ("reset", 1), ("step", 1)]
+    trial.inner, trial.warm = 3, 2
+    trial.visit(2)
+    assert calls() == [("reset", 1), ("step", 2), ("reset", 1), ("step", 3), ("reset", 1), ("step", 3)]
+
+
+def test_nothing_comes_between_the_last_timed_step_and_the_check(trial: Trial) -> None:
+    trial.prepare()
+    trial.visit(1)
+    trial.check()
+    assert calls()[-2:] == [("step", 1), ("check", 1)]
+
+
+def test_the_memory_is_that_of_a_plain_step(trial: Trial) -> None:
+    trial.prepare()
+    assert calls()[-1] == ("step", 1)  # and not of one that is counted: counting needs memory of its own
+    assert trial.facts().peak_bytes is None or trial.facts().peak_bytes < 2**22
+
+
+def test_what_the_check_has_established_reaches_the_journal(trial: Trial) -> None:
+    trial.prepare()
+    trial.visit(1)
+    assert trial.facts().found == {}
+    trial.check()
+    assert trial.facts().found == {"answer": 42, "half": 0.5, "word": "yes", "sure": True}
