@@ -1,0 +1,73 @@
+"""D2L 5.2.1: the chapter's nested blocks, and what there is to find in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+FOUND = {
+    "0.net.0.weight": (64, 20), "0.net.0.bias": (64,),
+    "0.net.2.weight": (32, 64), "0.net.2.bias": (32,),
+    "0.linear.weight": (16, 32), "0.linear.bias": (16,),
+    "1.weight": (20, 16), "1.bias": (20,),
+    "2.linear.weight": (20, 20), "2.linear.bias": (20,),
+}  # fmt: skip
+"""The parameters of ``chimera``: where each is, and its shape."""
+CONSTANT = "2.rand_weight"
+
+
+class NestMLP(nn.Module):
+    """A block with a block inside: 20 features to 16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU())
+        self.linear = nn.Linear(32, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[rows, 20]`` to ``[rows, 16]``."""
+        out: torch.Tensor = self.linear(self.net(x))
+        return out
+
+
+class FixedHiddenMLP(nn.Module):
+    """A block with constant weights, a layer that is used twice, and control flow (``halve``); without its last sum."""
+
+    def __init__(self, halve: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.register_buffer("rand_weight", torch.empty(20, 20))  # a plain attribute is neither saved nor moved
+        self.linear = nn.Linear(20, 20)
+        self.halve = halve
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[rows, 20]`` to the same."""
+        return self.halve(self.linear(F.relu(self.linear(x) @ self.rand_weight + 1)))
+
+
+def chimera(halve: Callable[[torch.Tensor], torch.Tensor]) -> nn.Sequential:
+    """The nested model: both blocks, with a layer in between."""
+    return nn.Sequential(NestMLP(), nn.Linear(16, 20), FixedHiddenMLP(halve))
+
+
+def strays(model: nn.Module) -> list[str]:
+    """Tensors that modules hold as plain attributes: no ``parameters``, ``state_dict`` or ``to`` ever finds them."""
+    return [
+        f"{place}.{name}".lstrip(".")
+        for place, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, torch.Tensor)
+    ]
+
+
+def activations(tensors: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """What ``chimera`` computes before it halves, from its tensors by name."""
+
+    def linear(place: str, x: torch.Tensor) -> torch.Tensor:
+        return x @ tensors[f"{place}.weight"].T + tensors[f"{place}.bias"]
+
+    x = linear("0.net.2", linear("0.net.0", x).clamp(min=0)).clamp(min=0)
+    x = linear("2.linear", linear("1", linear("0.linear", x)))
+    return linear("2.linear", (x @ tensors[CONSTANT] + 1).clamp(min=0))

@@ -1,0 +1,77 @@
+"""D2L 5.2.1: a nested model one of whose blocks halves its output until it is small."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.chapter import exercises
+from scenarios.sharing import blocks
+
+TOLERANCE = 5e-6
+"""Normwise relative error that activations in fp32 may have against float64; TF32 has 3e-4."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nested:
+    """Forward pass of a nested model that halves its activations until they are small: in a loop, or in one operation."""
+
+    exercises: ClassVar = exercises("5.2.1")
+    scaling: ClassVar[Scaling] = "strong"
+
+    batch: int = axis(2048, full=(1_048_576,))
+    halve: Literal["loop", "exponent"] = arm(baseline="loop")
+
+    def model(self, gang: Gang) -> nn.Sequential:
+        """The model, with the same values on every rank. It halves by what all rows of the batch add up to."""
+
+        def loop(x: torch.Tensor) -> torch.Tensor:
+            while gang.all_reduce(x.abs().sum()) > 1:  # each time a read to the host; for ever where x is infinite
+                x /= 2
+            return x
+
+        def exponent(x: torch.Tensor) -> torch.Tensor:
+            mantissa, exponent = torch.frexp(gang.all_reduce(x.abs().sum()))  # mantissa: from 1/2 to below 1
+            halvings = (exponent - (mantissa == 0.5).int()).clamp(min=0)
+            return x.ldexp_(-halvings)
+
+        model = blocks.chimera({"loop": loop, "exponent": exponent}[self.halve]).to(gang.device)
+        for tensor in model.state_dict().values():
+            nn.init.normal_(tensor, std=0.2, generator=gang.shared_generator)
+        return model
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Each rank has its rows of the batch."""
+        model = self.model(gang)
+        x = torch.randn(self.batch, 20, device=gang.device, generator=gang.shared_generator)
+        mine = gang.part(x)
+
+        @torch.no_grad()
+        def step() -> torch.Tensor:
+            out: torch.Tensor = model(mine)
+            return out
+
+        def check(out: torch.Tensor) -> Facts:
+            found = dict(model.named_parameters())
+            assert {name: tuple(tensor.shape) for name, tensor in found.items()} == blocks.FOUND
+            assert all(attrgetter(name)(model) is tensor for name, tensor in found.items())
+            assert model.state_dict().keys() == {*blocks.FOUND, blocks.CONSTANT}, "constants are not saved"
+            assert not blocks.strays(model), f"{blocks.strays(model)} will not be moved or saved"
+            exact = blocks.activations({name: tensor.double() for name, tensor in model.state_dict().items()}, x.double())
+            halvings = round(math.log2(gang.part(exact).norm() / out.norm()))
+            error = torch.linalg.norm(out * 2.0**halvings - gang.part(exact)) / torch.linalg.norm(gang.part(exact))
+            assert error <= TOLERANCE, f"normwise error {error:.1e} (limit {TOLERANCE})"
+            left = exact.abs().sum().item() / 2**halvings
+            assert left <= 1 + TOLERANCE, f"magnitudes add up to {left:.3g} after {halvings} halvings"
+            assert left > 0.5 * (1 - TOLERANCE) or not halvings, f"halved {halvings} times, to {left:.3g}"
+            return {"parameters": sum(map(torch.numel, found.values())), "tensors": len(found), "halvings": halvings}
+
+        rows = gang.share(self.batch)
+        multiplied = 64 * 20 + 32 * 64 + 16 * 32 + 20 * 16 + 3 * 20 * 20
+        return Workload(step, check=check, work=Work(flops=2 * rows * multiplied, items=rows, unit="sample"))

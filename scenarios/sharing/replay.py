@@ -1,0 +1,48 @@
+"""The oracle of training with tied layers: every use has a copy of its own, and the copies' gradients are summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+Tensors = list[torch.Tensor]
+
+
+def replay(
+    start: Tensors, x: torch.Tensor, y: torch.Tensor, steps: int, *, rate: float, tied: Sequence[int]
+) -> tuple[Tensors, Tensors]:
+    """SGD with momentum on the whole batch, in float64, on one device.
+
+    ``start`` is the weight and the bias of every linear layer in turn; ``tied`` are the layers that move as one:
+    each of them gets the sum of the gradients of all. Returns the tensors after ``steps`` steps, and their velocities.
+    """
+    copies = [tensor.double().requires_grad_() for tensor in start]
+    velocities = [torch.zeros_like(copy) for copy in copies]
+    x, y = x.double(), y.double()
+    for _ in range(steps):
+        loss = F.mse_loss(forward(copies, x), y) * y.shape[1]  # mean over the rows, sum over the outputs
+        gradients = list(torch.autograd.grad(loss, copies))
+        for kind in range(2):  # weights, biases
+            places = [2 * layer + kind for layer in tied]
+            total = sum(gradients[place] for place in places)
+            for place in places:
+                gradients[place] = total
+        with torch.no_grad():
+            for copy, velocity, gradient in zip(copies, velocities, gradients, strict=True):
+                copy -= rate * velocity.mul_(0.9).add_(gradient)
+    return [copy.detach() for copy in copies], velocities
+
+
+def forward(tensors: Tensors, x: torch.Tensor) -> torch.Tensor:
+    """What linear layers of these weights and biases make of ``x``, with a tanh after each but the last."""
+    *hidden, last = zip(tensors[::2], tensors[1::2], strict=True)
+    for weight, bias in hidden:
+        x = torch.tanh(F.linear(x, weight, bias))
+    return F.linear(x, *last)
+
+
+def error(tensor: torch.Tensor, exact: torch.Tensor) -> float:
+    """Normwise relative error; NaN where ``exact`` is zero."""
+    return float(torch.linalg.norm(tensor.detach() - exact) / torch.linalg.norm(exact))

@@ -1,0 +1,65 @@
+"""D2L 5.2.4: a filter is fitted to a few samples, one that all positions of a signal share, or one for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.chapter import exercises
+
+TAPS = 9
+NOISE = 0.5
+"""Standard deviation of what no filter explains; a filter's output has 1."""
+TOLERANCE = 1e-5
+"""Normwise relative error that filters in fp32 may have against float64; TF32 has 1e-4 and more, where they are many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Symmetry:
+    """Least-squares fit of filters to few samples: a filter for each position of a signal, or one that all share."""
+
+    exercises: ClassVar = exercises("5.2.4")
+    scaling: ClassVar[Scaling] = "strong"
+
+    samples: int = 64
+    length: int = axis(1024, full=(262_144,))
+    filters: Literal["untied", "tied"] = arm(baseline="untied")
+
+    def equations(self, gang: Gang) -> tuple[torch.Tensor, torch.Tensor]:
+        """True filters ``[length, TAPS, 2]``, and at each position a row for each sample: a window and two answers.
+
+        One answer is made by a filter that is alike at all positions, the other by filters that differ.
+        """
+        draw = {"device": gang.device, "generator": gang.shared_generator}
+        alike, apart = torch.randn(1, TAPS, **draw), torch.randn(self.length, TAPS, **draw)
+        truth = torch.nn.functional.normalize(torch.stack([alike.expand_as(apart), apart], -1), dim=1)
+        windows = torch.randn(self.samples, self.length + TAPS - 1, **draw).unfold(1, TAPS, 1).transpose(0, 1)
+        answers = windows @ truth
+        return truth, torch.cat([windows, answers + NOISE * torch.randn(answers.shape, **draw)], -1)
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Each rank has its samples; their moments add up over the ranks to those of all samples."""
+        truth, equations = self.equations(gang)
+        mine = gang.part(equations, dim=1).contiguous()
+        tied = self.filters == "tied"
+
+        def step() -> torch.Tensor:
+            moments = mine.mT @ mine
+            moments = gang.all_reduce(moments.sum(0, keepdim=True) if tied else moments)
+            return torch.linalg.solve_ex(moments[:, :TAPS, :TAPS], moments[:, :TAPS, TAPS:])[0]
+
+        def check(filters: torch.Tensor) -> Facts:
+            rows = (equations.flatten(0, 1)[None] if tied else equations).double()
+            r = torch.linalg.qr(rows, mode="r").R  # of the equations themselves: nothing is squared
+            exact = torch.linalg.solve_triangular(r[:, :TAPS, :TAPS], r[:, :TAPS, TAPS:], upper=True)
+            off = float(torch.linalg.norm(filters - exact) / torch.linalg.norm(exact))
+            assert off <= TOLERANCE, f"normwise error {off:.1e} (limit {TOLERANCE})"
+            alike, apart = (exact - truth).square().sum((0, 1)).tolist()  # on new signals: the windows are white
+            parameters = exact[..., 0].numel()
+            return {"parameters": parameters, "error_alike": alike / self.length, "error_apart": apart / self.length}
+
+        flops = 2 * mine.shape[0] * mine.shape[1] * mine.shape[2] ** 2
+        return Workload(step, check=check, work=Work(flops=flops, items=gang.share(self.samples), unit="sample"))
