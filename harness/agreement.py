@@ -28,8 +28,9 @@ class Failure:
 
     @classmethod
     def of(cls, status: Status, message: str, rank: int, when_s: float = 0.0) -> Failure:
-        """A failure; its message is cut to a page."""
-        return cls(status, message[:2000], rank, when_s)
+        """A failure; its message is cut to a page, and cannot steer a terminal."""
+        plain = "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in message[:2000])
+        return cls(status, plain, rank, when_s)
 
 
 class Agreement:

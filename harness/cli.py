@@ -29,7 +29,6 @@ app = typer.Typer(
     help="Does my PyTorch work scale over these devices, and why not? "
     "Start with `rankbench run`: it measures on every GPU, or on CPU cores where there is none, and writes a report.",
     rich_markup_mode=None,
-    no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -39,7 +38,7 @@ def run_app(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; whatever the user got wrong is one line on stderr."""
     command = typer.main.get_command(app)
     try:
-        return command.main(list(arguments), "rankbench", standalone_mode=False) or OK
+        return command.main(list(arguments) or ["--help"], "rankbench", standalone_mode=False) or OK
     except UsageError as error:
         return _complain(error, USAGE)
     except RankbenchError as error:

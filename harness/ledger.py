@@ -145,6 +145,10 @@ def audit(
             theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
             fact = f"declares {mine.amount:g} {mine.measure} a step, but {theirs}"
             doubted[case].append(Doubt(kind=Kind.WORK_DIFFERS, fact=fact))
+    for case, told in facts.items():  # a packed copy is the one-device case again
+        copy, base = Totals.of(told[:1]), _partner(totals, arm=comparison.baseline, world_size=1)
+        if case.packed and not case.probe and (reason := _shortfall(copy, base)):
+            refused[case] = reason
     return refused, {case: doubts for case, doubts in doubted.items() if doubts and case not in refused}
 
 
@@ -170,7 +174,8 @@ def _shortfall(mine: Totals, base: Totals | None) -> str | None:
     usual = min(1.0, base.counted / base.flops)
     done = mine.counted / mine.flops
     if done < 0.5 or done < usual * (1 - SAME):
-        return f"its step does {mine.counted:g} FLOP of matrix products, but declares {mine.flops:g} ({done:.0%})"
+        counted = f"its step does {mine.counted:.4g} FLOP of matrix products"
+        return f"{counted}, {done:.2g} times the {mine.flops:.4g} that it declares"
     return None
 
 

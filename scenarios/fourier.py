@@ -29,7 +29,7 @@ class Fourier:
     scaling: ClassVar[Scaling] = "strong"
 
     batch: int = axis(4096, full=(16384,))
-    size: int = axis(256, 257, full=(4096, 4099))
+    size: int = axis(256, full=(257, 4096, 4099))
     way: Literal["full", "real", "matrix"] = arm(baseline="full")
 
     def layer(self, device: torch.device) -> Callable[[Tensor], Tensor]:

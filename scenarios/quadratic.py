@@ -38,7 +38,7 @@ class Quadratic:
 
     batch: int = 64
     inputs: int = axis(128, full=(512,))
-    outputs: int = axis(256, 16, full=(1024,))
+    outputs: int = axis(256, full=(16, 1024))
     way: Literal["einsum", "outer", "contract", "bilinear"] = arm(baseline="einsum")
 
     def prepare(self, gang: Gang) -> Workload:

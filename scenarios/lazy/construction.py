@@ -22,7 +22,7 @@ class Construction:
     exercises: ClassVar = exercises("5.3.1")
     scaling: ClassVar[Scaling] = "weak"
 
-    layers: int = axis(2, 32)
+    layers: int = axis(32, full=(2, 512))
     width: int = axis(256, full=(4096,))
     inputs: int = 20
     outputs: int = 10

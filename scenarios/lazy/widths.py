@@ -22,7 +22,7 @@ class Widths:
     exercises: ClassVar = exercises("5.3.3")
     scaling: ClassVar[Scaling] = "strong"
 
-    widths: int = axis(4, 32)
+    widths: int = axis(4, full=(32,))
     widest: int = 1024
     hidden: int = 256
     outputs: int = 10

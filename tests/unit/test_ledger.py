@@ -137,3 +137,29 @@ def test_a_case_may_be_doubted_for_two_reasons_at_once() -> None:
 
 def test_every_doubt_has_a_remedy() -> None:
     assert set(REMEDIES) == set(Kind)
+
+
+def test_packed_copies_of_an_arm_that_does_less_are_refused_with_it() -> None:
+    comparison, facts = planted()
+    refused, _ = audit(comparison, facts)
+    assert {case.key for case in refused} == {"lies[how=less]@1", "lies[how=less]@1x2"}
+
+
+def planted() -> tuple[Comparison, dict[Case, list[RankFacts]]]:
+    """An honest arm, and one that does a tenth of what it declares, alone and as two copies."""
+
+    def case(how: str, size: int, *, packed: bool) -> Case:
+        return Case(scenario="lies", reference="x:Lies", params={"how": how}, arm=how, world_size=size, packed=packed)
+
+    def fact(counted: float) -> RankFacts:
+        return RankFacts(flops=100, bytes=0, items=1, counted_flops=counted, host_reads=0, first_s=0, cpu_s=0, wall_s=0)
+
+    facts = {
+        case(how, size, packed=packed): [fact(counted)] * size
+        for how, counted in (("honest", 100), ("less", 10))
+        for size, packed in ((1, False), (2, True))
+    }
+    comparison = Comparison(
+        scenario="lies", title="", scaling="strong", params={}, arm_field="how", baseline="honest", cases=tuple(facts)
+    )
+    return comparison, facts

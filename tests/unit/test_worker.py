@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 import torch
 
+from harness.agreement import Failure
 from harness.doubts import Kind
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
 from harness.messages import Order, VisitNote
@@ -136,3 +137,8 @@ def test_a_failure_is_its_own_cell_and_the_others_are_measured(fault: str, statu
     assert (broken.status, broken.message, broken.rank, broken.samples) == (status, message, 0, None)
     assert "none" in closed
     assert (fault in closed) == (fault == "check")  # what was prepared is let go of
+
+
+def test_a_message_cannot_steer_a_terminal() -> None:
+    told = Failure.of("error", "\x1b[31mred\x1b[0m\nnext\tline ✓", 0).message
+    assert told == "\ufffd[31mred\ufffd[0m\nnext\tline ✓"
