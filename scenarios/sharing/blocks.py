@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 
 import torch
 from torch import nn
@@ -52,14 +53,22 @@ def chimera(halve: Callable[[torch.Tensor], torch.Tensor]) -> nn.Sequential:
     return nn.Sequential(NestMLP(), nn.Linear(16, 20), FixedHiddenMLP(halve))
 
 
-def strays(model: nn.Module) -> list[str]:
-    """Tensors that modules hold as plain attributes: no ``parameters``, ``state_dict`` or ``to`` ever finds them."""
-    return [
-        f"{place}.{name}".lstrip(".")
+def access(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Every parameter of ``chimera`` by name. Raises AssertionError where one is missing, or found in one way only."""
+    found = dict(model.named_parameters())
+    assert {name: tuple(parameter.shape) for name, parameter in found.items()} == FOUND
+    assert all(attrgetter(name)(model) is parameter for name, parameter in found.items())
+    saved = model.state_dict()
+    assert saved.keys() == {*FOUND, CONSTANT}, f"the state has {[*saved]}"
+    assert all(saved[name].data_ptr() == parameter.data_ptr() for name, parameter in found.items())
+    strays = [
+        f"{place}.{name}"
         for place, module in model.named_modules()
         for name, value in vars(module).items()
         if isinstance(value, torch.Tensor)
     ]
+    assert not strays, f"neither parameters nor buffers, so neither saved nor moved: {strays}"
+    return found
 
 
 def activations(tensors: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:

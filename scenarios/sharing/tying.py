@@ -58,7 +58,7 @@ class Tying:
         numbers = (INPUTS + 1 + layers * (self.width + 1)) * self.width + (self.width + 1) * OUTPUTS
 
         def check(uses: list[nn.Parameter]) -> Facts:
-            ends, velocities = replay(training.start, x, y, training.taken, rate=rate, tied=tied)
+            ends, velocities = replay(training.start, (x, y), training.taken, rate=rate, tied=tied)
             for start, use, end in zip(training.start, uses, ends, strict=True):
                 told = error(use - start, end - start)
                 assert told <= WAY, f"a {list(use.shape)} of parameters went elsewhere: off by {told:.1e} (limit {WAY})"
