@@ -12,6 +12,13 @@ _SWEEP = 'cat; until rm -rf -- "$0"; do sleep 1; done'
 """Waits until nobody holds the other end of its standard input, then removes the folder, and what is still written."""
 
 
+def clear(folder: str) -> None:
+    """Remove what the gangs of a launch have left, where they died and could not: the next ones need the room."""
+    assert Path(folder).name == "scratch", folder
+    for left in Path(folder).iterdir():
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def scratch(root: Path) -> Iterator[str]:
     """A folder below ``root``. A sweeper removes it at the end: a process of its own, so that it outlives a kill -9."""
