@@ -85,7 +85,7 @@ class Bench:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is data, not only an Exception
                 cause, rank = _culprit(error, self.world.rank, trial.case)
-                failure = _failure(cause, rank, rejected, trial.failed_s or now())
+                failure = _failure(cause, rank, rejected, trial.failed_s or self.world.clock())
                 if failure.status != "wrong":
                     trial.fail(error)
         agreed = self.world.agreement.settle(failure)
@@ -173,7 +173,7 @@ class Bench:
         told = self.world.agreement.gather([(trial.laps, self._facts(trial)) for trial in self._live])
         for trial, *ranks in zip(self._live, *told, strict=True):
             laps, facts = zip(*ranks[: trial.case.world_size], strict=True)
-            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.aside_s) for fact in facts]
+            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
             doubts = load.doubts(loads)
             if trial.case in self.doubted:
                 doubts.append(self.doubted[trial.case])

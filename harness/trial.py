@@ -81,14 +81,14 @@ class Trial:
         Its files go at once: on a disk that they have filled, the journal must find room for what became of the case.
         """
         if self.failed_s is None:
-            self.failed_s = now()
+            self.failed_s = self.world.clock()
             traceback.clear_frames(error.__traceback__)  # they may refer to the group
             self._remove_files()
             self.world.release(self.case.gang_size)
 
     def _visit(self, samples: int, line: StartLine) -> list[Lap]:
         workload = self._my_workload
-        device, watch = self.world.device, Stopwatch(self.world.device)
+        device, watch = self.world.device, Stopwatch(self.world.device, self.world.clock)
         before = Load.now()
         workload.reset()
         for _ in range(self.warm):
@@ -133,7 +133,7 @@ class Trial:
             first_s=round(self._first_s, 9),
             cpu_s=round(self.load.cpu_s, 6),
             wall_s=round(self.load.wall_s, 6),
-            aside_s=round(self.load.aside_s, 6),
+            busy_s=None if self.load.busy_s is None else round(self.load.busy_s, 6),
             delay_s=None if self.load.delay_s is None else round(self.load.delay_s, 9),
         )
 

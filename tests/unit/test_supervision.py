@@ -101,7 +101,7 @@ def run(folder: Path, script: Script, plan: Plan | None = None) -> tuple[bool, l
         supervisor = Supervisor(
             plan, journal, list(read(path)), lambda _: None, fingerprint="f", scratch=str(scratch)
         )
-        complete = supervisor.run(script)  # type: ignore[arg-type]
+        complete = supervisor.run({"torchrun": script})  # type: ignore[arg-type]
     return complete, [entry for entry in read(path) if isinstance(entry, CellRecord)]
 
 

@@ -1,0 +1,49 @@
+"""The networks of this subject: stacks of linear layers, some of which may not know their inputs' width yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+TOLERANCE = 5e-6
+"""Normwise relative error that fp32 may have against float64; TF32 has 3e-4."""
+
+Dims = tuple[int | None, int]
+"""Inputs and outputs of a linear layer; None where the first batch is to tell."""
+
+
+def stack(
+    dims: Iterable[Dims], device: torch.device | str, between: Callable[[], nn.Module] = nn.ReLU
+) -> nn.Sequential:
+    """Linear layers of ``dims``, ``nn.LazyLinear`` where the inputs are None; ``between`` them an activation."""
+    blocks: list[nn.Module] = []
+    for fan_in, fan_out in dims:
+        layer = nn.LazyLinear(fan_out, device=device) if fan_in is None else nn.Linear(fan_in, fan_out, device=device)
+        blocks += [layer, between()]
+    return nn.Sequential(*blocks[:-1])
+
+
+def drawn(dims: Iterable[tuple[int, int]], seed: int, device: torch.device) -> list[Tensor]:
+    """What ``nn.Linear`` draws, by its law: U(±1/√inputs) for each weight and then its bias, layer by layer."""
+    random = torch.Generator(device).manual_seed(seed)
+    shapes = ((shape, fan_in) for fan_in, fan_out in dims for shape in ((fan_out, fan_in), (fan_out,)))
+    bounds = ((shape, 1 / math.sqrt(fan_in)) for shape, fan_in in shapes)
+    return [torch.empty(shape, device=device).uniform_(-bound, bound, generator=random) for shape, bound in bounds]
+
+
+def exact(tensors: Sequence[Tensor], x: Tensor, between: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
+    """The stack's output in float64, from its weights and biases in turn."""
+    hidden = x.double()
+    for number, (weight, bias) in enumerate(zip(tensors[::2], tensors[1::2], strict=True)):
+        hidden = linear(between(hidden) if number else hidden, weight.double(), bias.double())
+    return hidden
+
+
+def close(what: str, found: Tensor, wanted: Tensor) -> None:
+    """Raises AssertionError where ``found`` is further from ``wanted`` than fp32 has to be."""
+    error, size = float(torch.linalg.norm(found - wanted)), float(torch.linalg.norm(wanted))
+    assert error <= TOLERANCE * size, f"{what}: a normwise error of {error:.1e} in {size:.1e} (limit {TOLERANCE})"

@@ -1,0 +1,96 @@
+"""D2L 5.3.3: a network that takes inputs of varying width, by tying parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.chapter import exercises
+from scenarios.lazy.encoders import Adapters, Padded, Sliced
+from scenarios.lazy.stack import close, stack
+from scenarios.lazy.untied import untied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Widths:
+    """Training on inputs of varying width: one weight, padded to or sliced, or an adapter a width on a tied trunk."""
+
+    exercises: ClassVar = exercises("5.3.3")
+    scaling: ClassVar[Scaling] = "strong"
+
+    widths: int = axis(4, 32)
+    widest: int = 1024
+    hidden: int = 256
+    outputs: int = 10
+    samples: int = axis(512, full=(65536,))
+    how: Literal["pad", "slice", "adapters"] = arm(baseline="pad")
+
+    @property
+    def known(self) -> list[int]:
+        """The widths that there are, evenly spaced up to the widest."""
+        return sorted({max(1, self.widest * step // self.widths) for step in range(1, self.widths + 1)})
+
+    def network(self, device: torch.device) -> nn.Sequential:
+        """An encoder for every width, and a trunk that they share."""
+        encoder = {"pad": Padded, "slice": Sliced, "adapters": Adapters}[self.how](self.known, self.hidden, device)
+        trunk = stack([(self.hidden, self.hidden), (self.hidden, self.outputs)], device, nn.Tanh)
+        return nn.Sequential(encoder, nn.Tanh(), *trunk)
+
+    def grouped(self, x: Tensor, y: Tensor, which: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Inputs and targets by width, where ``which`` tells each sample's; a group may be empty."""
+        return [(x[which == kind, :width], y[which == kind]) for kind, width in enumerate(self.known)]
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Each rank takes its part of the samples as they come, and groups it by width."""
+        random = gang.shared_generator
+        torch.manual_seed(int(torch.randint(2**31, (), device=gang.device, generator=random)))  # replicas are alike
+        net = self.network(gang.device)
+        parameters = dict(net.named_parameters())
+        x = torch.randn(self.samples, self.widest, device=gang.device, generator=random)
+        y = torch.randn(self.samples, self.outputs, device=gang.device, generator=random)
+        which = torch.randint(len(self.known), (self.samples,), device=gang.device, generator=random)
+        everyone, mine = self.grouped(x, y, which), self.grouped(gang.part(x), gang.part(y), gang.part(which))
+        groups, target = [inputs for inputs, _ in mine], torch.cat([targets for _, targets in mine])
+
+        def step() -> tuple[Tensor, Tensor]:
+            outputs = net(groups)  # empty groups too: a rank that lacks a width has its gradients, of zeros
+            loss = (outputs - target).square().sum() / self.samples
+            gradients = torch.autograd.grad(loss, list(parameters.values()))
+            return outputs.detach(), gang.all_reduce(torch.cat([each.flatten() for each in gradients]))
+
+        def check(made: tuple[Tensor, Tensor]) -> Facts:
+            outputs, gradient = made
+            close("outputs", outputs, untied(net, mine)[0])
+            _, wanted = untied(net, everyone)
+            tied, apart = self.parameters()
+            assert gradient.numel() == tied, f"{gradient.numel()} parameters, where the formula says {tied}"
+            parts = gradient.split([each.numel() for each in parameters.values()])
+            for (name, due), part in zip(wanted.items(), parts, strict=True):
+                close(f"gradient of {name}", part, due.flatten() / self.samples)
+            assert _refuses(net, torch.ones(1, self.widest + 1, device=gang.device)), "took inputs of unknown width"
+            return {"parameters": tied, "untied": apart}
+
+        trunk = self.hidden * (self.hidden + self.outputs)
+        # forward and for the weights' gradients; through the trunk also for those of what it gets
+        products = sum(len(inputs) * (2 * inputs.shape[1] * self.hidden + 3 * trunk) for inputs in groups)
+        return Workload(step, check=check, work=Work(flops=2 * products, items=len(target), unit="sample"))
+
+    def parameters(self) -> tuple[int, int]:
+        """How many numbers the network has, and how many a network for each width would have."""
+        h, trunk = self.hidden, self.hidden**2 + self.hidden + self.hidden * self.outputs + self.outputs
+        adapters = sum(width * h + h for width in self.known)
+        encoder = adapters if self.how == "adapters" else self.widest * h + h
+        return encoder + trunk, adapters + len(self.known) * trunk
+
+
+def _refuses(net: nn.Module, x: Tensor) -> bool:
+    """Whether ``x`` is an error that names its width."""
+    try:
+        net([x])
+    except ValueError as error:
+        return str(x.shape[1]) in str(error)
+    return False
