@@ -95,6 +95,6 @@ def test_a_disk_that_stays_full_is_told_in_the_end(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("harness.journal.PATIENCE_S", 0.0)
     with Journal(tmp_path / "journal.jsonl") as journal:
         journal._file.close()
-        journal._file = Path("/dev/full").open("ab", buffering=0)
+        journal._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115 - the journal closes it
         with pytest.raises(OSError, match="No space left"):
             journal.append(begin)
