@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 
 import torch
 
-from harness import ledger, load
+from harness import disk, ledger, load
 from harness.agreement import Failure
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
@@ -80,8 +81,11 @@ class Bench:
                 action()
             except CollectiveError as error:
                 failure = Failure.of("error", str(error), self.world.rank, math.inf)  # another failed first
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is data
-                failure = _failure(error, self.world.rank, rejected, trial.failed_s or self.world.clock())
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is data, not only an Exception
+                cause, rank = _culprit(error, self.world.rank, trial.case)
+                failure = _failure(cause, rank, rejected, trial.failed_s or self.world.clock())
                 if failure.status != "wrong":
                     trial.fail(error)
         agreed = self.world.agreement.settle(failure)
@@ -225,6 +229,15 @@ def _close(trial: Trial) -> None:
         trial.close()
 
 
+def _culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException, int]:
+    """What went wrong, and on which rank: a distributed checkpoint tells every rank of those that failed."""
+    api = sys.modules.get("torch.distributed.checkpoint.api")  # slow to load; whoever raised its error has loaded it
+    if api is None or not isinstance(error, api.CheckpointException) or not error.failures:
+        return error, rank
+    first = min(error.failures)
+    return error.failures[first][0], rank if case.gang_size == 1 else first
+
+
 def _failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
     """What an exception from a scenario means."""
     text = str(error).strip()
@@ -233,4 +246,6 @@ def _failure(error: BaseException, rank: int, rejected: Status, when_s: float) -
         return Failure.of(rejected, text or "the check failed", rank, when_s)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
         return Failure.of("oom", message, rank, when_s)
+    if complaint := disk.complaint(error):
+        return Failure.of("error", f"{complaint}: {message}", rank, when_s)
     return Failure.of("error", message, rank, when_s)

@@ -38,7 +38,7 @@ class Gang:
     @property
     def scratch(self) -> Path:
         """A folder for this gang's files, one for all its ranks. It is removed afterwards, however the run ends."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # without its parents: what has been swept at the end is not made anew
         return self.folder
 
     def share(self, total: int) -> int:

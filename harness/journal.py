@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +18,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from harness.disk import FULL
 from harness.doubts import Doubt
 from harness.errors import JournalError, UsageError
 from harness.plan import SCHEMA, Record, Value
+
+PATIENCE_S = 30.0
+"""A scenario that fills the disk gives it back as soon as its case has failed: the journal waits so long for that."""
 
 Status = Literal["ok", "wrong", "oom", "error", "died", "hang", "skipped"]
 
@@ -183,7 +188,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open for appending; a torn tail is set aside in ``<name>.torn``. Raises UsageError if another run has it."""
         self.path = path
-        self._file = path.open("ab+")
+        self._file = path.open("ab+", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -194,9 +199,16 @@ class Journal:
         self._set_torn_tail_aside()
 
     def append(self, record: Record) -> None:
-        """Write one record and wait until the disk has it."""
-        self._file.write(record.model_dump_json(by_alias=True).encode() + b"\n")
-        self._file.flush()
+        """Write one record and wait until the disk has it; where it is full, wait a while for room."""
+        left = memoryview(record.model_dump_json(by_alias=True).encode() + b"\n")
+        until_s = time.monotonic() + PATIENCE_S
+        while left:
+            try:
+                left = left[self._file.write(left) :]
+            except OSError as error:
+                if error.errno not in FULL or time.monotonic() > until_s:
+                    raise
+                time.sleep(0.05)
         os.fsync(self._file.fileno())
 
     def close(self) -> None:

@@ -78,10 +78,14 @@ class Trial:
         return laps
 
     def fail(self, error: BaseException) -> None:
-        """Note when this rank failed first, and let peers go that wait for it in a collective."""
+        """Note when this rank failed first, and let peers go that wait for it in a collective.
+
+        Its files go at once: on a disk that they have filled, the journal must find room for what became of the case.
+        """
         if self.failed_s is None:
             self.failed_s = self.world.clock()
             traceback.clear_frames(error.__traceback__)  # they may refer to the group
+            self._remove_files()
             self.world.release(self.case.gang_size)
 
     def _visit(self, samples: int, line: StartLine) -> list[Lap]:
@@ -109,8 +113,11 @@ class Trial:
             if workload is not None:
                 workload.close()
         finally:
-            if self.gang is not None:
-                shutil.rmtree(self.gang.folder, ignore_errors=True)
+            self._remove_files()
+
+    def _remove_files(self) -> None:
+        if self.gang is not None:
+            shutil.rmtree(self.gang.folder, ignore_errors=True)
 
     def facts(self) -> RankFacts:
         """What this rank declared, did and suffered."""

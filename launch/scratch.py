@@ -13,6 +13,13 @@ REMOVE = 'until rm -rf -- "$0"; do sleep 1; done'
 """Also what is still being written."""
 
 
+def clear(folder: str) -> None:
+    """Remove what the gangs of a launch have left, where they died and could not: the next ones need the room."""
+    assert Path(folder).name == "scratch", folder
+    for left in Path(folder).iterdir():
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def scratch(root: Path) -> Iterator[str]:
     """A folder below ``root``, removed at the end."""

@@ -10,6 +10,7 @@ from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, 
 from harness.messages import Order, VisitNote
 from harness.plan import Case, LauncherName, Plan, Record
 from launch.gangs import Ending, Hear, Launcher
+from launch.scratch import clear
 
 Todo = dict[int, tuple[Case, ...]]
 """Cases to measure, by the index of their comparison."""
@@ -105,6 +106,7 @@ class Supervisor:
             self._ready_s = self._last_s = start_s
             if ending := launcher.launch(order, self._hear):
                 self._mourn(launch, ending)
+                clear(self._scratch)
             end_of_gang_s = time.monotonic()
             self._beside_s = self._ready_s - start_s + end_of_gang_s - self._last_s
             self._record(EndRecord(launch=launch, wall_s=round(end_of_gang_s - start_s, 3)))

@@ -128,17 +128,40 @@ _EXERCISES = (
     Exercise(
         number="5.5.1",
         task="Why store parameters even where no other device will ever need them?",
-        answer="",
+        answer=(
+            "To go on after a crash, to go back, to compare and to reuse. From a checkpoint of step "
+            "{resume/resume.saved}, a run of {resume/resume.steps} steps ends with the very bits that it has without "
+            "a break, after {resume/resume.time} instead of {resume/restart.time}. Parameters alone do not do that: "
+            "without Adam's moments they end up to {resume/resume.without_adam} apart, without the random generator's "
+            "state {resume/resume.without_random}. Rank 0 saves {save/rank0.parameter_bytes} in {save/rank0.time}; "
+            "where each rank saves its rows it is {save/torch.speedup} with torch.save, {save/safetensors.speedup} "
+            "with safetensors, and {save/dcp.speedup} as a distributed checkpoint. Each rank gets its rows back "
+            "{restore/whole.speedup} where all read the whole file, {restore/slices.speedup} by slices of it, and "
+            "{restore/dcp.speedup} from a distributed checkpoint."
+        ),
     ),
     Exercise(
         number="5.5.2",
         task="Reuse a part of a network, say its first two layers, in a network of another architecture.",
-        answer="",
+        answer=(
+            "Copy the tensors of those layers by name, {full.tensors} here, with strict=False, and hold the keys that "
+            "it reports against those that are due: under names that do not match it loads {full.misnamed} tensors "
+            "and raises nothing. The layers are {full.part_bytes} of {full.file_bytes}. Loading the whole file for "
+            "them takes {full.time}; mapped into memory, {mmap.time} ({mmap.versus}); by name from safetensors, "
+            "{safetensors.time} ({safetensors.versus}); from a distributed checkpoint, {dcp.time} ({dcp.versus})."
+        ),
     ),
     Exercise(
         number="5.5.3",
         task="Save architecture and parameters together: what restrictions does that bring?",
-        answer="",
+        answer=(
+            "torch.export.save keeps both, and the parameters come back bit for bit, without the class. But the "
+            "program is fixed: a batch of another size than the exported one is {program.other_batch}, and a branch "
+            "on the data is {program.branch} at export. Its loader could run code from a file, as unpickling a whole "
+            "module would, which is {program.pickle} under weights_only=True. From file to first output takes "
+            "{program.time}; parameters whose architecture is code take {parameters.time}: the program is "
+            "{program.versus}."
+        ),
     ),
     Exercise(
         number="5.6.1",
@@ -156,7 +179,15 @@ _EXERCISES = (
     Exercise(
         number="5.6.2",
         task="Read and write parameters on the accelerator.",
-        answer="",
+        answer=(
+            "Save from the device ({save/rank0.time} for {save/rank0.parameter_bytes}), and load with map_location: "
+            "without it every rank loads onto the device that saved. Copying into parameters that are there takes "
+            "{load/copy.time}, and an optimizer still holds {load/copy.kept} of {load/copy.parameters} of them; "
+            "assigning new ones takes {load/assign.time} ({load/assign.versus}), and it holds {load/assign.kept}. "
+            "With the file mapped it takes {load/mmap.time}, from safetensors {load/safetensors.time}, through pinned "
+            "memory {load/pinned.time}. On the most devices all ranks read the file in {load/copy@most.time}; if one "
+            "reads and broadcasts, in {load/broadcast@most.time}."
+        ),
     ),
     Exercise(
         number="5.6.3",

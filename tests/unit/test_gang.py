@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -86,6 +88,13 @@ def test_a_gang_has_one_folder_for_its_files(two_ranks: Ranks) -> None:
 def folder(mine: Gang) -> str:
     assert mine.scratch.is_dir()
     return str(mine.scratch)
+
+
+def test_what_has_been_swept_is_not_made_anew(tmp_path: Path) -> None:
+    late = gang(0, 1, tmp_path / "scratch" / "0badcafe")  # the run has ended, and with it its scratch folder
+    with pytest.raises(FileNotFoundError):
+        _ = late.scratch
+    assert not list(tmp_path.iterdir())
 
 
 def joined(mine: Gang, shape: tuple[int, ...], dim: int) -> torch.Tensor:

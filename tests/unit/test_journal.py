@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -58,3 +61,40 @@ def test_a_foreign_line_is_an_error_that_names_its_place(tmp_path: Path, line: s
     path.write_text(begin.model_dump_json() + "\n" + line + "\n")
     with pytest.raises(JournalError, match="line 2"):
         list(read(path))
+
+
+class FullAtFirst:
+    """A file on a disk that takes a few bytes, is full for two attempts, and then has room again."""
+
+    def __init__(self, file: Any, number: int) -> None:
+        self.file, self.number, self.writes = file, number, 0
+
+    def write(self, data: memoryview) -> int:
+        self.writes += 1
+        if self.writes in (2, 3):
+            raise OSError(self.number, os.strerror(self.number))
+        return self.file.write(data[:7])
+
+    def fileno(self) -> int:
+        return self.file.fileno()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_record_is_whole_though_the_disk_was_full_for_a_while(tmp_path: Path, number: int) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal._file = FullAtFirst(journal._file, number)
+        journal.append(begin)
+        journal.append(begin)
+    assert list(read(tmp_path / "journal.jsonl")) == [begin, begin]
+
+
+def test_a_disk_that_stays_full_is_told_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.journal.PATIENCE_S", 0.0)
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal._file.close()
+        journal._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115 - the journal closes it
+        with pytest.raises(OSError, match="No space left"):
+            journal.append(begin)

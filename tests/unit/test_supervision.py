@@ -95,11 +95,11 @@ def dies_at_once(order: Order, hear: Callable[[Record], None]) -> Ending:
 
 def run(folder: Path, script: Script, plan: Plan | None = None) -> tuple[bool, list[CellRecord]]:
     plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=2))
-    path = folder / "journal.jsonl"
+    path, scratch = folder / "journal.jsonl", folder / "scratch"
+    scratch.mkdir()
     with Journal(path) as journal:
-        complete = Supervisor(plan, journal, list(read(path)), lambda _: None, fingerprint="f", scratch="").run(
-            {"torchrun": script}
-        )  # type: ignore[arg-type]
+        supervisor = Supervisor(plan, journal, list(read(path)), lambda _: None, fingerprint="f", scratch=str(scratch))
+        complete = supervisor.run({"torchrun": script})  # type: ignore[arg-type]
     return complete, [entry for entry in read(path) if isinstance(entry, CellRecord)]
 
 
@@ -120,6 +120,23 @@ def test_a_death_costs_its_case_and_the_rest_is_measured_by_a_new_gang(tmp_path:
     assert (died.status, died.rank, died.launch) == ("died", 1, 0)
     assert died.case not in {case.key for cases in script.orders[1].todo.values() for case in cases}
     assert len(cells) == 2 * 5
+
+
+def test_what_a_dead_gang_has_left_is_gone_before_the_next_one_starts(tmp_path: Path) -> None:
+    left = tmp_path / "scratch" / "0badcafe" / "checkpoint"
+    seen: list[bool] = []
+
+    def dies_in_the_middle(order: Order, hear: Callable[[Record], None]) -> Ending:
+        left.parent.mkdir()
+        left.write_bytes(b"half of it")
+        return dies(order, hear)
+
+    def looks(order: Order, hear: Callable[[Record], None]) -> None:
+        seen.append(left.parent.exists())
+        well(order, hear)
+
+    run(tmp_path, Script(dies_in_the_middle, looks))
+    assert seen == [False]
 
 
 def test_a_launch_that_never_comes_up_is_given_up(tmp_path: Path) -> None:

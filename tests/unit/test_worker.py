@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import StackSummary
 from typing import ClassVar
 
 import pytest
 import torch
+from torch.distributed.checkpoint.api import CheckpointException
 
 from harness.agreement import Failure
 from harness.doubts import Kind
@@ -56,6 +62,12 @@ class Queued:
     def prepare(self, gang: Gang) -> Workload:
         if self.fault == "memory":
             raise MemoryError("17 TiB")
+        if self.fault == "disk":
+            (gang.scratch / "half").write_bytes(b"half of it")
+            raise RuntimeError("not saved") from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "half")
+        if self.fault == "checkpoint":
+            failures = {1: (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), StackSummary())}
+            raise CheckpointException("write", failures)
 
         x, y = torch.zeros(4, 4) if self.fault == "zeros" else torch.randn(4, 4), torch.randn(4, 4)
 
@@ -75,7 +87,7 @@ class Queued:
 closed: list[str] = []
 
 
-def measured(fault: str = "none") -> list[Record]:
+def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: None) -> list[Record]:
     reference = f"{__name__}:Queued"
     sys.modules.setdefault(__name__, sys.modules[Queued.__module__])
     cases = tuple(
@@ -91,7 +103,7 @@ def measured(fault: str = "none") -> list[Record]:
     world = World(0, 1, queue, "cpu:0", (0,), 1)  # type: ignore[arg-type]
     world.settle_in()
     told: list[Record] = []
-    run(order, world, told.append)
+    run(order, world, lambda record: (told.append(record), tell(record)))
     return told
 
 
@@ -127,7 +139,12 @@ def test_a_product_of_zeros_is_measured_and_doubted() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "status", "message"),
-    [("check", "wrong", "not what was expected"), ("memory", "oom", "MemoryError: 17 TiB")],
+    [
+        ("check", "wrong", "not what was expected"),
+        ("memory", "oom", "MemoryError: 17 TiB"),
+        ("disk", "error", "the disk is full: RuntimeError: not saved"),
+        ("checkpoint", "error", "the disk is full: OSError: [Errno 28] No space left on device"),
+    ],
 )
 def test_a_failure_is_its_own_cell_and_the_others_are_measured(fault: str, status: str, message: str) -> None:
     closed.clear()
@@ -142,3 +159,15 @@ def test_a_failure_is_its_own_cell_and_the_others_are_measured(fault: str, statu
 def test_a_message_cannot_steer_a_terminal() -> None:
     told = Failure.of("error", "\x1b[31mred\x1b[0m\nnext\tline ✓", 0).message
     assert told == "\ufffd[31mred\ufffd[0m\nnext\tline ✓"
+
+
+def test_a_full_disk_is_given_back_before_the_cell_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where the worker of this test has its scratch folder
+    told: list[list[Path]] = []
+
+    def tell(record: Record) -> None:
+        if isinstance(record, CellRecord) and record.status == "error":
+            told.append([path for path in tmp_path.rglob("*") if path.is_file()])
+
+    measured("disk", tell)
+    assert told == [[]]

@@ -1,0 +1,30 @@
+"""What a full disk looks like from a scenario: each library tells of it in its own way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The numbers of the errors for a disk that takes no more, and for a quota that is reached."""
+_WORDS = tuple(map(os.strerror, FULL))
+_SHORT_WRITE = re.compile(r"inline_container\.cc.*unexpected pos|PytorchStreamWriter failed writing", re.DOTALL)
+"""What torch's own file writer says where a write came up short: it does not keep the error's number."""
+
+
+def complaint(error: BaseException) -> str | None:
+    """What ``error``, or one that led to it, says of the disk; None where it says nothing of it."""
+    told = list(_chain(error))
+    if any(getattr(each, "errno", None) in FULL or any(words in str(each) for words in _WORDS) for each in told):
+        return "the disk is full"
+    if any(_SHORT_WRITE.search(str(each)) for each in told):
+        return "the disk is full or failing"
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

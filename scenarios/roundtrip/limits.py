@@ -1,0 +1,39 @@
+"""What cannot be saved with its architecture, tried out."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def verdict(attempt: Callable[[], Any]) -> str:
+    """Whether an attempt was accepted or refused."""
+    try:
+        attempt()
+    except (AssertionError, RuntimeError, pickle.UnpicklingError):
+        return "refused"
+    return "accepted"
+
+
+class Branch(nn.Module):
+    """Which way it goes depends on the data."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``x``, or its negative."""
+        return x if x.sum() > 0 else -x
+
+
+def limits(x: torch.Tensor) -> dict[str, str]:
+    """What comes of a branch that is exported, and of a whole network that is pickled and loaded as weights only."""
+    pickled = io.BytesIO()
+    torch.save(nn.Linear(1, 1), pickled)
+    pickled.seek(0)
+    return {
+        "branch": verdict(lambda: torch.export.export(Branch(), (x,))),
+        "pickle": verdict(lambda: torch.load(pickled, weights_only=True)),
+    }

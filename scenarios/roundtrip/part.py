@@ -1,0 +1,98 @@
+"""D2L 5.5.2: the first layers of a saved network, in a network of another architecture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
+from scenarios.chapter import exercises
+from scenarios.roundtrip import checkpoint, formats
+from scenarios.roundtrip.state import State, assert_read, assert_same, carried, drawn, layer, network, read, size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The first two layers of a saved network, into one of another architecture: from the whole file, or just them."""
+
+    exercises: ClassVar = exercises("5.5.2")
+    scaling: ClassVar[Scaling] = "weak"
+
+    layers: int = axis(8, full=(32,))
+    width: int = axis(1024, full=(4096,))
+    reused: int = 2
+    reader: Literal["full", "mmap", "safetensors", "dcp"] = arm(baseline="full")
+
+    def architecture(self) -> nn.Sequential:
+        """The new network: the layers that are reused, and a head of its own."""
+        with torch.device("meta"):
+            head = nn.Sequential(nn.Linear(self.width, 7), nn.Tanh(), nn.Linear(7, 3))
+            return nn.Sequential(*(layer(self.width) for _ in range(self.reused)), head)
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Rank 0 saves the donor. Every rank has a new network, into which each step copies the layers."""
+        donor = drawn(network(self.width, self.layers), gang)
+        path = gang.scratch / "donor"
+        if gang.rank == 0:
+            save = {"safetensors": formats.save_safetensors, "dcp": checkpoint.save}.get(
+                self.reader, formats.save_torch
+            )
+            save(donor, path)
+        gang.barrier()
+        net = self.architecture().to_empty(device=gang.device)
+        net.load_state_dict(drawn(net, gang))
+        fresh = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        due = {name: donor[name] for name in fresh if name in donor and not name.startswith(f"{self.reused}.")}
+        after = fresh | due
+
+        def step() -> tuple[Any, torch.Tensor]:
+            keys = net.load_state_dict(self.read(path, due), strict=False)  # the head is not in the file
+            return keys, read(net.state_dict().values())
+
+        def reset() -> None:
+            net.load_state_dict(fresh)
+
+        def check(told: tuple[Any, torch.Tensor]) -> Facts:
+            keys, sums = told
+            assert (set(keys.missing_keys), keys.unexpected_keys) == (fresh.keys() - due.keys(), []), keys
+            assert_same(net.state_dict(), after)
+            assert_read(sums, after)
+            assert_apart(net.state_dict(), donor)
+            found = {"tensors": len(due), "part_bytes": size(due), "file_bytes": size(donor)}
+            return {**found, "misnamed": _loaded_under_another_name(net, fresh, due)}
+
+        return Workload(step, check=check, work=carried(due), reset=reset)
+
+    def read(self, path: Path, like: State) -> State:
+        """What the file holds under the names in ``like``."""
+        device = next(iter(like.values())).device
+        if self.reader == "safetensors":
+            with safe_open(path, "pt", device=str(device)) as file:
+                return {name: file.get_tensor(name) for name in like}
+        if self.reader == "dcp":
+            room = {name: torch.empty_like(tensor) for name, tensor in like.items()}
+            checkpoint.load(room, path)
+            return room
+        mapped = self.reader == "mmap"
+        found = formats.load_torch(path, torch.device("cpu") if mapped else device, mmap=mapped)
+        return {name: found[name] for name in like}
+
+
+def assert_apart(mine: State, donor: State) -> None:
+    """Raise AssertionError where a change of one network changes the other. Changes ``mine``."""
+    before = read(donor.values())
+    for tensor in mine.values():
+        tensor.add_(1)
+    assert torch.equal(read(donor.values()), before), "the donor shares memory with the new network"
+
+
+def _loaded_under_another_name(net: nn.Module, fresh: State, part: State) -> int:
+    """How many tensors change where every name in the file has a prefix that the network's have not."""
+    net.load_state_dict(fresh)
+    net.load_state_dict({f"model.{name}": tensor for name, tensor in part.items()}, strict=False)
+    return sum(not torch.equal(tensor, fresh[name]) for name, tensor in net.state_dict().items())

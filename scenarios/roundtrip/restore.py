@@ -1,0 +1,80 @@
+"""D2L 5.5.1, 5.6.2: a checkpoint back onto the devices, each of which wants its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from safetensors import safe_open
+
+from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
+from scenarios.chapter import exercises
+from scenarios.roundtrip import checkpoint, formats
+from scenarios.roundtrip.state import State, assert_read, assert_same, carried, drawn, network, read, size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restore:
+    """Parameters that one rank saved, back to any number of ranks, each its rows: by the whole file, slices, or DCP."""
+
+    exercises: ClassVar = exercises("5.5.1", "5.6.2")
+    scaling: ClassVar[Scaling] = "strong"
+
+    layers: int = 4
+    width: int = axis(1024, full=(8192,))
+    how: Literal["whole", "slices", "dcp"] = arm(baseline="whole")
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Rank 0 writes one file, or a checkpoint; then all ranks read it, each step all of its rows."""
+        state = drawn(network(self.width, self.layers), gang, buffers=False)
+        path = gang.scratch / "parameters"
+        if gang.rank == 0:
+            save = {"whole": formats.save_torch, "slices": formats.save_safetensors, "dcp": checkpoint.save}[self.how]
+            save(state, path)
+        gang.barrier()
+        room = checkpoint.sharded({name: torch.zeros_like(each) for name, each in state.items()}, gang)
+        rows = {name: _rows(len(each), gang) for name, each in state.items()}
+
+        def whole() -> State:
+            found = formats.load_torch(path, torch.device("cpu"))
+            return {name: found[name][mine].to(gang.device, copy=True) for name, mine in rows.items()}
+
+        def slices() -> State:
+            with safe_open(path, "pt", device=str(gang.device)) as file:
+                return {name: file.get_slice(name)[mine] for name, mine in rows.items()}
+
+        def dcp() -> State:
+            checkpoint.load(room, path, gang)
+            return checkpoint.local(room)
+
+        restore = {"whole": whole, "slices": slices, "dcp": dcp}[self.how]
+
+        def step() -> tuple[State, torch.Tensor]:
+            found = restore()
+            return found, read(found.values())
+
+        def reset() -> None:
+            for each in checkpoint.local(room).values():
+                each.zero_()
+
+        due = self.rows(state, gang)
+
+        def check(restored: tuple[State, torch.Tensor]) -> Facts:
+            found, sums = restored
+            assert_same(found, due)
+            assert_read(sums, due)
+            return {"parameter_bytes": size(state)}
+
+        return Workload(step, check=check, work=carried(due), reset=reset)
+
+    def rows(self, state: State, gang: Gang) -> State:
+        """This rank's rows; where the ranks do not divide them, DTensors are cut in another way."""
+        if self.how == "dcp":
+            return checkpoint.local(checkpoint.sharded(state, gang))
+        return {name: gang.part(tensor) for name, tensor in state.items()}
+
+
+def _rows(total: int, gang: Gang) -> slice:
+    mine = gang.part(torch.arange(total)).tolist()
+    return slice(mine[0], mine[-1] + 1) if mine else slice(0)

@@ -1,0 +1,69 @@
+"""What a full disk looks like, as each library really tells it: /dev/full takes no byte."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.disk import complaint
+
+
+def save_to_open_file(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        torch.save(torch.zeros(1000), file)
+
+
+def save_to_path(path: Path) -> None:
+    torch.save(torch.zeros(1000), path)
+
+
+def write(path: Path) -> None:
+    path.write_bytes(b"a byte")
+
+
+@pytest.mark.parametrize(
+    ("save", "told"),
+    [
+        (write, "the disk is full"),
+        (save_to_open_file, "the disk is full"),
+        (save_to_path, "the disk is full or failing"),  # torch's own writer forgets why
+    ],
+)
+def test_a_full_disk_is_told_from_other_errors(save: Callable[[Path], None], told: str) -> None:
+    with pytest.raises((OSError, RuntimeError)) as raised:
+        save(Path("/dev/full"))
+    assert complaint(raised.value) == told
+
+
+def test_a_quota_is_a_full_disk_too() -> None:
+    assert complaint(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))) == "the disk is full"
+
+
+def test_other_errors_say_nothing_of_the_disk(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes(b"PK\3\4 no archive")
+    with pytest.raises(RuntimeError) as unreadable:
+        torch.load(broken, weights_only=True)
+    with pytest.raises(FileNotFoundError) as missing:
+        (tmp_path / "missing").read_bytes()
+    assert complaint(unreadable.value) is None
+    assert complaint(missing.value) is None
+    assert complaint(ValueError("the twelfth step")) is None
+
+
+def test_the_cause_of_a_cause_counts() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    try:
+        try:
+            raise full
+        except OSError as error:
+            raise ValueError("one") from error
+    except ValueError as error:
+        outer = RuntimeError("two")
+        outer.__context__ = error
+    assert complaint(outer) == "the disk is full"
