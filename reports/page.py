@@ -13,11 +13,12 @@ from markupsafe import Markup, escape
 from harness.rundir import RunDir, write_whole
 from reports import labels, units
 from reports.claims import leading
+from reports.document import Summary
 from reports.evidence import load
 from reports.ladder import arm_of
 from reports.measured import Measured, measure
 from reports.rank_plot import rank_plot
-from reports.rows import FloorRow, RankRow, Summary
+from reports.rows import FloorRow, RankRow
 from reports.sections import Section, sections, short
 from reports.sentences import WORDS
 from reports.summary import summary_of

@@ -11,10 +11,11 @@ from markupsafe import Markup
 
 from harness.doubts import REMEDIES
 from reports import labels, plots, units
+from reports.document import ComparisonFacts, Planned, Summary
 from reports.labels import Labels, by_arm
 from reports.ladder import Arms, arm_of
 from reports.measured import Measured
-from reports.rows import CeilingRow, CellRow, ComparisonFacts, ContrastRow, Planned, Summary
+from reports.rows import CeilingRow, CellRow, ContrastRow
 from reports.scaling_plots import efficiency_plot, speedup_plot
 from reports.table import marks
 

@@ -11,8 +11,9 @@ from rich.text import Text
 from harness.doubts import REMEDIES, Kind
 from reports import labels, units
 from reports.claims import leading
+from reports.document import Summary
 from reports.labels import Labels
-from reports.rows import CellRow, ContrastRow, Summary
+from reports.rows import CellRow, ContrastRow
 from reports.sentences import WORDS
 
 ROOMY = 10_000
