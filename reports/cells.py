@@ -9,11 +9,11 @@ import pandas as pd
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
 from reports import cautions
+from reports.counts import counts
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
 from reports.measured import Measured
 from reports.rows import CellRow, RankRow
-from reports.tallies import tallies
 
 
 def cell_rows(measured: Measured, ranks: tuple[RankRow, ...]) -> tuple[CellRow, ...]:
@@ -26,7 +26,7 @@ def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]
     told = _identity(measured, key, case, comparison) | _time(measured, key, case)
     if told.get("median_s") is not None:
         told |= _scaling(measured, key, case, comparison)
-        told |= tallies(measured, key)
+        told |= counts(measured, key)
     row = CellRow(**told)
     return row.model_copy(update={"warnings": cautions.cautions(measured, key, case, row, ranks)})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.plan import Record
 
 
@@ -58,3 +60,13 @@ class ExerciseRow(Record):
     """Their names."""
     quotes: tuple[Quote, ...]
     crossings: tuple[Crossing, ...]
+
+    @property
+    def pieces(self) -> Iterator[tuple[str, Quote | None]]:
+        """The sentence, cut where a figure begins and where it ends."""
+        at = 0
+        for quote in self.quotes:
+            yield self.answer[at : quote.at], None
+            yield quote.text, quote
+            at = quote.at + len(quote.text)
+        yield self.answer[at:], None

@@ -30,6 +30,9 @@ def claims(found: Findings) -> tuple[Claim, ...]:
     )
 
 
+SINGLE = ("scaling", "comparison")
+"""Kinds of claims on single cases: of many comparisons with a chapter they are not told before the rest."""
+
 Row = TypeVar("Row", CellRow, ContrastRow)
 
 

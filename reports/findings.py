@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports import units
+from reports.chapter_rows import ExerciseRow
 from reports.document import Planned, RunFacts
 from reports.labels import Labels
 from reports.rows import CellRow, ContrastRow, FloorRow, RankRow
 from reports.sentences import WORDS
+
+MANY = 4
+"""From so many exercises on a run is told by what it answers, and not by how far its cases scale."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,21 @@ class Findings:
     aa: dict[int, float]
 
 
-def headline(found: Findings) -> str:
-    """The run in one line: how far it scales, or what it compared, and whether all of it is ok."""
+def headline(found: Findings, chapter: Sequence[ExerciseRow]) -> str:
+    """The run in one line: what it answers, how far it scales, or what it compared; and whether all of it is ok."""
     bad = [cell for cell in found.strip if cell.status != "ok"]
     planned = units.count(len(found.strip), "planned cell")
     if bad:
         health = f"{len(bad)} of {planned} {'is' if len(bad) == 1 else 'are'} not ok"
     else:
         health = f"all {planned} are ok" if len(found.strip) > 1 else "the one planned cell is ok"
-    return f"{_outcome(found)}; {health}."
+    return f"{_answers(chapter) if len(chapter) >= MANY else _outcome(found)}; {health}."
+
+
+def _answers(chapter: Sequence[ExerciseRow]) -> str:
+    whole = sum(row.answered for row in chapter)
+    told = "All" if whole == len(chapter) else f"{whole} of"
+    return f"{told} {units.count(len(chapter), 'exercise')} {'is' if whole == 1 else 'are'} answered in full"
 
 
 def _outcome(found: Findings) -> str:

@@ -43,8 +43,9 @@ def summary_of(measured: Measured) -> Summary:
         ranks=ranks,
         aa=measured.aa_by_comparison,
     )
+    exercises = chapter(measured.evidence.plan.comparisons, Book.of(found, about))
     return Summary(
-        headline=headline(found),
+        headline=headline(found, exercises),
         run=found.run,
         counts=_counts(found.strip),
         claims=claims(found),
@@ -53,7 +54,7 @@ def summary_of(measured: Measured) -> Summary:
         ceilings=ceiling_rows(measured),
         floors=found.floors,
         ranks=found.ranks,
-        chapter=chapter(measured.evidence.plan.comparisons, Book.of(found, about)),
+        chapter=exercises,
         about=about,
         strip=found.strip,
         environment=measured.evidence.environment,

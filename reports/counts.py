@@ -13,7 +13,7 @@ from reports.evidence import CaseId
 from reports.measured import Measured
 
 
-def tallies(measured: Measured, key: CaseId) -> dict[str, object]:
+def counts(measured: Measured, key: CaseId) -> dict[str, object]:
     """Peak memory, traffic, reads and facts of a case, as its row has them; nothing where the case is wrong."""
     launches = _launches(measured, key)
     if not launches:
