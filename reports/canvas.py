@@ -69,15 +69,32 @@ def styled() -> Iterator[None]:
         yield
 
 
-def blank(height: float, *, left: float, right: float, panels: int = 1) -> tuple[Figure, Sequence[Axes]]:
+def blank(
+    height: float, *, left: float, right: float, top: float = 8.0, panels: int = 1
+) -> tuple[Figure, Sequence[Axes]]:
     """A figure of stacked panels that share their axes, with margins in pixels."""
-    bottom, top = 40.0, 8.0
+    bottom = 40.0
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     axes = figure.subplots(panels, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     figure.subplots_adjust(
         left=left / WIDTH, right=1 - right / WIDTH, bottom=bottom / height, top=1 - top / height, hspace=0.25
     )
+    for each in axes:  # where an axis has no name, seaborn lays out all its ticks to find out whether to give it one
+        each.set(xlabel=" ", ylabel=" ")
     return figure, list(axes)
+
+
+def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Write each line's name at its right end (its height, name and colour), as near to it as its neighbours let it."""
+    step = 13.5 / axes.bbox.height
+    heights = [float(axes.transAxes.inverted().transform(axes.transData.transform((0, end)))[1]) for end, _, _ in ends]
+    at, placed = 1 + step, []
+    for height, (_, text, colour) in sorted(zip(heights, ends, strict=True), key=lambda each: -each[0]):
+        at = min(height, at - step)
+        placed.append((at, text, colour))
+    lift = max(0.0, step / 2 - min(height for height, _, _ in placed))
+    for height, text, colour in placed:
+        axes.text(1.02, height + lift, text, transform=axes.transAxes, color=colour, va="center", fontsize=10.5)
 
 
 def svg(figure: Figure, name: str, label: str) -> str:
@@ -85,6 +102,7 @@ def svg(figure: Figure, name: str, label: str) -> str:
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
+        axes.set_ylabel(axes.get_ylabel().strip())
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()

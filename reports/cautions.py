@@ -25,7 +25,7 @@ STEADY_SHARE = 5 / 6
 SUPERLINEAR = 1.05
 """A speed-up above this multiple of the devices is suspect."""
 ABOVE_CEILING = 1.05
-"""So is a rate above this multiple of the large product's."""
+"""So are a rate and a speed-up above this multiple of the large product's."""
 SKEW = 0.05
 """Spread of the starts as a fraction of the sample's duration."""
 UNJOINED = (0.10, 100e-6)
@@ -136,7 +136,7 @@ def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterat
         yield Kind.BELOW_RESOLUTION, f"{told} ({units.seconds(floor)})"
     if measured.evidence.plan.shared_device and case.world_size > 1:
         yield Kind.SHARED_DEVICE, "several ranks ran on one device"
-    yield from _superlinear(row)
+    yield from tuple(_superlinear(row)) or _above_ceiling(row)
     ceiling = _product_rate(measured, key[0], case.world_size)
     if row.rate is not None and ceiling is not None and row.rate > ABOVE_CEILING * ceiling:
         told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(ceiling, 'FLOP')}"
@@ -151,6 +151,16 @@ def _superlinear(row: CellRow) -> Iterator[Fact]:
     if row.speedup > SUPERLINEAR * devices and sure:
         told = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
         yield Kind.SUPERLINEAR, f"{told} on {units.digits(devices)} times the devices"
+
+
+def _above_ceiling(row: CellRow) -> Iterator[Fact]:
+    """A speed-up surely beyond what a large product reaches when all devices are busy: their intervals are apart."""
+    if row.speedup is None or row.ceiling_speedup is None:
+        return
+    sure = row.speedup_low is None or row.ceiling_high is None or row.speedup_low > row.ceiling_high
+    if row.speedup > ABOVE_CEILING * row.ceiling_speedup and sure:
+        told = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
+        yield Kind.SPEEDUP_ABOVE_CEILING, f"{told}, but a large product reached {units.times(row.ceiling_speedup)}"
 
 
 def floor_s(measured: Measured, comparison: int, world_size: int) -> float | None:

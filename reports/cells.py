@@ -9,6 +9,7 @@ import pandas as pd
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
 from reports import cautions
+from reports.counts import counts
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
 from reports.measured import Measured
@@ -25,6 +26,7 @@ def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]
     told = _identity(measured, key, case, comparison) | _time(measured, key, case)
     if told.get("median_s") is not None:
         told |= _scaling(measured, key, case, comparison)
+        told |= counts(measured, key)
     row = CellRow(**told)
     return row.model_copy(update={"warnings": cautions.cautions(measured, key, case, row, ranks)})
 
@@ -139,6 +141,8 @@ def _bounds(
     above, below = ceilings
     if above and below and speedup:
         told["ceiling_speedup"] = above.value / below.value
+        if above.high is not None and base[0] == 1:
+            told["ceiling_high"] = above.high
         told["of_ceiling"] = speedup.value / told["ceiling_speedup"]
     return told
 

@@ -79,7 +79,7 @@ def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
     """Why two cases may not be compared. Launches that merely did not take place are no such reason."""
     states = {f"{side} is {measured.evidence.state(own)}": own for side, own in (("it", key), ("the baseline", base))}
     for reason, own in states.items():
-        if measured.evidence.state(own) not in ("ok", "missing"):
+        if measured.evidence.state(own) not in ("ok", "missing", "skipped"):
             return reason
     if not len(measured.values(key)) or not len(measured.values(base)):
         return "one side was not measured"

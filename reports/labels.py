@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from harness.plan import Value
+
+FEW = 4
+"""Comparisons that are told one by one; where there are more, they are folded, and answers stand before them."""
 
 
 class Named(Protocol):
@@ -76,6 +79,18 @@ def by_arm(rows: Sequence[Row]) -> tuple[Row, ...]:
 def arm(row: Armed) -> str:
     """E.g. ``how=whole``; empty where there is no arm."""
     return plain(f"{row.arm_field}={row.arm}") if row.arm_field and row.arm is not None else ""
+
+
+def told_apart(names: Sequence[str]) -> Iterator[str]:
+    """Comparisons' names in a row; behind one of the same scenario only what is different: ``split size=512``, ``1024``."""
+    before = ""
+    for name in names:
+        scenario, _, values = name.partition(" ")
+        if scenario == before and values:
+            yield values.partition("=")[2] if values.count("=") == 1 else values
+        else:
+            yield name
+        before = scenario
 
 
 def plain(text: str) -> str:

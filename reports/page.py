@@ -12,14 +12,19 @@ from markupsafe import Markup, escape
 
 from harness.rundir import RunDir, write_whole
 from reports import labels, units
-from reports.claims import leading
+from reports.chapter_rows import ExerciseRow
+from reports.claims import SINGLE, leading
+from reports.contents import contents
+from reports.document import Summary
 from reports.evidence import load
+from reports.labels import FEW
 from reports.ladder import arm_of
 from reports.measured import Measured, measure
 from reports.rank_plot import rank_plot
-from reports.rows import FloorRow, RankRow, Summary
+from reports.rows import FloorRow, RankRow
 from reports.sections import Section, sections, short
 from reports.sentences import WORDS
+from reports.solutions import solutions
 from reports.summary import summary_of
 
 GLYPHS = {
@@ -38,6 +43,12 @@ CLAIMS = 10
 """Claims that open the page; where there are more, the rest are folded in below them."""
 
 
+URGENT = ("failure", "caveat", "load")
+"""Kinds of claims that stand before the chapter: they bear on every answer."""
+LINKS = 8
+"""Comparisons that an answer names at most."""
+
+
 def write(run: RunDir) -> Path:
     """Write a run's summary.json and report.html; return the page's path."""
     measured = measure(load(run))
@@ -50,16 +61,30 @@ def write(run: RunDir) -> Path:
 def render(summary: Summary, measured: Measured, root: Path) -> str:
     """The page as text. It depends on the run alone: two renderings are equal to the byte."""
     parts = sections(summary, measured)
-    first = leading(summary.claims, CLAIMS)
+    solved = solutions(summary)
+    urgent = tuple(claim for claim in summary.claims if solved and claim.kind in URGENT)
+    others = tuple(claim for claim in summary.claims if claim not in urgent)
+    many = len(parts) > FEW
+    first = tuple(claim for claim in others if claim.kind not in SINGLE) if many and solved else leading(others, CLAIMS)
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
             s=summary,
             title=_title(summary),
+            contents=contents(summary, parts, solved) if len(parts) + len(solved) > FEW else (),
+            urgent=urgent,
+            solutions=solved,
+            kinds={
+                "speedup": any(figure.speedup for each in solved for figure in each.figures),
+                "crossing": any(each.row.crossings for each in solved),
+            },
+            unanswered=sum(not solution.row.answered for solution in solved),
+            exercise_ids={solution.row.exercise: solution.id for solution in solved},
             claims=first,
-            more=tuple(claim for claim in summary.claims if claim not in first),
+            more=tuple(claim for claim in others if claim not in first),
             sections=parts,
+            many=many,
             ranks=Markup(rank_plot(summary.ranks, "ranks")),  # noqa: S704 - our own SVG
             rank_table=_rank_table(summary.ranks),
             floors=_floors(summary.floors, parts),
@@ -79,8 +104,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(u=units, short=short, arm_of=arm_of, arm=labels.arm)
-    made.filters["names"] = names_marked
+    made.globals.update(u=units, LINKS=LINKS, short=short, arm_of=arm_of, arm=labels.arm)
+    made.filters.update(names=names_marked, answer=answer_marked)
     return made
 
 
@@ -93,8 +118,26 @@ def names_marked(text: str) -> Markup:
     return Markup("").join(parts)
 
 
+def answer_marked(row: ExerciseRow) -> Markup:
+    """An answer with its figures set off, their intervals quieter, and what is missing in red; everything escaped."""
+    told, code = [], False
+    for text, quote in row.pieces:
+        if quote is None:
+            for place, part in enumerate(text.split("`")):
+                code ^= place > 0
+                told.append(Markup("<code>{}</code>").format(part) if code and part else escape(part))
+        elif not quote.known:
+            told.append(Markup('<b class="bad">{}</b>').format(text))
+        else:
+            figure, _, grounds = text.partition(" (")
+            told.append(Markup("<b>{}</b>").format(figure))
+            told += [Markup(' <span class="interval">({}</span>').format(grounds)] if grounds else []
+    return Markup("").join(told)
+
+
 def _title(summary: Summary) -> str:
-    scenarios = units.listed(list(dict.fromkeys(about.scenario for about in summary.about)))
+    names = list(dict.fromkeys(about.scenario for about in summary.about))
+    scenarios = units.listed(names) if len(names) <= FEW else units.count(len(names), "scenario")
     devices = len(set(summary.run.devices))
     kinds = list(dict.fromkeys(summary.run.device_names))
     return f"{scenarios} on {units.count(devices, 'device')}" + (f" ({units.listed(kinds)})" if kinds else "")

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from reports import units
-from reports.canvas import INK, MARKERS, QUIET, RULE, WASH, blank, styled, svg
+from reports.canvas import INK, QUIET, WASH, blank, styled, svg
 from reports.ladder import Arms, Ladder, arm_of, by_size, margin, scatter
 from reports.rows import CellRow, ContrastRow
 from reports.sentences import WORDS
-
-REACHES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""How far from 1 a timeline may reach."""
 
 
 def time_plot(rows: Sequence[CellRow], name: str) -> str:
@@ -38,13 +33,13 @@ def time_plot(rows: Sequence[CellRow], name: str) -> str:
         figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
         scatter(axes, dots, "seconds", arms, s=26, alpha=0.55)
         for row, place in zip(shown, ladder.places, strict=True):
-            _bar(axes, place, (row.median_s, row.ci_low_s, row.ci_high_s), arms.palette[arm_of(row)])
+            interval_bar(axes, place, (row.median_s, row.ci_low_s, row.ci_high_s), arms.palette[arm_of(row)])
         ladder.label(axes, names, [units.seconds(row.median_s) for row in shown])
         _seconds_axis(axes, dots["seconds"], "time of one step")
         return svg(figure, name, f"Time of one step by arm and number of devices, {len(shown)} cases")
 
 
-def _bar(axes: Axes, place: float, ends: tuple[float | None, float | None, float | None], colour: str) -> None:
+def interval_bar(axes: Axes, place: float, ends: tuple[float | None, float | None, float | None], colour: str) -> None:
     """A median as an upright stroke, and its interval, where there is one, as a line."""
     middle, low, high = ends
     if low is not None and high is not None:
@@ -65,12 +60,13 @@ def _seconds_axis(axes: Axes, seconds: pd.Series[float], label: str) -> None:
         room = max((high - low) * 0.08, 0.05 * high)
         axes.set_xlim(max(low - room, 0), high + room)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick_seconds(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_seconds(value)))
     axes.set_xlabel(label, loc="left")
     axes.set_ylabel("")
 
 
-def _tick_seconds(value: float) -> str:
+def tick_seconds(value: float) -> str:
+    """A time below an axis: without zeros that say nothing."""
     return "0" if value == 0 else units.seconds(value).replace(".00", "").replace(".0", "")
 
 
@@ -87,7 +83,7 @@ def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
         axes.axvspan(1 - delta, 1 + delta, color=WASH, linewidth=0, zorder=0)
         axes.axvline(1, color=QUIET, linewidth=0.8)
         for row, place in zip(shown, ladder.places, strict=True):
-            _bar(axes, place, (None, row.ratio_low, row.ratio_high), arms.palette[arm_of(row)])
+            interval_bar(axes, place, (None, row.ratio_low, row.ratio_high), arms.palette[arm_of(row)])
         scatter(axes, points, "ratio", arms, s=42, zorder=4)
         ladder.label(axes, names, [f"{units.times(row.ratio)} {WORDS[row.verdict]}" for row in shown])
         _ratio_axis(axes, shown)
@@ -110,39 +106,3 @@ def _ratio_axis(axes: Axes, rows: Sequence[ContrastRow]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
     axes.set_xlabel(f"time over that of {rows[0].baseline}", loc="left")
     axes.set_ylabel("")
-
-
-def timeline_plot(samples: pd.DataFrame, arms: Arms, sizes: Sequence[int], name: str) -> str:
-    """Samples in true order, a panel a launch: step time over the median of its case in that launch.
-
-    ``samples`` has launch, start_s, relative, arm and world_size. What disturbs the machine lifts all cases at once.
-    """
-    launches = sorted({int(launch) for launch in samples["launch"]})
-    marks = {size: MARKERS[place % len(MARKERS)] for place, size in enumerate(sizes)}
-    with styled():
-        figure, panels = blank(46.0 * len(launches) + 52, left=42, right=62, panels=len(launches))
-        for launch, axes in zip(launches, panels, strict=True):
-            own = samples[samples["launch"] == launch]
-            axes.axhline(1, color=RULE, linewidth=0.8, zorder=0)
-            for (arm, size), points in own.groupby(["arm", "world_size"], sort=False):
-                look: dict[str, Any] = {"color": arms.palette[str(arm)], "marker": marks[int(str(size))], "ax": axes}
-                sns.scatterplot(points, x="start_s", y="relative", s=9, alpha=0.8, linewidth=0, **look)
-            axes.set_xlabel("")
-            axes.text(1.02, 0.5, f"launch {launch}", transform=axes.transAxes, va="center", color=QUIET, fontsize=10.5)
-            axes.set_ylabel("")
-        _relative_axis(panels, samples["relative"])
-        return svg(figure, name, f"Step times in true order, {len(launches)} launches")
-
-
-def _relative_axis(panels: Sequence[Axes], relative: pd.Series[float]) -> None:
-    most = max(float(relative.max()) - 1, 1 - float(relative.min()))
-    reach = next((step for step in REACHES if most <= step), most)
-    for axes in panels:
-        axes.set_ylim(max(1 - 1.05 * reach, -0.05), 1 + 1.05 * reach)
-        axes.yaxis.set_major_locator(FixedLocator([1, 1 + reach]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}{units.TIMES}"))
-        axes.set_xlabel("")
-        if axes is not panels[-1]:
-            axes.spines["bottom"].set_visible(False)
-            axes.tick_params(axis="x", length=0)
-    panels[-1].set_xlabel("seconds since the launch's origin", loc="left")

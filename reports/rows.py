@@ -1,17 +1,14 @@
-"""The rows of summary.json: every number that a table, a plot or a claim may show."""
+"""Rows of figures in summary.json: cases, contrasts, and what was measured beside them."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from harness.doubts import Kind
 from harness.plan import Record, Scaling, Value
 from reports.evidence import State
-
-SCHEMA = 1
-"""Version of summary.json. 1: first release."""
 
 Verdict = Literal["faster", "slower", "equivalent", "undecided", "not comparable"]
 
@@ -86,7 +83,16 @@ class CellRow(Record):
     """What the declared work's division over the ranks allows."""
     ceiling_speedup: float | None = None
     """What a large product reached on as many devices at once, in the same launches."""
+    ceiling_high: float | None = None
     of_ceiling: float | None = None
+    peak_bytes: int | None = None
+    """Memory that a step needs at its peak beyond what was there before, on the rank that needs most."""
+    traffic_bytes: int | None = None
+    """What the collectives of a step carry, on the rank where they carry most."""
+    host_reads: int | None = None
+    """Reads from the device to the host in a step, on the rank that reads most."""
+    facts: dict[str, Value] = Field(default_factory=dict)
+    """What rank 0's check established: of numbers that differ between launches the median, of words all of them."""
     warnings: tuple[Caution, ...] = ()
 
 
@@ -153,88 +159,3 @@ class RankRow(Record):
     limit: float
     """It is named where ``ratio_low`` is above this."""
     named: bool
-
-
-class Planned(Record):
-    """What became of one planned cell."""
-
-    launch: int
-    comparison: int
-    case: str
-    status: State
-    rank: int | None = None
-    message: str | None = None
-
-
-class ComparisonFacts(Record):
-    """What a comparison is about."""
-
-    comparison: int
-    scenario: str
-    title: str
-    exercises: tuple[str, ...]
-    scaling: Scaling
-    arm_field: str | None
-    baseline: str | None
-    params: dict[str, Value]
-    aa: float
-    margin: float
-
-
-class RunFacts(Record):
-    """How the run was made."""
-
-    command: str
-    version: str
-    launcher: str
-    devices: tuple[str, ...]
-    device_names: tuple[str, ...]
-    world_sizes: tuple[int, ...]
-    threads: int
-    launches_planned: int
-    launches_done: int
-    """Launches in which every planned cell has a record."""
-    seed: int
-    budget_s: float
-    margin: float
-    regime: dict[str, str]
-    shared_device: bool
-    started: str | None
-    """Wall-clock of the first launch, UTC."""
-    fingerprint: str | None
-    """Of the environment; several, joined by commas, where launches differ."""
-
-
-class Claim(Record):
-    """One sentence in plain English; names stand in backticks."""
-
-    kind: Literal["scaling", "comparison", "failure", "load", "ranks", "floor", "caveat"]
-    text: str
-    comparison: int | None = None
-
-
-class Summary(Record):
-    """summary.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
-
-    schema_version: int = Field(default=SCHEMA, alias="schema")
-    headline: str
-    """The run in one line."""
-    run: RunFacts
-    counts: dict[str, int]
-    """Planned cells, and how many ended in each state."""
-    claims: tuple[Claim, ...]
-    cells: tuple[CellRow, ...]
-    comparisons: tuple[ContrastRow, ...]
-    ceilings: tuple[CeilingRow, ...]
-    floors: tuple[FloorRow, ...]
-    ranks: tuple[RankRow, ...]
-    about: tuple[ComparisonFacts, ...]
-    """What each comparison of the plan is about."""
-    strip: tuple[Planned, ...]
-    environment: dict[str, Any] | None
-
-    def to_json(self) -> str:
-        """The text of summary.json."""
-        return self.model_dump_json(by_alias=True, indent=1) + "\n"

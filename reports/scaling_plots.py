@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from reports import units
-from reports.canvas import INK, QUIET, WASH, blank, styled, svg
+from reports.canvas import INK, QUIET, WASH, blank, name_ends, styled, svg
 from reports.ladder import Arms, Ladder, arm_of, by_size, margin
 from reports.rows import CeilingRow, CellRow
 
@@ -40,7 +40,7 @@ def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: 
                 ends.append((own[-1].speedup or 0, arm, arms.palette[arm]))
         axes.set_xlim(0, most * 1.04)
         axes.set_ylim(0, max(tops) * 1.06)
-        _name_ends(axes, ends)
+        name_ends(axes, ends)
         _device_axes(axes, sorted({base, *(row.world_size for row in measured)}), base)
         return svg(figure, name, f"Speed-up on up to {most} devices, for {len(arms.names)} arms")
 
@@ -61,22 +61,6 @@ def _curve(axes: Axes, rows: Sequence[CellRow], arms: Arms, base: int, shift: fl
         if row.speedup_low is not None and row.speedup_high is not None:
             at = [row.world_size + shift] * 2
             axes.plot(at, [row.speedup_low, row.speedup_high], color=INK, linewidth=1.2, zorder=5)
-
-
-def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write each line's name at its right end, as near to its height as its neighbours let it."""
-    low, high = axes.get_ylim()
-    step = (high - low) * 13.5 / 220
-    at = high + step
-    heights = []
-    for value, text, colour in sorted(ends, key=lambda end: -end[0]):
-        at = min(value, at - step)
-        heights.append((at, text, colour))
-    lift = max(0.0, low + step / 2 - min(height for height, _, _ in heights))
-    for height, text, colour in heights:
-        axes.text(
-            1.02, height + lift, text, transform=axes.get_yaxis_transform(), color=colour, va="center", fontsize=10.5
-        )
 
 
 def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:

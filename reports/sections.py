@@ -11,12 +11,15 @@ from markupsafe import Markup
 
 from harness.doubts import REMEDIES
 from reports import labels, plots, units
+from reports.document import ComparisonFacts, Planned, Summary
 from reports.labels import Labels, by_arm
 from reports.ladder import Arms, arm_of
 from reports.measured import Measured
-from reports.rows import CeilingRow, CellRow, ComparisonFacts, ContrastRow, Planned, Summary
+from reports.rows import CeilingRow, CellRow, ContrastRow
 from reports.scaling_plots import efficiency_plot, speedup_plot
 from reports.table import marks
+from reports.tally import Tally, telling
+from reports.timeline import timeline_plot
 
 POINTS = 3000
 """Samples that the page's timelines show at most, all together."""
@@ -83,6 +86,11 @@ class Section:
         return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
 
     @cached_property
+    def tally(self) -> Tally:
+        """What was counted and established, as far as it says something."""
+        return telling(self.cells)
+
+    @cached_property
     def figures(self) -> dict[str, Markup]:
         """Its plots by name; empty where there is nothing to draw."""
         drawn = {
@@ -98,7 +106,7 @@ class Section:
         if self.samples.empty:
             return ""
         sizes = sorted({row.world_size for row in self.cells})
-        return plots.timeline_plot(self.samples, self.arms, sizes, f"{self.id}o")
+        return timeline_plot(self.samples, self.arms, sizes, f"{self.id}o")
 
 
 def short(row: CellRow) -> str:

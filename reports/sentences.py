@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports import labels, units
+from reports.document import Claim
 from reports.labels import Labels
-from reports.rows import CellRow, Claim, ContrastRow, Verdict
+from reports.rows import CellRow, ContrastRow, Verdict
 
 WORDS: dict[Verdict, str] = {
     "faster": "faster",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 
 from harness.rundir import RunDir, write_whole
+from reports.answers import chapter
+from reports.book import Book
 from reports.cells import cell_rows
-from reports.claims import Findings, claims, headline
+from reports.claims import claims
 from reports.contrasts import contrast_rows, margin
+from reports.document import ComparisonFacts, Planned, RunFacts, Summary
 from reports.evidence import WORST_FIRST, Evidence, load
+from reports.findings import Findings, headline
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
-from reports.rows import ComparisonFacts, Planned, RunFacts, Summary
 from reports.stragglers import rank_rows
 
 
@@ -30,6 +33,7 @@ def write(run: RunDir) -> Summary:
 def summary_of(measured: Measured) -> Summary:
     """The summary of what was measured."""
     ranks = rank_rows(measured)
+    about = _about(measured)
     found = Findings(
         run=_run_facts(measured.evidence),
         strip=_strip(measured.evidence),
@@ -39,8 +43,9 @@ def summary_of(measured: Measured) -> Summary:
         ranks=ranks,
         aa=measured.aa_by_comparison,
     )
+    exercises = chapter(measured.evidence.plan.comparisons, Book.of(found, about))
     return Summary(
-        headline=headline(found),
+        headline=headline(found, exercises),
         run=found.run,
         counts=_counts(found.strip),
         claims=claims(found),
@@ -49,7 +54,8 @@ def summary_of(measured: Measured) -> Summary:
         ceilings=ceiling_rows(measured),
         floors=found.floors,
         ranks=found.ranks,
-        about=_about(measured),
+        chapter=exercises,
+        about=about,
         strip=found.strip,
         environment=measured.evidence.environment,
     )

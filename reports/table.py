@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -10,9 +10,11 @@ from rich.text import Text
 
 from harness.doubts import REMEDIES, Kind
 from reports import labels, units
-from reports.claims import leading
-from reports.labels import Labels
-from reports.rows import CellRow, ContrastRow, Summary
+from reports.chapter_rows import ExerciseRow
+from reports.claims import SINGLE, leading
+from reports.document import Summary
+from reports.labels import FEW, Labels
+from reports.rows import CellRow, ContrastRow
 from reports.sentences import WORDS
 
 ROOMY = 10_000
@@ -32,7 +34,11 @@ def show(summary: Summary, console: Console) -> None:
         for line in _legend(summary.cells):
             _hang(line, console)
         console.print()
-    shown = leading(summary.claims, CLAIMS)
+    if summary.chapter:
+        _answers(summary.chapter, console)
+        console.print()
+    folded = SINGLE if summary.chapter and len(summary.about) > FEW else ()
+    shown = leading(tuple(claim for claim in summary.claims if claim.kind not in folded), CLAIMS)
     for claim in shown:
         _hang(_sentence(claim.text, "red" if claim.kind == "failure" else ""), console)
     if len(shown) < len(summary.claims):
@@ -44,11 +50,34 @@ def _width(table: Table, console: Console) -> int:
     return table.__rich_measure__(console, console.options.update_width(ROOMY)).maximum
 
 
-def _hang(text: Text, console: Console) -> None:
-    """Print wrapped text whose lines after the first are indented; without trailing blanks."""
-    for place, line in enumerate(text.wrap(console, max(console.width - 4, 20))):
+def _hang(text: Text, console: Console, lead: Text | None = None, room: int = 4) -> None:
+    """Print wrapped text behind ``lead``, all of its lines but the first indented by ``room``; no trailing blanks."""
+    for place, line in enumerate(text.wrap(console, max(console.width - room, 20))):
         line.rstrip()
-        console.print(Text("    " if place else "  ").append_text(line), soft_wrap=True)
+        before = Text(" " * room) if place else lead or Text("  ")
+        console.print(before.append_text(line), soft_wrap=True)
+
+
+def _answers(rows: Sequence[ExerciseRow], console: Console) -> None:
+    """Each exercise's number and the sentence that answers it, its figures bold, and names, in backticks, italic."""
+    room = max(len(labels.plain(row.exercise)) for row in rows) + 4
+    for row in rows:
+        number = Text(f"  {labels.plain(row.exercise)}".ljust(room), "" if row.answered else "red")
+        _hang(_answer(row), console, number, room)
+
+
+def _answer(row: ExerciseRow) -> Text:
+    if not row.answer:
+        return Text("[not answered: the scenario has no sentence for it]", "red")
+    built, name = Text(), False
+    for text, quote in row.pieces:
+        if quote is not None:
+            built.append(text, "bold" if quote.known else "red")
+            continue
+        for place, part in enumerate(text.split("`")):
+            name ^= place > 0
+            built.append(part, "italic" if name else "")
+    return built
 
 
 def marks(cells: Iterable[CellRow]) -> dict[Kind, str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+from harness.plan import Value
+
 TIMES = "\N{MULTIPLICATION SIGN}"
 NONE = "\N{EN DASH}"
 THIN = "\N{NO-BREAK SPACE}"
 
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
 _PREFIX = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_BINARY = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"))
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def digits(value: float, significant: int = 3) -> str:
@@ -67,6 +71,11 @@ def _ratio(value: float, like: float) -> str:
     return f"{value:.{decimals}f}"
 
 
+def span(low: float, high: float, like: float) -> str:
+    """The ends of a ratio's interval, e.g. ``1.83–1.89``, with the decimals that the ratio ``like`` has."""
+    return f"{_ratio(low, like)}{NONE}{_ratio(high, like)}"
+
+
 def percent(fraction: float | None) -> str:
     """E.g. ``97 %``; one decimal below 10 %, except for 0."""
     if fraction is None:
@@ -92,6 +101,46 @@ def rate(value: float | None, unit: str) -> str:
         return f"{digits(value / scale)}{THIN}{prefix}FLOP/s"
     plural = unit if unit.endswith("s") else f"{unit}s"
     return THIN.join(part for part in (digits(value / scale), prefix, f"{plural}/s") if part)
+
+
+def amount(value: float | None) -> str:
+    """Bytes on disk or on a wire, in powers of 1000: ``2.57 kB``."""
+    return _bytes(value, _PREFIX, 1e3)
+
+
+def memory(value: float | None) -> str:
+    """Bytes of memory, in powers of 1024: ``512 MiB``."""
+    return _bytes(value, _BINARY, 1024)
+
+
+def _bytes(value: float | None, prefixes: tuple[tuple[float, str], ...], least: float) -> str:
+    if value is None:
+        return NONE
+    if abs(value) < least:
+        return f"{value:.0f}{THIN}B"
+    scale, prefix = next(pair for pair in prefixes if abs(value) * 1.0005 >= pair[0])
+    return f"{digits(value / scale)}{THIN}{prefix}B"
+
+
+def number(value: float) -> str:
+    """Whole numbers exactly, ``8458`` and ``4,001,577``; others with three digits, ``0.118`` and ``3.10 × 10⁻⁷``."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}" if abs(value) >= 10_000 else str(int(value))
+    if 1e-3 <= abs(value) < 1e6:
+        return digits(value)
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa}{THIN}{TIMES}{THIN}10{str(int(exponent)).translate(_RAISED)}"
+
+
+def told(name: str, value: Value) -> str:
+    """A fact or an axis in words; names that end in ``_bytes`` or ``_s`` have these units."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if name == "bytes" or name.endswith("_bytes"):
+        return amount(value)
+    return seconds(value) if name.endswith("_s") else number(value)
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:

@@ -76,28 +76,33 @@ class Synthetic:
     """Factor on a launch's first sample."""
     overhang: float = 1e-4
     """Seconds from the device's end of a sample to the host's, where there are device events."""
+    exercises: tuple[Exercise, ...] = (Exercise(number="5.6.4", task="Two products.", answer="It is {whole.speedup}."),)
+    found: Callable[[Case, int], Mapping[str, Value]] = lambda *_: {}
+    """What every rank's check establishes about a case in a launch."""
+    counted: Callable[[Case, int, int], Mapping[str, int | None]] = lambda *_: {}
+    """More of a rank's facts: of a case, in a launch, on a rank."""
     title: str = "A layer whose columns are split over the devices."
     command: str = "rankbench run split --devices cpu:2"
 
 
-def build(root: Path, like: Synthetic | None = None, **changes: Any) -> RunDir:
-    """Write a whole run directory and return it."""
+def build(root: Path, like: Synthetic | None = None, *others: Synthetic, **changes: Any) -> RunDir:
+    """Write a whole run directory and return it; ``others`` are more scenarios of the same run."""
     told = like or Synthetic(**changes)
-    plan = plan_of(told)
+    plan = plan_of(told, *others)
     run = RunDir(root)
     run.create(plan)
     noise = random.Random(told.seed)
     with run.journal_path.open("w", encoding="utf-8") as journal:
         for launch in range(told.launches if told.done is None else told.done):
-            for record in _launch(told, plan, launch, noise):
+            for record in _launch((told, *others), plan, launch, noise):
                 journal.write(record.model_dump_json(by_alias=True) + "\n")
     environment = {"cpu": {"model": "Synthetic 3000", "cores": 8}, "torch": "2.11.0", "python": "3.11.2", "git": None}
     run.environment_path.write_text(json.dumps(environment, indent=1), encoding="utf-8")
     return run
 
 
-def plan_of(told: Synthetic) -> Plan:
-    """The plan of a synthetic run."""
+def plan_of(told: Synthetic, *others: Synthetic) -> Plan:
+    """The plan of a synthetic run; where there are several scenarios, the first says how it is run."""
     return Plan(
         version="0.1.0",
         command=told.command,
@@ -108,7 +113,7 @@ def plan_of(told: Synthetic) -> Plan:
         seed=told.seed,
         budget_s=60.0,
         regime={"alignment": "delay window", "cache": "hot", "mode": "eager", "threads": "1"},
-        comparisons=tuple(_comparison(told, size) for size in told.sizes),
+        comparisons=tuple(_comparison(each, size) for each in (told, *others) for size in each.sizes),
     )
 
 
@@ -139,7 +144,7 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
     return Comparison(
         scenario=told.scenario,
         title=told.title,
-        exercises=(Exercise(number="5.6.4", task="Two products.", answer="It is {whole.speedup}."),),
+        exercises=told.exercises,
         scaling=told.scaling,
         arm_field=told.arm_field,
         baseline=told.arms[0] if told.arm_field else None,
@@ -148,7 +153,7 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
     )
 
 
-def _launch(told: Synthetic, plan: Plan, launch: int, noise: random.Random) -> Sequence[Any]:
+def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.Random) -> Sequence[Any]:
     ranks = tuple(
         Rank(
             rank=rank, host="node", pid=100 + rank, device=device, device_name="Synthetic 3000", cpus=(rank,), threads=1
@@ -159,10 +164,11 @@ def _launch(told: Synthetic, plan: Plan, launch: int, noise: random.Random) -> S
     head = LaunchRecord(
         launch=launch, launcher="torchrun", started=started, fingerprint="f00dfeed", lead_s=0.002, ranks=ranks
     )
-    bias = noise.gauss(0, told.launch_noise)
+    bias = noise.gauss(0, every[0].launch_noise)
+    owners = [told for told in every for _ in told.sizes]
     cells = [
         _cell(told, launch, index, case, (noise, bias))
-        for index, comparison in enumerate(plan.comparisons)
+        for index, (told, comparison) in enumerate(zip(owners, plan.comparisons, strict=True))
         for case in comparison.cases
     ]
     return [head, *(cell for cell in cells if cell is not None), EndRecord(launch=launch, wall_s=12.5)]
@@ -172,7 +178,7 @@ def _cell(told: Synthetic, launch: int, index: int, case: Case, luck: tuple[rand
     status, rank, message = told.outcomes.get((launch, case.key), ("ok", None, None))
     if status == "missing":
         return None
-    samples, facts = _samples(told, case, *luck), _facts(told, case)
+    samples, facts = _samples(told, case, *luck), _facts(told, case, launch)
     kept = {"samples": samples, "facts": facts} if status in ("ok", "wrong") else {}
     return CellRecord(
         launch=launch,
@@ -188,7 +194,7 @@ def _cell(told: Synthetic, launch: int, index: int, case: Case, luck: tuple[rand
     )
 
 
-def _facts(told: Synthetic, case: Case) -> tuple[RankFacts, ...]:
+def _facts(told: Synthetic, case: Case, launch: int) -> tuple[RankFacts, ...]:
     whole = {"gemm": 1.2 * FLOPS * 0.04, "null": 0.0, "spin": 0.0}.get(case.scenario, FLOPS)
     parts = [1.0 if case.probe else told.share(case, rank) for rank in range(case.world_size)]
     return tuple(
@@ -197,12 +203,12 @@ def _facts(told: Synthetic, case: Case) -> tuple[RankFacts, ...]:
             bytes=0,
             items=100 * part,
             counted_flops=whole * part,
-            host_reads=0,
             first_s=3 * told.truth(case),
             cpu_s=1.0,
             wall_s=1.01,
+            **{"host_reads": 0, "found": dict(told.found(case, launch)), **told.counted(case, launch, rank)},
         )
-        for part in parts
+        for rank, part in enumerate(parts)
     )
 
 

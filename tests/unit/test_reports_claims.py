@@ -5,7 +5,7 @@ import re
 from harness.doubts import Doubt, Kind
 from reports import summary, units
 from reports.claims import leading
-from reports.rows import Claim
+from reports.document import Claim
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"

@@ -1,0 +1,102 @@
+"""summary.json as a whole: the rows of figures, and what the run was, what became of it, and what it says."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from harness.plan import Record, Scaling, Value
+from reports.chapter_rows import ExerciseRow
+from reports.evidence import State
+from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow
+
+SCHEMA = 1
+"""Version of summary.json. 1: first release."""
+
+
+class Planned(Record):
+    """What became of one planned cell."""
+
+    launch: int
+    comparison: int
+    case: str
+    status: State
+    rank: int | None = None
+    message: str | None = None
+
+
+class ComparisonFacts(Record):
+    """What a comparison is about."""
+
+    comparison: int
+    scenario: str
+    title: str
+    exercises: tuple[str, ...]
+    scaling: Scaling
+    arm_field: str | None
+    baseline: str | None
+    params: dict[str, Value]
+    aa: float
+    margin: float
+
+
+class RunFacts(Record):
+    """How the run was made."""
+
+    command: str
+    version: str
+    launcher: str
+    devices: tuple[str, ...]
+    device_names: tuple[str, ...]
+    world_sizes: tuple[int, ...]
+    threads: int
+    launches_planned: int
+    launches_done: int
+    """Launches in which every planned cell has a record."""
+    seed: int
+    budget_s: float
+    margin: float
+    regime: dict[str, str]
+    shared_device: bool
+    started: str | None
+    """Wall-clock of the first launch, UTC."""
+    fingerprint: str | None
+    """Of the environment; several, joined by commas, where launches differ."""
+
+
+class Claim(Record):
+    """One sentence in plain English; names stand in backticks."""
+
+    kind: Literal["scaling", "comparison", "failure", "load", "ranks", "floor", "caveat"]
+    text: str
+    comparison: int | None = None
+
+
+class Summary(Record):
+    """summary.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    headline: str
+    """The run in one line."""
+    run: RunFacts
+    counts: dict[str, int]
+    """Planned cells, and how many ended in each state."""
+    claims: tuple[Claim, ...]
+    cells: tuple[CellRow, ...]
+    comparisons: tuple[ContrastRow, ...]
+    ceilings: tuple[CeilingRow, ...]
+    floors: tuple[FloorRow, ...]
+    ranks: tuple[RankRow, ...]
+    chapter: tuple[ExerciseRow, ...]
+    """The exercises that the run answers, in their order."""
+    about: tuple[ComparisonFacts, ...]
+    """What each comparison of the plan is about."""
+    strip: tuple[Planned, ...]
+    environment: dict[str, Any] | None
+
+    def to_json(self) -> str:
+        """The text of summary.json."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"

@@ -1,0 +1,68 @@
+"""Claims about what failed, and about what was never recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reports import labels, units
+from reports.document import Claim, Planned
+from reports.findings import Findings
+from reports.labels import Labels
+from reports.rows import CellRow
+
+TOGETHER = 3
+"""So many cases that failed alike are told in one sentence."""
+LONGEST = 160
+"""Characters of an error message that a sentence may quote."""
+
+
+def failures(found: Findings, names: Labels) -> Iterator[Claim]:
+    """A sentence for each case; one for all of them where several failed in the same way in the same launches."""
+    by_case: dict[tuple[int, str], list[Planned]] = {}
+    for cell in found.strip:
+        by_case.setdefault((cell.comparison, cell.case), []).append(cell)
+    rows = {(row.comparison, row.key): row for row in found.cells}
+    alike: dict[tuple[object, ...], list[tuple[int, str]]] = {}
+    for key, cells in by_case.items():
+        ways = tuple((cell.launch, cell.status, cell.rank, cell.message) for cell in _bad(cells))
+        if ways:
+            alike.setdefault(ways, []).append(key)
+    for keys in alike.values():
+        cells = by_case[keys[0]]
+        if len(keys) >= TOGETHER:
+            name = f"{len(keys)} of {units.count(len(by_case), 'case')}"
+            timeless = any(rows[key].median_s is None for key in keys if key in rows)
+            effect = " They have no times." if timeless else ""
+            yield Claim(kind="failure", text=f"{_failure(name, cells, _bad(cells), None)}{effect}")
+            continue
+        for key in keys:
+            row, cells = rows.get(key), by_case[key]
+            own = (
+                f"`{names.case(row)}` on {units.count(row.world_size, 'device')}"
+                if row
+                else f"`{labels.plain(key[1])}`"
+            )
+            yield Claim(kind="failure", text=_failure(own, cells, _bad(cells), row), comparison=key[0])
+    yield from _absent(found)
+
+
+def _bad(cells: list[Planned]) -> list[Planned]:
+    return [cell for cell in cells if cell.status not in ("ok", "missing")]
+
+
+def _absent(found: Findings) -> Iterator[Claim]:
+    missing = sum(cell.status == "missing" for cell in found.strip)
+    if missing:
+        told = f"{missing} of {units.count(len(found.strip), 'planned cell')} {'is' if missing == 1 else 'are'} missing"
+        yield Claim(kind="failure", text=f"{told}: nothing was recorded for them. `--resume` measures what is missing.")
+
+
+def _failure(name: str, cells: list[Planned], bad: list[Planned], row: CellRow | None) -> str:
+    words = units.listed(list(dict.fromkeys(cell.status for cell in bad)))
+    where = f"in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}"
+    first = bad[0]
+    who = f"rank {first.rank}: " if first.rank is not None else ""
+    message = labels.plain(first.message or "no message")
+    quoted = message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    effect = "" if row is None or row.median_s is not None else " It has no time."
+    return f"{name}: {words} {where} ({who}{quoted.rstrip('.')}).{effect}"

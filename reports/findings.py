@@ -1,0 +1,65 @@
+"""Everything of a summary that sentences are made of, and the run in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports import units
+from reports.chapter_rows import ExerciseRow
+from reports.document import Planned, RunFacts
+from reports.labels import Labels
+from reports.rows import CellRow, ContrastRow, FloorRow, RankRow
+from reports.sentences import WORDS
+
+MANY = 4
+"""From so many exercises on a run is told by what it answers, and not by how far its cases scale."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All rows of a summary that sentences are made of."""
+
+    run: RunFacts
+    strip: tuple[Planned, ...]
+    cells: tuple[CellRow, ...]
+    comparisons: tuple[ContrastRow, ...]
+    floors: tuple[FloorRow, ...]
+    ranks: tuple[RankRow, ...]
+    aa: dict[int, float]
+
+
+def headline(found: Findings, chapter: Sequence[ExerciseRow]) -> str:
+    """The run in one line: what it answers, how far it scales, or what it compared; and whether all of it is ok."""
+    bad = [cell for cell in found.strip if cell.status != "ok"]
+    planned = units.count(len(found.strip), "planned cell")
+    if bad:
+        health = f"{len(bad)} of {planned} {'is' if len(bad) == 1 else 'are'} not ok"
+    else:
+        health = f"all {planned} are ok" if len(found.strip) > 1 else "the one planned cell is ok"
+    return f"{_answers(chapter) if len(chapter) >= MANY else _outcome(found)}; {health}."
+
+
+def _answers(chapter: Sequence[ExerciseRow]) -> str:
+    whole = sum(row.answered for row in chapter)
+    told = "All" if whole == len(chapter) else f"{whole} of"
+    return f"{told} {units.count(len(chapter), 'exercise')} {'is' if whole == 1 else 'are'} answered in full"
+
+
+def _outcome(found: Findings) -> str:
+    names = Labels.of(found.cells)
+    scaled = [
+        row for row in found.cells if row.speedup is not None and row.scaling != "none" and not row.below_resolution
+    ]
+    if scaled:
+        most = max(row.world_size for row in scaled)
+        best = sorted((row for row in scaled if row.world_size == most), key=lambda row: row.speedup or 0)
+        ends = [f"{units.times(row.speedup)} (`{names.case(row)}`)" for row in best]
+        reach = ends[0] if len(ends) == 1 else f"from {ends[0]} to {ends[-1]}"
+        return f"On {units.count(most, 'device')}: {reach}"
+    verdicts = [WORDS[row.verdict] for row in found.comparisons]
+    counted = [f"{verdicts.count(word)} {word}" for word in dict.fromkeys(WORDS.values()) if word in verdicts]
+    if counted:
+        return f"Arms against their baselines: {units.listed(counted)}"
+    timed = sum(row.median_s is not None for row in found.cells)
+    return f"{units.count(timed, 'case')} timed on {units.count(max(found.run.world_sizes), 'device')}"

@@ -1,0 +1,99 @@
+"""The figures that an answer may quote, by name, and how each is put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reports import labels, units
+from reports.book import NoFigureError, Subject, contrast, named
+from reports.crossings import crossing
+from reports.rows import ContrastRow
+
+NO_INTERVAL = "no interval yet"
+
+
+def figure(subject: Subject, name: str) -> str:
+    """A figure in words. Raises NoFigureError."""
+    if name in FIGURES:
+        return FIGURES[name](subject)
+    row = subject.row()
+    known = row.params | ({row.arm_field: row.arm} if row.arm_field and row.arm is not None else {}) | row.facts
+    if name not in known:
+        raise NoFigureError(f"{labels.plain(row.arm or row.scenario)} has no figure called {labels.plain(name)}")
+    return labels.plain(units.told(name, known[name]))
+
+
+def _time(subject: Subject) -> str:
+    return units.seconds(subject.timed().median_s)
+
+
+def _memory(subject: Subject) -> str:
+    row = subject.row()
+    if row.peak_bytes is None:
+        raise NoFigureError(f"the memory of {named(row)} is not known")
+    return units.memory(row.peak_bytes)
+
+
+def _traffic(subject: Subject) -> str:
+    return units.amount(subject.row(subject.sizes[-1]).traffic_bytes or 0)
+
+
+def _reads(subject: Subject) -> str:
+    return units.number(subject.row().host_reads or 0)
+
+
+def _speedup(subject: Subject) -> str:
+    """On the most devices, whether that is said or not."""
+    most = subject.sizes[-1]
+    if len(subject.sizes) == 1:
+        raise NoFigureError(f"only {units.count(most, 'device')} {'was' if most == 1 else 'were'} measured")
+    if subject.book.shared_device:
+        raise NoFigureError("several ranks shared one device")
+    row, base = subject.timed(most), subject.timed(subject.sizes[0])
+    if row.speedup is None or row.base_world_size != base.world_size:
+        raise NoFigureError(f"{named(row)} and {named(base)} have no launch in common")
+    grounds = _interval(row.speedup, row.speedup_low, row.speedup_high)
+    what = "the throughput" if row.scaling == "weak" else "as fast"
+    than = f"of {base.world_size}" if row.scaling == "weak" else f"as on {base.world_size}"
+    return f"{units.times(row.speedup)} {what} on {units.count(most, 'device')} {than} {grounds}"
+
+
+def _versus(subject: Subject) -> str:
+    """The arm against its baseline, in the words of its verdict."""
+    return contrast_in_words(contrast(subject.book, subject.comparisons[0], subject.arm, subject.size))
+
+
+def contrast_in_words(row: ContrastRow) -> str:
+    """E.g. ``1.97× faster than each (1.92–2.01)``."""
+    ratio, baseline = row.ratio or 1.0, labels.plain(row.baseline)
+    if row.ratio_low is None or row.ratio_high is None:
+        return f"{units.times(1 / ratio)} as fast as {baseline} ({NO_INTERVAL})"
+    inverse = _interval(1 / ratio, 1 / row.ratio_high, 1 / row.ratio_low)
+    if row.verdict == "faster":
+        return f"{units.times(1 / ratio)} faster than {baseline} {inverse}"
+    if row.verdict == "slower":
+        return f"{units.times(ratio)} slower than {baseline} {_interval(ratio, row.ratio_low, row.ratio_high)}"
+    if row.verdict == "equivalent":
+        return f"no different from {baseline} {inverse}"
+    return f"undecided against {baseline} ({units.times(1 / ratio)} as fast, {inverse[1:-1]})"
+
+
+def _interval(value: float, low: float | None, high: float | None) -> str:
+    return f"({NO_INTERVAL})" if low is None or high is None else f"({units.span(low, high, value)})"
+
+
+def _crossover(subject: Subject) -> str:
+    found = crossing(subject)
+    return str(found.bracket) if found.sure else f"{found.bracket} ({NO_INTERVAL})"
+
+
+FIGURES: dict[str, Callable[[Subject], str]] = {
+    "time": _time,
+    "versus": _versus,
+    "speedup": _speedup,
+    "memory": _memory,
+    "traffic": _traffic,
+    "reads": _reads,
+    "crossover": _crossover,
+}
+"""The figures that every arm has; any other name is a fact of its check, or an axis."""

@@ -1,0 +1,76 @@
+"""Small tables of what was counted in a step, and of what the checks established: a row a case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reports import labels, units
+from reports.book import FATES
+from reports.rows import CellRow
+
+COUNTS = {"memory": "peak memory", "traffic": "traffic", "reads": "host reads"}
+"""What is counted, with the headings of the columns."""
+LEAST_MEMORY = 1 << 20
+"""Bytes: on a CPU the peak is that of resident memory, which grows by pages and by what libraries set aside."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A table of words."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...], str], ...]
+    """A case's name, its figures, and what became of it where it has none."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether any two rows differ."""
+        return len({(values, fate) for _, values, fate in self.rows}) > 1
+
+
+def tally(rows: Sequence[CellRow], names: Sequence[str]) -> Tally:
+    """The counts and facts of these names, as far as any case has them."""
+    known = {name for row in rows for name in row.facts}
+    columns = [name for name in dict.fromkeys(names) if name in COUNTS or name in known]
+    sizes = len({row.world_size for row in rows})
+    return Tally(
+        tuple(COUNTS.get(name, spoken(name)) for name in columns), tuple(_line(row, columns, sizes) for row in rows)
+    )
+
+
+def telling(rows: Sequence[CellRow]) -> Tally:
+    """All counts that say something, and all facts."""
+    return tally(rows, list(_telling(rows)))
+
+
+def _telling(rows: Sequence[CellRow]) -> Iterator[str]:
+    if max((row.peak_bytes or 0 for row in rows), default=0) >= LEAST_MEMORY:
+        yield "memory"
+    if any(row.traffic_bytes for row in rows):
+        yield "traffic"
+    if any(row.host_reads for row in rows):
+        yield "reads"
+    yield from dict.fromkeys(name for row in rows for name in row.facts)
+
+
+def _line(row: CellRow, columns: Sequence[str], sizes: int) -> tuple[str, tuple[str, ...], str]:
+    name = labels.plain(row.arm or row.scenario)
+    where = f" on {row.world_size}" if sizes > 1 else ""
+    fate = FATES.get(row.status, "was not measured") if row.median_s is None else ""
+    return f"{name}{where}", tuple(_told(row, column) for column in columns), fate
+
+
+def _told(row: CellRow, name: str) -> str:
+    if name == "memory":
+        return units.memory(row.peak_bytes)
+    if name == "traffic":
+        return units.amount(row.traffic_bytes)
+    if name == "reads":
+        return units.NONE if row.host_reads is None else units.number(row.host_reads)
+    return labels.plain(units.told(name, row.facts[name])) if name in row.facts else units.NONE
+
+
+def spoken(name: str) -> str:
+    """A fact's name as the heading of a column; its unit stands by the figures."""
+    return labels.plain(name.removesuffix("_bytes").removesuffix("_s").replace("_", " "))
