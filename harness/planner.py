@@ -22,6 +22,8 @@ CASE_S = 0.7
 """What a launch may take for each of its cases, unless the user says how long."""
 RUN_S = 480.0
 """What all launches together may take, unless the user says how long or there is more to measure than fits."""
+FEW, EVERY = 6, 4
+"""Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
 REGIME = {
     "alignment": "delay window",
     "cadence": "isolated samples of repeated steps",
@@ -76,10 +78,14 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     launchers = _launchers(wish.launcher, len(found), inside=ranks is not None)
     _placement(wish, sizes[-1], launchers)
     entries = _entries(wish.names, wish.preset)
-    comparisons = tuple(
-        _comparison(entry, params, sizes)
+    points = [
+        (entry, params)
         for entry in entries
         for params in _points(entry, _settings(wish.settings, entries), wish.preset)
+    ]
+    every = 1 if len(points) <= FEW else EVERY
+    comparisons = tuple(
+        _comparison(entry, params, sizes, probed=index % every == 0) for index, (entry, params) in enumerate(points)
     )
     cases = sum(len(comparison.cases) for comparison in comparisons)
     usual = len(launchers) * (2 if wish.preset == "smoke" else LAUNCHES)
@@ -203,7 +209,9 @@ def _points(
     ]
 
 
-def _comparison(entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes: tuple[int, ...]) -> Comparison:
+def _comparison(
+    entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes: tuple[int, ...], *, probed: bool
+) -> Comparison:
     params = {name: values[0] for name, values in point.items() if name != entry.arm_field}
     arms = point[entry.arm_field] if entry.arm_field else (None,)
     cases = []
@@ -227,7 +235,7 @@ def _comparison(entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes
         if entry.baseline in [str(arm) for arm in arms]
         else (str(arms[0]) if arms[0] is not None else None),
         params=params,
-        cases=(*cases, *probes.cases(sizes)),
+        cases=(*cases, *(probes.cases(sizes) if probed else ())),
     )
 
 

@@ -60,7 +60,13 @@ class Measured:
         return twin if twin in self.evidence.by_case else None
 
     def probe(self, comparison: int, name: str, world_size: int) -> CaseId | None:
-        """A probe of a comparison at a world size: its packed copies, or else its gang. None where not measured."""
+        """A probe at a world size: its packed copies, or else its gang. None where not measured.
+
+        It is the comparison's own, or that of the one before it which has probes: both are of the same launches.
+        """
+        plan = self.evidence.plan.comparisons
+        while comparison and not any(case.probe for case in plan[comparison].cases):
+            comparison -= 1
         cases = self.evidence.plan.comparisons[comparison].cases
         found = [case for case in cases if case.probe and case.scenario == name and case.world_size == world_size]
         keys = [(comparison, case.key) for case in sorted(found, key=lambda case: not case.packed)]

@@ -165,3 +165,12 @@ def test_list_of_one_scenario_shows_how_to_set_its_axes(capsys: pytest.CaptureFi
     assert "--set frobenius.matrices=1000" in told
     assert "5.6.3  Multiply 1000 pairs" in told
     assert "split" not in told
+
+
+def test_of_many_comparisons_every_fourth_has_probes_beside_it() -> None:
+    few = make(Wish(names=["split", "frobenius"], devices="cpu:1"))
+    many = make(Wish(preset="chapter", devices="cpu:1"))
+    assert all(any(case.probe for case in comparison.cases) for comparison in few.comparisons)
+    probed = [any(case.probe for case in comparison.cases) for comparison in many.comparisons]
+    assert len(probed) > 6
+    assert probed == [index % 4 == 0 for index in range(len(probed))]
