@@ -47,7 +47,12 @@ _EXERCISES = (
     Exercise(
         number="5.2.1",
         task="Access the parameters of every layer of a nested model.",
-        answer="",
+        answer=(
+            "named_parameters() finds {loop.parameters} parameters in {loop.tensors} tensors, each of them the very one "
+            "that its path of attributes leads to; constant weights are found because they are registered as a buffer. "
+            "The inner block's loop, which halves {loop.halvings} times, reads the host {loop.reads} times and takes "
+            "{loop.time}; to halve by the exponent at once takes {exponent.reads} reads and is {exponent.versus}."
+        ),
     ),
     Exercise(
         number="5.2.2",
@@ -63,12 +68,24 @@ _EXERCISES = (
     Exercise(
         number="5.2.3",
         task="Train a network with a shared layer, and observe the parameters and gradients of each layer.",
-        answer="",
+        answer=(
+            "All {tied.uses} uses of the shared layer have the same parameters, and one gradient: the sum of those that "
+            "an untied copy for each use would have. So the network has {tied.tensors} tensors under {tied.names} names, "
+            "the tie survives training, and a step reduces {tied.traffic} over the devices, untied {untied.traffic}. "
+            "Untied it takes {untied.time}; tied it is {tied.versus}."
+        ),
     ),
     Exercise(
         number="5.2.4",
         task="Why is it a good idea to share parameters?",
-        answer="",
+        answer=(
+            "It saves memory: parameters, gradients and momentum take {tying/tied.state_bytes} tied and "
+            "{tying/untied.state_bytes} untied. The FLOPs are the same, and so are the activations kept, "
+            "{tying/tied.activation_bytes} and {tying/untied.activation_bytes}. It fits better to few samples where the "
+            "task has the symmetry: a filter alike at all positions is found with a relative error of "
+            "{symmetry/tied.error_alike} tied and {symmetry/untied.error_alike} untied. Where it has not, sharing harms: "
+            "{symmetry/tied.error_apart} tied, {symmetry/untied.error_apart} untied."
+        ),
     ),
     Exercise(
         number="5.3.1",
