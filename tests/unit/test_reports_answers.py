@@ -1,6 +1,5 @@
 """Answers: a run's own figures in the sentences of the chapter, and honest gaps where there are none."""
 
-import math
 import re
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.doubts import Doubt, Kind
 from harness.plan import Exercise
-from reports import summary, units
+from reports import summary
 from reports.answers import answered
 from reports.book import Book, Subject
 from reports.counts import agreed
@@ -17,15 +16,10 @@ from reports.crossings import _line
 from reports.document import ComparisonFacts
 from reports.rows import CellRow
 from tests import factories
+from tests.chapters import CROSSING, EXACT, SWEPT, ask, spaced
 from tests.factories import Synthetic
 
 ONE, TWO = "split[how=pieces,size=1024]@1", "split[how=pieces,size=1024]@2"
-
-
-def ask(*answers):
-    return tuple(
-        Exercise(number=f"5.{place + 1}", task="A task.", answer=answer) for place, answer in enumerate(answers)
-    )
 
 
 def rows_of(path, *answers, others=(), **changes):
@@ -36,20 +30,6 @@ def rows_of(path, *answers, others=(), **changes):
 def told(path, answer, **changes):
     (row,) = rows_of(path, answer, **changes)
     return spaced(row.answer), row.answered
-
-
-def spaced(text):
-    return text.replace(units.THIN, " ").replace(units.TIMES, "x").replace(units.NONE, "-")
-
-
-def exact(case):
-    """Pieces take 1.5 times as long as the whole; four devices are twice as fast as one."""
-    if case.probe:
-        return factories.work_time(case)
-    return (0.15 if case.arm == "pieces" else 0.1) / math.sqrt(1 if case.packed else case.world_size)
-
-
-EXACT = {"truth": exact, "noise": 0.0, "launch_noise": 0.0}
 
 
 def test_times_verdicts_and_speedups(tmp_path):
@@ -316,18 +296,6 @@ def test_exercises_stand_in_the_order_of_their_numbers(tmp_path):
     found = summary.summarise(factories.build(tmp_path / "run", like)).chapter
     assert [row.exercise for row in found] == ["5.2.1", "5.2.10", "5.10.1"]
     assert not any(row.answered for row in found)
-
-
-def crossing_time(case):
-    """Equal at a size of 100, above which pieces are ahead; two devices are ahead of one above 300."""
-    if case.probe:
-        return factories.work_time(case)
-    one = (40e-6 if case.arm == "whole" else 20e-6) * case.params["size"] + (0 if case.arm == "whole" else 2e-3)
-    return one if case.world_size == 1 or case.packed else one / 2 + 6e-3
-
-
-SWEPT = EXACT | {"truth": crossing_time, "sizes": (64, 16, 1024, 256)}
-CROSSING = "{pieces.crossover}; {whole@most.crossover}; {whole.time}; {whole.size}"
 
 
 def test_a_crossover_is_bracketed_by_two_measured_sizes_and_figures_are_those_of_the_first(tmp_path):

@@ -6,40 +6,14 @@ from html import unescape
 
 import pytest
 
-from harness.plan import Exercise
 from reports import page
 from reports.page import answer_marked
 from reports.solutions import solutions
 from reports.summary import summarise
 from tests import factories
+from tests.chapters import SWEPT, ask, counted, many, spaced
 from tests.factories import Synthetic
-from tests.unit.test_reports_answers import CROSSING, SWEPT, ask, crossing_time, spaced
-from tests.unit.test_reports_page import HOSTILE, Checked, text_of
-
-WRONG = {(2, "quick[how=pieces,size=1024]@2"): ("wrong", 1, HOSTILE)}
-
-
-def counted(case, launch, rank):
-    busy = case.arm == "pieces"
-    return {
-        "peak_bytes": 3 * 2**20 if busy else 0,
-        "traffic_bytes": 2568 * (case.world_size - 1),
-        "host_reads": busy * 7,
-    }
-
-
-def many(path):
-    """Seven comparisons of four scenarios, and what their exercises need of a page."""
-    swept = Synthetic(
-        exercises=ask(CROSSING), truth=crossing_time, sizes=(64, 16, 256, 1024), command="rankbench run", rounds=4
-    )
-    hostile = (Exercise(number=f"5.9 {HOSTILE}", task=HOSTILE, answer=f"{HOSTILE.replace('{', '')} {{whole.word}}"),)
-    others = [
-        Synthetic(scenario="quick", exercises=ask("", "{pieces@most.versus}")[1:], outcomes=WRONG, rounds=4),
-        Synthetic(scenario="count", exercises=hostile, found=lambda *_: {"word": HOSTILE}, counted=counted, rounds=4),
-        Synthetic(scenario="plain", exercises=(), rounds=4),
-    ]
-    return factories.build(path / "run", swept, *others)
+from tests.pages import Checked, text_of
 
 
 @pytest.fixture(scope="module")
