@@ -82,7 +82,7 @@ def arm(row: Armed) -> str:
 
 
 def told_apart(names: Sequence[str]) -> Iterator[str]:
-    """Comparisons in a row; behind one of the same scenario only what differs: ``split size=512``, ``1024``."""
+    """Names of comparisons; behind one of the same scenario only what is different: ``split size=512``, ``1024``."""
     before = ""
     for name in names:
         scenario, _, values = name.partition(" ")

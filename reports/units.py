@@ -21,7 +21,7 @@ def digits(value: float, significant: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:.0f}"
     decimals = significant - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, decimals)
+    rounded = round(value, max(decimals, 0))
     if rounded and math.floor(math.log10(abs(rounded))) > math.floor(math.log10(abs(value))):
         decimals -= 1
     return f"{rounded:.{max(decimals, 0)}f}"

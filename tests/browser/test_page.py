@@ -8,6 +8,7 @@ import pytest
 
 from reports import page
 from tests import factories
+from tests.chapters import many
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium")
@@ -41,7 +42,7 @@ def test_the_browser_reads_what_we_wrote_and_runs_no_script(path, tmp_path):
     dom = chromium(tmp_path, "--dump-dom", f"file://{path}").stdout
     assert "<title>split on 4 devices (Synthetic 3000)" in dom
     assert "<script" not in dom
-    assert len(re.findall("<svg ", dom)) == 6
+    assert len(re.findall("<svg ", dom)) == 7
     assert "&lt;script&gt;" in dom
 
 
@@ -70,16 +71,60 @@ def test_it_prints_on_few_pages(path, tmp_path):
 
 
 def test_a_narrow_page_does_not_scroll_sideways(path, tmp_path):
-    """A frame of 400 pixels: its body reports its own width through the frame's title."""
-    probe = tmp_path / "probe.html"
+    assert width_of(tmp_path, path, 400) == 400
+
+
+@pytest.fixture(scope="module")
+def chapter(tmp_path_factory):
+    return page.write(many(tmp_path_factory.mktemp("browser")))
+
+
+def opened(folder, url):
+    """Which of the folded comparisons are open."""
+    dom = chromium(folder, "--dump-dom", url).stdout
+    return [place for place, flag in enumerate(re.findall(r'<details class="part"( open="")?>', dom)) if flag]
+
+
+def test_a_link_opens_the_comparison_that_it_leads_to(chapter, tmp_path):
+    assert opened(tmp_path, f"file://{chapter}") == []
+    assert opened(tmp_path, f"file://{chapter}#c3") == [3]
+
+
+def test_a_chapter_runs_no_script_and_asks_for_nothing(chapter, tmp_path):
+    told = chromium(tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{chapter}")
+    assert "Content Security Policy" not in told.stderr
+    assert "ERR_" not in told.stderr
+    assert "<script" not in told.stdout
+    assert "<img" not in told.stdout
+
+
+def test_paper_has_the_folded_comparisons(chapter, tmp_path):
+    """Each has some text that stands in its fold alone."""
+    paper = tmp_path / "page.pdf"
+    chromium(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={paper}", f"file://{chapter}")
+    folded = len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes()))
+    plain = tmp_path / "plain.html"
+    plain.write_text(chapter.read_text().replace('<details class="part">', '<details class="part aside">'))
+    chromium(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={paper}", f"file://{plain}")
+    without = len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes()))
+    assert without + 5 <= folded <= 30
+
+
+@pytest.mark.parametrize("width", [360, 700, 1000])
+def test_no_width_makes_a_chapter_scroll_sideways(chapter, tmp_path, width):
+    assert width_of(tmp_path, chapter, width) == width
+
+
+def width_of(folder, path, width):
+    """The width that a page takes in a frame, told through the title of the page around it."""
+    probe = folder / "probe.html"
     probe.write_text(
-        f"<body><iframe id=f src='file://{path}' style='border:0;width:400px;height:900px'></iframe><script>"
+        f"<body><iframe id=f src='file://{path}' style='border:0;width:{width}px;height:900px'></iframe><script>"
         "f.onload = () => { document.title = 'width ' + f.contentDocument.documentElement.scrollWidth }</script>"
     )
-    dom = chromium(
-        tmp_path, "--allow-file-access-from-files", "--virtual-time-budget=2000", "--dump-dom", f"file://{probe}"
-    )
-    assert "<title>width 400</title>" in dom.stdout
+    flags = ("--allow-file-access-from-files", "--virtual-time-budget=2000", "--window-size=1300,1000")
+    dom = chromium(folder, *flags, "--dump-dom", f"file://{probe}").stdout
+    return int(re.search("<title>width ([0-9]+)</title>", dom)[1])
 
 
 def brightness(shot):

@@ -34,6 +34,10 @@ def scaled(case, factor):
     return factories.work_time(case) * factor
 
 
+def busy_product(case):
+    return case.scenario == "gemm" and case.world_size > 1
+
+
 CAUSES = {
     Kind.FEW_LAUNCHES: {"launches": 5},
     Kind.FEW_SAMPLES: {"rounds": 3},
@@ -44,11 +48,18 @@ CAUSES = {
     Kind.UNJOINED_STREAM: {"device_events": True, "overhang": 0.05},
     Kind.SHARED_DEVICE: {"devices": ("cpu:0", "cpu:0")},
     Kind.SUPERLINEAR: {"truth": lambda case: scaled(case, 0.8 if case.world_size > 1 and not case.probe else 1)},
+    Kind.SPEEDUP_ABOVE_CEILING: {"truth": lambda case: scaled(case, 1.2 if busy_product(case) else 1)},
     Kind.BELOW_RESOLUTION: {"truth": lambda case: scaled(case, 1 if case.probe else 5e-5)},
     Kind.ABOVE_CEILING: {"truth": lambda case: scaled(case, 40 if case.scenario == "gemm" else 1)},
 }
 FOLLOWS = {Kind.BELOW_RESOLUTION: {Kind.LATE_START, Kind.ABOVE_CEILING, Kind.SUPERLINEAR}}
 """What else a cause brings about, of necessity."""
+
+
+def test_a_speedup_that_may_be_below_the_ceiling_is_not_doubted(tmp_path):
+    """Their intervals overlap."""
+    truth = CAUSES[Kind.SPEEDUP_ABOVE_CEILING]["truth"]
+    assert Kind.SPEEDUP_ABOVE_CEILING not in kinds(tmp_path, truth=truth, noise=0.2)
 
 
 @pytest.mark.parametrize("kind", CAUSES)

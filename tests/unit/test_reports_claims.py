@@ -3,6 +3,7 @@
 import re
 
 from harness.doubts import Doubt, Kind
+from harness.plan import Exercise
 from reports import summary, units
 from reports.claims import leading
 from reports.document import Claim
@@ -85,6 +86,23 @@ def test_a_wrong_case_has_no_figure_in_any_sentence(tmp_path):
     assert "(rank 1: off by 'one'). It has no time." in failure
     assert not told(claims, "`split how=pieces` on 2 devices: 1.")
     assert told(claims, "against `how=whole` on 2 devices: not comparable, because it is wrong")
+
+
+def test_a_case_that_was_skipped_in_a_launch_is_compared_by_the_others(tmp_path):
+    outcomes = {(6, KEY): ("skipped", None, "the budget of 20 s was spent")}
+    found, claims = claims_of(tmp_path, launches=7, outcomes=outcomes)
+    (row,) = [row for row in found.comparisons if row.world_size == 2]
+    assert (row.verdict, row.launches) == ("slower", 6)
+    assert not told(claims, "not comparable")
+
+
+def test_many_exercises_are_the_headline(tmp_path):
+    exercises = [Exercise(number=f"5.1.{place}", task="", answer="{whole.time}") for place in range(4)]
+    found, _ = claims_of(tmp_path / "all", exercises=tuple(exercises), launches=1)
+    assert found.headline.startswith("All 4 exercises are answered in full; all 12 planned cells are ok.")
+    exercises[1] = exercises[1].model_copy(update={"answer": "{whole.tme}"})
+    found, _ = claims_of(tmp_path / "some", exercises=tuple(exercises), launches=1)
+    assert found.headline.startswith("3 of 4 exercises are answered in full")
 
 
 def test_missing_cells_are_told(tmp_path):

@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from harness.plan import Exercise
 from reports import cli
 from tests import factories
 
@@ -72,3 +73,31 @@ def test_no_width_cuts_a_mark_off(tmp_path, width):
     run = factories.build(tmp_path / "run", sizes=(512, 1024), drift=0.3, slow_ranks={1: 1.3}, probes=False, rounds=4)
     rows = [line for line in shown(run, width).splitlines() if line.startswith("  how=")]
     assert [row.split()[-1] for row in rows] == ["a", "a", "ab", "ab"] * 2
+
+
+TASK = "A task."
+ANSWER = "A `list` registers {whole.parameters}; pieces are {pieces.versus}, and {pieces.tme}. " * 2
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_answers_stand_behind_their_numbers(tmp_path, width):
+    exercises = (Exercise(number="5.1.1", task=TASK, answer=ANSWER), Exercise(number="5.10.2", task=TASK, answer=""))
+    run = factories.build(tmp_path / "run", exercises=exercises, found=lambda *_: {"parameters": 8458})
+    lines = shown(run, width).splitlines()
+    assert max(map(len, lines)) <= width
+    first = next(place for place, line in enumerate(lines) if line.startswith("  5.1.1 "))
+    text = " ".join(line.strip() for line in lines[first : lines.index("", first)])
+    assert text.startswith("5.1.1   A list registers 8458; pieces are 1.5")
+    assert "[not answered: pieces has no figure called tme]. A list" in text
+    assert text.endswith("5.10.2  [not answered: the scenario has no sentence for it]")
+    assert all(line.startswith(" " * 10) for line in lines[first + 1 : lines.index("", first) - 1])
+    assert "\x1b" not in text
+
+
+def test_a_chapter_of_many_comparisons_leaves_single_cases_to_the_page(tmp_path):
+    run = factories.build(tmp_path / "run", sizes=(1, 2, 4, 8, 16), launches=6, rounds=4)
+    text = shown(run, 80)
+    assert "as fast as one device" not in text
+    assert "20 more claims are on the page." in text
+    assert "No rank is slower than its peers." in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -61,3 +61,56 @@ def test_words():
     assert units.count(1, "launch", "launches") == "1 launch"
     assert units.count(2, "launch", "launches") == "2 launches"
     assert units.listed(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0 B"), (999, "999 B"), (2568, "2.57 kB"), (999_999, "1.00 MB"), (1.2e13, "12.0 TB"), (None, "–")],
+)
+def test_amounts_are_in_powers_of_1000(value, shown):
+    assert spaced(units.amount(value)) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1023, "1023 B"), (2**29, "512 MiB"), (2**20, "1.00 MiB"), (None, "–")])
+def test_memory_is_in_powers_of_1024(value, shown):
+    assert spaced(units.memory(value)) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (8458, "8458"),
+        (10_000, "10,000"),
+        (-4_001_577, "-4,001,577"),
+        (256.0, "256"),
+        (0.1184, "0.118"),
+        (1234.6, "1235"),
+        (3.1e-7, "3.10 × 10⁻⁷"),
+        (2.5e12 + 0.5, "2.50 × 10¹²"),
+        (1e30, "1.00 × 10³⁰"),
+    ],
+)
+def test_numbers(value, shown):
+    assert spaced(units.number(value)) == shown
+
+
+@given(st.integers(-(10**15) + 1, 10**15 - 1))
+def test_whole_numbers_are_exact(value):
+    assert int(units.number(value).replace(",", "")) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("file_bytes", 2568, "2.57 kB"),
+        ("bytes", 2568, "2.57 kB"),
+        ("load_s", 0.0312, "31.2 ms"),
+        ("layers", 12, "12"),
+        ("trains", False, "no"),
+        ("works_s", True, "yes"),
+        ("kind_s", "Linear", "Linear"),
+    ],
+)
+def test_a_name_tells_the_unit(name, value, shown):
+    assert spaced(units.told(name, value)) == shown
