@@ -61,7 +61,7 @@ class Initialization:
                 return {"std": math.sqrt(1 / fans.outputs)}
             law = LAWS[self.initializer](fans)
             refuse_another(law, count, total, squares, largest)
-            return {"std": law.std, "bound": law.bound} if law.edge else {"std": law.std}
+            return {"std": law.std, "bound": law.bound} if law.bound < math.inf else {"std": law.std}
 
         work = Work(bytes=rows.nbytes, items=rows.numel(), unit="weight")
         return Workload(lambda: fill(rows, self.initializer, fans, gang), check=check, work=work)
