@@ -28,9 +28,9 @@ _EXERCISES = (
         number="5.2.1",
         task="Access the parameters of every layer of a nested model.",
         answer=(
-            "named_parameters() finds {loop.parameters} parameters in {loop.tensors} tensors, each the very one that its "
-            "path of attributes leads to; constant weights are saved and moved because they are a registered buffer. "
-            "The inner block's loop halves {loop.halvings} times, with {loop.reads} reads to the host, and a pass takes "
+            "named_parameters() finds {loop.parameters} parameters in {loop.tensors} tensors, each the very one that "
+            "its path of attributes leads to; constant weights are saved and moved as they are a registered buffer. "
+            "The inner block's loop halves {loop.halvings} times, with {loop.reads} reads to the host, in "
             "{loop.time}; to halve by the exponent at once takes {exponent.reads} reads and is {exponent.versus}."
         ),
     ),
@@ -61,8 +61,8 @@ _EXERCISES = (
         answer=(
             "Parameters, gradients and momentum take {tying/tied.state_bytes} tied and {tying/untied.state_bytes} "
             "untied. FLOPs stay the same, and so do the activations that are kept, {tying/tied.activation_bytes} and "
-            "{tying/untied.activation_bytes}. Sharing states a symmetry. Fitted to few samples, a filter that is alike at "
-            "all positions has a relative error of {symmetry/tied.error_alike} tied and {symmetry/untied.error_alike} "
+            "{tying/untied.activation_bytes}. Sharing states a symmetry. Fitted to few samples, a filter that is alike "
+            "everywhere has a relative error of {symmetry/tied.error_alike} tied and {symmetry/untied.error_alike} "
             "untied; filters that differ have {symmetry/tied.error_apart} and {symmetry/untied.error_apart}."
         ),
     ),
