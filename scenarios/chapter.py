@@ -48,9 +48,9 @@ _EXERCISES = (
         number="5.2.1",
         task="Access the parameters of every layer of a nested model.",
         answer=(
-            "named_parameters() finds {loop.parameters} parameters in {loop.tensors} tensors, each of them the very one "
-            "that its path of attributes leads to; constant weights are found because they are registered as a buffer. "
-            "The inner block's loop, which halves {loop.halvings} times, reads the host {loop.reads} times and takes "
+            "named_parameters() finds {loop.parameters} parameters in {loop.tensors} tensors, each the very one that "
+            "its path of attributes leads to; constant weights are saved and moved as they are a registered buffer. "
+            "The inner block's loop halves {loop.halvings} times, with {loop.reads} reads to the host, in "
             "{loop.time}; to halve by the exponent at once takes {exponent.reads} reads and is {exponent.versus}."
         ),
     ),
@@ -58,33 +58,32 @@ _EXERCISES = (
         number="5.2.2",
         task="Look up the initialisers that there are, and what each does.",
         answer=(
-            "For a layer of {normal.inputs} inputs and {normal.outputs} outputs: normal draws with standard deviation "
-            "{normal.std} ({normal.time} for all layers); constant writes one value ({constant.time}); xavier is uniform "
-            "up to {xavier.largest}, with {xavier.std} ({xavier.time}); kaiming is normal with {kaiming.std} "
-            "({kaiming.time}); a normal truncated at two sigma has {truncated.std} ({truncated.time}, {truncated.versus}); "
-            "the chapter's own leaves a share of {custom.zeros} at zero ({custom.time})."
+            "For this matrix xavier_uniform draws evenly between ±{xavier_uniform.bound}, which has the standard "
+            "deviation of xavier_normal, {xavier_normal.std}; kaiming_uniform between ±{kaiming_uniform.bound}. "
+            "trunc_normal, cut off at ±{trunc_normal.bound}, has {trunc_normal.std}, and orthogonal {orthogonal.std}. "
+            "normal takes {normal.time}; constant is {constant.versus}, xavier_uniform {xavier_uniform.versus}, "
+            "trunc_normal {trunc_normal.versus}, orthogonal {orthogonal.versus}."
         ),
     ),
     Exercise(
         number="5.2.3",
         task="Train a network with a shared layer, and observe the parameters and gradients of each layer.",
         answer=(
-            "All {tied.uses} uses of the shared layer have the same parameters, and one gradient: the sum of those that "
-            "an untied copy for each use would have. So the network has {tied.tensors} tensors under {tied.names} names, "
-            "the tie survives training, and a step reduces {tied.traffic} over the devices, untied {untied.traffic}. "
-            "Untied it takes {untied.time}; tied it is {tied.versus}."
+            "All {tied.uses} uses of the shared layer have the same parameters and one gradient, the sum of those that "
+            "untied copies would have: there are {tied.names} names for {tied.tensors} tensors, and the tie survives "
+            "training. Over the devices a step reduces {tied.traffic} tied and {untied.traffic} untied. "
+            "An untied step takes {untied.time}; a tied one is {tied.versus}."
         ),
     ),
     Exercise(
         number="5.2.4",
         task="Why is it a good idea to share parameters?",
         answer=(
-            "It saves memory: parameters, gradients and momentum take {tying/tied.state_bytes} tied and "
-            "{tying/untied.state_bytes} untied. The FLOPs are the same, and so are the activations kept, "
-            "{tying/tied.activation_bytes} and {tying/untied.activation_bytes}. It fits better to few samples where the "
-            "task has the symmetry: a filter alike at all positions is found with a relative error of "
-            "{symmetry/tied.error_alike} tied and {symmetry/untied.error_alike} untied. Where it has not, sharing harms: "
-            "{symmetry/tied.error_apart} tied, {symmetry/untied.error_apart} untied."
+            "Parameters, gradients and momentum take {tying/tied.state_bytes} tied and {tying/untied.state_bytes} "
+            "untied. FLOPs stay the same, and so do the activations that are kept, {tying/tied.activation_bytes} and "
+            "{tying/untied.activation_bytes}. Sharing states a symmetry. Fitted to few samples, a filter that is alike "
+            "everywhere has a relative error of {symmetry/tied.error_alike} tied and {symmetry/untied.error_alike} "
+            "untied; filters that differ have {symmetry/tied.error_apart} and {symmetry/untied.error_apart}."
         ),
     ),
     Exercise(

@@ -1,60 +1,76 @@
-"""What distributions promise, and whether numbers keep it."""
+"""The laws that weights are drawn from, all of mean 0, and tests that tell a sample of another law.
+
+A test refuses a sample of its law about once in a million.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from torch import Tensor
-
-from harness.scenario import Facts
-
-SIGMAS = 5.0
-"""A sound initialiser is this far from its moments once in a million checks."""
-STRAY = 1e-4
-"""Numbers of 24 bits are exactly zero now and then, whatever their law."""
+LARGEST_Z = 5.0
+"""Of a normal variable: exceeded with a probability of 6e-7."""
+MOST_BEYOND, LEAST_BEYOND = 15.0, 3e-7
+"""How many of a sample are due beyond its largest: more with a probability of exp(-15), fewer with one of 3e-7."""
+ROUNDING = 1e-6
+"""Relative error of a magnitude in fp32."""
 
 
-class Law(NamedTuple):
-    """What a distribution promises."""
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """A symmetric distribution with mean 0."""
 
-    variance: float
+    std: float
+    """Standard deviation."""
     kurtosis: float
-    """Its fourth moment over its variance squared, which says how well a sample tells the variance."""
+    """Fourth moment over the square of the second."""
+    tail: Callable[[float], float]
+    """Probability of a magnitude above this."""
     bound: float = math.inf
-    """No magnitude is above it."""
-    mean: float = 0.0
-    zeros: float = 0.0
-    """The share of exact zeros."""
+    """Largest magnitude that is possible."""
 
 
-def law(name: str, fan_in: int, fan_out: int) -> Law:
-    """The textbook's formulas: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming)."""
-    uniform = math.sqrt(6 / (fan_in + fan_out))
-    return {
-        "normal": Law(0.01**2, 3.0),
-        "constant": Law(0.0, 3.0, mean=1.0, bound=1.0),
-        "xavier": Law(uniform**2 / 3, 1.8, bound=uniform),
-        "kaiming": Law(2 / fan_in, 3.0),
-        "truncated": Law(0.7737413, 2.3655367, bound=2.0),  # of N(0, 1) between -2 and 2
-        "custom": Law(175 / 6, 558 / 245, bound=10.0, zeros=0.5),  # U(-10, 10), its inner half set to 0
-    }[name]
+def uniform(std: float) -> Law:
+    """Evenly between ±√3 std."""
+    bound = math.sqrt(3) * std
+    return Law(std=std, kurtosis=9 / 5, tail=lambda x: max(0.0, 1 - x / bound), bound=bound)
 
 
-def judge(x: Tensor, due: Law) -> Facts:
-    """Hold numbers against a law: mean, variance, support, zeros. Raises AssertionError."""
-    root, largest = math.sqrt(len(x)), x.abs().max().item()
-    variance, zeros = (x - due.mean).square().mean().item(), (x == 0).double().mean().item()
-    limits = {
-        "mean": (x.mean().item(), due.mean, math.sqrt(due.variance)),
-        "variance": (variance, due.variance, due.variance * math.sqrt(due.kurtosis - 1)),
-        "share of zeros": (zeros, due.zeros, math.sqrt(due.zeros * (1 - due.zeros))),
-    }
-    for name, (told, wanted, spread) in limits.items():
-        slack = SIGMAS * spread / root + (STRAY if name == "share of zeros" else 0)
-        assert abs(told - wanted) <= slack, f"{name} {told:.6g}, where {wanted:.6g} ± {slack:.2g} is due"
-    assert largest <= due.bound * (1 + 1e-6), f"magnitude {largest:.6g} above the bound {due.bound:.6g}"
-    if math.isfinite(due.bound):
-        least = due.bound * (1 - 250 / len(x))
-        assert largest >= least, f"magnitude {largest:.6g} at most, where the bound {due.bound:.6g} is nearly reached"
-    return {"std": round(math.sqrt(variance), 6), "largest": round(largest, 6), "zeros": round(zeros, 3)}
+def normal(std: float) -> Law:
+    """The normal distribution."""
+    return Law(std=std, kurtosis=3.0, tail=lambda x: math.erfc(x / std / math.sqrt(2)))
+
+
+def truncated(sigma: float, cut: float = 2.0) -> Law:
+    """A normal distribution of deviation ``sigma``, cut off at ±``cut`` · sigma: its own deviation is smaller.
+
+    Moments by m_k = (k - 1) m_(k-2) - c^(k-1) · d, with d = 2 φ(c) / P(|z| < c).
+    """
+    inside = math.erf(cut / math.sqrt(2))
+    density = math.sqrt(2 / math.pi) * math.exp(-(cut**2) / 2) / inside
+    second = 1 - cut * density
+    fourth = 3 * second - cut**3 * density
+    return Law(
+        std=sigma * math.sqrt(second),
+        kurtosis=fourth / second**2,
+        tail=lambda x: max(0.0, 1 - math.erf(x / sigma / math.sqrt(2)) / inside),
+        bound=cut * sigma,
+    )
+
+
+def refuse_another(law: Law, count: float, total: float, squares: float, largest: float) -> None:
+    """Judge a sample by how many it has, their sum, the sum of their squares, and the largest magnitude.
+
+    Raises AssertionError where they are of another law. The largest magnitude tells laws apart that moments cannot:
+    of N numbers none is expected where the tail is well below 1/N, and some where it is well above.
+    """
+    mean, variance = total / count, squares / count
+    z = abs(mean) * math.sqrt(count) / law.std
+    assert z < LARGEST_Z, f"mean {mean:.3g}, {z:.1f} standard errors from 0"
+    z = abs(variance / law.std**2 - 1) * math.sqrt(count / (law.kurtosis - 1))
+    assert z < LARGEST_Z, f"std {math.sqrt(variance):.6g}, where {law.std:.6g} is due: {z:.1f} standard errors"
+    beyond = count * law.tail(largest)
+    assert beyond < MOST_BEYOND, f"no magnitude above {largest:.6g}, where {beyond:.1f} are due"
+    beyond = count * law.tail(largest * (1 - ROUNDING))
+    assert beyond > LEAST_BEYOND, f"a magnitude of {largest:.6g}, where {beyond:.1g} are due so far out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -17,6 +18,23 @@ TOLERANCE = 5e-6
 """Normwise relative error that activations in fp32 may have against float64; TF32 has 3e-4."""
 
 
+def by_loop(x: torch.Tensor, gang: Gang) -> torch.Tensor:
+    """Halve ``x`` until the magnitudes of all ranks add up to 1 at most; never ends where one is infinite."""
+    while gang.all_reduce(x.abs().sum()) > 1:  # a message and a read to the host, each time
+        x /= 2
+    return x
+
+
+def by_exponent(x: torch.Tensor, gang: Gang) -> torch.Tensor:
+    """The same, bit for bit, with one message and no read."""
+    mantissa, exponent = torch.frexp(gang.all_reduce(x.abs().sum()))  # mantissa: at least 1/2, below 1
+    halvings = exponent - (mantissa == 0.5).int()
+    return x.ldexp_(-halvings.clamp(min=0))
+
+
+HALVE = {"loop": by_loop, "exponent": by_exponent}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Nested:
     """Nested model that halves its activations until they are small: in a loop, or by their exponent at once."""
@@ -28,19 +46,8 @@ class Nested:
     halve: Literal["loop", "exponent"] = arm(baseline="loop")
 
     def model(self, gang: Gang) -> nn.Sequential:
-        """The model, with the same values on every rank. It halves by what all rows of the batch add up to."""
-
-        def loop(x: torch.Tensor) -> torch.Tensor:
-            while gang.all_reduce(x.abs().sum()) > 1:  # each time a read to the host; for ever where x is infinite
-                x /= 2
-            return x
-
-        def exponent(x: torch.Tensor) -> torch.Tensor:
-            mantissa, exponent = torch.frexp(gang.all_reduce(x.abs().sum()))  # mantissa: from 1/2 to below 1
-            halvings = (exponent - (mantissa == 0.5).int()).clamp(min=0)
-            return x.ldexp_(-halvings)
-
-        model = blocks.chimera({"loop": loop, "exponent": exponent}[self.halve]).to(gang.device)
+        """The model, with the same values on every rank."""
+        model = blocks.chimera(partial(HALVE[self.halve], gang=gang)).to(gang.device)
         for tensor in model.state_dict().values():
             nn.init.normal_(tensor, std=0.2, generator=gang.shared_generator)
         return model

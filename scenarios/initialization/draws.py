@@ -1,0 +1,54 @@
+"""The initialisers, for some rows of a matrix: the fans are those of the whole, never of the rows."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from harness.scenario import Gang
+
+
+class Fans(NamedTuple):
+    """Of a matrix of shape ``[outputs, inputs]``."""
+
+    inputs: int
+    outputs: int
+
+
+def fill(rows: torch.Tensor, name: str, fans: Fans, gang: Gang) -> torch.Tensor:
+    """Draw this rank's rows of a matrix; all but the orthogonal in place."""
+    generator = gang.generator
+    match name:
+        case "constant":
+            nn.init.constant_(rows, 1)
+        case "normal":
+            nn.init.normal_(rows, std=0.01, generator=generator)
+        case "trunc_normal":
+            nn.init.trunc_normal_(rows, std=0.02, a=-0.04, b=0.04, generator=generator)  # a, b: not in units of std
+        case "xavier_uniform":
+            bound = math.sqrt(6 / sum(fans))
+            nn.init.uniform_(rows, -bound, bound, generator=generator)
+        case "xavier_normal":
+            nn.init.normal_(rows, std=math.sqrt(2 / sum(fans)), generator=generator)
+        case "kaiming_uniform":
+            bound = nn.init.calculate_gain("relu") * math.sqrt(3 / fans.inputs)
+            nn.init.uniform_(rows, -bound, bound, generator=generator)
+        case "orthogonal":
+            return orthonormal(nn.init.normal_(rows, generator=generator), gang)
+    return rows
+
+
+def orthonormal(rows: torch.Tensor, gang: Gang) -> torch.Tensor:
+    """Make the columns of a tall matrix orthonormal by CholeskyQR: Q = A R⁻¹, where RᵀR = AᵀA.
+
+    Once leaves an error that grows with the square of A's condition, twice leaves rounding. R's diagonal is positive:
+    every Q is as likely as any other where A was normal.
+    """
+    for _ in range(2):
+        gram = gang.all_reduce(rows.mT @ rows)
+        factor = torch.linalg.cholesky_ex(gram, upper=True).L
+        rows = torch.linalg.solve_triangular(factor, rows, upper=True, left=False)
+    return rows

@@ -1,0 +1,67 @@
+"""D2L 5.2.2: a weight matrix is filled by the initialisers that there are, its rows spread over the gang."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.chapter import exercises
+from scenarios.initialization.draws import Fans, fill
+from scenarios.initialization.laws import Law, normal, refuse_another, truncated, uniform
+
+LAWS: dict[str, Callable[[Fans], Law]] = {
+    "normal": lambda _: normal(0.01),
+    "trunc_normal": lambda _: truncated(0.02),
+    "xavier_uniform": lambda fans: uniform(math.sqrt(2 / (fans.inputs + fans.outputs))),
+    "xavier_normal": lambda fans: normal(math.sqrt(2 / (fans.inputs + fans.outputs))),
+    "kaiming_uniform": lambda fans: uniform(math.sqrt(2 / fans.inputs)),
+}
+"""What is due, from the variances that the initialisers are derived from."""
+ORTHONORMAL = 1e-5
+"""Largest magnitude that an entry of QᵀQ - 1 may have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialization:
+    """Filling one weight matrix by the initialisers that there are, its rows spread over the devices."""
+
+    exercises: ClassVar = exercises("5.2.2")
+    scaling: ClassVar[Scaling] = "strong"
+
+    width: int = axis(384, full=(8192,))
+    initializer: Literal[
+        "normal", "constant", "trunc_normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "orthogonal"
+    ] = arm(baseline="normal")
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Each rank draws its rows of a matrix that makes queries, keys and values: three outputs for each input."""
+        fans = Fans(self.width, 3 * self.width)
+        rows = torch.full((gang.share(fans.outputs), fans.inputs), torch.nan, device=gang.device)
+
+        def check(drawn: torch.Tensor) -> Facts:
+            exact = drawn.double()
+            sums = torch.stack([torch.ones_like(exact).sum(), exact.sum(), exact.square().sum()])
+            count, total, squares = gang.all_reduce(sums).tolist()  # every rank judges the whole matrix
+            largest = gang.all_gather(drawn.abs().max()).max().item()
+            first = gang.all_gather(drawn[0])
+            gram = gang.all_reduce(exact.mT @ exact) if self.initializer == "orthogonal" else None
+            assert count == fans.inputs * fans.outputs, f"{count:.0f} weights of {fans.inputs * fans.outputs}"
+            if self.initializer == "constant":
+                assert total == squares == count, "they are not all 1"
+                return {"std": 0.0}
+            assert len(first.unique(dim=0)) == gang.size, "ranks drew the same numbers"
+            if gram is not None:
+                off = (gram - torch.eye(fans.inputs, device=gang.device)).abs().max()
+                assert off <= ORTHONORMAL, f"QᵀQ is {off:.1e} from 1 (limit {ORTHONORMAL})"
+                return {"std": math.sqrt(1 / fans.outputs)}
+            law = LAWS[self.initializer](fans)
+            refuse_another(law, count, total, squares, largest)
+            return {"std": law.std, "bound": law.bound} if law.bound < math.inf else {"std": law.std}
+
+        work = Work(bytes=rows.nbytes, items=rows.numel(), unit="weight")
+        return Workload(lambda: fill(rows, self.initializer, fans, gang), check=check, work=work)
