@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: bench test check env
 
 bench: env
-	$(BIN)/rankbench run frobenius split
+	$(BIN)/rankbench run
 
 test: env
 	$(BIN)/python -m pytest

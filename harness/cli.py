@@ -109,7 +109,7 @@ def run(  # noqa: PLR0913
         typer.Argument(
             metavar="[SCENARIO]...",
             help="Names, subjects or exercise numbers (see `rankbench list`), or path/to/file.py:Class. "
-            "[default: frobenius split]",
+            "[default: tying frobenius split]",
         ),
     ] = None,
     *,
@@ -139,7 +139,7 @@ def run(  # noqa: PLR0913
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.7 a case and launch, 8 minutes at most]"),
+        typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.6 a case and launch, 8 minutes at most]"),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")

@@ -14,11 +14,11 @@ from harness.plan import Case, Comparison, LauncherName, Placement, Plan, Value
 from harness.sampling import Sampling
 
 PRESETS = ("smoke", "chapter", "full")
-SELECTION = ("frobenius", "split")
+SELECTION = ("tying", "frobenius", "split")
 """What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
 LAUNCHES = 6
 """Fewer give no interval."""
-CASE_S = 0.7
+CASE_S = 0.6
 """What a launch may take for each of its cases, unless the user says how long."""
 RUN_S = 480.0
 """What all launches together may take, unless the user says how long or there is more to measure than fits."""
