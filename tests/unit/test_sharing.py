@@ -293,6 +293,12 @@ def test_a_parameter_that_steps_twice_is_wrong() -> None:
     assert "off by" in verdict(workload)
 
 
+def test_a_step_of_another_length_is_wrong() -> None:
+    workload = Tying(**SMALL, hidden="tied").prepare(gang(0, 1))
+    workload.step.__self__.optimizer.param_groups[0]["lr"] *= 1.05
+    assert "went elsewhere" in verdict(workload)
+
+
 # Nested
 
 
