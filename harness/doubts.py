@@ -40,7 +40,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.DRIFT: "let the machine settle, or lock its clocks",
     Kind.RANK_SKEW: "look at the named rank's device",
     Kind.BELOW_RESOLUTION: "give the step more work: this time is mostly the harness's own",
-    Kind.ABOVE_CEILING: "an error of measurement: check the declared work and the step's synchronisation",
+    Kind.ABOVE_CEILING: "check the declared work and the step's synchronisation, unless a cache explains it",
     Kind.SPEEDUP_ABOVE_CEILING: "it shares less than a large product does, or that one was disturbed: measure again",
     Kind.SUPERLINEAR: "an error of measurement or a cache effect: compare with a larger size",
     Kind.WORK_DIFFERS: "make the arms do the same work, or do not compare them",

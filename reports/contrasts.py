@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.doubts import Kind
 from harness.plan import Case
 from reports.estimates import FEWEST_LAUNCHES, Estimate
-from reports.evidence import CaseId
+from reports.evidence import CaseId, State
 from reports.measured import Measured
 from reports.rows import ContrastRow, Verdict
 
@@ -75,12 +75,21 @@ def _work_differs(measured: Measured, key: CaseId) -> bool:
     return any(doubt.kind is Kind.WORK_DIFFERS for record in records if record for doubt in record.doubts)
 
 
+FATES: dict[State, str] = {
+    "wrong": "is wrong",
+    "died": "died",
+    "hang": "hung",
+    "oom": "ran out of memory",
+    "error": "failed",
+}
+"""What became of a side that has no time to compare."""
+
+
 def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
     """Why two cases may not be compared. Launches that merely did not take place are no such reason."""
-    states = {f"{side} is {measured.evidence.state(own)}": own for side, own in (("it", key), ("the baseline", base))}
-    for reason, own in states.items():
-        if measured.evidence.state(own) not in ("ok", "missing", "skipped"):
-            return reason
+    for side, own in (("it", key), ("the baseline", base)):
+        if fate := FATES.get(measured.evidence.state(own)):
+            return f"{side} {fate}"
     if not len(measured.values(key)) or not len(measured.values(base)):
         return "one side was not measured"
     if any(_work_differs(measured, own) for own in (key, base)):

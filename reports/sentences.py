@@ -65,15 +65,15 @@ def _missing(row: CellRow, aa: float) -> Iterator[str]:
     contention = round(row.world_size * (1 - row.contention), 2) if busy else 0.0
     rest = round(lost - contention, 2) if _measurable(row.communication, row.communication_high, aa) else 0.0
     if not contention and not rest:
-        yield f"The missing {lost:.2f}{units.TIMES} is within the noise."
+        yield f"The missing {lost:.2f}{units.TIMES} cannot be split into contention and communication here."
         return
     own, other = (f"{cost:.2f}{units.TIMES}" if cost > 0 else "nothing measurable" for cost in (contention, rest))
     yield f"Of the missing {lost:.2f}{units.TIMES}, contention costs {own}, and communication and the rest {other}."
 
 
 def _measurable(factor: float, high: float | None, aa: float) -> bool:
-    """Whether a factor is surely below 1: by its interval, and by more than the comparison's own noise."""
-    return 1 - factor > aa and (high is None or high < 1)
+    """Whether a factor is surely below 1: by its interval, which takes six launches, and by more than the noise."""
+    return 1 - factor > aa and high is not None and high < 1
 
 
 def comparison(row: ContrastRow, names: Labels) -> Claim:
