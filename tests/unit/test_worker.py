@@ -120,7 +120,7 @@ def test_the_journal_has_launch_begin_cell_in_this_order() -> None:
     [
         ("check", "wrong", "not what was expected"),
         ("memory", "oom", "MemoryError: 17 TiB"),
-        ("disk", "error", "the disk is full: RuntimeError: not saved"),
+        ("disk", "error", "the disk is full: OSError: [Errno 28] No space left on device: 'half'"),
         ("checkpoint", "error", "the disk is full: OSError: [Errno 28] No space left on device"),
     ],
 )
