@@ -247,5 +247,5 @@ def _failure(error: BaseException, rank: int, rejected: Status, when_s: float) -
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
         return Failure.of("oom", message, rank, when_s)
     if complaint := disk.complaint(error):
-        return Failure.of("error", f"{complaint}: {message}", rank, when_s)
+        return Failure.of("error", complaint, rank, when_s)
     return Failure.of("error", message, rank, when_s)

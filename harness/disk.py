@@ -15,12 +15,13 @@ _SHORT_WRITE = re.compile(r"inline_container\.cc.*unexpected pos|PytorchStreamWr
 
 
 def complaint(error: BaseException) -> str | None:
-    """What ``error``, or one that led to it, says of the disk; None where it says nothing of it."""
-    told = list(_chain(error))
-    if any(getattr(each, "errno", None) in FULL or any(words in str(each) for words in _WORDS) for each in told):
-        return "the disk is full"
-    if any(_SHORT_WRITE.search(str(each)) for each in told):
-        return "the disk is full or failing"
+    """What ``error``, or one that led to it, says of a full disk, in a line; None where it says nothing of it."""
+    for each in _chain(error):
+        if getattr(each, "errno", None) in FULL or any(words in str(each) for words in _WORDS):
+            return f"the disk is full: {type(each).__name__}: {each}"
+    for each in _chain(error):
+        if _SHORT_WRITE.search(str(each)):
+            return f"the disk is full or failing: {type(each).__name__}: {each}"
     return None
 
 

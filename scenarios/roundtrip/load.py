@@ -24,8 +24,8 @@ class Load:
     exercises: ClassVar = exercises("5.6.2")
     scaling: ClassVar[Scaling] = "weak"
 
-    layers: int = 4
-    width: int = axis(1024, full=(8192,))
+    layers: int = 8
+    width: int = axis(1024, full=(4096,))
     by: Literal["copy", "assign", "mmap", "safetensors", "pinned", "broadcast"] = arm(baseline="copy")
 
     def prepare(self, gang: Gang) -> Workload:

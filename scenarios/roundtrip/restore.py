@@ -21,8 +21,8 @@ class Restore:
     exercises: ClassVar = exercises("5.5.1", "5.6.2")
     scaling: ClassVar[Scaling] = "strong"
 
-    layers: int = 4
-    width: int = axis(1024, full=(8192,))
+    layers: int = 8
+    width: int = axis(1024, full=(4096,))
     how: Literal["whole", "slices", "dcp"] = arm(baseline="whole")
 
     def prepare(self, gang: Gang) -> Workload:

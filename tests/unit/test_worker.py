@@ -142,7 +142,7 @@ def test_a_product_of_zeros_is_measured_and_doubted() -> None:
     [
         ("check", "wrong", "not what was expected"),
         ("memory", "oom", "MemoryError: 17 TiB"),
-        ("disk", "error", "the disk is full: RuntimeError: not saved"),
+        ("disk", "error", "the disk is full: OSError: [Errno 28] No space left on device: 'half'"),
         ("checkpoint", "error", "the disk is full: OSError: [Errno 28] No space left on device"),
     ],
 )
