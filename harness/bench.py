@@ -81,7 +81,7 @@ class Bench:
             except CollectiveError as error:
                 failure = Failure.of("error", str(error), self.world.rank, math.inf)  # another failed first
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is data
-                failure = _failure(error, self.world.rank, rejected, trial.failed_s or now())
+                failure = _failure(error, self.world.rank, rejected, trial.failed_s or self.world.clock())
                 if failure.status != "wrong":
                     trial.fail(error)
         agreed = self.world.agreement.settle(failure)
@@ -169,7 +169,7 @@ class Bench:
         told = self.world.agreement.gather([(trial.laps, self._facts(trial)) for trial in self._live])
         for trial, *ranks in zip(self._live, *told, strict=True):
             laps, facts = zip(*ranks[: trial.case.world_size], strict=True)
-            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.aside_s) for fact in facts]
+            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
             doubts = load.doubts(loads)
             if trial.case in self.doubted:
                 doubts.append(self.doubted[trial.case])

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -138,6 +139,11 @@ def find(name: str) -> list[Entry]:
         words = [word for entry in known.values() for word in (entry.subject, *entry.numbers)]
         raise UsageError("SCENARIO", "be a known scenario", repr(name), nearest(name, [*known, *words]))
     return answering
+
+
+def chosen(names: Iterable[str]) -> list[Entry]:
+    """The scenarios that several names mean, each once. Raises UsageError."""
+    return list({entry.reference: entry for name in names for entry in find(name)}.values())
 
 
 def load(reference: str) -> Entry:

@@ -10,17 +10,16 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from harness import __version__
 from harness.errors import RankbenchError, UsageError
-from harness.plan import Plan
+from harness.plan import Placement, Plan
 from harness.rundir import RunDir
 
 OK, NOT_OK, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -87,37 +86,21 @@ def _main(
 
 
 @app.command("list")
-def list_(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False) -> None:
+def list_(
+    scenario: Annotated[
+        list[str] | None, typer.Argument(metavar="[SCENARIO]...", help="Only these, with their axes. [default: all]")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
     """Show the scenarios and what they compare."""
-    from harness import catalog
+    from harness import catalog, listing
 
-    entries = catalog.scenarios().values()
+    entries = catalog.chosen(scenario) if scenario else list(catalog.scenarios().values())
     if as_json:
-        print(json.dumps([_told(entry) for entry in entries], indent=1))  # noqa: T201
-        return
-    console = Console()
-    for told in map(_told, entries):
-        heading = Text(told["name"], "bold")
-        heading.append(f"   exercise {', '.join(told['exercises']) or '-'} · scaling: {told['scaling']}", "not bold")
-        console.print(heading)
-        console.print(Padding(Text(told["title"]), (0, 0, 0, 2)))
-        if told["arm"]:
-            console.print(Text(f"  compares {told['arm']} = {' | '.join(told['arms'])}", "cyan"))
-        console.print(Text("  axes " + ", ".join(f"{name}={value}" for name, value in told["axes"].items()), "dim"))
-    console.print("\nMeasure one: rankbench run NAME. Set an axis: --set NAME.AXIS=V1,V2", highlight=False)
-
-
-def _told(entry: Any) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "title": entry.title,
-        "exercises": list(entry.numbers),
-        "arm": entry.arm_field,
-        "arms": list(entry.arms),
-        "axes": {name: value for name, value in entry.defaults.items() if name != entry.arm_field},
-        "scaling": entry.scaling,
-        "reference": entry.reference,
-    }
+        print(json.dumps([listing.facts(entry) for entry in entries], indent=1))  # noqa: T201
+    else:
+        (listing.full if scenario else listing.brief)(entries, Console())
 
 
 @app.command()
@@ -126,7 +109,8 @@ def run(  # noqa: PLR0913
         list[str] | None,
         typer.Argument(
             metavar="[SCENARIO]...",
-            help="Names or exercise numbers (see `rankbench list`), or path/to/file.py:Class. [default: all]",
+            help="Names, subjects or exercise numbers (see `rankbench list`), or path/to/file.py:Class. "
+            "[default: frobenius split]",
         ),
     ] = None,
     *,
@@ -140,20 +124,30 @@ def run(  # noqa: PLR0913
         str | None, typer.Option(metavar="P,P", help="How many devices to compare. [default: powers of two, and all]")
     ] = None,
     launcher: Annotated[
-        str | None, typer.Option(help="torchrun, or inline for one device in this process. [default: torchrun]")
+        str | None,
+        typer.Option(
+            help="torchrun, ray, or inline for one device in this process; torchrun,ray compares both. "
+            "[default: torchrun]"
+        ),
     ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", envvar="RAY_ADDRESS", help="A Ray cluster. [default: a local one]"),
+    ] = None,
+    placement: Annotated[str, typer.Option(help="Ranks on Ray's nodes: pack, spread or strict-spread.")] = "pack",
     launches: Annotated[
         int | None, typer.Option(metavar="N", help="Fresh groups of processes; intervals need 6. [default: 6]")
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.7 a case and launch]")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.7 a case and launch, 8 minutes at most]"),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (all values of their axes)."),
+        typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (at sizes that fill a GPU)."),
     ] = None,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads a rank; on CPU also its cores.")] = 1,
     margin: Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")] = 0.05,
@@ -170,12 +164,15 @@ def run(  # noqa: PLR0913
     from harness.planner import Wish, make
 
     console = Console()
-    ranks: int | None = _late("launch.run:ranks_around")()
+    ranks: tuple[int, int] | None = _late("launch.run:ranks_around")()
     wish = Wish(
         names=scenario or (),
         devices=devices,
         world_sizes=world_sizes,
         launcher=launcher,
+        placement=cast("Placement", placement),
+        ray_address=ray_address,
+        nodes=_late("launch.actors:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
         settings=settings or (),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +100,22 @@ def parse(text: str | None, threads: int = 1) -> tuple[str, ...]:
     if kind == "cuda":
         return _gpus(detail)
     raise UsageError("--devices", "be cpu, cpu:N, cuda or cuda:I,J", repr(text), "e.g. --devices cpu:2")
+
+
+def of_cluster(text: str | None, threads: int, nodes: Sequence[Mapping[str, int]]) -> tuple[str, ...]:
+    """What ``--devices`` means on a cluster; ``nodes`` tell how many ``cpu`` cores and ``cuda`` GPUs each has.
+
+    Which of them a rank gets is the cluster's choice; the names only count. Raises UsageError.
+    """
+    has = {"cuda": sum(node["cuda"] for node in nodes), "cpu": sum(node["cpu"] // threads for node in nodes)}
+    kind, _, detail = (text or ("cuda" if has["cuda"] else "cpu")).partition(":")
+    if kind not in has or (detail and not detail.isdecimal()):
+        raise UsageError("--devices", "be cpu, cpu:N, cuda or cuda:N on a cluster", repr(text), "e.g. --devices cuda:8")
+    count = int(detail) if detail else has[kind]
+    if not 1 <= count <= has[kind]:
+        told = f"the cluster's {len(nodes)} nodes have {has['cuda']} GPUs and room for {has['cpu']} CPU devices"
+        raise UsageError("--devices", f"name 1 to {has[kind]} {kind} devices", text or kind, told)
+    return tuple(f"{kind}:{index}" for index in range(count))
 
 
 def _cpus(detail: str, threads: int) -> tuple[str, ...]:

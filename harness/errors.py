@@ -3,7 +3,8 @@
 RankbenchError
 ├── UsageError      the user asked for something that cannot be done; exit code 2
 ├── JournalError    a file of a run is not what it should be
-└── CollectiveError a rank's peers failed; raised on every rank alike
+├── CollectiveError a rank's peers failed; raised on every rank alike
+└── GangLostError   a rank or a node is gone, and with it the side channel
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class JournalError(RankbenchError):
 
 class CollectiveError(RankbenchError):
     """Another rank of this gang failed, so this rank gives up the case too."""
+
+
+class GangLostError(RankbenchError):
+    """A rank or a node is gone: no agreement is possible any more, and the launch is over."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -43,7 +43,7 @@ class Gang:
 
     def share(self, total: int) -> int:
         """How many of ``total`` pieces are this rank's; the first ranks have one more where it does not divide."""
-        return total // self.size + (self.rank < total % self.size)
+        return self._shares(total)[self.rank]
 
     def part(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
         """This rank's part of ``tensor``: ``share(tensor.shape[dim])`` long in ``dim``, in rank order; a view."""
@@ -57,11 +57,20 @@ class Gang:
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         """Every rank's ``tensor``, of one shape, stacked in rank order: shape ``[size, *tensor.shape]``."""
+        return tensor[None] if self.group is None else torch.stack(self._gather(tensor))
+
+    def join(self, part: torch.Tensor, total: int, dim: int = 0) -> torch.Tensor:
+        """The tensor, ``total`` long in ``dim``, of which each rank has its ``part``: the way back from :meth:`part`.
+
+        Messages are of one length: a shorter part is padded on its way.
+        """
         if self.group is None:
-            return tensor[None]
-        out = [torch.empty_like(tensor) for _ in range(self.size)]
-        dist.all_gather(out, tensor.contiguous(), group=self.group)
-        return torch.stack(out)
+            return part
+        shares = self._shares(total)
+        missing = list(part.shape)
+        missing[dim] = max(shares) - part.shape[dim]
+        gathered = self._gather(torch.cat([part, part.new_zeros(missing)], dim) if missing[dim] else part)
+        return torch.cat([each.narrow(dim, 0, share) for each, share in zip(gathered, shares, strict=True)], dim)
 
     def reduce_scatter(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum ``tensor`` over the ranks and keep this rank's of ``size`` equal parts of its first dimension."""
@@ -81,6 +90,15 @@ class Gang:
         """Wait until every rank is here."""
         if self.group is not None:
             dist.barrier(group=self.group)
+
+    def _shares(self, total: int) -> list[int]:
+        return [total // self.size + (rank < total % self.size) for rank in range(self.size)]
+
+    def _gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        tensor = tensor.contiguous()
+        out = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(out, tensor, group=self.group)
+        return out
 
 
 def seeded(device: torch.device, *parts: object) -> torch.Generator:

@@ -37,6 +37,10 @@ class Rank(Record):
     cpus: tuple[int, ...]
     """Logical CPUs that it was pinned to."""
     threads: int
+    clock_offset_s: float = 0.0
+    """Added to its host's clock to have that of rank 0's host; its times are told in the latter."""
+    clock_error_s: float = 0.0
+    """By how much that may be wrong: start skews below it mean nothing. 0 where ranks share one clock."""
 
 
 class Samples(Record):
@@ -83,8 +87,8 @@ class RankFacts(Record):
     """Wall-clock of the same visits."""
     delay_s: float | None = None
     """Time that the main thread was runnable but did not run, where the kernel tells."""
-    aside_s: float = 0.0
-    """Processor time of the process's other threads, which share the main thread's core by right."""
+    busy_s: float | None = None
+    """Time that its cores were busy, with whatever it was, where the kernel tells; to a clock tick, usually 10 ms."""
 
 
 class LaunchRecord(Record):

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from harness.doubts import Doubt, Kind
+from harness.flops import FORMULAS
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
 
@@ -33,6 +34,9 @@ class Count:
     """Bytes of the messages that collectives carried: of an all-gather the gathered, of a reduce-scatter the whole."""
     constant_operands: int = 0
     """Operands of the products counted, of more than one element, whose elements are all alike."""
+
+
+_COUNTED = flop_registry.keys() | FORMULAS.keys()
 
 
 class _HostReads(TorchFunctionMode):
@@ -66,7 +70,7 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace in ("c10d", "_c10d_functional"):
             self.traffic_bytes += max((_bytes(arg) for arg in args), default=0)
-        elif func._overloadpacket in flop_registry:  # noqa: SLF001 - the registry's own key
+        elif func._overloadpacket in _COUNTED:  # noqa: SLF001 - the registry's own key
             self.constant_operands += sum(map(_constant, args))
         return func(*args, **(kwargs or {}))
 
@@ -83,7 +87,8 @@ def _constant(arg: Any) -> bool:
 
 def count(step: Callable[[], Any]) -> Count:
     """Do one step and count what it does. It is far slower than a plain step."""
-    with FlopCounterMode(display=False) as flops, _Operations() as seen, _HostReads() as reads:
+    flops = FlopCounterMode(display=False, custom_mapping=FORMULAS)
+    with flops, _Operations() as seen, _HostReads() as reads:
         step()
     return Count(flops.get_total_flops(), reads.count, seen.traffic_bytes, seen.constant_operands)
 

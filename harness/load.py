@@ -1,7 +1,8 @@
 """Foreign load: whether another process had this rank's core while it was measured.
 
-Processor time below wall-clock tells it for work that never waits. A rank that waits for its peers is idle
-by right, so where the kernel counts it, the time spent *runnable but not running* is used instead.
+Processor time below wall-clock tells it for work that never waits. A rank that waits for its peers is idle by right, so
+where the kernel counts it, the time spent *runnable but not running* is used instead. Meanwhile the rank's own threads,
+gloo's for one, may have had the core: what others took is at most what the core was busy beyond them.
 """
 
 from __future__ import annotations
@@ -26,14 +27,13 @@ class Load:
     cpu_s: float = 0.0
     delay_s: float | None = 0.0
     """Of the main thread."""
-    aside_s: float = 0.0
-    """Processor time of this process's other threads, gloo's for one: they share the main thread's core by right."""
+    busy_s: float | None = 0.0
+    """Time that this process's cores were busy, with whatever it was; to a clock tick, usually 10 ms."""
 
     @classmethod
     def now(cls) -> Self:
         """The counters as they stand, for this process and its main thread's run queue."""
-        cpu_s = time.process_time()
-        return cls(time.monotonic(), cpu_s, _delay_s(), cpu_s - time.thread_time())
+        return cls(time.monotonic(), time.process_time(), _delay_s(), _busy_s(os.sched_getaffinity(0)))
 
     def __sub__(self, earlier: Load) -> Load:
         return self._with(earlier, -1)
@@ -42,12 +42,14 @@ class Load:
         return self._with(other, 1)
 
     def _with(self, other: Load, sign: int) -> Load:
-        delay = None if self.delay_s is None or other.delay_s is None else self.delay_s + sign * other.delay_s
+        def of(mine: float | None, theirs: float | None) -> float | None:
+            return None if mine is None or theirs is None else mine + sign * theirs
+
         return Load(
             self.wall_s + sign * other.wall_s,
             self.cpu_s + sign * other.cpu_s,
-            delay,
-            self.aside_s + sign * other.aside_s,
+            of(self.delay_s, other.delay_s),
+            of(self.busy_s, other.busy_s),
         )
 
     @property
@@ -55,13 +57,28 @@ class Load:
         """The fraction of the wall-clock that others took, as far as can be told."""
         if self.wall_s <= 0:
             return 0.0
-        taken = self.wall_s - self.cpu_s if self.delay_s is None else self.delay_s - self.aside_s
+        taken = self.wall_s - self.cpu_s if self.delay_s is None else self.delay_s
+        if self.busy_s is not None:
+            taken = min(taken, self.busy_s - self.cpu_s)
         return max(0.0, taken / self.wall_s)
 
 
 def _delay_s() -> float | None:
     path = Path(f"/proc/self/task/{os.getpid()}/schedstat")  # [cpu ns, run-queue ns, time slices]
     return int(path.read_text().split()[1]) * 1e-9 if path.exists() else None
+
+
+def _busy_s(cpus: set[int]) -> float | None:
+    path = Path("/proc/stat")  # cpuN user nice system idle iowait irq softirq steal …, in clock ticks
+    if not path.exists():
+        return None
+    ticks = 0
+    for line in path.read_text().splitlines():
+        name, *counts = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in cpus:
+            user, nice, system, _, _, *stolen = map(int, counts[:8])
+            ticks += user + nice + system + sum(stolen)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def doubts(loads: list[Load]) -> list[Doubt]:

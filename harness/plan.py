@@ -17,6 +17,8 @@ SCHEMA = 1
 
 Value = bool | int | float | str
 Scaling = Literal["strong", "weak", "none"]
+LauncherName = Literal["inline", "torchrun", "ray"]
+Placement = Literal["pack", "spread", "strict-spread"]
 
 
 class Record(BaseModel):
@@ -103,7 +105,12 @@ class Plan(Record):
     """Of rankbench."""
     command: str
     """The command line that made the plan, to reproduce it."""
-    launcher: Literal["inline", "torchrun"]
+    launchers: tuple[LauncherName, ...] = Field(min_length=1)
+    """Who starts the ranks; several take turns, launch by launch."""
+    placement: Placement = "pack"
+    """How a Ray cluster spreads the ranks over its nodes."""
+    ray_address: str | None = None
+    """Of the Ray cluster; None for one of our own on this machine."""
     devices: tuple[str, ...]
     """One a rank, in rank order: ``cpu:0``, ``cuda:1``."""
     world_sizes: tuple[int, ...]
@@ -124,6 +131,15 @@ class Plan(Record):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     @property
+    def launcher(self) -> str:
+        """All launchers, in words."""
+        return ",".join(self.launchers)
+
+    def launcher_of(self, launch: int) -> LauncherName:
+        """Whose turn a launch is."""
+        return self.launchers[launch % len(self.launchers)]
+
+    @property
     def shared_device(self) -> bool:
         """Whether several ranks share a device, so that no figure is a scaling figure."""
         return len(set(self.devices)) < len(self.devices)
@@ -137,7 +153,7 @@ class Plan(Record):
     def identity(self) -> str:
         """A hash of what is measured and how: equal for runs whose launches belong together."""
         told = self.model_dump(
-            mode="json", by_alias=True, exclude={"command", "launches", "budget_s", "strict", "version"}
+            mode="json", by_alias=True, exclude={"command", "launches", "budget_s", "strict", "version", "ray_address"}
         )
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import cast, get_args
 
 from harness import __version__, catalog, devices, probes
 from harness.errors import UsageError, nearest
-from harness.plan import Case, Comparison, Plan, Value
+from harness.plan import Case, Comparison, LauncherName, Placement, Plan, Value
 from harness.sampling import Sampling
 
 PRESETS = ("smoke", "chapter", "full")
@@ -40,6 +40,10 @@ class Wish:
     devices: str | None = None
     world_sizes: str | None = None
     launcher: str | None = None
+    placement: Placement = "pack"
+    ray_address: str | None = None
+    nodes: Sequence[Mapping[str, int]] | None = None
+    """What each node of a Ray cluster has, by kind of device; None where this machine is all there is."""
     launches: int | None = None
     budget_s: float | None = None
     settings: Sequence[str] = ()
@@ -50,8 +54,11 @@ class Wish:
     command: str = "rankbench run"
 
 
-def make(wish: Wish, ranks: int | None = None) -> Plan:
-    """The plan of a wish; ``ranks`` is how many there are already, under somebody's torchrun. Raises UsageError."""
+def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
+    """The plan of a wish. Raises UsageError.
+
+    ``ranks`` is how many there are already, under somebody's torchrun: in all, and on this host.
+    """
     _above_zero("--threads", wish.threads)
     if wish.preset is not None and wish.preset not in PRESETS:
         raise UsageError(
@@ -59,11 +66,15 @@ def make(wish: Wish, ranks: int | None = None) -> Plan:
         )
     if not 0 <= wish.margin < 1:
         raise UsageError("--margin", "be a fraction from 0 to below 1", wish.margin, "e.g. --margin 0.05")
-    found = devices.parse(wish.devices, wish.threads)
+    if wish.nodes is None:
+        found = devices.parse(wish.devices, wish.threads)
+    else:
+        found = devices.of_cluster(wish.devices, wish.threads, wish.nodes)
     if ranks is not None:
-        found = _one_each(found, ranks)
+        found = _one_each(found, *ranks)
     sizes = _world_sizes(wish.world_sizes, len(found))
-    launcher = _launcher(wish.launcher, len(found), ranks)
+    launchers = _launchers(wish.launcher, len(found), inside=ranks is not None)
+    _placement(wish, sizes[-1], launchers)
     entries = _entries(wish.names, wish.preset)
     comparisons = tuple(
         _comparison(entry, params, sizes)
@@ -71,13 +82,17 @@ def make(wish: Wish, ranks: int | None = None) -> Plan:
         for params in _points(entry, _settings(wish.settings, entries), wish.preset)
     )
     cases = sum(len(comparison.cases) for comparison in comparisons)
-    usual = 1 if launcher == "inline" or ranks is not None else 2 if wish.preset == "smoke" else LAUNCHES
+    usual = len(launchers) * (2 if wish.preset == "smoke" else LAUNCHES)
+    if "inline" in launchers or ranks is not None:
+        usual = 1
     least_s = Sampling().least_s(cases)
     budget_s, launches = _effort(wish, usual, max(min(cases * CASE_S, RUN_S / usual), least_s), least_s)
     return Plan(
         version=__version__,
         command=wish.command,
-        launcher=launcher,
+        launchers=launchers,
+        placement=wish.placement,
+        ray_address=wish.ray_address if "ray" in launchers else None,
         devices=found[: sizes[-1]] if ranks is None else found,
         world_sizes=sizes,
         threads=wish.threads,
@@ -96,11 +111,19 @@ def _above_zero(name: str, value: float) -> None:
         raise UsageError(name, "be above zero", value, "give a positive number")
 
 
-def _one_each(found: tuple[str, ...], ranks: int) -> tuple[str, ...]:
-    if ranks > len(found):
+def _one_each(found: tuple[str, ...], ranks: int, local: int) -> tuple[str, ...]:
+    """A device for each of somebody's ranks; on several hosts they are numbered throughout."""
+    if local > len(found):
         remedy = f"start {len(found)} or fewer ranks"
-        raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", ranks, remedy)
-    return found[:ranks]
+        raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", local, remedy)
+    if ranks == local:
+        return found[:ranks]
+    if ranks % local:
+        raise UsageError("--nproc-per-node", "be alike on every host", f"{local} of {ranks} here", "correct it")
+    kind = found[0].partition(":")[0]
+    if found[:local] != tuple(f"{kind}:{index}" for index in range(local)):
+        raise UsageError("--devices", "name no single devices on several hosts", ",".join(found), f"use {kind}")
+    return tuple(f"{kind}:{index}" for index in range(ranks))
 
 
 def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
@@ -117,21 +140,37 @@ def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _launcher(name: str | None, count: int, ranks: int | None) -> Literal["inline", "torchrun"]:
-    known = ("inline", "torchrun")
-    if name is not None and name not in known:
-        raise UsageError("--launcher", f"be one of {', '.join(known)}", repr(name), nearest(name, known))
-    if name == "inline" and (ranks is not None or count > 1):
+def _launchers(text: str | None, count: int, *, inside: bool) -> tuple[LauncherName, ...]:
+    """The launchers named, each once, in turn."""
+    known = get_args(LauncherName)
+    names = cast("tuple[LauncherName, ...]", tuple(dict.fromkeys((text or "torchrun").split(","))))
+    for name in names:
+        if name not in known:
+            raise UsageError("--launcher", f"be one of {', '.join(known)}", repr(name), nearest(name, known))
+    if inside and names != ("torchrun",):
+        raise UsageError("--launcher", "be torchrun inside torchrun", text, "leave it out")
+    if "inline" in names and len(names) > 1:
+        raise UsageError("--launcher", "be inline alone, or others", text, "e.g. --launcher torchrun,ray")
+    if "inline" in names and count > 1:
         raise UsageError("--launcher", "be torchrun for more than one device", "inline", "or use --devices cpu:1")
-    return "inline" if name == "inline" else "torchrun"
+    return names
+
+
+def _placement(wish: Wish, size: int, launchers: Sequence[str]) -> None:
+    """Refuse what a cluster could never place: Ray would wait for ever."""
+    known = get_args(Placement)
+    if wish.placement not in known:
+        raise UsageError("--placement", f"be one of {', '.join(known)}", repr(wish.placement), f"e.g. {known[0]}")
+    nodes = len(wish.nodes or (None,))
+    if "ray" in launchers and wish.placement == "strict-spread" and size > nodes:
+        remedy = "use --placement spread, or smaller --world-sizes"
+        raise UsageError("--placement strict-spread", f"place at most {nodes} ranks, one a node", size, remedy)
 
 
 def _entries(names: Sequence[str], preset: str | None) -> list[catalog.Entry]:
     if not names and preset in ("chapter", "full"):
         return list(catalog.scenarios().values())
-    names = names or SELECTION
-    found = [entry for name in names for entry in catalog.find(name)]
-    return list({entry.reference: entry for entry in found}.values())
+    return catalog.chosen(names or SELECTION)
 
 
 def _settings(settings: Sequence[str], entries: Sequence[catalog.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:

@@ -78,13 +78,13 @@ class Trial:
     def fail(self, error: BaseException) -> None:
         """Note when this rank failed first, and let peers go that wait for it in a collective."""
         if self.failed_s is None:
-            self.failed_s = now()
+            self.failed_s = self.world.clock()
             traceback.clear_frames(error.__traceback__)  # they may refer to the group
             self.world.release(self.case.gang_size)
 
     def _visit(self, samples: int, line: StartLine) -> list[Lap]:
         workload = self._my_workload
-        device, watch = self.world.device, Stopwatch(self.world.device)
+        device, watch = self.world.device, Stopwatch(self.world.device, self.world.clock)
         before = Load.now()
         workload.reset()
         for _ in range(self.warm):
@@ -126,7 +126,7 @@ class Trial:
             first_s=round(self._first_s, 9),
             cpu_s=round(self.load.cpu_s, 6),
             wall_s=round(self.load.wall_s, 6),
-            aside_s=round(self.load.aside_s, 6),
+            busy_s=None if self.load.busy_s is None else round(self.load.busy_s, 6),
             delay_s=None if self.load.delay_s is None else round(self.load.delay_s, 9),
         )
 

@@ -34,13 +34,13 @@ def _say_nothing(record: Record) -> None:
 def _announce(order: Order, world: World, emit: Emit) -> None:
     """Tell that the gang is up, and who its ranks are."""
     ranks = world.agreement.gather(world.describe())
-    ago_s = now() - world.origin_s
+    ago_s = world.clock() - world.origin_s
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
     emit(
         LaunchRecord(
             launch=order.launch,
             attempt=order.attempt,
-            launcher=order.plan.launcher,
+            launcher=order.plan.launcher_of(order.launch),
             started=started.isoformat(timespec="microseconds"),
             fingerprint=order.fingerprint,
             lead_s=round(world.lead_s, 9),

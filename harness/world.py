@@ -18,6 +18,7 @@ from harness.clocks import StartLine, now
 from harness.devices import CpuDevice, CudaDevice, claim
 from harness.gang import Gang, seeded
 from harness.journal import Rank
+from harness.offset import Offset, estimate
 from harness.plan import Case, Plan
 from harness.slate import Slate
 
@@ -57,9 +58,15 @@ class World:
     """How far ahead a start is agreed."""
     origin_s: float = 0.0
     """The host clock at which this launch's samples count from, alike on every rank."""
+    offset: Offset = field(default_factory=Offset)
+    """Of this host's clock; 0 where all ranks share one."""
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
+
+    def clock(self) -> float:
+        """The host clock in seconds, set to that of rank 0's host."""
+        return now() + self.offset.seconds
 
     def gang(self, case: Case, *seed: object) -> Gang | None:
         """This rank's gang for a case; None where it has no part in it."""
@@ -73,7 +80,7 @@ class World:
 
     def line(self, case: Case) -> StartLine:
         """The start line of the ranks that are busy in a case."""
-        return StartLine(lambda value: self.latest(value, case.world_size), self.lead_s)
+        return StartLine(lambda value: self.latest(value, case.world_size), self.lead_s, self.clock)
 
     def release(self, size: int) -> None:
         """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
@@ -99,12 +106,12 @@ class World:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
         took = []
         for _ in range(50):
-            start_s = now()
+            start_s = self.clock()
             self.latest(start_s, self.size)
-            took.append(now() - start_s)
+            took.append(self.clock() - start_s)
         usual = sorted(took)[len(took) // 2]
         least, most = LEAD_S
-        lead_s, origin_s = self.agreement.greatest([min(most, max(least, 3 * usual)), now()])
+        lead_s, origin_s = self.agreement.greatest([min(most, max(least, 3 * usual)), self.clock()])
         self.lead_s, self.origin_s = lead_s, origin_s
 
     def describe(self) -> Rank:
@@ -117,6 +124,8 @@ class World:
             device_name=self.device.model,
             cpus=self.cpus,
             threads=self.threads,
+            clock_offset_s=round(self.offset.seconds, 9),
+            clock_error_s=round(self.offset.error_s, 9),
         )
 
 
@@ -134,11 +143,14 @@ def alone(plan: Plan) -> Iterator[World]:
 
 
 @contextmanager
-def joined(plan: Plan) -> Iterator[World]:
-    """The world that torchrun's environment variables describe; left again at the end."""
+def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
+    """The world that torchrun's environment variables describe; left again at the end.
+
+    ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several.
+    """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    device, cpus = claim(plan.devices[rank], local_rank, local_size, plan.threads)
+    device, cpus = claim(name or plan.devices[rank], local_rank, local_size, plan.threads)
     side_timeout = dt.timedelta(seconds=SIDE_TIMEOUT_S)
     dist.init_process_group("gloo", timeout=side_timeout)
     try:
@@ -151,6 +163,8 @@ def joined(plan: Plan) -> Iterator[World]:
         )
         if slate := Slate.shared(world.agreement, SIDE_TIMEOUT_S):
             world.latest = slate.latest
+        else:
+            world.offset = estimate(side[size], now)
         world.renew()
         world.settle_in()
         yield world

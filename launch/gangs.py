@@ -20,6 +20,11 @@ Hear = Callable[[Record], None]
 _RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote)
 
 
+def record_of(line: str | bytes) -> Record:
+    """One line of a rank's as the record or note that it is. Raises pydantic.ValidationError."""
+    return _RECORD.validate_json(line)
+
+
 @dataclass(frozen=True)
 class Ending:
     """A launch that did not end well: who failed first, and how."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 from rich.console import Console
 
 from harness import environment, worker, world
 from harness.clocks import now
-from harness.errors import UsageError
+from harness.errors import CollectiveError, GangLostError, UsageError
 from harness.journal import CellRecord, EndRecord, Journal
 from harness.messages import Order, VisitNote
-from harness.plan import Plan, Record
+from harness.plan import LauncherName, Plan, Record
 from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
+from launch.network import own_address, tell_gloo
 from launch.progress import Progress
 from launch.scratch import scratch
 from launch.supervisor import Ledger, Supervisor
@@ -27,14 +28,24 @@ def own(run: RunDir, plan: Plan, console: Console) -> bool:
     """Measure what is missing of a run that is on disk, with processes of its own. Returns whether all cells are ok."""
     with Journal(run.journal_path) as journal, Progress(plan, console) as progress:
         progress.waiting()
-        launcher: Launcher = Inline() if plan.launcher == "inline" else Torchrun(run.root / "logs")
-        with launcher:
+        with ExitStack() as stack:
+            launchers = {name: stack.enter_context(_launcher(name, run, plan)) for name in plan.launchers}
+            folder = stack.enter_context(scratch(run.root))
             fingerprint = fingerprinted(run, plan)
-            with scratch(run.root) as folder:
-                supervisor = Supervisor(
-                    plan, journal, run.entries(), progress.watch, fingerprint=fingerprint, scratch=folder
-                )
-                return supervisor.run(launcher)
+            supervisor = Supervisor(
+                plan, journal, run.entries(), progress.watch, fingerprint=fingerprint, scratch=folder
+            )
+            return supervisor.run(launchers)
+
+
+def _launcher(name: LauncherName, run: RunDir, plan: Plan) -> Launcher:
+    if name == "inline":
+        return Inline()
+    if name == "torchrun":
+        return Torchrun(run.root / "logs")
+    from launch.actors import Actors
+
+    return Actors(plan.ray_address, plan.placement)
 
 
 def fingerprinted(run: RunDir, plan: Plan) -> str:
@@ -44,24 +55,39 @@ def fingerprinted(run: RunDir, plan: Plan) -> str:
     return str(told["hash"])
 
 
-def ranks_around() -> int | None:
-    """How many ranks somebody's torchrun started, this process among them; None outside of one."""
+def ranks_around() -> tuple[int, int] | None:
+    """How many ranks somebody's torchrun started, and how many of them on this host; None outside of one."""
     here = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
-    return int(os.environ["WORLD_SIZE"]) if here else None
+    return (int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])) if here else None
 
 
 def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok."""
-    if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
-        raise UsageError("torchrun --nnodes", "be 1", "more", "several nodes are not measured yet")
-    with world.joined(plan) as here:
+    try:
+        return _joined(run, plan, console)
+    except GangLostError:
+        return False
+
+
+def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
+    size, local_size = ranks_around() or (1, 1)
+    name = None
+    if size > local_size:  # the plan's devices are those of several hosts, in rank order
+        tell_gloo(own_address(os.environ["MASTER_ADDR"]))
+        name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
+    with world.joined(plan, name) as here:
         scribe = _Scribe(run, plan, console) if here.rank == 0 else None
         order, refusal = here.agreement.gather(scribe.open() if scribe else (None, None))[0]
         if order is None:
             raise UsageError(*refusal)
         try:
-            with scratch(run.root) if scribe else nullcontext():
+            with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
                 worker.run(order, here, scribe.record if scribe else lambda _: None)
+        except (RuntimeError, CollectiveError) as error:  # the side channel itself: a rank or a node is gone
+            if scribe is None:
+                raise
+            scribe.mourn(order, error)
+            raise GangLostError(str(error)) from error  # out of the world, without a farewell to those who are gone
         finally:
             if scribe:
                 scribe.close(order.launch)
@@ -77,6 +103,8 @@ class _Scribe:
         self._plan = plan
         self._console = console
         self.failed = False
+        self._done: set[tuple[int, str]] = set()
+        self._visiting: tuple[int, str] | None = None
 
     def open(self) -> tuple[Order | None, tuple[str, str, object, str] | None]:
         """Create or extend the run directory; the launch to measure, or the refusal that all ranks raise."""
@@ -108,10 +136,33 @@ class _Scribe:
         )
 
     def record(self, record: Record) -> None:
-        if not isinstance(record, VisitNote):
+        if isinstance(record, VisitNote):
+            self._visiting = record.comparison, record.case
+        else:
             self._journal.append(record)
-        self.failed |= isinstance(record, CellRecord) and record.status != "ok"
+        if isinstance(record, CellRecord):
+            self._done.add((record.comparison, record.case))
+            self.failed |= record.status != "ok"
         self._progress.watch(record)
+
+    def mourn(self, order: Order, error: Exception) -> None:
+        """Give every case of a lost launch a cell: the one that was visited died, and the others were not reached."""
+        reason = str(error).strip().splitlines()[0]
+        for index, cases in order.todo.items():
+            for case in cases:
+                if (index, case.key) in self._done:
+                    continue
+                visited = self._visiting is not None and (index, case.key) == self._visiting
+                message = reason if visited else "a rank or a node was lost before"
+                self.record(
+                    CellRecord(
+                        launch=order.launch,
+                        comparison=index,
+                        case=case.key,
+                        status="died" if visited else "skipped",
+                        message=message,
+                    )
+                )
 
     def close(self, launch: int) -> None:
         self._journal.append(EndRecord(launch=launch, wall_s=round(now() - self._start_s, 3)))

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_SWEEP = 'cat; until rm -rf -- "$0"; do sleep 1; done'
-"""Waits until nobody holds the other end of its standard input, then removes the folder, and what is still written."""
+from launch.lifeline import afterwards
+
+REMOVE = 'until rm -rf -- "$0"; do sleep 1; done'
+"""Also what is still being written."""
 
 
 @contextmanager
 def scratch(root: Path) -> Iterator[str]:
-    """A folder below ``root``. A sweeper removes it at the end: a process of its own, so that it outlives a kill -9."""
+    """A folder below ``root``, removed at the end."""
     folder = root.resolve() / "scratch"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    sweeper = subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", _SWEEP, folder],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is not meant for it
-    )
-    try:
+    with afterwards(REMOVE, str(folder)):
         yield str(folder)
-    finally:
-        sweeper.communicate()

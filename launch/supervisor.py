@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, LaunchRecord, Status
 from harness.messages import Order, VisitNote
-from harness.plan import Case, Plan, Record
+from harness.plan import Case, LauncherName, Plan, Record
 from launch.gangs import Ending, Hear, Launcher
 
 Todo = dict[int, tuple[Case, ...]]
@@ -72,7 +72,7 @@ class Supervisor:
         """What the last gang's processes took to start and to end, beside what they measured."""
         self._ready_s = self._last_s = time.monotonic()
 
-    def run(self, launcher: Launcher) -> bool:
+    def run(self, launchers: Mapping[LauncherName, Launcher]) -> bool:
         """Launch until nothing is missing or the budget is spent. Returns whether every planned cell is ok."""
         end_s = time.monotonic() + self._plan.budget_s
         pending = [launch for launch in range(self._plan.launches) if self.ledger.missing(launch)]
@@ -82,6 +82,7 @@ class Supervisor:
             if self._plan.strict and left_s < (1 - OVERSHOOT) * self._plan.budget_s:
                 self._skip(launch)
                 continue
+            launcher = launchers[self._plan.launcher_of(launch)]
             self._finish(launch, launcher, start_s + left_s / (len(pending) - done))
         return self.ledger.complete
 

@@ -12,17 +12,37 @@ _EXERCISES = (
     Exercise(
         number="5.1.1",
         task="What goes wrong when a sequential block keeps its children in a Python list?",
-        answer="",
+        answer=(
+            "A list registers nothing. Through it, a training step changes {list.tensors_trained} of the children's "
+            "{sequential.tensors_trained} tensors, state_dict() has {list.state_dict_keys} entries instead of "
+            "{sequential.state_dict_keys}, eval() reaches {list.children_in_eval} of {sequential.children_in_eval} "
+            "children, and a twin that loads the state, without an error, gives {list.samples_restored} of "
+            "{sequential.samples_restored} samples the same output. After a data-parallel step the ranks are "
+            "{list@most.ranks} with the list and {sequential@most.ranks} with nn.Sequential. "
+            "In the forward pass the list is {list.versus}."
+        ),
     ),
     Exercise(
         number="5.1.2",
         task="Write a block that takes two networks and returns their outputs concatenated: a parallel block.",
-        answer="",
+        answer=(
+            "The outputs are joined where the features are, in the last dimension. With the branches one after the "
+            "other a pass takes {serial.time}; written into slices it is {slices.versus}; in one fused product, "
+            "{fused.versus}; on {streams.streams} stream(s), {streams.versus}. With the branches on the most devices, "
+            "which can be {spread@most.ideal}× as fast as one at best, it takes {spread@most.time}: "
+            "{spread@most.versus}, which there shares the samples."
+        ),
     ),
     Exercise(
         number="5.1.3",
         task="Write a factory that makes several instances of one block, and build a larger network from them.",
-        answer="",
+        answer=(
+            "A factory that builds every instance gives {instances.parameters} parameters; repeating one instance "
+            "gives {repeated.parameters}, although its state_dict lists {repeated.state_dict_numbers}. Copies of one "
+            "have parameters of their own, but the same initial weights. For a batch of {instances.batch} a gradient "
+            "takes {instances.time} with instances and {repeated.time} with one repeated: {repeated.versus}. Between "
+            "devices it is {instances.gradient_bytes} and {repeated.gradient_bytes}."
+        ),
     ),
     Exercise(
         number="5.2.1",
@@ -80,12 +100,25 @@ _EXERCISES = (
     Exercise(
         number="5.4.1",
         task="Write a layer that computes y_k = Σ_ij W_ijk x_i x_j.",
-        answer="",
+        answer=(
+            "Each y_k is a quadratic form, and the layer has n²k = {einsum.parameters} parameters. One einsum takes "
+            "{einsum.time}; an outer product and one GEMM {outer.time}, {outer.versus}; two contractions "
+            "{contract.time}, {contract.versus}; nn.Bilinear's way {bilinear.time}, {bilinear.versus}. On its way an "
+            "outer product needs n² numbers a sample and two contractions nk, so which is better depends on n and k. "
+            "With the forms spread over the devices and their values gathered, every device still makes the whole "
+            "outer product: {outer.speedup}; two contractions share all but the input: {contract.speedup}."
+        ),
     ),
     Exercise(
         number="5.4.2",
         task="Write a layer that returns the leading half of the Fourier coefficients of its input.",
-        answer="",
+        answer=(
+            "Of {real.size} real numbers the first ⌊n/2⌋ + 1 = {real.coefficients} coefficients tell all others. "
+            "Cut from a full transform they take {full.time}; a transform of real data {real.time}, {real.versus}; one "
+            "product with half a DFT matrix {matrix.time}, {matrix.versus}. The cut is a view that keeps the whole "
+            "spectrum, {full.kept_bytes}, where the coefficients themselves need {real.kept_bytes}. Samples do not "
+            "depend on one another: spread over the devices, the transform of real data is {real.speedup}."
+        ),
     ),
     Exercise(
         number="5.5.1",
@@ -108,7 +141,12 @@ _EXERCISES = (
             "Compute something large and something small on the CPU and on the accelerator: "
             "which is faster, and from which size?"
         ),
-        answer="",
+        answer=(
+            "With the operands there already, the device overtakes the CPU {resident.crossover}; "
+            "with the copies there and back, {copied.crossover}. More devices overtake one "
+            "{resident@most.crossover} where each has its part, and {copied@most.crossover} where one rank has "
+            "the operands and gets the product."
+        ),
     ),
     Exercise(
         number="5.6.2",
@@ -122,8 +160,10 @@ _EXERCISES = (
             "one result at a time, or kept on the device and transferred once at the end."
         ),
         answer=(
-            "Logging each norm as it is computed takes {each.time}, keeping the log on the device {deferred.time}: "
-            "{deferred.versus}. Spread over the devices, the first is {each.speedup}."
+            "Logging each norm as it is computed takes {each.time} and {each.reads} reads by the host; keeping the log "
+            "on the device takes {deferred.time} and {deferred.reads}: {deferred.versus}. All products in one batch "
+            "take {batched.time} and {batched.memory}: {batched.versus}. "
+            "Spread over the devices, the first is {each.speedup}."
         ),
     ),
     Exercise(
@@ -135,7 +175,7 @@ _EXERCISES = (
         answer=(
             "One device takes {whole.time} for both. With a whole product on each device it is {whole.speedup}; "
             "with every product split by columns, {columns.speedup}; split along the inner dimension and reduced, "
-            "{inner.speedup}."
+            "which sends {inner.traffic}, {inner.speedup}."
         ),
     ),
 )

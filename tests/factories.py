@@ -101,7 +101,7 @@ def plan_of(told: Synthetic) -> Plan:
     return Plan(
         version="0.1.0",
         command=told.command,
-        launcher="torchrun",
+        launchers=("torchrun",),
         devices=told.devices or tuple(f"cpu:{rank}" for rank in range(max(told.world_sizes))),
         world_sizes=told.world_sizes,
         launches=told.launches,

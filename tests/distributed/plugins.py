@@ -116,3 +116,21 @@ class SlowOnOne:
             assert output
 
         return Workload(step, check=check, work=Work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hangs:
+    """Rank 1 stops moving after a few steps."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        done = iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            if gang.rank == 1 and next(done) == 12:
+                signal.pause()
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())

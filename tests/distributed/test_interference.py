@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CP
 
 def foreign(cell: CellRecord, rank: int) -> float:
     fact = cell.facts[rank]
-    return Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.aside_s).foreign
+    return Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s).foreign
 
 
 def flagged(cell: CellRecord) -> set[int | None]:

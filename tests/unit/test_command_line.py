@@ -135,7 +135,7 @@ def test_two_devices_add_packed_copies_and_ceilings(monkeypatch: pytest.MonkeyPa
 
 def test_more_ranks_than_devices_are_refused_with_the_remedy() -> None:
     with pytest.raises(UsageError, match="at most the 1 devices, but is 2; start 1 or fewer ranks"):
-        make(Wish(devices="cpu:1"), ranks=2)
+        make(Wish(devices="cpu:1"), ranks=(2, 2))
 
 
 def test_full_sweeps_the_axes_and_settings_override() -> None:
@@ -157,3 +157,11 @@ def test_runs_of_one_plan_belong_together_however_often_they_are_launched() -> N
     one, more = (make(Wish(names=["split"], devices="cpu:1", launches=count)) for count in (1, 3))
     other = make(Wish(names=["split"], devices="cpu:1", seed=1))
     assert one.identity == more.identity != other.identity
+
+
+def test_list_of_one_scenario_shows_how_to_set_its_axes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_app(["list", "5.6.3"]) == 0
+    told = capsys.readouterr().out
+    assert "--set frobenius.matrices=1000" in told
+    assert "5.6.3  Multiply 1000 pairs" in told
+    assert "split" not in told

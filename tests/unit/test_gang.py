@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,3 +86,36 @@ def test_a_gang_has_one_folder_for_its_files(two_ranks: Ranks) -> None:
 def folder(mine: Gang) -> str:
     assert mine.scratch.is_dir()
     return str(mine.scratch)
+
+
+def joined(mine: Gang, shape: tuple[int, ...], dim: int) -> torch.Tensor:
+    whole = torch.randn(shape, generator=mine.shared_generator)
+    again = mine.join(mine.part(whole, dim), shape[dim], dim)
+    assert torch.equal(again, whole)
+    return again
+
+
+def joined_of_a_view(mine: Gang) -> torch.Tensor:
+    whole = torch.arange(12.0).view(3, 4).T
+    return mine.join(mine.part(whole), 4)
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((6,), 0), ((7, 3), 0), ((2, 5), 1), ((2, 1, 3), 1), ((2, 5), -1)])
+def test_join_is_the_way_back_from_part(two_ranks: Ranks, shape: tuple[int, ...], dim: int) -> None:
+    first, second = two_ranks.do(joined, shape, dim)
+    assert torch.equal(first, second)
+    assert torch.equal(joined(gang(0, 1), shape, dim), first)
+
+
+def test_join_takes_parts_that_are_not_contiguous(two_ranks: Ranks) -> None:
+    for told in two_ranks.do(joined_of_a_view):
+        assert torch.equal(told, torch.arange(12.0).view(3, 4).T)
+
+
+def join_traffic(mine: Gang) -> int:
+    part = mine.part(torch.randn(10, 5), 1)
+    return count(lambda: mine.join(part, 5, 1)).traffic_bytes
+
+
+def test_a_shorter_part_is_padded_and_the_padding_is_counted(two_ranks: Ranks) -> None:
+    assert two_ranks.do(join_traffic) == [2 * 10 * 3 * 4] * 2

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from harness.doubts import Kind
@@ -9,7 +13,7 @@ from harness.load import Load, doubts
 
 
 def test_waiting_for_the_core_is_foreign_load() -> None:
-    (doubt,) = doubts([Load(1.0, 1.0, 0.0), Load(1.0, 0.6, 0.4)])
+    (doubt,) = doubts([Load(1.0, 1.0, 0.0, 1.0), Load(1.0, 0.6, 0.4, 1.0)])
     assert doubt.kind is Kind.FOREIGN_LOAD
     assert doubt.rank == 1
     assert "40%" in doubt.fact
@@ -20,21 +24,26 @@ def test_sleeping_while_peers_work_is_not() -> None:
 
 
 def test_sharing_the_core_with_ones_own_threads_is_not() -> None:
-    assert not doubts([Load(1.0, 1.0, 0.2, aside_s=0.18)])
+    assert not doubts([Load(1.0, 1.0, 0.2, 1.01)])
+
+
+def test_others_on_the_core_while_the_rank_slept_are_not() -> None:
+    assert not doubts([Load(1.0, 0.5, 0.01, 0.9)])
 
 
 def test_without_run_queue_times_processor_time_tells() -> None:
-    assert doubts([Load(1.0, 0.7, None)])
-    assert not doubts([Load(1.0, 0.99, None)])
+    assert doubts([Load(1.0, 0.7, None, 1.0)])
+    assert doubts([Load(1.0, 0.7, None, None)])
+    assert not doubts([Load(1.0, 0.99, None, None)])
 
 
 def test_loads_add_up_over_visits() -> None:
     total = Load()
     for _ in range(3):
-        total += Load(2.0, 1.5, 0.5, 0.1) - Load(1.0, 1.0, 0.25, 0.0)
+        total += Load(2.0, 1.5, 0.5, 2.1) - Load(1.0, 1.0, 0.25, 2.0)
     assert total.wall_s == pytest.approx(3.0)
     assert total.delay_s == pytest.approx(0.75)
-    assert total.aside_s == pytest.approx(0.3)
+    assert total.busy_s == pytest.approx(0.3)
 
 
 def test_the_counters_of_this_process_move_forward() -> None:
@@ -42,3 +51,21 @@ def test_the_counters_of_this_process_move_forward() -> None:
     sum(range(200_000))
     passed = Load.now() - before
     assert 0 < passed.cpu_s <= passed.wall_s * 1.5
+
+
+def test_a_busy_core_is_seen() -> None:
+    allowed = os.sched_getaffinity(0)
+    core = max(allowed)
+    neighbour = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
+    os.sched_setaffinity(neighbour.pid, {core})
+    try:
+        os.sched_setaffinity(0, {core})
+        neighbour.stdout.readline()
+        before = Load.now()
+        while (passed := Load.now() - before).wall_s < 0.3:
+            pass
+    finally:
+        neighbour.kill()
+        neighbour.communicate()
+        os.sched_setaffinity(0, allowed)
+    assert passed.foreign > 0.2

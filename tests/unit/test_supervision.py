@@ -97,7 +97,9 @@ def run(folder: Path, script: Script, plan: Plan | None = None) -> tuple[bool, l
     plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=2))
     path = folder / "journal.jsonl"
     with Journal(path) as journal:
-        complete = Supervisor(plan, journal, list(read(path)), lambda _: None, fingerprint="f", scratch="").run(script)  # type: ignore[arg-type]
+        complete = Supervisor(plan, journal, list(read(path)), lambda _: None, fingerprint="f", scratch="").run(
+            {"torchrun": script}
+        )  # type: ignore[arg-type]
     return complete, [entry for entry in read(path) if isinstance(entry, CellRecord)]
 
 

@@ -77,7 +77,7 @@ def measured(fault: str = "none") -> list[Record]:
     )
     comparison = Comparison(scenario="queued", title="", scaling="none", params={}, cases=tuple(dict.fromkeys(cases)))
     plan = Plan(
-        version="0", command="", launcher="inline", devices=("cpu:0",), world_sizes=(1,), launches=1, budget_s=1,
+        version="0", command="", launchers=("inline",), devices=("cpu:0",), world_sizes=(1,), launches=1, budget_s=1,
         regime={},
         comparisons=(comparison,),
     )  # fmt: skip

@@ -1,0 +1,51 @@
+"""FLOP formulas that PyTorch's counter lacks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+Shape = Sequence[int]
+
+
+def trilinear(  # noqa: PLR0913, PLR0917 - the operator's own signature
+    i1: Shape,
+    i2: Shape,
+    i3: Shape,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+    *_: object,
+    **__: object,
+) -> int:
+    """FLOPs of ``aten::_trilinear``, of which ``F.bilinear`` and its gradients are made.
+
+    It contracts the first two operands over what the third lacks, and the result with the third over the rest.
+    Along ``unroll_dim`` it loops, so that a sum over it is no part of a product.
+    Shapes are of the operands before they get dimensions of one at ``expand…``.
+    """
+    one, other, third = (_unsqueezed(*each) for each in ((i1, expand1), (i2, expand2), (i3, expand3)))
+    sums = set(sumdim) - {unroll_dim}
+    early = sums & set(expand3)
+    pair = _broadcast(one, other)
+    left = [1 if dim in early else size for dim, size in enumerate(pair)]
+    last = _broadcast(left, third)
+    return 2 * math.prod(pair) * bool(early) + 2 * math.prod(last) * bool(sums - early)
+
+
+def _unsqueezed(shape: Shape, expand: Sequence[int]) -> list[int]:
+    sizes = iter(shape)
+    return [1 if dim in expand else next(sizes) for dim in range(len(shape) + len(expand))]
+
+
+def _broadcast(one: Shape, other: Shape) -> list[int]:
+    return [b if a == 1 else a for a, b in zip(one, other, strict=True)]
+
+
+FORMULAS: dict[Any, Callable[..., int]] = {torch.ops.aten._trilinear: trilinear}  # noqa: SLF001 - it has no other name
+"""By operator: takes what the operator takes, with shapes in the place of tensors."""

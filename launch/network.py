@@ -1,0 +1,33 @@
+"""Which of this host's addresses and interfaces other hosts can reach.
+
+gloo takes what the host's name resolves to, which on most Linux hosts is the loopback: across hosts it has to be told.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import psutil
+
+
+def own_address(towards: str) -> str:
+    """This host's address on the way to another; no packet is sent."""
+    family, _, _, _, remote = socket.getaddrinfo(towards, 9, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(remote)
+        return str(probe.getsockname()[0])
+
+
+def interface(address: str) -> str | None:
+    """The interface that has an address of this host."""
+    for name, told in psutil.net_if_addrs().items():
+        if any(each.address.partition("%")[0] == address for each in told):
+            return name
+    return None
+
+
+def tell_gloo(address: str) -> None:
+    """Have gloo use the interface that has ``address``, unless somebody has told it already."""
+    if name := interface(address):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)

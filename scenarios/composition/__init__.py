@@ -1,0 +1,1 @@
+"""D2L 5.1: networks composed of blocks."""

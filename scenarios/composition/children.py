@@ -1,0 +1,89 @@
+"""D2L 5.1.1: a sequential block whose children are registered, or merely kept in a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.chapter import exercises
+from scenarios.composition.registration import Family, InList, InModuleList
+
+TOLERANCE = 1e-5
+"""Normwise relative error that a deep chain in fp32 may have against float64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Children:
+    """A sequential block that keeps its children as nn.Sequential does, in an nn.ModuleList, or in a plain list."""
+
+    exercises: ClassVar = exercises("5.1.1")
+    scaling: ClassVar[Scaling] = "weak"
+
+    depth: int = axis(128, full=(1024,))
+    width: int = 16
+    batch: int = 8
+    container: Literal["sequential", "module_list", "list"] = arm(baseline="sequential")
+
+    def block(self, *children: nn.Module) -> nn.Module:
+        """The sequential block, of any children."""
+        kinds: dict[str, type[nn.Module]] = {"sequential": nn.Sequential, "module_list": InModuleList, "list": InList}
+        return kinds[self.container](*children)
+
+    def family(self, generator: torch.Generator) -> Family:
+        """A block of linear layers that neither amplify nor damp, so that the first one matters as does the last."""
+        layers = [nn.Linear(self.width, self.width, device=generator.device) for _ in range(self.depth)]
+        for layer in layers:
+            nn.init.orthogonal_(layer.weight, generator=generator)
+            nn.init.normal_(layer.bias, std=0.1, generator=generator)
+        return Family(self.block(*layers), tuple(layers))
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Only the forward pass is timed, where all containers do the same; the facts tell them apart."""
+        family = self.family(gang.shared_generator)
+        x = torch.randn(self.batch, self.width, device=gang.device, generator=gang.generator)
+
+        @torch.no_grad()
+        def step() -> torch.Tensor:
+            output: torch.Tensor = family.block(x)
+            return output
+
+        def check(output: torch.Tensor) -> Facts:
+            changed, divergence = self.family(gang.generator).train(gang, x)  # ranks start apart
+            twin = self.family(gang.generator)
+            found = {"tensors_trained": changed, "samples_restored": family.restores(twin, x), **twin.reach()}
+            _right(output, x, family)
+            registered = self.container != "list"
+            wanted = self.whole() if registered else dict.fromkeys(found, 0)
+            assert found == wanted, f"found {found}, where {wanted} is due"
+            assert (divergence == 0) == (registered or gang.size == 1), f"ranks are {divergence:g} apart"
+            told = "one alone" if gang.size == 1 else "equal" if divergence == 0 else "apart"
+            return {**found, "divergence": divergence, "ranks": told}
+
+        work = Work(flops=2 * self.batch * self.width**2 * self.depth, items=self.depth, unit="layer")
+        return Workload(step, check=check, work=work)
+
+    def whole(self) -> dict[str, int]:
+        """What is reached of registered children: everything."""
+        tensors = 2 * self.depth
+        return {
+            "tensors_trained": tensors,
+            "samples_restored": self.batch,
+            "parameters": self.depth * (self.width**2 + self.width),
+            "state_dict_keys": tensors,
+            "children_in_eval": self.depth,
+            "tensors_in_double": tensors,
+        }
+
+
+def _right(output: torch.Tensor, x: torch.Tensor, family: Family) -> None:
+    exact = x.double()
+    for layer in family.children:
+        weight, bias = (tensor.double() for tensor in layer.parameters())
+        exact = exact @ weight.T + bias
+    assert output.shape == exact.shape, f"shape {tuple(output.shape)}, where {tuple(exact.shape)} is due"
+    error = torch.linalg.norm(output - exact) / torch.linalg.norm(exact)
+    assert error <= TOLERANCE, f"normwise error {error:.1e} (limit {TOLERANCE})"

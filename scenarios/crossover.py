@@ -1,0 +1,65 @@
+"""D2L 5.6.1: large and small matrix products on the CPU and on the accelerator, with and without the copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch.nn.functional import pad
+
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.accuracy import normwise_error
+from scenarios.chapter import exercises
+
+HOST = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossover:
+    """One matrix product: on the CPU, on the device with the operands there, or with the copies there and back."""
+
+    exercises: ClassVar = exercises("5.6.1")
+    scaling: ClassVar[Scaling] = "strong"
+
+    size: int = axis(32, 128, 512, 1024, full=(64, 256, 2048, 4096))
+    where: Literal["host", "resident", "copied"] = arm(baseline="host")
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Every rank multiplies its rows. With copies, rank 0's memory has the operands and gets the product."""
+        n, share = self.size, gang.share(self.size)
+        home = gang.device if self.where == "resident" else HOST
+        drawn = torch.randn(2, n, n, device=gang.device, generator=gang.shared_generator)
+        operands = drawn.to(home)
+        a, b = operands.unbind()
+        rows = gang.part(a)
+        arrived = torch.empty_like(drawn)
+
+        def in_place() -> torch.Tensor:
+            return rows @ b
+
+        def copied() -> torch.Tensor:
+            if gang.rank == 0:
+                arrived.copy_(operands)
+            x, y = gang.broadcast(arrived).unbind()
+            product = _gathered(gang, gang.part(x) @ y, n)
+            return product.to(HOST, copy=True) if gang.rank == 0 else product
+
+        def reset() -> None:  # changes every element of the product: earlier copies of the operands do not give it
+            a[:, 0], b[0] = torch.randn(2, n, device=gang.device, generator=gang.shared_generator).to(home)
+
+        def check(product: torch.Tensor) -> Facts:
+            due = gang.device if self.where == "copied" and gang.rank > 0 else home
+            assert product.device == due, f"the product is on {product.device}, but due on {due}"
+            left, right = (a if self.where == "copied" else rows).to(gang.device), b.to(gang.device)
+            return {"error": normwise_error(product, left.double() @ right.double())}
+
+        work = Work(flops=2 * share * n**2, bytes=4 * n * (2 * share + n), items=share / n, unit="product")
+        return Workload(copied if self.where == "copied" else in_place, check=check, work=work, reset=reset)
+
+
+def _gathered(gang: Gang, rows: torch.Tensor, total: int) -> torch.Tensor:
+    """All ranks' rows in rank order, ``total`` of them; padded on the way, for collectives want equal shapes."""
+    shares = [len(part) for part in torch.arange(total).tensor_split(gang.size)]
+    parts = gang.all_gather(pad(rows, (0, 0, 0, shares[0] - len(rows))))
+    return torch.cat([part[:share] for part, share in zip(parts, shares, strict=True)])

@@ -1,0 +1,84 @@
+"""D2L 5.4.1: a layer of quadratic forms, y_k = Σ_ij W_ijk x_i x_j, its sums ordered in several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch import Tensor, nn
+
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.chapter import exercises
+
+TOLERANCE = 5e-6
+"""Normwise relative error that a result in fp32 may have against float64; TF32 has 3e-4."""
+
+LAYERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "einsum": lambda x, weight: torch.einsum("bi,bj,ijk->bk", x, x, weight),
+    "outer": lambda x, weight: (x[:, :, None] * x[:, None, :]).flatten(1) @ weight.flatten(0, 1),
+    "contract": lambda x, weight: torch.einsum("bj,bjk->bk", x, torch.tensordot(x, weight, dims=1)),
+    "bilinear": lambda x, weight: F.bilinear(x, x, weight.permute(2, 0, 1)),
+}
+"""From ``x`` ``[batch, n]`` and ``weight`` ``[n, n, k]`` to ``[batch, k]``. Without opt_einsum, einsum goes from the
+left and so by way of every x_i x_j, as ``outer`` does; ``contract`` and ``bilinear`` sum over i first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quadratic:
+    """Quadratic forms of a vector: one einsum, an outer product and one GEMM, two contractions, or nn.Bilinear's.
+
+    Each rank has some of the forms; every rank gets the values of all.
+    """
+
+    exercises: ClassVar = exercises("5.4.1")
+    scaling: ClassVar[Scaling] = "strong"
+
+    batch: int = 64
+    inputs: int = axis(128, full=(512,))
+    outputs: int = axis(256, 16, full=(1024,))
+    way: Literal["einsum", "outer", "contract", "bilinear"] = arm(baseline="einsum")
+
+    def prepare(self, gang: Gang) -> Workload:
+        """Draw the input and all forms alike on every rank, and keep this rank's forms as its parameter."""
+        n, layer = self.inputs, LAYERS[self.way]
+        x = torch.randn(self.batch, n, device=gang.device, generator=gang.shared_generator)
+        forms = torch.randn(self.outputs, n, n, device=gang.device, generator=gang.shared_generator)
+        exact = torch.stack([_values(x.double(), form.double()) for form in forms], dim=1)
+        mine = gang.part(forms).clone().permute(1, 2, 0)  # W_ijk, with k the slowest in memory as bilinear reads it
+        weight = nn.Parameter(mine if self.way == "bilinear" else mine.contiguous())
+        slopes = torch.randn(self.batch, mine.shape[2], device=gang.device, generator=gang.generator)
+
+        def step() -> tuple[Tensor, Tensor]:
+            part = layer(x, weight)
+            return part, gang.join(part.detach(), self.outputs, dim=1)
+
+        def check(output: tuple[Tensor, Tensor]) -> Facts:
+            part, everyone = output
+            _agree(everyone, exact)
+            _agree(part, gang.part(exact, dim=1))
+            for scale in (-1, 3):
+                _agree(layer(scale * x, weight), scale**2 * gang.part(exact, dim=1))
+            assert part.requires_grad, "no gradient reaches the weight"
+            (gradient,) = torch.autograd.grad(part, weight, slopes, retain_graph=True)
+            for told, slope in zip(gradient.unbind(2), slopes.double().unbind(1), strict=True):
+                _agree(told, (x.double() * slope[:, None]).T @ x.double())
+            return {"parameters": weight.numel()}
+
+        moved = 4 * (x.numel() + weight.numel() + exact.numel())
+        samples = self.batch * mine.shape[2] / self.outputs
+        work = Work(flops=2 * self.batch * weight.numel(), bytes=moved, items=samples, unit="sample")
+        return Workload(step, check=check, work=work)
+
+
+def _values(x: Tensor, form: Tensor) -> Tensor:
+    """One form's value at each row of ``x``: x W xᵀ."""
+    return (x @ form @ x.T).diagonal()
+
+
+def _agree(told: Tensor, exact: Tensor) -> None:
+    assert told.shape == exact.shape, f"shape {tuple(told.shape)} where {tuple(exact.shape)} is due"
+    error, size = torch.linalg.norm(told - exact), torch.linalg.norm(exact)
+    assert error <= TOLERANCE * size, f"normwise error {error / size:.1e} (limit {TOLERANCE})"

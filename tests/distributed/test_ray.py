@@ -1,0 +1,123 @@
+"""The same runs as actors of a real Ray cluster, one of our own on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.journal import CellRecord, Journal, LaunchRecord
+from harness.planner import Wish, make
+from harness.rundir import RunDir
+from launch.actors import Actors
+from launch.scratch import scratch
+from launch.supervisor import Supervisor
+from tests.distributed.conftest import PLUGINS, RANKBENCH, SMALL, TWO, Run, offspring_of, rankbench
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A launch by torchrun and one by Ray."""
+    root = tmp_path_factory.mktemp("both") / "run"
+    line = ("run", "split", *TWO, *SMALL[4:], "--launcher", "torchrun,ray", "--launches", 2)
+    return rankbench(*line, "--out", root, root=root)
+
+
+def test_torchrun_and_ray_take_turns_and_both_measure_everything(both: Run) -> None:
+    assert both.code == 0, both.out
+    assert [launch.launcher for launch in both.launches] == ["torchrun", "ray"]
+    told = [{cell.case for cell in both.cells if cell.launch == launch} for launch in (0, 1)]
+    assert told[0] == told[1]
+    assert {cell.status for cell in both.cells} == {"ok"}
+
+
+def test_their_journals_differ_in_the_launchers_name_only(both: Run) -> None:
+    def shape(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: shape(each) for name, each in sorted(value.items()) if name != "doubts"}
+        return [shape(each) for each in value][:1] if isinstance(value, list) else type(value).__name__
+
+    lines = [json.loads(line) for line in (both.root / "journal.jsonl").read_text().splitlines()]
+    for kind in ("launch", "cell", "end"):
+        mine = [[line for line in lines if line["type"] == kind and line["launch"] == launch] for launch in (0, 1)]
+        assert {json.dumps(shape(line)) for line in mine[0]} == {json.dumps(shape(line)) for line in mine[1]}
+
+
+def test_ray_ranks_are_pinned_and_have_threads_as_under_torchrun(both: Run) -> None:
+    torchrun, ray = both.launches
+    assert [rank.cpus for rank in ray.ranks] == [rank.cpus for rank in torchrun.ranks] == [(0,), (1,)]
+    assert [rank.threads for rank in ray.ranks] == [1, 1]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Actors]:
+    with Actors(None, "pack", deadline_s=12.0) as actors:
+        yield actors
+
+
+def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Actors, tmp_path: Path) -> None:
+    names = [f"{PLUGINS}:{name}" for name in ("Raises", "Dies", "Hangs")]
+    plan = make(Wish(names=names, devices="cpu:2", launcher="ray", launches=1, budget_s=30))
+    run = RunDir(tmp_path / "run")
+    run.create(plan)
+    with Journal(run.journal_path) as journal, scratch(run.root) as folder:
+        supervisor = Supervisor(plan, journal, [], lambda _: None, fingerprint="f", scratch=folder)
+        assert not supervisor.run({"ray": cluster})
+    cells = {cell.case: cell for cell in run.entries() if isinstance(cell, CellRecord) and cell.status != "ok"}
+    told = {case: (cell.status, cell.rank) for case, cell in cells.items()}
+    assert told == {
+        "raises@2": ("error", 1),
+        "dies[way=kill]@2": ("died", 1),
+        "dies[way=exit]@2": ("died", 1),
+        "hangs@2": ("hang", None),
+    }
+    assert cells["raises@2"].message == "ValueError: the twelfth step"
+    launched = [entry for entry in run.entries() if isinstance(entry, LaunchRecord)]
+    assert len(launched) == 4  # one, and one after each gang that was lost
+
+
+def test_a_killed_driver_leaves_no_process_and_its_run_can_be_finished(tmp_path: Path) -> None:
+    mark, root = uuid.uuid4().hex, tmp_path / "run"
+    line = ["run", "split", *TWO, *SMALL[4:], "--launcher", "ray", "--launches", "1", "--out", str(root)]
+    driver = subprocess.Popen(
+        [*RANKBENCH, *line], env=os.environ | {"RANKBENCH_TEST": mark}, stdout=subprocess.PIPE, text=True
+    )
+    assert driver.stdout is not None
+    assert "2 ranks up" in driver.stdout.readline()
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    left = offspring_of(mark)
+    _, alive = psutil.wait_procs(left, timeout=20)
+    assert not alive, [process.cmdline() for process in alive]
+    assert rankbench("run", "--resume", root, root=root).code == 0
+    with contextlib.suppress(FileNotFoundError):
+        assert not list((root / "scratch").iterdir())
+
+
+REFUSED = {
+    "--launcher ray --devices cpu:99": "name 1 to",
+    "--launcher ray --placement strict-spread": "--placement strict-spread must place at most 1 ranks",
+    "--launcher ray --placement scatter": "--placement must be one of pack, spread, strict-spread",
+    "--launcher ray --ray-address 127.0.0.1:1": "--ray-address must be host:port of a running cluster",
+    "--launcher ray --ray-address nowhere": "--ray-address must be host:port of a running cluster",
+    "--launcher inline,ray": "be inline alone",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_a_cluster_cannot_give_is_refused_at_once(words: str, tmp_path: Path) -> None:
+    told = rankbench("run", "split", *words.split(), "--out", tmp_path / "run", root=tmp_path / "run", timeout_s=30)
+    assert told.code == 2
+    assert REFUSED[words] in told.out
+    assert len(told.out.strip().splitlines()) == 1
+    assert not told.root.exists()

@@ -1,0 +1,65 @@
+"""Two real nodes, as far as the network is concerned: by torchrun and by Ray."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.rundir import RunDir
+from tests.distributed.conftest import SMALL, Run
+from tests.distributed.namespaces import Node, possible, two_nodes
+
+WHY = possible()
+pytestmark = pytest.mark.skipif(WHY is not None, reason=f"network namespaces cannot be made: {WHY}")
+Nodes = tuple[Node, Node]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with two_nodes() as made:
+        yield made
+
+
+def torchrun(nodes: Nodes, root: Path, port: int, *more: object) -> list[subprocess.Popen[str]]:
+    """The two command lines of one torchrun over two nodes, started."""
+    line = ("run", "split", "--devices", "cpu:1", *SMALL[4:], *more, "--out", root)
+    return [
+        node.start(
+            sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={number}", "--nproc-per-node=1",
+            f"--master-addr={nodes[0].address}", f"--master-port={port}", "-m", "harness", *line,
+        )
+        for number, node in enumerate(nodes)
+    ]  # fmt: skip
+
+
+def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    told = [process.communicate(timeout=120)[0] for process in torchrun(nodes, root, 29511)]
+    run = Run(root, 0, "".join(told))
+    assert {cell.status for cell in run.cells} == {"ok"}, run.out
+    assert {cell.case.rpartition("@")[2] for cell in run.cells} == {"1", "2", "1x2"}
+    (launch,) = run.launches
+    assert [rank.cpus for rank in launch.ranks] == [(nodes[0].cpu,), (nodes[1].cpu,)]
+    assert [rank.device for rank in launch.ranks] == ["cpu:0", "cpu:1"]
+    assert not (root / "scratch").exists()
+
+
+def test_torchrun_that_loses_a_node_ends_in_time_with_what_it_had(nodes: Nodes, tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    first, second = torchrun(nodes, root, 29512, "--budget", 60)
+    assert any("ranks up" in line for line in first.stdout)
+    nodes[1].kill()
+    first.communicate(timeout=60)
+    second.communicate(timeout=60)
+    assert first.returncode == 1
+    run = Run(root, 1, "")
+    assert [launch.launch for launch in run.launches] == [0]
+    statuses = [cell.status for cell in run.cells]
+    assert len(statuses) == sum(1 for _ in RunDir(root).plan().cells())
+    assert statuses.count("died") == 1
+    assert set(statuses) <= {"ok", "died", "skipped"}
+    assert (root / "report.html").exists()
