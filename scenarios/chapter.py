@@ -90,32 +90,33 @@ _EXERCISES = (
         number="5.3.1",
         task="What happens when only the first layer's input dimension is given: is anything initialised at once?",
         answer=(
-            "No: only the first layer is. {first.at_once} of {first.parameters} parameters exist before the first batch, which "
-            "initialises the others; where no layer is told its inputs, {lazy.at_once}. With one seed the weights are the same. "
-            "The first output, construction included, takes {first.time} ({first.versus}) and {first.memory}; "
-            "with every dimension given {eager.time} and {eager.memory}."
+            "No: only the first layer is. {first.at_once} of {first.parameters} parameters exist before the first "
+            "batch, which initialises the others; where no layer is told its inputs, {lazy.at_once}. With one seed "
+            "the weights are the same. The first output, construction included, takes {first.time} ({first.versus}) "
+            "and {first.memory}; with every dimension given {eager.time} and {eager.memory}."
         ),
     ),
     Exercise(
         number="5.3.2",
         task="What happens when dimensions do not match?",
         answer=(
-            "Construction raises nothing; a forward pass does, at the layer that cannot multiply: “{forward.reason}”. If that is "
-            "the last, it takes {forward.time} to get there, and a lazy layer on the way stays initialised. A dry run on the meta "
-            "device takes {meta.time} and changes nothing; it overtakes the forward pass {meta.crossover}. "
-            "Held against the target's shape, it also shows {meta.silent} mismatches that raise nothing; "
-            "the widths that layers declare show {declared.silent} of them, in {declared.time}."
+            "Construction raises nothing; a forward pass does, at the layer that cannot multiply: "
+            "“{forward.reason}”. If that is the last, it takes {forward.time} to get there, and a lazy layer on the "
+            "way stays initialised. A dry run on the meta device takes {meta.time} and changes nothing; it overtakes "
+            "the forward pass {meta.crossover}. Held against the target's shape, it also shows {meta.silent} "
+            "mismatches that raise nothing; the widths that layers declare show {declared.silent} of them, in "
+            "{declared.time}."
         ),
     ),
     Exercise(
         number="5.3.3",
         task="What does it take to accept inputs of varying width? (Tie parameters.)",
         answer=(
-            "One tied weight, of which an input uses as many columns as it is wide ({slice.parameters} parameters), or an adapter "
-            "for each width on a tied trunk ({adapters.parameters}); a network for each width would have {slice.untied}. A training "
-            "step takes {pad.time} with inputs padded to the greatest width; with slices {slice.time}, {slice.versus}; "
-            "with adapters {adapters.time}, {adapters.versus}, and {adapters.traffic} of gradients to add up instead of "
-            "{slice.traffic}."
+            "One tied weight, of which an input uses as many columns as it is wide ({slice.parameters} parameters), "
+            "or an adapter for each width on a tied trunk ({adapters.parameters}); a network for each width would "
+            "have {slice.untied}. A training step takes {pad.time} with inputs padded to the greatest width; with "
+            "slices {slice.time}, {slice.versus}; with adapters {adapters.time}, {adapters.versus}, and "
+            "{adapters.traffic} of gradients to add up instead of {slice.traffic}."
         ),
     ),
     Exercise(

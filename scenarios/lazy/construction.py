@@ -64,9 +64,7 @@ class Construction:
             net, output = made
             law = drawn(self.dims, seed, gang.device)
             assert all(type(layer) in {nn.Linear, nn.ReLU} for layer in net), "a layer is still lazy"
-            assert sum(mine.numel() for mine in net.parameters()) == numbers, (
-                "not as many parameters as the formula says"
-            )
+            assert sum(mine.numel() for mine in net.parameters()) == numbers, f"the formula says {numbers} parameters"
             for mine, due in zip(net.parameters(), law, strict=True):
                 torch.testing.assert_close(mine.detach(), due, rtol=0, atol=1e-6 * float(due.abs().max()))
                 assert not mine.is_inference(), "a parameter that was made under inference mode is never trained"
@@ -81,8 +79,10 @@ class Construction:
         """How many numbers are initialised before the first batch; which, in turn, replaces no parameter."""
         net = self.construct(x.device)
         before = list(net.parameters())
-        assert list(map(is_lazy, before)) == [layer >= self.given for layer in range(self.layers) for _ in "wb"]
+        assert list(map(is_lazy, before)) == [
+            layer >= self.given for layer in range(self.layers) for _ in ("weight", "bias")
+        ]
+        ready = sum(parameter.numel() for parameter in before[: 2 * self.given])
         net(x)
         assert all(mine is now for mine, now in zip(before, net.parameters(), strict=True)), "an optimizer lost them"
-        ready = before[: 2 * self.given]
-        return sum(parameter.numel() for parameter in ready)
+        return ready

@@ -1,0 +1,500 @@
+"""Lazy layers, dimensions that do not match, inputs of varying width: right results, honest work, planted mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad
+from torch.nn.parameter import is_lazy
+
+from harness.gang import Gang
+from harness.ledger import count
+from scenarios.lazy import dryrun, encoders, mismatch, widths
+from scenarios.lazy.construction import Construction
+from scenarios.lazy.encoders import Adapters, Groups, Padded, Sliced
+from scenarios.lazy.mismatch import Mismatch
+from scenarios.lazy.stack import close, stack
+from scenarios.lazy.widths import Widths
+from tests.ranks import Ranks, gang
+
+cpu = torch.device("cpu")
+WAYS = ["eager", "first", "lazy", "meta"]
+FINDS = ["forward", "meta", "declared"]
+TIES = ["pad", "slice", "adapters"]
+SMALL = {"widths": 3, "widest": 40, "hidden": 16, "outputs": 3, "samples": 23}
+
+
+def alone(scenario: Any) -> Any:
+    """The workload's facts, after one step, on one device."""
+    workload = scenario.prepare(gang(0, 1))
+    return workload.check(workload.step())
+
+
+# 5.3.1: construction
+
+
+@pytest.mark.parametrize(("how", "at_once"), [("eager", 7946), ("first", 5376), ("lazy", 0), ("meta", 7946)])
+def test_what_is_initialised_at_once_in_the_books_network(how: str, at_once: int) -> None:
+    assert alone(Construction(how=how)) == {"parameters": 7946, "at_once": at_once}
+
+
+@pytest.mark.parametrize("layers", [1, 2, 5])
+def test_every_way_of_construction_gives_the_same_bits(layers: int) -> None:
+    made = [Construction(how=how, layers=layers, width=33).prepare(gang(0, 1)).step() for how in WAYS]
+    for (one, output), (other, its_output) in pairwise(made):
+        assert torch.equal(output, its_output)
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_construction_is_the_same_work_on_every_rank_and_in_every_way(how: str) -> None:
+    workloads = [Construction(how=how, layers=3, width=8).prepare(gang(rank, 3)) for rank in range(3)]
+    flops = 2 * 2 * (20 * 8 + 8 * 8 + 8 * 10)
+    assert [load.work.flops for load in workloads] == [count(load.step).flops for load in workloads] == [flops] * 3
+    assert [load.work.items for load in workloads] == [20 * 8 + 8 + 8 * 8 + 8 + 8 * 10 + 10] * 3
+
+
+def test_replicas_are_alike_on_all_ranks_and_their_batches_are_not() -> None:
+    (one, output), (other, its_output) = (Construction().prepare(gang(rank, 2)).step() for rank in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert not torch.equal(output, its_output)
+
+
+def test_steps_leave_nothing_behind() -> None:
+    workload = Construction(how="lazy").prepare(gang(0, 1))
+    (one, _), (other, _) = workload.step(), workload.step()
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert not any(a is b for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("how", ["first", "lazy"])
+def test_an_optimizer_made_before_the_first_batch_updates_what_that_initialises(how: str) -> None:
+    net = Construction(how=how).construct(cpu)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    loss = net(torch.randn(8, 20)).square().sum()
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    loss.backward()
+    optimizer.step()
+    assert not any(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BothLazy(Construction):
+    """The published test of "only the first layer": no layer is told its inputs, so none is initialised at once."""
+
+    def construct(self, device: torch.device) -> nn.Sequential:
+        return stack([(None, 256), (None, 10)], device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LazyBetween(Construction):
+    """The last layer draws before the one in the middle: other weights from the same seed."""
+
+    layers: int = 3
+
+    def construct(self, device: torch.device) -> nn.Sequential:
+        return stack([(20, 256), (None, 256), (256, 10)], device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawsFirst(Construction):
+    """Something is drawn after seeding."""
+
+    def construct(self, device: torch.device) -> nn.Sequential:
+        torch.rand(1)
+        return super().construct(device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeverReset(Construction):
+    """Memory that was given and not initialised, as the system hands it out."""
+
+    def construct(self, device: torch.device) -> nn.Sequential:
+        net = stack(self.dims, "meta").to_empty(device=device)
+        for parameter in net.parameters():
+            nn.init.zeros_(parameter)
+        return net
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryUnderInference(Construction):
+    """A dry run under inference mode initialises weights that can never be trained."""
+
+    def construct(self, device: torch.device) -> nn.Sequential:
+        net = super().construct(device)
+        with torch.inference_mode():
+            net(torch.ones(1, self.inputs))
+        return net
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnInitialiser(Construction):
+    """An initialiser that asks for the exact type, applied before the first batch."""
+
+    def construct(self, device: torch.device) -> nn.Sequential:
+        def small(module: nn.Module) -> None:
+            if type(module) is nn.Linear:
+                nn.init.normal_(module.weight, std=0.01)
+
+        return super().construct(device).apply(small)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillLazy(Construction):
+    """Nothing is computed: the second layer is never initialised."""
+
+    def prepare(self, gang: Gang) -> Any:
+        workload = super().prepare(gang)
+        object.__setattr__(workload, "step", lambda: (self.construct(cpu), torch.zeros(2, 10)))
+        return workload
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        BothLazy(how="first"),
+        LazyBetween(how="first"),
+        DrawsFirst(how="lazy"),
+        DrawsFirst(how="eager"),
+        NeverReset(how="meta"),
+        DryUnderInference(how="lazy", layers=1),
+        OwnInitialiser(how="eager"),
+        StillLazy(how="first"),
+        StillLazy(how="lazy"),
+    ],
+    ids=lambda mistake: f"{type(mistake).__name__}-{mistake.how}",
+)
+def test_construction_gone_wrong(mistake: Construction) -> None:
+    with pytest.raises(AssertionError):
+        alone(mistake)
+
+
+def test_an_initialiser_by_exact_type_silently_passes_lazy_layers_by() -> None:
+    assert alone(OwnInitialiser(how="lazy"))["parameters"] == 7946  # the check finds the default weights
+
+
+def test_construction_sees_reduced_precision() -> None:
+    workload = Construction().prepare(gang(0, 1))
+    net, output = workload.step()
+    with pytest.raises(AssertionError, match="normwise"):
+        workload.check((net, output.bfloat16().float()))
+
+
+# 5.3.2: dimensions that do not match
+
+
+@pytest.mark.parametrize("how", FINDS)
+@pytest.mark.parametrize("size", [{"width": 8}, {"layers": 1}, {"width": 64, "layers": 3, "batch": 1}])
+def test_mismatch_is_found_in_the_last_layer_and_named(how: str, size: dict[str, int]) -> None:
+    facts = alone(Mismatch(how=how, **size))
+    assert facts["initialised"] == (how == "forward")  # a failed first forward pass is not atomic
+    assert facts["silent"] == (2 if how == "declared" else 3)
+
+
+def test_mismatch_quotes_what_pytorch_says() -> None:
+    reason = alone(Mismatch(width=256))["reason"]
+    assert "32x256" in reason
+    assert "128x10" in reason
+
+
+@pytest.mark.parametrize("how", FINDS)
+def test_every_rank_looks_through_as_many_layers(how: str) -> None:
+    workloads = [Mismatch(how=how, width=8).prepare(gang(rank, 2)) for rank in range(2)]
+    assert [load.work.items for load in workloads] == [8, 8]
+
+
+def test_the_dry_run_computes_nothing_however_wide_the_layers() -> None:
+    wide = 10**6
+    net = stack([(wide, wide), (wide, wide), (wide // 2, 10)], "meta")  # 8 TB, if they were there
+    found = dryrun.meta(net, torch.empty(32, wide, device="meta"), torch.empty(32, 10))
+    assert found is not None
+    assert found.layer == "4"
+
+
+layer_dims = st.lists(st.tuples(st.none() | st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=4)
+
+
+def expected(dims: Sequence[tuple[int | None, int]], features: int, outputs: int) -> str | None:
+    """By hand: the first layer that does not take what the one before gives."""
+    for number, (fan_in, fan_out) in enumerate(dims):
+        if fan_in not in {None, features}:
+            return str(2 * number)
+        features = fan_out
+    return None if features == outputs else "output"
+
+
+@settings(deadline=None, max_examples=60)
+@given(layer_dims, st.integers(1, 4), st.integers(1, 4))
+def test_all_ways_find_the_same_mismatch(dims: list[tuple[int | None, int]], features: int, outputs: int) -> None:
+    for find in (dryrun.meta, dryrun.declared, dryrun.forward):  # the last changes the network
+        net = stack(dims, cpu)
+        lazy = [is_lazy(parameter) for parameter in net.parameters()]
+        found = find(net, torch.randn(5, features), torch.randn(5, outputs))
+        assert (found and found.layer) == expected(dims, features, outputs)
+        assert find is dryrun.forward or lazy == [is_lazy(parameter) for parameter in net.parameters()]
+
+
+def test_a_lazy_layer_that_a_forward_pass_initialised_can_be_trained() -> None:
+    net = stack([(None, 4)], cpu)
+    assert dryrun.forward(net, torch.randn(5, 3), torch.randn(5, 4)) is None
+    net(torch.randn(5, 3)).sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_a_failed_first_batch_decides_for_good() -> None:
+    net, target = stack([(None, 8), (4, 2)], cpu), torch.randn(5, 2)
+    assert dryrun.meta(net, torch.randn(5, 20), target) is not None
+    assert dryrun.forward(net, torch.randn(5, 20), target).layer == "2"  # type: ignore[union-attr]
+    assert dryrun.forward(net, torch.randn(5, 30), target).layer == "0"  # type: ignore[union-attr]
+
+
+Found = dryrun.Mismatched | None
+
+
+def not_dry(net: nn.Sequential, x: Tensor, target: Tensor) -> Found:
+    """A real forward pass."""
+    return dryrun.forward(net, x, target)
+
+
+def too_early(net: nn.Sequential, x: Tensor, target: Tensor) -> Found:
+    """Names the first layer, whichever it was."""
+    found = dryrun.meta(net, x, target)
+    return found and found._replace(layer="0")
+
+
+def wordless(net: nn.Sequential, x: Tensor, target: Tensor) -> Found:
+    """Does not say which widths there were."""
+    found = dryrun.meta(net, x, target)
+    return found and found._replace(reason="shapes differ")
+
+
+def shy(net: nn.Sequential, x: Tensor, target: Tensor) -> Found:
+    """Only believes what raises: a loss that broadcasts goes unseen."""
+    found = dryrun.meta(net, x, target)
+    return found if found and found.layer != "output" else None
+
+
+def suspicious(net: nn.Sequential, x: Tensor, target: Tensor) -> Found:
+    """Finds a mismatch everywhere."""
+    return dryrun.meta(net, x, target) or dryrun.Mismatched("0", "somewhere")
+
+
+def rough(net: nn.Sequential, x: Tensor, target: Tensor) -> Found:
+    """Leaves its traces on the network."""
+    with torch.no_grad():
+        net[-1].bias.add_(1.0)
+    return dryrun.meta(net, x, target)
+
+
+def blind(net: nn.Sequential, x: Tensor, target: Tensor) -> Found:
+    """Finds nothing."""
+
+
+@pytest.mark.parametrize("mistake", [not_dry, too_early, wordless, shy, suspicious, rough, blind])
+def test_a_search_gone_wrong(mistake: Callable[..., Found], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong:
+        forward, declared = staticmethod(dryrun.forward), staticmethod(dryrun.declared)
+        meta = staticmethod(mistake)
+
+    monkeypatch.setattr(mismatch, "dryrun", Wrong)
+    with pytest.raises(AssertionError):
+        alone(Mismatch(width=8, how="meta"))
+
+
+# 5.3.3: inputs of varying width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Book(Widths):
+    """Widths that are not evenly spaced."""
+
+    known: ClassVar = [5, 17, 40]
+
+
+@pytest.mark.parametrize(("how", "parameters"), [("pad", 6979), ("slice", 6979), ("adapters", 8515)])
+def test_tied_networks_have_as_many_parameters_as_the_formula_says(how: str, parameters: int) -> None:
+    scenario = Book(widths=3, widest=40, hidden=64, outputs=3, samples=50, how=how)
+    assert alone(scenario) == {"parameters": parameters, "untied": 17225}
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_widths_go_up_to_the_widest(number: int, widest: int) -> None:
+    known = Widths(widths=number, widest=widest).known
+    assert len(known) == min(number, widest)
+    assert all(1 <= one < other for one, other in pairwise([*known, widest + 1]))
+    assert known[-1] == widest
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("how", TIES)
+def test_the_work_is_shared_and_stays_the_same(how: str, size: int) -> None:
+    workloads = [Widths(how=how, **SMALL).prepare(Apart.of(rank, size)) for rank in range(size)]
+    due = Widths(how="slice", **SMALL).prepare(gang(0, 1)).work
+    assert sum(load.work.flops for load in workloads) == due.flops
+    assert sum(load.work.items for load in workloads) == due.items == 23
+    for load in workloads:
+        counted = count(load.step).flops
+        assert counted > load.work.flops if how == "pad" else counted == load.work.flops
+
+
+class Apart(Gang):
+    """A rank whose peers cannot be reached: a sum is only its own part."""
+
+    @classmethod
+    def of(cls, rank: int, size: int) -> Apart:
+        whole = gang(rank, size)
+        return cls(rank, size, cpu, whole.generator, whole.shared_generator)
+
+    def all_reduce(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+
+@pytest.mark.parametrize("how", TIES)
+def test_parts_add_up_to_the_whole(how: str) -> None:
+    parts = [Widths(how=how, **SMALL).prepare(Apart.of(rank, 3)).step()[1] for rank in range(3)]
+    _, whole = Widths(how=how, **SMALL).prepare(gang(0, 1)).step()
+    torch.testing.assert_close(torch.stack(parts).sum(0), whole)
+
+
+@pytest.mark.parametrize("how", TIES)
+def test_gradients_that_are_not_added_up_are_wrong(how: str) -> None:
+    workload = Widths(how=how, **SMALL).prepare(Apart.of(0, 2))
+    with pytest.raises(AssertionError, match="gradient of"):
+        workload.check(workload.step())
+
+
+def train(mine: Gang, how: str, samples: int) -> tuple[object, int, list[int]]:
+    workload = Widths(**{**SMALL, "samples": samples}, how=how).prepare(mine)
+    facts = workload.check(workload.step())
+    return facts, count(workload.step).traffic_bytes, [int(workload.work.flops), int(workload.work.items)]
+
+
+@pytest.mark.parametrize("samples", [23, 3, 1])  # with so few, a rank lacks widths, or has nothing at all
+@pytest.mark.parametrize("how", TIES)
+def test_two_ranks_train_as_one(two_ranks: Ranks, how: str, samples: int) -> None:
+    (facts, traffic, _), (others, its_traffic, _) = two_ranks.do(train, how, samples)
+    assert facts == others
+    assert traffic == its_traffic == 4 * facts["parameters"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True), st.integers(0, 5))
+def test_a_slice_is_the_same_as_padding_with_zeros(known: list[int], number: int) -> None:
+    torch.manual_seed(0)
+    sliced, padded = Sliced(known, 8, cpu), Padded(known, 8, cpu)
+    padded.load_state_dict(sliced.state_dict())
+    groups = [torch.randn(number, width) for width in known]
+    torch.testing.assert_close(sliced(groups), padded(groups), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Sliced, Padded])
+def test_columns_beyond_an_inputs_width_get_a_gradient_of_exactly_zero(kind: type[Sliced]) -> None:
+    encoder = kind([5, 17, 40], 8, cpu)
+    encoder([torch.randn(3, 5), torch.randn(3, 17)]).square().sum().backward()
+    gradient = encoder.linear.weight.grad
+    assert gradient is not None
+    assert not gradient[:, 17:].any()
+    assert gradient[:, :17].all()
+
+
+@pytest.mark.parametrize("kind", [Sliced, Padded, Adapters])
+@pytest.mark.parametrize("width", [4, 41])
+def test_an_unknown_width_is_a_clear_error(kind: type[nn.Module], width: int) -> None:
+    with pytest.raises(ValueError, match=rf"width {width}, which is none of \[5, 17, 40\]"):
+        kind([40, 5, 17], 8, cpu)([torch.randn(3, width)])
+
+
+class LastColumns(Sliced):
+    """Takes the weight's last columns."""
+
+    def forward(self, groups: Groups) -> Tensor:
+        weight, bias = self.linear.weight, self.linear.bias
+        return torch.cat([linear(encoders.known(x, self.widths), weight[:, -x.shape[1] :], bias) for x in groups])
+
+
+class Unguarded(Sliced):
+    """Pads whatever comes; what is too wide is cut without a word."""
+
+    def forward(self, groups: Groups) -> Tensor:
+        return self.linear(torch.cat([pad(x, (0, self.linear.in_features - x.shape[1])) for x in groups]))
+
+
+class PadsWithOnes(Sliced):
+    """Pads with something else than zeros."""
+
+    def forward(self, groups: Groups) -> Tensor:
+        widest = self.linear.in_features
+        return self.linear(
+            torch.cat([pad(encoders.known(x, self.widths), (0, widest - x.shape[1]), value=1.0) for x in groups])
+        )
+
+
+class Forgets(Sliced):
+    """The published "change the dimension": a new layer for every batch, and none that learns."""
+
+    def forward(self, groups: Groups) -> Tensor:
+        hidden = self.linear.out_features
+        made = [nn.Linear(encoders.known(x, self.widths).shape[1], hidden)(x) for x in groups]
+        return torch.cat(made) + 0 * self.linear(torch.zeros(1, self.linear.in_features))
+
+
+class Narrows(Sliced):
+    """The published "reduce the dimension": everything is cut down to the narrowest."""
+
+    def forward(self, groups: Groups) -> Tensor:
+        least = min(self.widths)
+        kept = [encoders.known(x, self.widths)[:, :least] for x in groups]
+        return torch.cat([linear(x, self.linear.weight[:, :least], self.linear.bias) for x in kept])
+
+
+class AdaptersForAll(Adapters):
+    """One adapter more than there are widths."""
+
+    def __init__(self, widths: Sequence[int], hidden: int, device: torch.device) -> None:
+        super().__init__([*widths, max(widths) + 1], hidden, device)
+
+
+class ReducedPrecision(Sliced):
+    """Operands with the ten bits of mantissa that TF32 leaves."""
+
+    def forward(self, groups: Groups) -> Tensor:
+        return super().forward([(x * 8193) - ((x * 8193) - x) for x in groups])  # Veltkamp: 11 bits are left
+
+
+@pytest.mark.parametrize("mistake", [LastColumns, Unguarded, PadsWithOnes, Forgets, Narrows, ReducedPrecision])
+def test_an_encoder_gone_wrong(mistake: type[Sliced], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widths, "Sliced", mistake)
+    with pytest.raises(AssertionError):
+        alone(Widths(how="slice", **SMALL))
+
+
+def test_an_adapter_too_many_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widths, "Adapters", AdaptersForAll)
+    with pytest.raises((AssertionError, RuntimeError)):  # a layer without inputs has no gradient at all
+        alone(Widths(how="adapters", **SMALL))
+
+
+def test_gradients_of_another_loss_are_wrong() -> None:
+    workload = Widths(**SMALL).prepare(gang(0, 1))
+    outputs, gradient = workload.step()
+    workload.check((outputs, gradient))
+    for wrong in ((outputs, gradient * 2), (outputs.flip(0), gradient), (outputs, gradient[:-1])):
+        with pytest.raises(AssertionError):
+            workload.check(wrong)
+
+
+def test_close_is_a_matter_of_the_norm() -> None:
+    wanted = torch.randn(100, dtype=torch.float64)
+    close("it", wanted.float(), wanted)
+    with pytest.raises(AssertionError, match="it: a normwise error"):
+        close("it", wanted * (1 + 1e-5), wanted)
+    with pytest.raises(AssertionError):
+        close("it", wanted * torch.nan, wanted)
