@@ -22,7 +22,7 @@ class Construction:
     exercises: ClassVar = exercises("5.3.1")
     scaling: ClassVar[Scaling] = "weak"
 
-    layers: int = axis(32, full=(2, 512))
+    layers: int = axis(2, full=(32, 512))
     width: int = axis(256, full=(4096,))
     inputs: int = 20
     outputs: int = 10
@@ -79,9 +79,8 @@ class Construction:
         """How many numbers are initialised before the first batch; which, in turn, replaces no parameter."""
         net = self.construct(x.device)
         before = list(net.parameters())
-        assert list(map(is_lazy, before)) == [
-            layer >= self.given for layer in range(self.layers) for _ in ("weight", "bias")
-        ]
+        waiting = [layer >= self.given for layer in range(self.layers) for _ in ("weight", "bias")]
+        assert list(map(is_lazy, before)) == waiting, "not the layers wait for a batch that should"
         ready = sum(parameter.numel() for parameter in before[: 2 * self.given])
         net(x)
         assert all(mine is now for mine, now in zip(before, net.parameters(), strict=True)), "an optimizer lost them"

@@ -64,10 +64,10 @@ class Widths:
 
         def check(made: tuple[Tensor, Tensor]) -> Facts:
             outputs, gradient = made
-            close("outputs", outputs, untied(net, mine)[0])
-            _, wanted = untied(net, everyone)
             tied, apart = self.parameters()
             assert gradient.numel() == tied, f"{gradient.numel()} parameters, where the formula says {tied}"
+            close("outputs", outputs, untied(net, mine)[0])
+            _, wanted = untied(net, everyone)
             parts = gradient.split([each.numel() for each in parameters.values()])
             for (name, due), part in zip(wanted.items(), parts, strict=True):
                 close(f"gradient of {name}", part, due.flatten() / self.samples)

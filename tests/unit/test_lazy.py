@@ -158,22 +158,22 @@ class StillLazy(Construction):
 
 
 @pytest.mark.parametrize(
-    "mistake",
+    ("mistake", "told"),
     [
-        BothLazy(how="first"),
-        LazyBetween(how="first"),
-        DrawsFirst(how="lazy"),
-        DrawsFirst(how="eager"),
-        NeverReset(how="meta"),
-        DryUnderInference(how="lazy", layers=1),
-        OwnInitialiser(how="eager"),
-        StillLazy(how="first"),
-        StillLazy(how="lazy"),
+        (BothLazy(how="first"), "not the layers wait"),
+        (LazyBetween(how="first"), "not close"),
+        (DrawsFirst(how="lazy"), "not close"),
+        (DrawsFirst(how="eager"), "not close"),
+        (NeverReset(how="meta"), "not close"),
+        (DryUnderInference(how="lazy", layers=1), "under inference mode"),
+        (OwnInitialiser(how="eager"), "not close"),
+        (StillLazy(how="first"), "still lazy"),
+        (StillLazy(how="lazy"), "still lazy"),
     ],
-    ids=lambda mistake: f"{type(mistake).__name__}-{mistake.how}",
+    ids=lambda value: f"{type(value).__name__}-{value.how}" if isinstance(value, Construction) else "",
 )
-def test_construction_gone_wrong(mistake: Construction) -> None:
-    with pytest.raises(AssertionError):
+def test_construction_gone_wrong(mistake: Construction, told: str) -> None:
+    with pytest.raises(AssertionError, match=told):
         alone(mistake)
 
 
@@ -298,14 +298,25 @@ def blind(net: nn.Sequential, x: Tensor, target: Tensor) -> Found:
     """Finds nothing."""
 
 
-@pytest.mark.parametrize("mistake", [not_dry, too_early, wordless, shy, suspicious, rough, blind])
-def test_a_search_gone_wrong(mistake: Callable[..., Found], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (not_dry, "leaves lazy layers"),
+        (too_early, "but 0 was found"),
+        (wordless, "name both widths"),
+        (shy, "went unseen"),
+        (suspicious, "where there is none"),
+        (rough, "changed the network"),
+        (blind, "found nothing"),
+    ],
+)
+def test_a_search_gone_wrong(mistake: Callable[..., Found], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong:
         forward, declared = staticmethod(dryrun.forward), staticmethod(dryrun.declared)
         meta = staticmethod(mistake)
 
     monkeypatch.setattr(mismatch, "dryrun", Wrong)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=told):
         alone(Mismatch(width=8, how="meta"))
 
 
@@ -455,11 +466,14 @@ class Narrows(Sliced):
         return torch.cat([linear(x, self.linear.weight[:, :least], self.linear.bias) for x in kept])
 
 
-class AdaptersForAll(Adapters):
-    """One adapter more than there are widths."""
+class Untied(Adapters):
+    """A part of the trunk for each width."""
 
     def __init__(self, widths: Sequence[int], hidden: int, device: torch.device) -> None:
-        super().__init__([*widths, max(widths) + 1], hidden, device)
+        super().__init__(widths, hidden, device)
+        self.layers = nn.ModuleDict(
+            {str(width): stack([(width, hidden), (hidden, hidden)], device) for width in widths}
+        )
 
 
 class ReducedPrecision(Sliced):
@@ -469,17 +483,40 @@ class ReducedPrecision(Sliced):
         return super().forward([(x * 8193) - ((x * 8193) - x) for x in groups])  # Veltkamp: 11 bits are left
 
 
-@pytest.mark.parametrize("mistake", [LastColumns, Unguarded, PadsWithOnes, Forgets, Narrows, ReducedPrecision])
-def test_an_encoder_gone_wrong(mistake: type[Sliced], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (LastColumns, "outputs: a normwise"),
+        (Unguarded, "unknown width"),
+        (PadsWithOnes, "outputs: a normwise"),
+        (Forgets, "outputs: a normwise"),
+        (Narrows, "outputs: a normwise"),
+        (ReducedPrecision, "outputs: a normwise"),
+    ],
+)
+def test_an_encoder_gone_wrong(mistake: type[Sliced], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(widths, "Sliced", mistake)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=told):
         alone(Widths(how="slice", **SMALL))
 
 
-def test_an_adapter_too_many_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(widths, "Adapters", AdaptersForAll)
-    with pytest.raises((AssertionError, RuntimeError)):  # a layer without inputs has no gradient at all
+def test_a_trunk_that_is_not_shared_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widths, "Adapters", Untied)
+    with pytest.raises(AssertionError, match="where the formula says"):
         alone(Widths(how="adapters", **SMALL))
+
+
+class SkipsEmpty(Adapters):
+    """Leaves out a width of which there are no inputs: no gradient on this rank, and one on another."""
+
+    def forward(self, groups: Groups) -> Tensor:
+        return super().forward([x for x in groups if len(x)])
+
+
+def test_a_rank_that_lacks_a_width_may_not_lack_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widths, "Adapters", SkipsEmpty)
+    with pytest.raises(RuntimeError, match="to not have been used"):
+        alone(Widths(how="adapters", **{**SMALL, "samples": 1}))
 
 
 def test_gradients_of_another_loss_are_wrong() -> None:
