@@ -64,6 +64,20 @@ def test_verdicts_are_those_of_the_table(tmp_path, factor, noise, verdict, words
     assert {row.verdict for row in found.comparisons if row.world_size == 1} == {verdict}
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.0, 1.06, 2.0])
+def test_an_interval_reads_upwards_and_holds_its_figure(tmp_path, factor):
+    def truth(case):
+        return factories.work_time(case) if case.probe else 0.1 * (factor if case.arm == "pieces" else 1)
+
+    text, _ = told(tmp_path, "{pieces.versus} {pieces.speedup}", truth=truth, noise=0.05)
+    found = [float(figure) for figure in re.findall(r"[0-9]+\.[0-9]+", text)]
+    assert len(found) in (5, 6)
+    for low, high in (found[-2:], found[-5:-3]):
+        assert low < high
+    assert found[-2] <= found[-3] <= found[-1]
+    assert len(found) == 5 or found[1] <= found[0] <= found[2]
+
+
 def test_without_intervals_nobody_wins(tmp_path):
     text, whole = told(tmp_path, "{pieces.versus}, {whole.speedup}", launches=5, **EXACT)
     assert text == "0.67x as fast as whole (no interval yet), 1.41x as fast on 2 devices as on 1 (no interval yet)"
@@ -266,8 +280,9 @@ def test_below_resolution_there_is_no_time(tmp_path):
     assert not whole
 
 
-def test_arms_that_declare_different_work_are_not_compared(tmp_path):
-    doubts = {(launch, ONE): (Doubt(kind=Kind.WORK_DIFFERS, fact="more"),) for launch in range(6)}
+@pytest.mark.parametrize("key", [ONE, "split[how=whole,size=1024]@1"])
+def test_arms_that_declare_different_work_are_not_compared(tmp_path, key):
+    doubts = {(launch, key): (Doubt(kind=Kind.WORK_DIFFERS, fact="more"),) for launch in range(6)}
     text, _ = told(tmp_path, "{pieces.versus}", doubts=doubts)
     assert text == "[not answered: pieces and whole are not comparable: the arms declare different work]"
 
