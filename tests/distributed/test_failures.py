@@ -20,6 +20,7 @@ def test_exactly_what_is_broken_is_not_ok(faulty_run: Run) -> None:
         "wrong_on_one@2": "wrong",
         "lazy[how=cached]@1": "wrong",
         "lazy[how=cached]@2": "wrong",
+        "lazy[how=cached]@1x2": "wrong",
         "raises@2": "error",
         "dies[way=kill]@2": "died",
         "dies[way=exit]@2": "died",
