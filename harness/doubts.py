@@ -28,6 +28,7 @@ class Kind(StrEnum):
     WORK_DIFFERS = "work-differs"
     SHARED_DEVICE = "shared-device"
     UNJOINED_STREAM = "unjoined-stream"
+    UNCOUNTED_WORK = "uncounted-work"
     CONSTANT_OPERANDS = "constant-operands"
 
 
@@ -46,6 +47,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.WORK_DIFFERS: "make the arms do the same work, or do not compare them",
     Kind.SHARED_DEVICE: "ranks shared one device, so this is no scaling figure",
     Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
+    Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
     Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
 }
 

@@ -135,7 +135,7 @@ def audit(
     """
     totals = {case: Totals.of(told) for case, told in facts.items() if not (case.packed or case.probe)}
     refused: dict[Case, str] = {}
-    doubted = {case: list(_constants(told)) for case, told in facts.items()}
+    doubted = {case: [*_constants(told), *_uncounted(told)] for case, told in facts.items()}
     for case, mine in totals.items():
         base = _partner(totals, arm=comparison.baseline, world_size=case.world_size)
         alone = _partner(totals, arm=case.arm, world_size=1)
@@ -158,6 +158,12 @@ def _constants(told: list[RankFacts]) -> Iterator[Doubt]:
         yield Doubt(kind=Kind.CONSTANT_OPERANDS, fact=fact)
 
 
+def _uncounted(told: list[RankFacts]) -> Iterator[Doubt]:
+    declared, counted = (sum(getattr(fact, name) for fact in told) for name in ("flops", "counted_flops"))
+    if declared and not counted:
+        yield Doubt(kind=Kind.UNCOUNTED_WORK, fact=f"declares {declared:.4g} FLOP a step, of which none was seen")
+
+
 def _partner(totals: Mapping[Case, Totals], *, arm: str | None, world_size: int) -> Totals | None:
     found = (told for case, told in totals.items() if (case.arm, case.world_size) == (arm, world_size))
     return next(found, None)
@@ -168,12 +174,12 @@ def _same(a: float, b: float) -> bool:
 
 
 def _shortfall(mine: Totals, base: Totals | None) -> str | None:
-    """Counted work below half of the declared, or below the baseline's share of the declared."""
-    if not (mine.flops and base and base.flops and base.counted):
+    """Counted work no more than half of the declared, or below the baseline's share of the declared."""
+    if not mine.flops:
         return None
-    usual = min(1.0, base.counted / base.flops)
+    usual = min(1.0, base.counted / base.flops) if base and base.flops else 0.0
     done = mine.counted / mine.flops
-    if done < 0.5 or done < usual * (1 - SAME):
+    if 0 < done <= 0.5 or done < usual * (1 - SAME):
         counted = f"its step does {mine.counted:.4g} FLOP of matrix products"
         return f"{counted}, {done:.2g} times the {mine.flops:.4g} that it declares"
     return None

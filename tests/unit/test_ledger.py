@@ -61,8 +61,10 @@ def test_honest_arms_pass() -> None:
     assert audit(comparison(), told) == ({}, {})
 
 
-def test_work_that_cannot_be_counted_is_taken_as_declared() -> None:
-    assert audit(comparison(), {case("a"): [facts(100, 0)], case("b"): [facts(100, 0)]}) == ({}, {})
+def test_work_that_cannot_be_counted_is_taken_as_declared_and_doubted() -> None:
+    refused, doubted = audit(comparison(), {case("a"): [facts(100, 0)], case("b"): [facts(100, 0)]})
+    assert not refused
+    assert [doubt.kind for doubts in doubted.values() for doubt in doubts] == [Kind.UNCOUNTED_WORK] * 2
 
 
 def test_arms_with_other_declared_work_are_doubted() -> None:
@@ -163,3 +165,15 @@ def planted() -> tuple[Comparison, dict[Case, list[RankFacts]]]:
         scenario="lies", title="", scaling="strong", params={}, arm_field="how", baseline="honest", cases=tuple(facts)
     )
     return comparison, facts
+
+
+@pytest.mark.parametrize(("counted", "refused", "doubted"), [(100, 0, 0), (50, 1, 0), (0, 0, 1)])
+def test_without_a_baseline_that_counts_half_is_refused_and_none_is_doubted(
+    counted: float, refused: int, doubted: int
+) -> None:
+    comparison, facts = planted()
+    case = comparison.cases[0]
+    told = facts[case][0].model_copy(update={"counted_flops": counted})
+    refusals, doubts = audit(comparison, {case: [told]})
+    assert len(refusals) == refused
+    assert [doubt.kind for each in doubts.values() for doubt in each] == [Kind.UNCOUNTED_WORK] * doubted
