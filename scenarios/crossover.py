@@ -32,7 +32,7 @@ class Crossover:
         operands = drawn.to(home)
         a, b = operands.unbind()
         rows = gang.part(a)
-        arrived = torch.empty_like(drawn)
+        arrived = torch.full_like(drawn, torch.nan)  # memory that was used before may hold these very operands
 
         def in_place() -> torch.Tensor:
             return rows @ b
