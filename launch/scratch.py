@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from launch.lifeline import afterwards
 
-REMOVE = 'until rm -rf -- "$0"; do sleep 1; done'
-"""Also what is still being written."""
+REMOVE = 'until rm -rf -- "$0"; do sleep 1; done; rmdir -- "${0%/*}"'
+"""Also what is still being written; and the run directory, on a host on which there is nothing else in it."""
 
 
 def clear(folder: str) -> None:
@@ -22,9 +22,13 @@ def clear(folder: str) -> None:
 
 @contextmanager
 def scratch(root: Path) -> Iterator[str]:
-    """A folder below ``root``, removed at the end."""
+    """A folder below ``root``, removed at the end. Several hosts may make it at once, on a disk that they share or not.
+
+    Whoever removes it makes it again: once all have made it, it is there.
+    """
     folder = root.resolve() / "scratch"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    with suppress(FileExistsError):
+        folder.mkdir(parents=True)
     with afterwards(REMOVE, str(folder)):
         yield str(folder)

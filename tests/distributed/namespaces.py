@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +60,23 @@ class Node:
         """Kill all of it, as if its power had failed."""
         for process in self.processes:
             kill_tree(process.pid)
+
+
+def await_words(process: subprocess.Popen[str], words: str, deadline_s: float = 120) -> None:
+    """Read what a process says until it has said ``words``; fails with all that it said where it never does."""
+    assert process.stdout is not None
+    said = []
+    alarm = threading.Timer(deadline_s, kill_tree, [process.pid])
+    alarm.start()
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if words in line:
+                return
+    finally:
+        alarm.cancel()
+        alarm.join()
+    raise AssertionError(f"it never said {words!r} but:\n{''.join(said)}")
 
 
 @contextmanager

@@ -5,17 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from harness.rundir import RunDir
 from tests.distributed.conftest import SMALL, Run
-from tests.distributed.namespaces import Node, possible, two_nodes
+from tests.distributed.namespaces import Node, await_words, possible, two_nodes
 
 WHY = possible()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=f"network namespaces cannot be made: {WHY}")
 Nodes = tuple[Node, Node]
+DEADLINE_S = 180
+"""For what takes half a minute on an idle machine."""
 
 
 @pytest.fixture(scope="module")
@@ -24,21 +27,30 @@ def nodes() -> Iterator[Nodes]:
         yield made
 
 
-def torchrun(nodes: Nodes, root: Path, port: int, *more: object) -> list[subprocess.Popen[str]]:
-    """The two command lines of one torchrun over two nodes, started."""
+@contextmanager
+def torchrun(nodes: Nodes, root: Path, port: int, *more: object) -> Iterator[list[subprocess.Popen[str]]]:
+    """The two command lines of one torchrun over two nodes; nothing of them is left afterwards."""
     line = ("run", "split", "--devices", "cpu:1", *SMALL[4:], *more, "--out", root)
-    return [
-        node.start(
-            sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={number}", "--nproc-per-node=1",
-            f"--master-addr={nodes[0].address}", f"--master-port={port}", "-m", "harness", *line,
-        )
-        for number, node in enumerate(nodes)
-    ]  # fmt: skip
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                node.start(
+                    sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={number}",
+                    "--nproc-per-node=1", f"--master-addr={nodes[0].address}", f"--master-port={port}",
+                    "-m", "harness", *line,
+                )
+            )
+            for number, node in enumerate(nodes)
+        ]  # fmt: skip
+        for node in nodes:
+            stack.callback(node.kill)
+        yield started
 
 
 def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_path: Path) -> None:
     root = tmp_path / "run"
-    told = [process.communicate(timeout=120)[0] for process in torchrun(nodes, root, 29511)]
+    with torchrun(nodes, root, 29511) as started:
+        told = [process.communicate(timeout=DEADLINE_S)[0] for process in started]
     run = Run(root, 0, "".join(told))
     assert {cell.status for cell in run.cells} == {"ok"}, run.out
     assert {cell.case.rpartition("@")[2] for cell in run.cells} == {"1", "2", "1x2"}
@@ -50,12 +62,11 @@ def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_pat
 
 def test_torchrun_that_loses_a_node_ends_in_time_with_what_it_had(nodes: Nodes, tmp_path: Path) -> None:
     root = tmp_path / "run"
-    first, second = torchrun(nodes, root, 29512, "--budget", 60)
-    assert any("ranks up" in line for line in first.stdout)
-    nodes[1].kill()
-    first.communicate(timeout=60)
-    second.communicate(timeout=60)
-    assert first.returncode == 1
+    with torchrun(nodes, root, 29512, "--budget", 60) as (first, second):
+        await_words(first, "ranks up")
+        nodes[1].kill()
+        told = [process.communicate(timeout=DEADLINE_S)[0] for process in (first, second)]
+    assert first.returncode == 1, told
     run = Run(root, 1, "")
     assert [launch.launch for launch in run.launches] == [0]
     statuses = [cell.status for cell in run.cells]

@@ -1,0 +1,39 @@
+"""The folder for scenarios' files, where several hosts make it at once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.scratch import scratch
+
+
+def test_hosts_that_share_a_disk_make_one_folder_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def slow(path: Path, **options: Any) -> None:
+        remove(path, **options)
+        path.mkdir()  # by the other host, which was quicker
+
+    monkeypatch.setattr(shutil, "rmtree", slow)
+    with scratch(tmp_path) as folder:
+        assert Path(folder).is_dir()
+    assert not Path(folder).exists()
+
+
+def test_a_host_without_the_run_directory_has_a_folder_too_and_keeps_nothing(tmp_path: Path) -> None:
+    with scratch(tmp_path / "run") as folder:
+        (Path(folder) / "file").touch()
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_else_is_in_the_run_directory_stays(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").touch()
+    with scratch(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
