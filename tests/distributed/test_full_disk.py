@@ -36,8 +36,8 @@ def told(cells: list[CellRecord], scenario: str) -> dict[str, tuple[str, str]]:
     return {cell.case: (cell.status, cell.message or "") for cell in cells if cell.case.startswith(scenario)}
 
 
-def judge(cells: list[CellRecord], arms: int) -> None:
-    """Every case of Fills but the small ones says that the disk is full, and which rank found it so."""
+def judge(cells: list[CellRecord], arms: int, finders: set[int]) -> None:
+    """Every case of Fills but the small ones says that the disk is full, and which of ``finders`` found it so."""
     fills = told(cells, "fills")
     assert len(fills) == arms * 3
     for case, (status, message) in fills.items():
@@ -49,7 +49,8 @@ def judge(cells: list[CellRecord], arms: int) -> None:
     ranks = {
         cell.rank for cell in cells if cell.status == "error" and cell.case.endswith("@2") and "fills" in cell.case
     }
-    assert ranks == {1}
+    assert ranks
+    assert ranks <= finders
 
 
 def test_a_file_that_takes_no_byte_fails_its_own_cells(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_a_file_that_takes_no_byte_fails_its_own_cells(tmp_path: Path) -> None:
     arms = "fills.how=small,torch,path,dcp,program"  # safetensors does not write through a link
     run = rankbench("run", FILLS, "--set", "fills.disk=device", "--set", arms, *TWO, *BUDGET, "--out", root, root=root)
     assert run.code == 1, run.out
-    judge(run.cells, 5)
+    judge(run.cells, 5, {1})
     assert not (root / "scratch").exists()
 
 
@@ -78,7 +79,7 @@ def test_a_disk_that_fills_up_fails_its_own_cells(tmp_path: Path) -> None:
     run = Run(kept, done.returncode, done.stdout + done.stderr)
     assert run.code == 1, run.out
     cells = [entry for entry in read(kept / "journal.jsonl") if isinstance(entry, CellRecord)]
-    judge(cells, 6)
+    judge(cells, 6, {0, 1})  # one file takes the room of both: the rank with the small one may find none first
     for case, (status, message) in told(cells, "save").items():
         assert (status, message[:16]) == ("error", "the disk is full"), (case, status, message)
     assert {status for status, _ in told(cells, "split").values()} == {"ok"}  # it came afterwards
