@@ -47,12 +47,17 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
             "blas": _blas(),
             "driver": _driver(),
         },
-        "variables": {
-            name: os.environ[name] for name in sorted(os.environ) if ALLOWED.fullmatch(name) and not SECRET.search(name)
-        },
+        "variables": variables(),
         "git": _git(),
     }
     return {**told, "hash": _hash(told), "load_average": list(os.getloadavg())}
+
+
+def variables() -> dict[str, str]:
+    """This process's environment variables that change figures."""
+    return {
+        name: os.environ[name] for name in sorted(os.environ) if ALLOWED.fullmatch(name) and not SECRET.search(name)
+    }
 
 
 def _hash(told: dict[str, Any]) -> str:

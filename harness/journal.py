@@ -112,6 +112,8 @@ class LaunchRecord(Record):
     lead_s: float
     """How far ahead the delay window agrees its start."""
     ranks: tuple[Rank, ...]
+    variables: dict[str, str] = Field(default_factory=dict)
+    """Rank 0's environment variables that change figures: launchers set some of their own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 

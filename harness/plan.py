@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from harness.order import rounds
 
 SCHEMA = 1
 """Version of plan.json and journal.jsonl. 1: first release."""
@@ -97,6 +100,15 @@ class Comparison(Record):
         return f"{self.scenario}[{inside}]" if inside else self.scenario
 
 
+class Side(Record):
+    """One of the environments between which a run's launches alternate; most runs have one."""
+
+    name: str
+    """E.g. ``ray``."""
+    launcher: LauncherName = "torchrun"
+    """Who starts its ranks."""
+
+
 class Plan(Record):
     """The whole planned matrix of a run, with seed and regime."""
 
@@ -105,8 +117,8 @@ class Plan(Record):
     """Of rankbench."""
     command: str
     """The command line that made the plan, to reproduce it."""
-    launchers: tuple[LauncherName, ...] = Field(min_length=1)
-    """Who starts the ranks; several take turns, launch by launch."""
+    sides: tuple[Side, ...] = Field(min_length=1)
+    """Several take turns, launch by launch; the others are compared with the first."""
     placement: Placement = "pack"
     """How a Ray cluster spreads the ranks over its nodes."""
     ray_address: str | None = None
@@ -133,11 +145,13 @@ class Plan(Record):
     @property
     def launcher(self) -> str:
         """All launchers, in words."""
-        return ",".join(self.launchers)
+        return ",".join(dict.fromkeys(side.launcher for side in self.sides))
 
-    def launcher_of(self, launch: int) -> LauncherName:
-        """Whose turn a launch is."""
-        return self.launchers[launch % len(self.launchers)]
+    def side_of(self, launch: int) -> Side:
+        """Whose turn a launch is: each block of launches has one of every side, in an order of its own by chance."""
+        block, place = divmod(launch, len(self.sides))
+        (order,) = islice(rounds(len(self.sides), self.seed, "sides", block), 1)
+        return self.sides[order[place]]
 
     @property
     def shared_device(self) -> bool:

@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import get_args
 
 from harness import __version__, catalog, devices, probes
 from harness.errors import UsageError, nearest
-from harness.plan import Case, Comparison, LauncherName, Placement, Plan, Value
+from harness.plan import Case, Comparison, Placement, Plan, Side, Value
 from harness.sampling import Sampling
+from harness.sides import of_launchers
 
 PRESETS = ("smoke", "chapter", "full")
 SELECTION = ("tying", "frobenius", "split")
@@ -42,6 +43,8 @@ class Wish:
     devices: str | None = None
     world_sizes: str | None = None
     launcher: str | None = None
+    sides: tuple[Side, ...] = ()
+    """Of a duel; none: those of the launcher."""
     placement: Placement = "pack"
     ray_address: str | None = None
     nodes: Sequence[Mapping[str, int]] | None = None
@@ -75,7 +78,8 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     if ranks is not None:
         found = _one_each(found, *ranks)
     sizes = _world_sizes(wish.world_sizes, len(found))
-    launchers = _launchers(wish.launcher, len(found), inside=ranks is not None)
+    sides = wish.sides or of_launchers(wish.launcher, len(found), inside=ranks is not None)
+    launchers = [side.launcher for side in sides]
     _placement(wish, sizes[-1], launchers)
     entries = _entries(wish.names, wish.preset)
     points = [
@@ -88,15 +92,14 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         _comparison(entry, params, sizes, probed=index % every == 0) for index, (entry, params) in enumerate(points)
     )
     cases = sum(len(comparison.cases) for comparison in comparisons)
-    usual = len(launchers) * (2 if wish.preset == "smoke" else LAUNCHES)
+    usual = 2 if wish.preset == "smoke" else LAUNCHES
     if "inline" in launchers or ranks is not None:
         usual = 1
-    least_s = Sampling().least_s(cases)
-    budget_s, launches = _effort(wish, usual, max(min(cases * CASE_S, RUN_S / usual), least_s), least_s)
+    budget_s, launches = _effort(wish, usual, cases, len(sides))
     return Plan(
         version=__version__,
         command=wish.command,
-        launchers=launchers,
+        sides=sides,
         placement=wish.placement,
         ray_address=wish.ray_address if "ray" in launchers else None,
         devices=found[: sizes[-1]] if ranks is None else found,
@@ -144,22 +147,6 @@ def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
         remedy = f"name more --devices, or use {have} or fewer"
         raise UsageError("--world-sizes", f"be at most the {have} devices", sizes[-1], remedy)
     return tuple(sizes)
-
-
-def _launchers(text: str | None, count: int, *, inside: bool) -> tuple[LauncherName, ...]:
-    """The launchers named, each once, in turn."""
-    known = get_args(LauncherName)
-    names = cast("tuple[LauncherName, ...]", tuple(dict.fromkeys((text or "torchrun").split(","))))
-    for name in names:
-        if name not in known:
-            raise UsageError("--launcher", f"be one of {', '.join(known)}", repr(name), nearest(name, known))
-    if inside and names != ("torchrun",):
-        raise UsageError("--launcher", "be torchrun inside torchrun", text, "leave it out")
-    if "inline" in names and len(names) > 1:
-        raise UsageError("--launcher", "be inline alone, or others", text, "e.g. --launcher torchrun,ray")
-    if "inline" in names and count > 1:
-        raise UsageError("--launcher", "be torchrun for more than one device", "inline", "or use --devices cpu:1")
-    return names
 
 
 def _placement(wish: Wish, size: int, launchers: Sequence[str]) -> None:
@@ -239,18 +226,21 @@ def _comparison(
     )
 
 
-def _effort(wish: Wish, usual: int, usual_s: float, least_s: float) -> tuple[float, int]:
-    """The budget in seconds and the number of launches that it is for; one launch takes at least ``least_s``."""
+def _effort(wish: Wish, usual: int, cases: int, sides: int) -> tuple[float, int]:
+    """The budget in seconds and the launches, of all ``sides``, that it is for; ``usual`` is how many of each."""
     if wish.launches is not None:
         _above_zero("--launches", wish.launches)
     if wish.launcher == "inline" and (wish.launches or 1) > 1:
         rule = "be 1 under --launcher inline, which has no fresh processes"
         raise UsageError("--launches", rule, wish.launches, "use --launcher torchrun")
-    launches = wish.launches or usual
+    least_s = Sampling().least_s(cases)
     if wish.budget_s is None:
-        return usual_s * launches, launches
+        launches = (wish.launches or usual) * sides
+        return launches * max(min(cases * CASE_S, RUN_S / (usual * sides)), least_s), launches
     _above_zero("--budget", wish.budget_s)
-    if wish.budget_s < least_s:
-        rule = f"be at least {math.ceil(least_s)} s for one launch of what is asked for"
+    if wish.budget_s < least_s * sides:
+        rule = f"be at least {math.ceil(least_s * sides)} s for one launch of what is asked for"
+        rule += f" on {sides} sides" if sides > 1 else ""
         raise UsageError("--budget", rule, f"{wish.budget_s:g} s", "raise it, or name fewer scenarios")
-    return wish.budget_s, wish.launches or max(1, min(usual, int(wish.budget_s / least_s)))
+    fit = max(1, min(usual, int(wish.budget_s / (least_s * sides))))
+    return wish.budget_s, (wish.launches or fit) * sides

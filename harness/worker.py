@@ -6,6 +6,7 @@ import datetime as dt
 import gc
 from pathlib import Path
 
+from harness import environment
 from harness.bench import Bench, SpoiledError
 from harness.clocks import now
 from harness.journal import LaunchRecord
@@ -43,10 +44,11 @@ def _announce(order: Order, world: World, emit: Emit) -> None:
         LaunchRecord(
             launch=order.launch,
             attempt=order.attempt,
-            launcher=order.plan.launcher_of(order.launch),
+            launcher=order.plan.side_of(order.launch).launcher,
             started=started.isoformat(timespec="microseconds"),
             fingerprint=order.fingerprint,
             lead_s=round(world.lead_s, 9),
             ranks=tuple(ranks),
+            variables=environment.variables(),
         )
     )

@@ -13,7 +13,7 @@ from harness.clocks import now
 from harness.errors import CollectiveError, GangLostError, UsageError
 from harness.journal import CellRecord, EndRecord, Journal
 from harness.messages import Order, VisitNote
-from harness.plan import LauncherName, Plan, Record
+from harness.plan import Plan, Record, Side
 from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
@@ -29,19 +29,18 @@ def own(run: RunDir, plan: Plan, console: Console) -> bool:
     with Journal(run.journal_path) as journal, Progress(plan, console) as progress:
         progress.waiting()
         with ExitStack() as stack:
-            launchers = {name: stack.enter_context(_launcher(name, run, plan)) for name in plan.launchers}
+            launchers = {side.name: stack.enter_context(_launcher(side, run, plan)) for side in plan.sides}
             folder = stack.enter_context(scratch(run.root))
-            fingerprint = fingerprinted(run, plan)
             supervisor = Supervisor(
-                plan, journal, run.entries(), progress.watch, fingerprint=fingerprint, scratch=folder
+                plan, journal, run.entries(), progress.watch, fingerprint=fingerprinted(run, plan), scratch=folder
             )
             return supervisor.run(launchers)
 
 
-def _launcher(name: LauncherName, run: RunDir, plan: Plan) -> Launcher:
-    if name == "inline":
+def _launcher(side: Side, run: RunDir, plan: Plan) -> Launcher:
+    if side.launcher == "inline":
         return Inline()
-    if name == "torchrun":
+    if side.launcher == "torchrun":
         return Torchrun(run.root / "logs")
     from launch.actors import Actors
 

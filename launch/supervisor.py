@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, LaunchRecord, Status
 from harness.messages import Order, VisitNote
-from harness.plan import Case, LauncherName, Plan, Record
+from harness.plan import Case, Plan, Record
 from launch.gangs import Ending, Hear, Launcher
 from launch.scratch import clear
 
@@ -56,7 +56,14 @@ class Supervisor:
     """Runs what is missing of a plan."""
 
     def __init__(  # noqa: PLR0913
-        self, plan: Plan, journal: Journal, so_far: Iterable[Entry], watch: Hear, *, fingerprint: str, scratch: str
+        self,
+        plan: Plan,
+        journal: Journal,
+        so_far: Iterable[Entry],
+        watch: Hear,
+        *,
+        fingerprint: str,
+        scratch: str,
     ) -> None:
         """``watch`` is told every record and note, for the progress; scenarios' files go to the folder ``scratch``."""
         self.ledger = Ledger(plan)
@@ -73,8 +80,11 @@ class Supervisor:
         """What the last gang's processes took to start and to end, beside what they measured."""
         self._ready_s = self._last_s = time.monotonic()
 
-    def run(self, launchers: Mapping[LauncherName, Launcher]) -> bool:
-        """Launch until nothing is missing or the budget is spent. Returns whether every planned cell is ok."""
+    def run(self, launchers: Mapping[str, Launcher]) -> bool:
+        """Launch, by each side's launcher, until nothing is missing or the budget is spent.
+
+        Returns whether every planned cell is ok.
+        """
         end_s = time.monotonic() + self._plan.budget_s
         pending = [launch for launch in range(self._plan.launches) if self.ledger.missing(launch)]
         for done, launch in enumerate(pending):
@@ -83,7 +93,7 @@ class Supervisor:
             if self._plan.strict and left_s < (1 - OVERSHOOT) * self._plan.budget_s:
                 self._skip(launch)
                 continue
-            launcher = launchers[self._plan.launcher_of(launch)]
+            launcher = launchers[self._plan.side_of(launch).name]
             self._finish(launch, launcher, start_s + left_s / (len(pending) - done))
         return self.ledger.complete
 

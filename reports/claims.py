@@ -13,7 +13,7 @@ from reports.failures import failures
 from reports.findings import Findings
 from reports.labels import Labels
 from reports.rows import CellRow, ContrastRow, RankRow
-from reports.sentences import comparison, scaling
+from reports.sentences import comparison, scaling, sides
 
 
 def claims(found: Findings) -> tuple[Claim, ...]:
@@ -22,6 +22,7 @@ def claims(found: Findings) -> tuple[Claim, ...]:
     return (
         *_caveats(found),
         *failures(found, names),
+        *sides(found.sides),
         *(scaling(row, names, found.aa[row.comparison]) for row in _widest(found.cells) if row.efficiency is not None),
         *(comparison(row, names) for row in _widest(found.comparisons)),
         *_ranks(found.ranks),

@@ -19,6 +19,7 @@ def contents(
     """Groups of links, each with its name."""
     rest = [
         ("what was found", "findings", bool(solved)),
+        ("the sides", "sides", bool(summary.sides)),
         ("what was planned", "cells", True),
         ("ranks", "ranks", bool(summary.ranks)),
         ("floor and ceilings", "limits", bool(summary.floors or summary.ceilings)),

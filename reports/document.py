@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
-from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow
+from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
 
 SCHEMA = 1
 """Version of summary.json. 1: first release."""
@@ -41,12 +41,29 @@ class ComparisonFacts(Record):
     margin: float
 
 
+class SideFacts(Record):
+    """One of the environments that took turns, and how its ranks were placed in its first launch."""
+
+    name: str
+    launcher: str
+    ranks_per_host: tuple[int, ...]
+    """In the order of ranks; figures of different layouts are not of one series."""
+    cpus: tuple[tuple[int, ...], ...]
+    """Of each rank."""
+    threads: tuple[int, ...]
+    """Of each rank."""
+    variables: dict[str, str]
+    """Rank 0's environment variables that change figures."""
+
+
 class RunFacts(Record):
     """How the run was made."""
 
     command: str
     version: str
     launcher: str
+    sides: tuple[SideFacts, ...]
+    """The environments that took turns; most runs have one."""
     devices: tuple[str, ...]
     device_names: tuple[str, ...]
     world_sizes: tuple[int, ...]
@@ -68,7 +85,7 @@ class RunFacts(Record):
 class Claim(Record):
     """One sentence in plain English; names stand in backticks."""
 
-    kind: Literal["scaling", "comparison", "failure", "load", "ranks", "floor", "caveat"]
+    kind: Literal["side", "scaling", "comparison", "failure", "load", "ranks", "floor", "caveat"]
     text: str
     comparison: int | None = None
 
@@ -86,6 +103,9 @@ class Summary(Record):
     """Planned cells, and how many ended in each state."""
     claims: tuple[Claim, ...]
     cells: tuple[CellRow, ...]
+    """Of every side; all other rows but ``sides`` are of the first."""
+    sides: tuple[SideRow, ...]
+    """The other sides' cases against the first side's; empty where there is one."""
     comparisons: tuple[ContrastRow, ...]
     ceilings: tuple[CeilingRow, ...]
     floors: tuple[FloorRow, ...]
@@ -96,6 +116,11 @@ class Summary(Record):
     """What each comparison of the plan is about."""
     strip: tuple[Planned, ...]
     environment: dict[str, Any] | None
+
+    @property
+    def first(self) -> tuple[CellRow, ...]:
+        """The cells of the first side: what tables and figures show."""
+        return tuple(row for row in self.cells if row.side == self.run.sides[0].name)
 
     def to_json(self) -> str:
         """The text of summary.json."""

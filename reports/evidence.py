@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from harness.errors import JournalError
 from harness.journal import CellRecord, LaunchRecord, Status
-from harness.plan import Case, Comparison, Plan
+from harness.plan import Case, Comparison, Plan, Side
 from harness.rundir import RunDir
 
 State = Status | Literal["missing"]
@@ -49,20 +49,32 @@ class Evidence:
     """By launch, comparison and case: of several records the last one holds."""
     environment: dict[str, Any] | None
     """What environment.json says."""
+    side: Side
+    """Whose launches are asked about; those of a run's other sides are left out, but for ``all_cells``."""
+
+    def of(self, side: Side) -> Evidence:
+        """The same run, as another side saw it."""
+        return replace(self, side=side)
 
     @cached_property
     def launches(self) -> int:
-        """How many launches there should be: the plan's, or more where more were added."""
+        """How many launches all sides together should have: the plan's, or more where more were added."""
         seen = [*self.launched, *(launch for launch, _, _ in self.records)]
         return max([self.plan.launches, *(launch + 1 for launch in seen)])
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:
-        """Every planned cell, launch by launch, in the order of the plan."""
+    def all_cells(self) -> tuple[Cell, ...]:
+        """Every planned cell of every side, launch by launch, in the order of the plan."""
         return tuple(
             Cell(launch, index, case, self.records.get((launch, index, case.key)))
             for launch, index, case in self.plan.cells(self.launches)
         )
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Those of the side's launches."""
+        mine = {launch for launch in range(self.launches) if self.plan.side_of(launch) == self.side}
+        return tuple(cell for cell in self.all_cells if cell.launch in mine)
 
     @cached_property
     def by_case(self) -> dict[CaseId, list[Cell]]:
@@ -97,7 +109,7 @@ def load(run: RunDir) -> Evidence:
             launched[entry.launch] = entry
         elif entry.type == "cell":
             records[entry.launch, entry.comparison, entry.case] = entry
-    return Evidence(plan, launched, records, _environment(run))
+    return Evidence(plan, launched, records, _environment(run), plan.sides[0])
 
 
 def _environment(run: RunDir) -> dict[str, Any] | None:

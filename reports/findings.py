@@ -9,7 +9,7 @@ from reports import units
 from reports.chapter_rows import ExerciseRow
 from reports.document import Planned, RunFacts
 from reports.labels import Labels
-from reports.rows import CellRow, ContrastRow, FloorRow, RankRow
+from reports.rows import CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.sentences import WORDS
 
 MANY = 4
@@ -23,6 +23,7 @@ class Findings:
     run: RunFacts
     strip: tuple[Planned, ...]
     cells: tuple[CellRow, ...]
+    sides: tuple[SideRow, ...]
     comparisons: tuple[ContrastRow, ...]
     floors: tuple[FloorRow, ...]
     ranks: tuple[RankRow, ...]

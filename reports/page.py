@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from reports import labels, units
 from reports.chapter_rows import ExerciseRow
 from reports.claims import SINGLE, leading
 from reports.contents import contents
-from reports.document import Summary
+from reports.document import SideFacts, Summary
 from reports.evidence import load
 from reports.labels import FEW
 from reports.ladder import arm_of
@@ -89,6 +90,7 @@ def render(summary: Summary, measured: Measured, root: Path) -> str:
             rank_table=_rank_table(summary.ranks),
             floors=_floors(summary.floors, parts),
             environment=tuple(_flat(summary.environment or {})),
+            differences=partial(_differences, summary.run.sides[0]),
             commands=_commands(summary, root),
             glyphs=GLYPHS,
             words=WORDS,
@@ -152,6 +154,13 @@ def _rank_table(rows: Sequence[RankRow]) -> dict[str, list[RankRow]]:
 
 def _floors(rows: Sequence[FloorRow], sections: Sequence[Section]) -> list[tuple[str, list[FloorRow]]]:
     return [(each.name, [row for row in rows if row.comparison == each.about.comparison]) for each in sections]
+
+
+def _differences(first: SideFacts, other: SideFacts) -> list[tuple[str, str]]:
+    """The variables that another side has otherwise than the first, with their values there."""
+    names = sorted({*first.variables, *other.variables})
+    values = ((name, first.variables.get(name), other.variables.get(name)) for name in names)
+    return [(name, "unset" if its is None else its) for name, own, its in values if own != its]
 
 
 def _flat(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

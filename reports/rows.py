@@ -37,6 +37,8 @@ class CellRow(Record):
     scaling: Scaling
     world_size: int
     launcher: str
+    side: str
+    """Of the run's environments the one that this row tells of; the launcher's name where they are launchers."""
     status: State
     """The worst of all launches."""
     rank: int | None = None
@@ -118,6 +120,29 @@ class ContrastRow(Record):
     """A difference within this fraction counts as none."""
     aa: float
     """The comparison's A/A: the 95th percentile of its cases' contrasts with themselves."""
+
+
+class SideRow(Record):
+    """A case on one of the run's sides against the first side, in launches that took turns."""
+
+    comparison: int
+    key: str
+    world_size: int
+    side: str
+    reference: str
+    """The first side."""
+    median_s: float | None = None
+    reference_s: float | None = None
+    ratio: float | None = None
+    """Time on this side over time on the first: below 1 this side is faster."""
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    blocks: int = 0
+    """Turns in which both sides measured it; the interval is that of the turns' own ratios."""
+    verdict: Verdict
+    reason: str | None = None
+    margin: float
+    """A difference within this fraction counts as none."""
 
 
 class CeilingRow(Record):

@@ -122,7 +122,7 @@ def _cases(names: list[str], among: int) -> str:
 
 def sections(summary: Summary, measured: Measured) -> tuple[Section, ...]:
     """One for each comparison of the plan."""
-    names = Labels.of(summary.cells)
+    names = Labels.of(summary.first)
     return tuple(_section(about, summary, measured, names) for about in summary.about)
 
 
@@ -135,7 +135,7 @@ def _section(about: ComparisonFacts, summary: Summary, measured: Measured, names
     for cell in summary.strip:
         if cell.comparison == own:
             by_case.setdefault(cell.case, []).append(cell)
-    cells = by_arm([row for row in summary.cells if row.comparison == own])
+    cells = by_arm([row for row in summary.first if row.comparison == own])
     return Section(
         about=about,
         name=names.comparison(about),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 
 from reports import labels, units
 from reports.document import Claim
 from reports.labels import Labels
-from reports.rows import CellRow, ContrastRow, Verdict
+from reports.rows import CellRow, ContrastRow, SideRow, Verdict
 
 WORDS: dict[Verdict, str] = {
     "faster": "faster",
@@ -28,6 +29,24 @@ def scaling(row: CellRow, names: Labels, aa: float) -> Claim:
         launches = units.count(row.launches, "launch", "launches")
         text = " ".join([f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.", *_missing(row, aa)])
     return Claim(kind="scaling", text=text, comparison=row.comparison)
+
+
+def sides(rows: Sequence[SideRow]) -> Iterator[Claim]:
+    """How each side compares with the first: in one sentence, and one more for each case that is not the same there."""
+    for side in dict.fromkeys(row.side for row in rows):
+        own = [row for row in rows if row.side == side]
+        counted = [f"{sum(row.verdict == kind for row in own)} {word}" for kind, word in WORDS.items()]
+        told = units.listed([each for each in counted if not each.startswith("0 ")])
+        ratios = [row.ratio for row in own if row.ratio is not None]
+        middle = f", median {units.times(statistics.median(ratios))} the time" if ratios else ""
+        what = f"`{side}` against `{own[0].reference}`, in launches that took turns"
+        yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {told}{middle}.")
+        for row in own:
+            if row.verdict in ("faster", "slower"):
+                ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
+                margin = f"margin {units.percent(row.margin)}"
+                text = f"`{labels.plain(row.key)}` is {row.verdict} on `{side}`: {ratio} the time of `{row.reference}`"
+                yield Claim(kind="side", text=f"{text} ({margin}).", comparison=row.comparison)
 
 
 def _reach(row: CellRow) -> str:

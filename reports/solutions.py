@@ -155,7 +155,7 @@ def solutions(summary: Summary) -> tuple[Solution, ...]:
             row=row,
             id=f"x{place}",
             about=summary.about,
-            cells=tuple(cell for cell in summary.cells if cell.comparison in row.comparisons),
+            cells=tuple(cell for cell in summary.first if cell.comparison in row.comparisons),
         )
         for place, row in enumerate(summary.chapter)
     )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 
+from harness.plan import Side
 from harness.rundir import RunDir, write_whole
 from reports.answers import chapter
 from reports.book import Book
 from reports.cells import cell_rows
 from reports.claims import claims
 from reports.contrasts import contrast_rows, margin
-from reports.document import ComparisonFacts, Planned, RunFacts, Summary
+from reports.document import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
 from reports.evidence import WORST_FIRST, Evidence, load
 from reports.findings import Findings, headline
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
+from reports.sides import side_rows
 from reports.stragglers import rank_rows
 
 
@@ -31,13 +34,16 @@ def write(run: RunDir) -> Summary:
 
 
 def summary_of(measured: Measured) -> Summary:
-    """The summary of what was measured."""
+    """The summary of what was measured: by the first side, and how the others compare with it."""
     ranks = rank_rows(measured)
+    evidence = measured.evidence
+    others = tuple(measure(evidence.of(side)) for side in evidence.plan.sides[1:])
     about = _about(measured)
     found = Findings(
         run=_run_facts(measured.evidence),
         strip=_strip(measured.evidence),
         cells=cell_rows(measured, ranks),
+        sides=tuple(row for other in others for row in side_rows(measured, other)),
         comparisons=contrast_rows(measured),
         floors=floor_rows(measured),
         ranks=ranks,
@@ -49,7 +55,8 @@ def summary_of(measured: Measured) -> Summary:
         run=found.run,
         counts=_counts(found.strip),
         claims=claims(found),
-        cells=found.cells,
+        cells=found.cells + tuple(row for other in others for row in cell_rows(other, rank_rows(other))),
+        sides=found.sides,
         comparisons=found.comparisons,
         ceilings=ceiling_rows(measured),
         floors=found.floors,
@@ -57,7 +64,7 @@ def summary_of(measured: Measured) -> Summary:
         chapter=exercises,
         about=about,
         strip=found.strip,
-        environment=measured.evidence.environment,
+        environment=evidence.environment,
     )
 
 
@@ -76,7 +83,7 @@ def _strip(evidence: Evidence) -> tuple[Planned, ...]:
             rank=cell.record.rank if cell.record else None,
             message=cell.record.message if cell.record else None,
         )
-        for cell in evidence.cells
+        for cell in evidence.all_cells
     )
 
 
@@ -100,13 +107,14 @@ def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
 
 def _run_facts(evidence: Evidence) -> RunFacts:
     plan, gangs = evidence.plan, [gang for _, gang in sorted(evidence.launched.items())]
-    short = {cell.launch for cell in evidence.cells if cell.record is None}
+    short = {cell.launch for cell in evidence.all_cells if cell.record is None}
     devices = {rank.rank: rank.device_name for gang in gangs for rank in gang.ranks}
     fingerprints = sorted({gang.fingerprint for gang in gangs})
     return RunFacts(
         command=plan.command,
         version=plan.version,
         launcher=plan.launcher,
+        sides=tuple(_side_facts(evidence, side) for side in plan.sides),
         devices=plan.devices,
         device_names=tuple(name for _, name in sorted(devices.items())),
         world_sizes=plan.world_sizes,
@@ -120,4 +128,18 @@ def _run_facts(evidence: Evidence) -> RunFacts:
         shared_device=plan.shared_device,
         started=min((gang.started for gang in gangs), default=None),
         fingerprint=", ".join(fingerprints) or None,
+    )
+
+
+def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
+    gangs = (gang for launch, gang in sorted(evidence.launched.items()) if evidence.plan.side_of(launch) == side)
+    gang = next(gangs, None)
+    ranks = gang.ranks if gang else ()
+    return SideFacts(
+        name=side.name,
+        launcher=side.launcher,
+        ranks_per_host=tuple(len(tuple(own)) for _, own in groupby(ranks, key=lambda rank: rank.host)),
+        cpus=tuple(rank.cpus for rank in ranks),
+        threads=tuple(rank.threads for rank in ranks),
+        variables=gang.variables if gang else {},
     )

@@ -28,10 +28,10 @@ STYLES = {"faster": "green", "slower": "red"}
 
 def show(summary: Summary, console: Console) -> None:
     """Print the table, the legend of its marks, and the claims."""
-    if summary.cells:
+    if summary.first:
         wide = _table(summary, wide=True)
         console.print(wide if _width(wide, console) <= console.width else _table(summary, wide=False))
-        for line in _legend(summary.cells):
+        for line in _legend(summary.first):
             _hang(line, console)
         console.print()
     if summary.chapter:
@@ -93,13 +93,13 @@ def _table(summary: Summary, *, wide: bool) -> Table:
     for name in ("dev", "time a step", "speed-up", "eff."):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("baseline" if not wide else "against baseline", no_wrap=True)
-    names, letters = Labels.of(summary.cells), marks(summary.cells)
-    table.add_column("", no_wrap=True, min_width=max((len(row.warnings) for row in summary.cells), default=0))
+    names, letters = Labels.of(summary.first), marks(summary.first)
+    table.add_column("", no_wrap=True, min_width=max((len(row.warnings) for row in summary.first), default=0))
     contrasts: dict[tuple[int, str | None, int], ContrastRow] = {
         (row.comparison, row.arm, row.world_size): row for row in summary.comparisons
     }
     before: int | None = None
-    for row in summary.cells:
+    for row in summary.first:
         if before != row.comparison and before is not None:
             table.add_row()
         if before != row.comparison and row.arm is not None:
@@ -109,7 +109,7 @@ def _table(summary: Summary, *, wide: bool) -> Table:
         doubts = "".join(sorted(letters[caution.kind] for caution in row.warnings))
         contrast = contrasts.get((row.comparison, row.arm, row.world_size))
         figures = (
-            _time(row, summary.run.launches_planned),
+            _time(row, summary.run.launches_planned // len(summary.run.sides)),
             *_scaling(row, wide=wide),
             _against(row, contrast, summary, wide=wide),
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.doubts import Doubt
 from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples
-from harness.plan import Case, Comparison, Exercise, Plan, Value
+from harness.plan import Case, Comparison, Exercise, Plan, Side, Value
 from harness.rundir import RunDir
 
 FLOPS = 4.0e9
@@ -83,6 +83,10 @@ class Synthetic:
     """More of a rank's facts: of a case, in a launch, on a rank."""
     title: str = "A layer whose columns are split over the devices."
     command: str = "rankbench run split --devices cpu:2"
+    sides: tuple[Side, ...] = (Side(name="torchrun"),)
+    """They take turns, launch by launch."""
+    pace: Mapping[str, float] = field(default_factory=dict)
+    """Factor on all times of a side, by its name."""
 
 
 def build(root: Path, like: Synthetic | None = None, *others: Synthetic, **changes: Any) -> RunDir:
@@ -106,7 +110,7 @@ def plan_of(told: Synthetic, *others: Synthetic) -> Plan:
     return Plan(
         version="0.1.0",
         command=told.command,
-        launchers=("torchrun",),
+        sides=told.sides,
         devices=told.devices or tuple(f"cpu:{rank}" for rank in range(max(told.world_sizes))),
         world_sizes=told.world_sizes,
         launches=told.launches,
@@ -162,9 +166,15 @@ def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.R
     )
     started = f"2026-01-02T03:{launch:02d}:00Z"
     head = LaunchRecord(
-        launch=launch, launcher="torchrun", started=started, fingerprint="f00dfeed", lead_s=0.002, ranks=ranks
+        launch=launch,
+        launcher=plan.side_of(launch).launcher,
+        started=started,
+        fingerprint="f00dfeed",
+        lead_s=0.002,
+        ranks=ranks,
+        variables={"OMP_NUM_THREADS": "1"} | ({"RAY_JOB": "<7>"} if plan.side_of(launch).launcher == "ray" else {}),
     )
-    bias = noise.gauss(0, every[0].launch_noise)
+    bias = every[0].pace.get(plan.side_of(launch).name, 1.0) * (1 + noise.gauss(0, every[0].launch_noise)) - 1
     owners = [told for told in every for _ in told.sizes]
     cells = [
         _cell(told, launch, index, case, (noise, bias))

@@ -253,6 +253,7 @@ def book(*values):
             scaling="strong",
             world_size=size,
             launcher="",
+            side="",
             status="missing",
         )
         for place, params in enumerate(values)

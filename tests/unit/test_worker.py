@@ -20,7 +20,7 @@ from harness.agreement import Failure
 from harness.doubts import Kind
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
 from harness.messages import Order, VisitNote
-from harness.plan import Case, Comparison, Plan, Record
+from harness.plan import Case, Comparison, Plan, Record, Side
 from harness.scenario import Facts, Gang, Work, Workload
 from harness.worker import run
 from harness.world import World
@@ -95,9 +95,8 @@ def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: Non
     )
     comparison = Comparison(scenario="queued", title="", scaling="none", params={}, cases=tuple(dict.fromkeys(cases)))
     plan = Plan(
-        version="0", command="", launchers=("inline",), devices=("cpu:0",), world_sizes=(1,), launches=1, budget_s=1,
-        regime={},
-        comparisons=(comparison,),
+        version="0", command="", sides=(Side(name="inline", launcher="inline"),), devices=("cpu:0",), world_sizes=(1,),
+        launches=1, budget_s=1, regime={}, comparisons=(comparison,),
     )  # fmt: skip
     order = Order(plan=plan, launch=0, attempt=0, todo={0: comparison.cases}, budget_s=1.0, fingerprint="f", scratch="")
     world = World(0, 1, queue, "cpu:0", (0,), 1)  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""Sides: environments that take turns, launch by launch, and what a run says of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.plan import Side
+from harness.planner import Wish, make
+from harness.sides import of_launchers
+from reports.document import Summary
+from reports.page import write
+from reports.summary import summarise
+from tests.factories import Synthetic, build, plan_of
+
+TWO = (Side(name="torchrun"), Side(name="ray", launcher="ray"))
+
+
+def test_each_block_of_launches_has_every_side_once_in_an_order_by_chance() -> None:
+    plan = plan_of(Synthetic(sides=TWO, launches=40))
+    turns = [plan.side_of(launch).name for launch in range(40)]
+    blocks = [tuple(turns[place : place + 2]) for place in range(0, 40, 2)]
+    assert {frozenset(block) for block in blocks} == {frozenset({"torchrun", "ray"})}
+    assert min(Counter(blocks).values()) > 3
+    again = [plan_of(Synthetic(sides=TWO, launches=40, seed=7)).side_of(launch).name for launch in range(40)]
+    assert turns == again
+    assert turns != [plan_of(Synthetic(sides=TWO, launches=40, seed=8)).side_of(launch).name for launch in range(40)]
+
+
+def test_each_launcher_gets_as_many_launches_as_were_asked_for() -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1", launcher="torchrun,ray", launches=3))
+    assert plan.launches == 6
+    assert Counter(plan.side_of(launch).launcher for launch in range(6)) == {"torchrun": 3, "ray": 3}
+
+
+def test_launchers_that_cannot_take_turns_are_refused() -> None:
+    with pytest.raises(UsageError, match="inline alone"):
+        of_launchers("inline,ray", 1, inside=False)
+
+
+def summary(folder: Path, **changes: object) -> Summary:
+    return summarise(build(folder / "run", Synthetic(sides=TWO, launches=12, **changes)))  # type: ignore[arg-type]
+
+
+def test_alike_sides_are_told_to_be_so(tmp_path: Path) -> None:
+    told = summary(tmp_path)
+    assert {row.verdict for row in told.sides} == {"equivalent"}
+    assert {row.blocks for row in told.sides} == {6}
+    assert {(row.side, row.reference) for row in told.sides} == {("ray", "torchrun")}
+    assert any(claim.kind == "side" and "no difference" in claim.text for claim in told.claims)
+
+
+def test_a_slower_side_is_found_with_its_ratio_and_the_arms_are_compared_within_a_side(tmp_path: Path) -> None:
+    told = summary(tmp_path, pace={"ray": 1.2})
+    for row in told.sides:
+        assert row.verdict == "slower"
+        assert row.ratio_low is not None and row.ratio is not None and row.ratio_high is not None
+        assert row.ratio_low <= row.ratio <= row.ratio_high
+        assert row.ratio == pytest.approx(1.2, rel=0.02)
+    alone = summarise(build(tmp_path / "alone", Synthetic(launches=12)))
+    ratios = {(row.arm, row.world_size): row.ratio for row in alone.comparisons}
+    for contrast in told.comparisons:  # mixing the sides would leave them as they are, but widen the intervals
+        assert contrast.ratio == pytest.approx(ratios[contrast.arm, contrast.world_size], rel=0.02)
+        assert contrast.ratio_low is not None and contrast.ratio_high is not None
+        assert contrast.ratio_high / contrast.ratio_low < 1.05
+
+
+def test_a_row_of_cells_is_of_one_side(tmp_path: Path) -> None:
+    told = summary(tmp_path, pace={"ray": 1.5})
+    assert Counter(row.launcher for row in told.cells) == {"torchrun": 4, "ray": 4}
+    by_launcher = {(row.launcher, row.key): row for row in told.cells}
+    for row in told.first:
+        other = by_launcher["ray", row.key]
+        assert row.launches == other.launches == 6
+        assert row.median_s is not None and other.median_s is not None
+        assert other.median_s / row.median_s == pytest.approx(1.5, rel=0.02)
+        assert set(row.launch_s).isdisjoint(other.launch_s)
+
+
+def test_a_case_that_died_on_a_side_has_no_ratio(tmp_path: Path) -> None:
+    plan = plan_of(Synthetic(sides=TWO, launches=12))
+    on_ray = next(launch for launch in range(12) if plan.side_of(launch).launcher == "ray")
+    key = "split[how=whole,size=1024]@2"
+    told = summary(tmp_path, outcomes={(on_ray, key): ("died", 1, "killed")})
+    (row,) = [row for row in told.sides if row.key == key]
+    assert (row.verdict, row.ratio, row.reason) == ("not comparable", None, "it died on ray")
+    assert sum(cell.status == "died" for cell in told.strip) == 1
+    assert len(told.strip) == 12 * len(plan.comparisons[0].cases)
+
+
+def test_few_turns_give_no_verdict(tmp_path: Path) -> None:
+    told = summarise(build(tmp_path / "run", Synthetic(sides=TWO, launches=6)))
+    assert {row.verdict for row in told.sides} == {"undecided"}
+    assert {row.reason for row in told.sides} == {"a verdict needs 6 turns"}
+
+
+def test_the_page_shows_the_sides_and_a_run_of_one_has_no_such_part(tmp_path: Path) -> None:
+    both = write(build(tmp_path / "both", Synthetic(sides=TWO, launches=12, pace={"ray": 1.2}))).read_text()
+    assert "torchrun against ray" in both
+    assert "1.20" in both
+    assert "<code>RAY_JOB</code> &lt;7&gt;" in both
+    assert "<code>OMP_NUM_THREADS</code>" not in both
+    assert 'id="sides"' not in write(build(tmp_path / "one", Synthetic())).read_text()
