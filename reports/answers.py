@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any
 
 from harness.plan import Comparison, Exercise
-from reports import labels
+from reports import labels, units
 from reports.book import Book, NoFigureError, Subject
 from reports.chapter_rows import Crossing, ExerciseRow, Quote
 from reports.crossings import crossing
@@ -19,6 +19,8 @@ from reports.quoted import figure
 ITSELF = "it"
 """Stands for the arm of a scenario that has none."""
 MOST = "@most"
+SENTENCES = re.compile(r"(?<=[.:?]) (?=[A-Z`{])")
+"""Where a sentence of a template ends."""
 
 
 def chapter(comparisons: Sequence[Comparison], book: Book) -> tuple[ExerciseRow, ...]:
@@ -78,6 +80,7 @@ class Answer:
 def answered(template: str, comparisons: Sequence[int], book: Book) -> Answer:
     """A template with its figures filled in. Names are looked up one by one: nothing in a template is evaluated."""
     answer = Answer()
+    template, strangers = _measured_part(template, {book.about[own].scenario for own in comparisons})
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
@@ -91,7 +94,22 @@ def answered(template: str, comparisons: Sequence[int], book: Book) -> Answer:
             answer.missing(name, f"{{{name}}} has a format")
         else:
             _fill(answer, name, comparisons, book)
+    if strangers:
+        answer.text += " " if answer.text else ""
+        answer.missing(" ".join(strangers), f"the rest needs {units.listed(strangers)}, not measured here")
     return answer
+
+
+def _measured_part(template: str, measured: set[str]) -> tuple[str, list[str]]:
+    """A template without the sentences that quote nothing that was measured, and the scenarios that those are about."""
+    kept, strangers = [], []
+    for sentence in SENTENCES.split(template):
+        quoted = re.findall(r"{(?:([^/{}]+)/)?[^{}]*}", sentence)
+        if quoted and "" not in quoted and measured.isdisjoint(quoted):
+            strangers += quoted
+        else:
+            kept.append(sentence)
+    return " ".join(kept), list(dict.fromkeys(strangers))
 
 
 def _fill(answer: Answer, name: str, comparisons: Sequence[int], book: Book) -> None:

@@ -178,6 +178,13 @@ def test_what_was_skipped_in_a_launch_is_answered_by_the_others(tmp_path):
     assert (text, whole) == ("150 ms, 0.67x as fast as whole (no interval yet)", True)
 
 
+def test_sentences_about_what_was_not_measured_give_way_to_one_remark(tmp_path):
+    template = "It takes {whole.time}. Fitted, it errs by {symmetry/tied.error} and {symmetry/untied.error}. All told."
+    text, whole = told(tmp_path, template, **EXACT)
+    assert text == "It takes 100 ms. All told. [not answered: the rest needs symmetry, not measured here]"
+    assert not whole
+
+
 def test_what_was_never_measured_is_said_so(tmp_path):
     outcomes = {(launch, ONE): ("skipped", None, "the budget was spent") for launch in range(6)}
     text, whole = told(tmp_path, "{pieces.time} {halves.time} {reduce/whole.time}", outcomes=outcomes)
