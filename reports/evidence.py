@@ -63,6 +63,12 @@ class Evidence:
         return max([self.plan.launches, *(launch + 1 for launch in seen)])
 
     @cached_property
+    def gangs(self) -> dict[int, LaunchRecord]:
+        """The last gang of each of the side's launches."""
+        mine = (launch for launch in sorted(self.launched) if self.plan.side_of(launch) == self.side)
+        return {launch: self.launched[launch] for launch in mine}
+
+    @cached_property
     def all_cells(self) -> tuple[Cell, ...]:
         """Every planned cell of every side, launch by launch, in the order of the plan."""
         return tuple(
