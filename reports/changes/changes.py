@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.rundir import RunDir
 from reports import labels
+from reports.advice import advice_rows
 from reports.changes import alike
 from reports.changes.both import Both
 from reports.changes.cases import case_rows, sure
 from reports.changes.gate import gate
 from reports.changes.headline import counted, headline, remarks
-from reports.changes.rows import Changes, ProbeRow, RunSide
+from reports.changes.rows import ChangeRow, Changes, ProbeRow, RunSide
 from reports.evidence import CaseId, Evidence, load
 from reports.measured import measure
+from reports.variance import variance_rows
+
+SHOWN = 3
+"""Pieces of advice that are given at most."""
 
 
 def compare(base: Path, new: Path, margin: float | None) -> Changes:
@@ -43,7 +48,11 @@ def compare(base: Path, new: Path, margin: float | None) -> Changes:
         differences=found,
         only_in_base=missing,
         only_in_new=more,
-        remarks=(*_alternating(BASE=old, NEW=now), *remarks(rows, told, alike.mixed(old), alike.mixed(now))),
+        remarks=(
+            *_alternating(BASE=old, NEW=now),
+            *remarks(rows, told, alike.mixed(old), alike.mixed(now)),
+            *_advice(both, rows),
+        ),
     )
 
 
@@ -72,6 +81,14 @@ def _alternating(**runs: Evidence) -> Iterator[str]:
         if len(evidence.plan.sides) > 1:
             side = labels.plain(evidence.side.name)
             yield f"{name} alternated between {len(evidence.plan.sides)} sides: only its first, {side}, is compared."
+
+
+def _advice(both: Both, rows: Sequence[ChangeRow]) -> Iterator[str]:
+    """What would help to decide what is undecided for want of narrow intervals, by the launches of NEW."""
+    undecided = {row.key for row in rows if row.verdict == "undecided" and not row.reason}
+    places = {pair.new[0] for pair in both.pairs() if pair.case.key in undecided}
+    told = advice_rows(both.new, variance_rows(both.new)) if places else ()
+    yield from [row.text for row in told if row.comparison in places and row.spend in ("launches", "samples")][:SHOWN]
 
 
 def _side(path: Path, evidence: Evidence) -> RunSide:

@@ -25,7 +25,7 @@ def comment(changes: Changes) -> str:
         f"### {changes.headline}",
         "",
         f"{md.sentence(sentences.differing(changes))} {sentences.machine(changes)}",
-        *(f"\n{text}" for text in changes.remarks),
+        *(f"\n{md.sentence(text)}" for text in changes.remarks),
     ]
     told = [(broken, f"- {md.sentence(text)}") for broken, text in sentences.reasons(changes)]
     blocks = [

@@ -36,7 +36,7 @@ def show(changes: Changes, console: Console) -> None:
         hang(Text(f"{len(told) - REASONS} more of these are in --format json.", "dim"), console)
     for text in (*changes.remarks, sentences.gate(changes)):
         if text:
-            hang(Text(text, "" if text in changes.remarks else "dim"), console)
+            hang(sentence(text, "" if text in changes.remarks else "dim"), console)
 
 
 def _table(changes: Changes) -> Table:
