@@ -18,11 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import __version__
-from harness.errors import RankbenchError, UsageError
+from harness.errors import JournalError, RankbenchError, UsageError
 from harness.plan import Placement, Plan
 from harness.rundir import RunDir
 
-OK, NOT_OK, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, NOT_OK, USAGE, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="rankbench",
@@ -232,6 +232,32 @@ def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run
     for path, page in zip(run, _late("reports.cli:report")(run), strict=True):
         _late("reports.cli:table")(path, console)
         console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The run directory to compare with.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The run directory that must not be worse.")],
+    *,
+    margin: Annotated[
+        float | None, typer.Option(metavar="FRACTION", help="Smaller differences count as none. [default: the runs']")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where anything is undecided.")] = False,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="table, markdown (for a pull request), or json.")
+    ] = "table",
+) -> int:
+    """Tell whether a later run is worse than an earlier one: exit code 1 if so, for certain.
+
+    Only runs of the same devices, regime and cases can be compared; software and code may differ.
+    """
+    if margin is not None and not 0 <= margin < 1:
+        raise UsageError("--margin", "be a fraction from 0 to below 1", margin, "e.g. --margin 0.02")
+    try:
+        worse, undecided = _late("reports.cli:compare")(base, new, margin, format_, Console())
+    except JournalError as error:
+        return _complain(error, USAGE)  # 1 would read as a regression
+    return NOT_OK if worse else UNDECIDED if strict and undecided else OK
 
 
 @app.command()

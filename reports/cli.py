@@ -24,6 +24,17 @@ def table(run: Path, console: Console) -> None:
     terminal.show(summary.summarise(RunDir(run)), console)
 
 
+def compare(base: Path, new: Path, margin: float | None, form: str, console: Console) -> tuple[bool, bool]:
+    """Compare two runs and print what came out; return whether NEW is worse, and whether anything is undecided."""
+    from reports.changes import forms
+    from reports.changes.changes import compare as compared
+
+    forms.known(form)
+    changes = compared(base, new, margin)
+    forms.printed(changes, form, console)
+    return changes.regression, changes.undecided
+
+
 def export(run: Path, format: str, out: Path | None) -> None:  # noqa: A002 - it is what the option is called
     """Write a run in another format to a file, or to standard output."""
     text = exports.export(RunDir(run), format)

@@ -18,14 +18,19 @@ def margin(measured: Measured, comparison: int) -> float:
 
 
 def verdict(ratio: Estimate, delta: float) -> Verdict:
-    """Where the interval of a ratio lies against 1 ± ``delta``: wholly beyond, wholly within, or neither."""
-    if ratio.low is None or ratio.high is None or ratio.launches < FEWEST_LAUNCHES:
+    """Where the interval of a ratio lies against 1 ± ``delta``; fewer than six launches have none."""
+    return placed(ratio.low, ratio.high, delta)
+
+
+def placed(low: float | None, high: float | None, delta: float) -> Verdict:
+    """Where an interval lies against 1 ± ``delta``: wholly beyond, wholly within, or neither; None is no interval."""
+    if low is None or high is None:
         return "undecided"
-    if ratio.high < 1 - delta:
+    if high < 1 - delta:
         return "faster"
-    if ratio.low > 1 + delta:
+    if low > 1 + delta:
         return "slower"
-    if 1 - delta <= ratio.low and ratio.high <= 1 + delta:
+    if 1 - delta <= low and high <= 1 + delta:
         return "equivalent"
     return "undecided"
 

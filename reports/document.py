@@ -10,6 +10,7 @@ from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
+from reports.variance_rows import AdviceRow, VarianceRow
 
 SCHEMA = 1
 """Version of summary.json. 1: first release."""
@@ -110,6 +111,10 @@ class Summary(Record):
     ceilings: tuple[CeilingRow, ...]
     floors: tuple[FloorRow, ...]
     ranks: tuple[RankRow, ...]
+    variances: tuple[VarianceRow, ...]
+    """Where the spread of each case's launches comes from."""
+    advice: tuple[AdviceRow, ...]
+    """What would narrow the intervals of each comparison."""
     chapter: tuple[ExerciseRow, ...]
     """The exercises that the run answers, in their order."""
     about: tuple[ComparisonFacts, ...]

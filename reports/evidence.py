@@ -51,6 +51,8 @@ class Evidence:
     """What environment.json says."""
     side: Side
     """Whose launches are asked about; those of a run's other sides are left out, but for ``all_cells``."""
+    wall_s: dict[int, float]
+    """From the order to launch until its last process had ended, by launch; of a renewed one all gangs together."""
 
     def of(self, side: Side) -> Evidence:
         """The same run, as another side saw it."""
@@ -61,6 +63,12 @@ class Evidence:
         """How many launches all sides together should have: the plan's, or more where more were added."""
         seen = [*self.launched, *(launch for launch, _, _ in self.records)]
         return max([self.plan.launches, *(launch + 1 for launch in seen)])
+
+    @cached_property
+    def gangs(self) -> dict[int, LaunchRecord]:
+        """The last gang of each of the side's launches."""
+        mine = (launch for launch in sorted(self.launched) if self.plan.side_of(launch) == self.side)
+        return {launch: self.launched[launch] for launch in mine}
 
     @cached_property
     def all_cells(self) -> tuple[Cell, ...]:
@@ -103,13 +111,16 @@ def load(run: RunDir) -> Evidence:
     """Read a run directory. Raises UsageError or JournalError where it cannot be read as one."""
     launched: dict[int, LaunchRecord] = {}
     records: dict[tuple[int, int, str], CellRecord] = {}
+    wall_s: dict[int, float] = {}
     plan = run.plan()
     for entry in run.entries():
         if entry.type == "launch":
             launched[entry.launch] = entry
         elif entry.type == "cell":
             records[entry.launch, entry.comparison, entry.case] = entry
-    return Evidence(plan, launched, records, _environment(run), plan.sides[0])
+        elif entry.type == "end":
+            wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
+    return Evidence(plan, launched, records, _environment(run), plan.sides[0], wall_s)
 
 
 def _environment(run: RunDir) -> dict[str, Any] | None:

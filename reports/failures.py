@@ -62,7 +62,11 @@ def _failure(name: str, cells: list[Planned], bad: list[Planned], row: CellRow |
     where = f"in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}"
     first = bad[0]
     who = f"rank {first.rank}: " if first.rank is not None else ""
-    message = labels.plain(first.message or "no message")
-    quoted = message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
     effect = "" if row is None or row.median_s is not None else " It has no time."
-    return f"{name}: {words} {where} ({who}{quoted.rstrip('.')}).{effect}"
+    return f"{name}: {words} {where} ({who}{quoted(first.message or 'no message')}).{effect}"
+
+
+def quoted(message: str) -> str:
+    """As much of an error message as a sentence may quote."""
+    text = labels.plain(message)
+    return (text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}").rstrip(".")

@@ -10,6 +10,8 @@ from harness.plan import Value
 
 FEW = 4
 """Comparisons that are told one by one; where there are more, they are folded, and answers stand before them."""
+UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+"""Stands for what a terminal would obey, and XML forbids."""
 
 
 class Named(Protocol):
@@ -94,5 +96,11 @@ def told_apart(names: Sequence[str]) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Text of a plugin on one line and without the backticks that mark names in claims."""
-    return " ".join(text.replace("`", "'").split())
+    """Text of a plugin on one line, without control characters and the backticks that mark names in claims."""
+    return " ".join(printable(text.replace("`", "'")).split())
+
+
+def printable(text: str) -> str:
+    """Text with a blank for each line break and the like, and a sign for each character that is none."""
+    shown = (" " if each.isspace() else each if each.isprintable() else UNPRINTABLE for each in text)
+    return "".join(shown)

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from harness.plan import Side
 from harness.rundir import RunDir, write_whole
+from reports.advice import advice_rows
 from reports.answers import chapter
 from reports.book import Book
 from reports.cells import cell_rows
@@ -19,6 +20,7 @@ from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
 from reports.sides import side_rows
 from reports.stragglers import rank_rows
+from reports.variance import variance_rows
 
 
 def summarise(run: RunDir) -> Summary:
@@ -38,7 +40,7 @@ def summary_of(measured: Measured) -> Summary:
     ranks = rank_rows(measured)
     evidence = measured.evidence
     others = tuple(measure(evidence.of(side)) for side in evidence.plan.sides[1:])
-    about = _about(measured)
+    about, spread = _about(measured), variance_rows(measured)
     found = Findings(
         run=_run_facts(measured.evidence),
         strip=_strip(measured.evidence),
@@ -61,6 +63,8 @@ def summary_of(measured: Measured) -> Summary:
         ceilings=ceiling_rows(measured),
         floors=found.floors,
         ranks=found.ranks,
+        variances=spread,
+        advice=advice_rows(measured, spread),
         chapter=exercises,
         about=about,
         strip=found.strip,

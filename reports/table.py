@@ -32,7 +32,7 @@ def show(summary: Summary, console: Console) -> None:
         wide = _table(summary, wide=True)
         console.print(wide if _width(wide, console) <= console.width else _table(summary, wide=False))
         for line in _legend(summary.first):
-            _hang(line, console)
+            hang(line, console)
         console.print()
     if summary.chapter:
         _answers(summary.chapter, console)
@@ -40,9 +40,9 @@ def show(summary: Summary, console: Console) -> None:
     folded = SINGLE if summary.chapter and len(summary.about) > FEW else ()
     shown = leading(tuple(claim for claim in summary.claims if claim.kind not in folded), CLAIMS)
     for claim in shown:
-        _hang(_sentence(claim.text, "red" if claim.kind == "failure" else ""), console)
+        hang(sentence(claim.text, "red" if claim.kind == "failure" else ""), console)
     if len(shown) < len(summary.claims):
-        _hang(Text(f"{len(summary.claims) - len(shown)} more claims are on the page.", "dim"), console)
+        hang(Text(f"{len(summary.claims) - len(shown)} more claims are on the page.", "dim"), console)
 
 
 def _width(table: Table, console: Console) -> int:
@@ -50,11 +50,11 @@ def _width(table: Table, console: Console) -> int:
     return table.__rich_measure__(console, console.options.update_width(ROOMY)).maximum
 
 
-def _hang(text: Text, console: Console, lead: Text | None = None, room: int = 4) -> None:
+def hang(text: Text, console: Console, lead: Text | None = None, room: int = 4) -> None:
     """Print wrapped text behind ``lead``, all of its lines but the first indented by ``room``; no trailing blanks."""
     for place, line in enumerate(text.wrap(console, max(console.width - room, 20))):
         line.rstrip()
-        before = Text(" " * room) if place else lead or Text("  ")
+        before = Text(" " * room) if place else Text("  ") if lead is None else lead
         console.print(before.append_text(line), soft_wrap=True)
 
 
@@ -63,7 +63,7 @@ def _answers(rows: Sequence[ExerciseRow], console: Console) -> None:
     room = max(len(labels.plain(row.exercise)) for row in rows) + 4
     for row in rows:
         number = Text(f"  {labels.plain(row.exercise)}".ljust(room), "" if row.answered else "red")
-        _hang(_answer(row), console, number, room)
+        hang(_answer(row), console, number, room)
 
 
 def _answer(row: ExerciseRow) -> Text:
@@ -151,7 +151,7 @@ def _legend(cells: Iterable[CellRow]) -> list[Text]:
     return [Text(f"{letter} {kind}: {REMEDIES[kind]}", "yellow") for kind, letter in marks(cells).items()]
 
 
-def _sentence(text: str, style: str) -> Text:
+def sentence(text: str, style: str) -> Text:
     """Names stand in backticks: show them bold instead."""
     built = Text(style=style)
     for place, part in enumerate(text.split("`")):

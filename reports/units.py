@@ -65,6 +65,14 @@ def times_between(value: float | None, low: float | None, high: float | None) ->
     return f"{times(value)} [{_ratio(low, value)}, {_ratio(high, value)}]"
 
 
+def change(value: float | None, low: float | None, high: float | None) -> str:
+    """A ratio near 1, as differences of a few per cent need it, e.g. ``1.053× [1.021, 1.084]``."""
+    if value is None or not 0.5 < value < 2:
+        return times_between(value, low, high)
+    ends = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
+    return f"{value:.3f}{TIMES}{ends}"
+
+
 def _ratio(value: float, like: float) -> str:
     size = abs(like)
     decimals = 0 if size >= 99.5 else 1 if size >= 9.95 else 2 if size >= 0.0995 else 3

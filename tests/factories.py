@@ -81,6 +81,8 @@ class Synthetic:
     """What every rank's check establishes about a case in a launch."""
     counted: Callable[[Case, int, int], Mapping[str, int | None]] = lambda *_: {}
     """More of a rank's facts: of a case, in a launch, on a rank."""
+    wall_s: float = 12.5
+    """Of a whole launch."""
     title: str = "A layer whose columns are split over the devices."
     command: str = "rankbench run split --devices cpu:2"
     sides: tuple[Side, ...] = (Side(name="torchrun"),)
@@ -181,7 +183,7 @@ def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.R
         for index, (told, comparison) in enumerate(zip(owners, plan.comparisons, strict=True))
         for case in comparison.cases
     ]
-    return [head, *(cell for cell in cells if cell is not None), EndRecord(launch=launch, wall_s=12.5)]
+    return [head, *(cell for cell in cells if cell is not None), EndRecord(launch=launch, wall_s=every[0].wall_s)]
 
 
 def _cell(told: Synthetic, launch: int, index: int, case: Case, luck: tuple[random.Random, float]) -> CellRecord | None:

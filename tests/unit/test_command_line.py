@@ -52,6 +52,7 @@ BAD = {
     "run split --resume nowhere": "stand alone",
     "run split --out taken": "new or empty folder",
     "report nowhere": "run directory",
+    "compare nowhere neither": "run directory",
     "export nowhere": "run directory",
     "runn": "No such command",
 }
@@ -93,7 +94,14 @@ def test_list_is_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_shows_the_commands_and_doctor_examines(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_app(["--help"]) == 0
     told = capsys.readouterr().out
-    assert re.findall(r"^  (\w+)  ", told, re.MULTILINE)[-5:] == ["list", "run", "report", "export", "doctor"]
+    assert re.findall(r"^  (\w+)  ", told, re.MULTILINE)[-6:] == [
+        "list",
+        "run",
+        "report",
+        "compare",
+        "export",
+        "doctor",
+    ]
     assert cli.run_app(["doctor"]) == 0
     assert "PyTorch" in capsys.readouterr().out
 

@@ -8,7 +8,10 @@ import reports
 from reports import page
 from tests import factories
 
-MODULES = sorted(f"reports.{path.stem}" for path in Path(reports.__file__).parent.glob("[!_]*.py"))
+HERE = Path(reports.__file__).parent
+MODULES = sorted(
+    ".".join(("reports", *path.relative_to(HERE).with_suffix("").parts)) for path in HERE.rglob("[!_]*.py")
+)
 
 
 def python(code):

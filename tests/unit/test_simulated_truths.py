@@ -1,0 +1,141 @@
+"""What the numbers promise, on simulated runs whose truth is known: coverage, false alarms, and power.
+
+A run is simulated with what spoils real ones: each launch has a pace of its own, samples drift, each resembles the one
+before, and who comes first in a round is slower. Its statistics are the reports' own.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.order import rounds
+from reports import estimates, summary
+from reports.changes.changes import compare
+from reports.contrasts import verdict
+from tests import factories
+
+ROUNDS, VISIT, ARMS = 12, 2, 2
+RESEMBLANCE = 0.6
+"""Correlation of a sample with the one before."""
+SLOT = 0.005
+"""By how much the first visit of a round is slower."""
+DRIFT = 0.03
+"""Over a launch."""
+
+
+def resembling(noise):
+    """White noise as noise of the same spread in which each value resembles the one before, along the last axis."""
+    told = noise.copy()
+    for place in range(1, noise.shape[-1]):
+        told[..., place] = RESEMBLANCE * told[..., place - 1] + np.sqrt(1 - RESEMBLANCE**2) * noise[..., place]
+    return told
+
+
+def orders(runs, launches, *, shuffled):
+    """Which arm is visited when, [run, launch, round, slot], as the harness orders its visits."""
+    if not shuffled:
+        return np.broadcast_to(np.arange(ARMS), (runs, launches, ROUNDS, ARMS))
+    return np.array(
+        [[list(islice(rounds(ARMS, run, launch, 0), ROUNDS)) for launch in range(launches)] for run in range(runs)]
+    )
+
+
+def launch_values(runs, launches, *, ratio=1.0, own=0.0, noise=0.02, shuffled=True, seed=0):
+    """Launch values of both arms, [arm][run, launch]: the second takes ``ratio`` times as long as the first.
+
+    ``noise`` is that of a sample, ``own`` what is particular to an arm in a launch (where its memory lies, say).
+    """
+    rng = np.random.default_rng(seed)
+    place = orders(runs, launches, shuffled=shuffled)
+    shape = (runs, launches, ROUNDS, ARMS, VISIT)
+    logs = noise * resembling(rng.standard_normal((runs, launches, ROUNDS * ARMS * VISIT))).reshape(shape)
+    logs += DRIFT * np.linspace(0, 1, ROUNDS * ARMS * VISIT).reshape(shape[2:])
+    logs[..., 0, :] += SLOT
+    logs += 0.01 * rng.standard_normal((runs, launches, 1, 1, 1))
+    values = []
+    for arm in range(ARMS):
+        its = logs[place == arm].reshape(runs, launches, ROUNDS * VISIT)
+        particular = own * rng.standard_normal((runs, launches)) + (np.log(ratio) if arm else 0.0)
+        values.append(np.exp(np.median(its, axis=-1) + particular))
+    return values
+
+
+def verdicts(values, margin):
+    """The verdict of each run on its second arm."""
+    pairs = zip(*values, strict=True)
+    return [verdict(estimates.ratio(pd.Series(arm), pd.Series(base)), margin) for base, arm in pairs]
+
+
+def share(told, *wanted):
+    return sum(each in wanted for each in told) / len(told)
+
+
+@pytest.mark.parametrize("launches", [6, 8, 10])
+def test_intervals_of_times_cover_the_truth(launches):
+    """Launches differ by 1 %, samples by 2 % and resemble one another: pooled samples would cover less than half."""
+    rng = np.random.default_rng(launches)
+    samples = 0.01 * rng.standard_normal((1500, launches, 1)) + 0.02 * resembling(
+        rng.standard_normal((1500, launches, 60))
+    )
+    values = np.exp(np.median(samples, axis=-1))
+    found = [estimates.estimate(pd.Series(row)) for row in values]
+    assert np.mean([each.low <= 1.0 <= each.high for each in found]) >= 0.93
+    pooled = [estimates.estimate(pd.Series(row.ravel())) for row in np.exp(samples[:300])]
+    assert np.mean([each.low <= 1.0 <= each.high for each in pooled]) < 0.6
+
+
+def test_an_arm_against_itself_is_rarely_taken_for_another():
+    """Without any margin: drift, resemblance and slots are left to the order of the visits and the launches."""
+    told = verdicts(launch_values(1500, 6, noise=0.01), 0.0)
+    assert share(told, "faster", "slower") <= 0.05
+    assert share(verdicts(launch_values(1500, 10, noise=0.01, seed=1), 0.0), "faster", "slower") <= 0.05
+
+
+def test_it_is_the_random_order_that_does_it():
+    told = verdicts(launch_values(300, 6, noise=0.01, shuffled=False), 0.0)
+    assert share(told, "faster", "slower") > 0.25
+
+
+def test_a_true_five_percent_is_found_and_at_which_margin():
+    """At 1 % noise of samples it is found beyond 2 %; where arms differ by 1 % from launch to launch, beyond 1.5 %."""
+    quiet = launch_values(600, 6, ratio=1.05, noise=0.01)
+    assert share(verdicts(quiet, 0.02), "slower") >= 0.99
+    restless = launch_values(1500, 6, ratio=1.05, noise=0.01, own=0.01)
+    assert share(verdicts(restless, 0.015), "slower") >= 0.9
+    assert share(verdicts(restless, 0.05), "slower") <= 0.05  # a margin of 5 % says that it does not count
+    assert share(verdicts(restless, 0.02), "faster") == 0
+
+
+def test_no_difference_is_found_where_there_is_none():
+    told = verdicts(launch_values(600, 6, noise=0.01), 0.05)
+    assert share(told, "equivalent") >= 0.95
+    assert share(verdicts(launch_values(600, 6, ratio=1.10, noise=0.01), 0.05), "equivalent") == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_runs_seed_changes_no_verdict(tmp_path, seed):
+    like = {"rounds": 4, "probes": False, "packed": False, "arms": ("whole", "pieces", "each")}
+    roots = [factories.build(tmp_path / str(own), seed=own, **like).root for own in (seed, 100 + seed)]
+    for root in roots:
+        found = summary.summarise(factories.RunDir(root))
+        assert [row.verdict for row in found.comparisons] == ["slower"] * 4
+    assert [row.verdict for row in compare(*roots, None).cases] == ["equivalent"] * 6
+
+
+def test_the_statistics_draw_nothing(tmp_path, monkeypatch):
+    roots = [factories.build(tmp_path / str(seed), seed=seed, rounds=4).root for seed in (1, 2)]
+
+    def told():
+        return summary.summarise(factories.RunDir(roots[0])).to_json() + compare(*roots, None).to_json()
+
+    def refuse(*_, **__):
+        raise AssertionError("a statistic drew a number")
+
+    before = told()
+    for name in ("default_rng", "random", "normal", "choice", "permutation", "randint"):
+        monkeypatch.setattr(np.random, name, refuse)
+    assert told() == before
