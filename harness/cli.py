@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import importlib
 import json
 import os
-import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import __version__
+from harness import __version__, measuring
 from harness.errors import JournalError, RankbenchError, UsageError
-from harness.plan import Placement, Plan
-from harness.rundir import RunDir
-
-OK, NOT_OK, USAGE, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
+from harness.late import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE, late
 
 app = typer.Typer(
     name="rankbench",
@@ -56,13 +50,6 @@ def _complain(text: object, code: int) -> int:
     if os.environ.get("RANK", "0") == "0":  # the other ranks of somebody's torchrun have the same to say
         print(f"rankbench: {text}", file=sys.stderr)  # noqa: T201
     return code
-
-
-def _late(name: str) -> Callable[..., Any]:
-    """The function at ``module:function``, imported now: ``harness`` depends on nothing that depends on it."""
-    module, _, function = name.partition(":")
-    made: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return made
 
 
 def _version(*, asked: bool) -> None:
@@ -102,135 +89,16 @@ def list_(
         (listing.full if scenario else listing.brief)(entries, Console())
 
 
-@app.command()
-def run(  # noqa: PLR0913
-    scenario: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SCENARIO]...",
-            help="Names, subjects or exercise numbers (see `rankbench list`), or path/to/file.py:Class. "
-            "[default: tying frobenius split]",
-        ),
-    ] = None,
-    *,
-    devices: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHICH", help="cuda, cuda:0,1, cpu or cpu:2 (CPU cores). [default: every GPU, else every core]"
-        ),
-    ] = None,
-    world_sizes: Annotated[
-        str | None, typer.Option(metavar="P,P", help="How many devices to compare. [default: powers of two, and all]")
-    ] = None,
-    launcher: Annotated[
-        str | None,
-        typer.Option(
-            help="torchrun, ray, or inline for one device in this process; torchrun,ray compares both. "
-            "[default: torchrun]"
-        ),
-    ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", envvar="RAY_ADDRESS", help="A Ray cluster. [default: a local one]"),
-    ] = None,
-    placement: Annotated[str, typer.Option(help="Ranks on Ray's nodes: pack, spread or strict-spread.")] = "pack",
-    launches: Annotated[
-        int | None, typer.Option(metavar="N", help="Fresh groups of processes; intervals need 6. [default: 6]")
-    ] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.6 a case and launch, 8 minutes at most]"),
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (at sizes that fill a GPU)."),
-    ] = None,
-    threads: Annotated[int, typer.Option(metavar="N", help="Threads a rank; on CPU also its cores.")] = 1,
-    margin: Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of the data and of the order.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run directory. [default: runs/DATE-TIME]")
-    ] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
-) -> int:
-    """Measure on one device and more; write a report.
-
-    Under `torchrun … -m harness run …` each invocation adds one launch to --out.
-    """
-    from harness.planner import Wish, make
-
-    console = Console()
-    ranks: tuple[int, int] | None = _late("launch.run:ranks_around")()
-    wish = Wish(
-        names=scenario or (),
-        devices=devices,
-        world_sizes=world_sizes,
-        launcher=launcher,
-        placement=cast("Placement", placement),
-        ray_address=ray_address,
-        nodes=_late("launch.actors:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
-        launches=launches,
-        budget_s=budget,
-        settings=settings or (),
-        seed=seed,
-        threads=threads,
-        margin=margin,
-        preset=preset,
-        command=shlex.join(["rankbench", *sys.argv[1:]]),
-    )
-    if resume is not None:
-        _only_resume(wish, out)
-        directory = RunDir(resume)
-        return _measure(directory, directory.plan(), console, "launch.run:own")
-    directory = RunDir(out or Path("runs") / dt.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S"))
-    if ranks is not None:
-        if out is None:
-            raise UsageError(
-                "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
-            )
-        return _measure(directory, make(wish, ranks), console, "launch.run:joined")
-    plan = make(wish)
-    directory.create(plan)
-    return _measure(directory, plan, console, "launch.run:own")
-
-
-def _only_resume(wish: Any, out: Path | None) -> None:
-    """A resumed run follows its own plan."""
-    from harness.planner import Wish
-
-    if out is not None or wish != Wish(command=wish.command):
-        raise UsageError(
-            "--resume", "stand alone: the run's plan says what to measure", "beside other options", "drop them"
-        )
-
-
-def _measure(directory: RunDir, plan: Plan, console: Console, how: str) -> int:
-    """Measure, then report: also after an interruption, on what there is."""
-    interrupted, well = False, False
-    try:
-        well = _late(how)(directory, plan, console)
-    except KeyboardInterrupt:
-        interrupted = True
-    if os.environ.get("RANK", "0") == "0":
-        (page,) = _late("reports.cli:report")([directory.root])
-        _late("reports.cli:table")(directory.root, console)
-        console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
-        if interrupted:
-            console.print(
-                f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
-            )
-    return INTERRUPTED if interrupted else OK if well else NOT_OK
+app.command()(measuring.run)
+app.command()(measuring.duel)
 
 
 @app.command()
 def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]) -> None:
     """Build the table and report.html of a run again."""
     console = Console()
-    for path, page in zip(run, _late("reports.cli:report")(run), strict=True):
-        _late("reports.cli:table")(path, console)
+    for path, page in zip(run, late("reports.cli:report")(run), strict=True):
+        late("reports.cli:table")(path, console)
         console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
 
 
@@ -254,7 +122,7 @@ def compare(
     if margin is not None and not 0 <= margin < 1:
         raise UsageError("--margin", "be a fraction from 0 to below 1", margin, "e.g. --margin 0.02")
     try:
-        worse, undecided = _late("reports.cli:compare")(base, new, margin, format_, Console())
+        worse, undecided = late("reports.cli:compare")(base, new, margin, format_, Console())
     except JournalError as error:
         return _complain(error, USAGE)  # 1 would read as a regression
     return NOT_OK if worse else UNDECIDED if strict and undecided else OK
@@ -268,7 +136,7 @@ def export(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to. [default: standard output]")] = None,
 ) -> None:
     """Write a run's samples as CSV."""
-    _late("reports.cli:export")(run, format_, out)
+    late("reports.cli:export")(run, format_, out)
 
 
 @app.command()

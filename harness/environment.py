@@ -9,7 +9,9 @@ import platform
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ import psutil
 import torch
 
 from harness.devices import cores, cpu_model
+from harness.errors import UsageError
+from harness.plan import Side
 
 ALLOWED = re.compile(
     r"(CUDA|NCCL|TORCH|GLOO|OMP|MKL|KMP|PYTORCH|RAY)_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD"
@@ -25,6 +29,8 @@ ALLOWED = re.compile(
 """Environment variables that may be recorded: those that change figures."""
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|KEY|AUTH", re.IGNORECASE)
 """What is never recorded, whatever its prefix."""
+FLEETING = ("load_average", "hash")
+"""What may differ where nothing does, and what only says that something does."""
 PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
 
 
@@ -58,6 +64,45 @@ def variables() -> dict[str, str]:
     return {
         name: os.environ[name] for name in sorted(os.environ) if ALLOWED.fullmatch(name) and not SECRET.search(name)
     }
+
+
+def described_by(side: Side, devices: Sequence[str]) -> dict[str, Any]:
+    """The same as a side of a duel sees it, told by its own interpreter. Raises UsageError where that cannot."""
+    told, why = _told_by(side.python or sys.executable, tuple(side.variables.items()), tuple(devices))
+    if told is None:
+        remedy = "install there what rankbench needs"
+        raise UsageError(f"--{side.name}", "be able to run rankbench", f"{side.python or 'this one'} ({why})", remedy)
+    return told
+
+
+@cache
+def _told_by(
+    python: str, variables: tuple[tuple[str, str], ...], devices: tuple[str, ...]
+) -> tuple[dict[str, Any] | None, str]:
+    """The description, or why there is none."""
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(  # noqa: S603
+        [python, "-m", "harness.environment", *devices],
+        env=os.environ | {"PYTHONPATH": path} | dict(variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return None, (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    return json.loads(done.stdout), ""
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What ``other`` says otherwise than ``one``, nested as they are; None for what only ``one`` has."""
+    told = {}
+    for name in {**one, **other}:
+        mine, its = one.get(name), other.get(name)
+        if isinstance(mine, dict) and isinstance(its, dict):
+            mine, its = {}, differences(mine, its)
+        if mine != its and name not in FLEETING:
+            told[name] = its
+    return told
 
 
 def _hash(told: dict[str, Any]) -> str:
@@ -141,3 +186,7 @@ def _git() -> dict[str, Any] | None:
         return None
     commit = re.search(r"^# branch\.oid (\S+)", told, re.MULTILINE)
     return {"commit": commit.group(1) if commit else None, "changed": bool(re.search(r"^[^#]", told, re.MULTILINE))}
+
+
+if __name__ == "__main__":
+    print(json.dumps(describe(sys.argv[1:])))  # noqa: T201

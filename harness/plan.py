@@ -104,9 +104,15 @@ class Side(Record):
     """One of the environments between which a run's launches alternate; most runs have one."""
 
     name: str
-    """E.g. ``ray``."""
+    """E.g. ``ray``; ``a`` and ``b`` in a duel."""
     launcher: LauncherName = "torchrun"
     """Who starts its ranks."""
+    python: str | None = None
+    """The interpreter of its ranks; None for the parent's own."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of its ranks, over those that they have anyway."""
+    control: bool = False
+    """True: the first side once more. Whatever tells it from the first one is noise, and no difference is smaller."""
 
 
 class Plan(Record):
@@ -152,6 +158,11 @@ class Plan(Record):
         block, place = divmod(launch, len(self.sides))
         (order,) = islice(rounds(len(self.sides), self.seed, "sides", block), 1)
         return self.sides[order[place]]
+
+    @property
+    def is_duel(self) -> bool:
+        """Whether one of its sides is a control, so that the run answers whether another is slower."""
+        return any(side.control for side in self.sides)
 
     @property
     def shared_device(self) -> bool:

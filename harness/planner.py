@@ -12,7 +12,7 @@ from harness import __version__, catalog, devices, probes
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Side, Value
 from harness.sampling import Sampling
-from harness.sides import of_launchers
+from harness.sides import of_launchers, turns
 
 PRESETS = ("smoke", "chapter", "full")
 SELECTION = ("tying", "frobenius", "split")
@@ -93,6 +93,9 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     )
     cases = sum(len(comparison.cases) for comparison in comparisons)
     usual = 2 if wish.preset == "smoke" else LAUNCHES
+    if wish.sides and wish.preset != "smoke":
+        tested = sum(not (case.packed or case.probe) for comparison in comparisons for case in comparison.cases)
+        usual = max(LAUNCHES, turns(tested))
     if "inline" in launchers or ranks is not None:
         usual = 1
     budget_s, launches = _effort(wish, usual, cases, len(sides))

@@ -1,9 +1,17 @@
-"""Sides: the environments that take turns in a run."""
+"""Sides: the environments that take turns in a run: launchers that are compared, or those of a duel."""
 
 from __future__ import annotations
 
+import math
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import cast, get_args
 
+from harness.environment import SECRET
 from harness.errors import UsageError, nearest
 from harness.plan import LauncherName, Side
 
@@ -22,3 +30,51 @@ def of_launchers(text: str | None, devices: int, *, inside: bool) -> tuple[Side,
     if "inline" in names and devices > 1:
         raise UsageError("--launcher", "be torchrun for more than one device", "inline", "or use --devices cpu:1")
     return tuple(Side(name=name, launcher=name) for name in names)
+
+
+def of_duel(a: str, b: str) -> tuple[Side, ...]:
+    """The two sides of a duel, and the first once more. Raises UsageError."""
+    first, second = (_side(name, text) for name, text in (("a", a), ("b", b)))
+    if (first.python, first.variables) == (second.python, second.variables):
+        raise UsageError("--b", "differ from --a", repr(b), "e.g. --b NCCL_ALGO=Tree, or another interpreter")
+    return first, second, first.model_copy(update={"name": "a again", "control": True})
+
+
+def turns(cases: int) -> int:
+    """How many launches of each side it takes to find one of so many cases slower for certain.
+
+    By a sign test with Holm's correction: 2^-n is the smallest p of n turns, and the level is one in 40.
+    """
+    return math.ceil(math.log2(40 * cases))
+
+
+def _side(name: str, text: str) -> Side:
+    """A side of a duel: ``NAME=value`` and an interpreter or its virtual environment, as words; or nothing."""
+    option, python, variables = f"--{name}", None, {}
+    for word in _words(option, text):
+        variable, equals, value = word.partition("=")
+        if not equals or os.sep in variable:
+            python = _interpreter(option, word)
+        elif not re.fullmatch(r"[A-Za-z_]\w*", variable):
+            raise UsageError(option, "set variables as NAME=value", repr(word), "e.g. NCCL_ALGO=Ring")
+        elif SECRET.search(variable):
+            raise UsageError(option, "set nothing secret: it is kept in plan.json", variable, "export it instead")
+        else:
+            variables[variable] = value
+    return Side(name=name, python=python, variables=variables)
+
+
+def _words(option: str, text: str) -> Sequence[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(option, "be quoted as in a shell", f"{text!r} ({error})", "close the quotes") from None
+
+
+def _interpreter(option: str, word: str) -> str:
+    path = Path(word).expanduser()
+    found = shutil.which(path / "bin" / "python" if path.is_dir() else path)
+    if found is None:
+        remedy = "give a path such as /opt/new/bin/python, or NAME=value"
+        raise UsageError(option, "name an interpreter or a virtual environment", repr(word), remedy)
+    return str(Path(found).absolute())  # not resolved: a virtual environment's interpreter is a link

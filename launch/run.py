@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import ExitStack, nullcontext
+from typing import Any
 
 from rich.console import Console
 
@@ -32,7 +34,7 @@ def own(run: RunDir, plan: Plan, console: Console) -> bool:
             launchers = {side.name: stack.enter_context(_launcher(side, run, plan)) for side in plan.sides}
             folder = stack.enter_context(scratch(run.root))
             supervisor = Supervisor(
-                plan, journal, run.entries(), progress.watch, fingerprint=fingerprinted(run, plan), scratch=folder
+                plan, journal, run.entries(), progress.watch, fingerprints=fingerprints(run, plan), scratch=folder
             )
             return supervisor.run(launchers)
 
@@ -41,17 +43,25 @@ def _launcher(side: Side, run: RunDir, plan: Plan) -> Launcher:
     if side.launcher == "inline":
         return Inline()
     if side.launcher == "torchrun":
-        return Torchrun(run.root / "logs")
+        return Torchrun(run.root / "logs", side.python or sys.executable, side.variables)
     from launch.actors import Actors
 
     return Actors(plan.ray_address, plan.placement)
 
 
-def fingerprinted(run: RunDir, plan: Plan) -> str:
-    """Write environment.json, and return its hash."""
-    told = environment.describe(plan.devices)
+def fingerprints(run: RunDir, plan: Plan) -> dict[str, str]:
+    """Write environment.json: the first side's, and what the others have otherwise. Returns each side's hash."""
+    first, *others = ((side.name, _described(side, plan)) for side in plan.sides)
+    told = first[1] | (
+        {"sides": {name: environment.differences(first[1], its) for name, its in others}} if others else {}
+    )
     write_whole(run.environment_path, json.dumps(told, indent=1) + "\n")
-    return str(told["hash"])
+    return {name: str(its["hash"]) for name, its in (first, *others)}
+
+
+def _described(side: Side, plan: Plan) -> dict[str, Any]:
+    own = side.python or side.variables
+    return environment.described_by(side, plan.devices) if own else environment.describe(plan.devices)
 
 
 def ranks_around() -> tuple[int, int] | None:
@@ -130,7 +140,7 @@ class _Scribe:
             attempt=0,
             todo={index: comparison.cases for index, comparison in enumerate(self._plan.comparisons)},
             budget_s=self._plan.launch_budget_s,
-            fingerprint=fingerprinted(self._run, self._plan),
+            fingerprint=fingerprints(self._run, self._plan)[self._plan.sides[0].name],
             scratch=str(self._run.root.resolve() / "scratch"),
         )
 

@@ -62,16 +62,19 @@ class Supervisor:
         so_far: Iterable[Entry],
         watch: Hear,
         *,
-        fingerprint: str,
+        fingerprints: Mapping[str, str],
         scratch: str,
     ) -> None:
-        """``watch`` is told every record and note, for the progress; scenarios' files go to the folder ``scratch``."""
+        """``watch`` is told every record and note, for the progress; scenarios' files go to the folder ``scratch``.
+
+        ``fingerprints`` has the hash of each side's environment.
+        """
         self.ledger = Ledger(plan)
         for entry in so_far:
             self.ledger.note(entry)
         self._plan = plan
         self._journal = journal
-        self._fingerprint = fingerprint
+        self._fingerprints = fingerprints
         self._scratch = scratch
         self._watch = watch
         self._visiting: VisitNote | None = None
@@ -108,7 +111,7 @@ class Supervisor:
                 attempt=self.ledger.attempts.get(launch, 0),
                 todo=todo,
                 budget_s=max(0.0, end_s - start_s - self._beside_s),
-                fingerprint=self._fingerprint,
+                fingerprint=self._fingerprints[self._plan.side_of(launch).name],
                 scratch=self._scratch,
             )
             self._fruitful = False

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -38,9 +39,20 @@ QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONFAULTHAN
 class Torchrun:
     """Starts an agent once, and gangs through it; kills what does not end in time."""
 
-    def __init__(self, logs: Path, deadline_s: float = DEADLINE_S) -> None:
-        """``logs`` is a folder for what the ranks themselves print. The agent starts at once, beside the caller."""
+    def __init__(
+        self,
+        logs: Path,
+        python: str = sys.executable,
+        variables: Mapping[str, str] | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        """``logs`` is a folder for what the ranks themselves print. The agent starts at once, beside the caller.
+
+        ``python`` is the ranks' interpreter; they have ``variables`` over what this process has.
+        """
         self._logs = logs
+        self._python = python
+        self._variables = dict(variables or {})
         self._deadline_s = deadline_s
         self._server = Server()
         self._agent = self._start()
@@ -82,8 +94,8 @@ class Torchrun:
         path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), kept.get("PYTHONPATH")]))
         with (self._logs / "agent.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "launch.agent", self._server.address, str(os.getpid())],
-                env=QUIET | kept | {"PYTHONPATH": path},
+                [self._python, "-m", "launch.agent", self._server.address, str(os.getpid())],
+                env=QUIET | kept | {"PYTHONPATH": path} | self._variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

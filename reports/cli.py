@@ -10,6 +10,7 @@ from rich.console import Console
 from harness.rundir import RunDir, write_whole
 from reports import exports, summary
 from reports import table as terminal
+from reports.rows import SideRow
 
 
 def report(runs: list[Path]) -> list[Path]:
@@ -22,6 +23,17 @@ def report(runs: list[Path]) -> list[Path]:
 def table(run: Path, console: Console) -> None:
     """Print the table and the claims of a run."""
     terminal.show(summary.summarise(RunDir(run)), console)
+
+
+def outcome(run: Path) -> tuple[bool, bool]:
+    """Of a duel: whether a case is slower on its other side for certain, and whether anything is undecided."""
+    rows = [row for row in summary.summarise(RunDir(run)).sides if not row.control]
+    slower = any(row.confirmed for row in rows)
+    return slower, any(row.verdict in ("undecided", "not comparable") or _unsure(row) for row in rows)
+
+
+def _unsure(row: SideRow) -> bool:
+    return row.verdict == "slower" and not row.confirmed
 
 
 def compare(base: Path, new: Path, margin: float | None, form: str, console: Console) -> tuple[bool, bool]:

@@ -47,6 +47,8 @@ class SideFacts(Record):
 
     name: str
     launcher: str
+    python: str | None
+    """The interpreter of its ranks; None for the one that measured."""
     ranks_per_host: tuple[int, ...]
     """In the order of ranks; figures of different layouts are not of one series."""
     cpus: tuple[tuple[int, ...], ...]

@@ -131,6 +131,8 @@ class SideRow(Record):
     side: str
     reference: str
     """The first side."""
+    control: bool = False
+    """This side is the first one once more: its ratio is noise, and belongs to the margin."""
     median_s: float | None = None
     reference_s: float | None = None
     ratio: float | None = None
@@ -139,7 +141,14 @@ class SideRow(Record):
     ratio_high: float | None = None
     blocks: int = 0
     """Turns in which both sides measured it; the interval is that of the turns' own ratios."""
+    p: float | None = None
+    """Of so many turns above the margin where it is no slower than that; one-sided."""
+    p_holm: float | None = None
+    """The same, corrected for all cases that were tested."""
     verdict: Verdict
+    """By its own interval."""
+    confirmed: bool = False
+    """Slower, and still so after the correction."""
     reason: str | None = None
     margin: float
     """A difference within this fraction counts as none."""

@@ -35,18 +35,25 @@ def sides(rows: Sequence[SideRow]) -> Iterator[Claim]:
     """How each side compares with the first: in one sentence, and one more for each case that is not the same there."""
     for side in dict.fromkeys(row.side for row in rows):
         own = [row for row in rows if row.side == side]
+        ratios = [row.ratio for row in own if row.ratio is not None]
+        if own[0].control and ratios:
+            least, most = units.times(min(ratios)), units.times(max(ratios))
+            text = f"`{own[0].reference}` against itself (`{side}`): {least} to {most} the time, which is noise."
+            yield Claim(kind="side", text=text)
+            continue
         counted = [f"{sum(row.verdict == kind for row in own)} {word}" for kind, word in WORDS.items()]
         told = units.listed([each for each in counted if not each.startswith("0 ")])
-        ratios = [row.ratio for row in own if row.ratio is not None]
         middle = f", median {units.times(statistics.median(ratios))} the time" if ratios else ""
         what = f"`{side}` against `{own[0].reference}`, in launches that took turns"
         yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {told}{middle}.")
-        for row in own:
-            if row.verdict in ("faster", "slower"):
-                ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-                margin = f"margin {units.percent(row.margin)}"
-                text = f"`{labels.plain(row.key)}` is {row.verdict} on `{side}`: {ratio} the time of `{row.reference}`"
-                yield Claim(kind="side", text=f"{text} ({margin}).", comparison=row.comparison)
+        yield from (_on_side(row) for row in own if row.verdict in ("faster", "slower"))
+
+
+def _on_side(row: SideRow) -> Claim:
+    ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
+    sure = "" if row.verdict == "faster" or row.confirmed else ", not confirmed for so many cases"
+    told = f"`{labels.plain(row.key)}` is {row.verdict} on `{row.side}`: {ratio} the time of `{row.reference}`"
+    return Claim(kind="side", text=f"{told} (margin {units.percent(row.margin)}{sure}).", comparison=row.comparison)
 
 
 def _reach(row: CellRow) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from harness.plan import Case
 from reports import estimates
+from reports.changes.gate import holm
+from reports.changes.shift import TAIL
 from reports.contrasts import FATES, margin, verdict
 from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
@@ -13,18 +20,31 @@ from reports.measured import Measured
 from reports.rows import SideRow, Verdict
 
 
-def side_rows(first: Measured, other: Measured) -> tuple[SideRow, ...]:
-    """Each case of the run on another side against the first."""
-    return tuple(_row(first, other, key, case) for key, case in first.gangs())
+def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...]:
+    """Each case of the run on every other side against the first; what its controls differ by counts as none."""
+    controls = [other for other in others if other.evidence.side.control]
+    noise = max((_noise(first, control) for control in controls), default=0.0)
+    rows = [_row(first, other, key, case, noise) for other in others for key, case in first.gangs()]
+    return _corrected(rows)
 
 
-def _row(first: Measured, other: Measured, key: CaseId, case: Case) -> SideRow:
-    ratio = estimates.ratio(_by_block(other, key), _by_block(first, key))
-    delta = max(margin(first, key[0]), margin(other, key[0]))
+def _noise(first: Measured, control: Measured) -> float:
+    """The 95th percentile over cases of |ln ratio| of the first side to itself."""
+    ratios = (estimates.ratio(_by_block(control, key), _by_block(first, key)) for key, _ in first.gangs())
+    logs = [abs(math.log(ratio.value)) for ratio in ratios if ratio]
+    return math.expm1(float(np.quantile(logs, 0.95))) if logs else 0.0
+
+
+def _row(first: Measured, other: Measured, key: CaseId, case: Case, noise: float) -> SideRow:
+    own, base = _by_block(other, key), _by_block(first, key)
+    ratio = estimates.ratio(own, base)
+    delta = max(margin(first, key[0]), margin(other, key[0]), noise)
     failed = _failed(first, other, key)
+    p = None
     if failed is None and ratio is not None:
         told: Verdict = verdict(ratio, delta)
         reason = f"a verdict needs {FEWEST_LAUNCHES} turns" if ratio.launches < FEWEST_LAUNCHES else None
+        p = None if other.evidence.side.control else p_slower((own / base).dropna(), delta)
     else:
         ratio, told, reason = None, "not comparable", failed or "one side was not measured"
     times = [measured.time(key) for measured in (first, other)]
@@ -34,15 +54,35 @@ def _row(first: Measured, other: Measured, key: CaseId, case: Case) -> SideRow:
         world_size=case.world_size,
         side=other.evidence.side.name,
         reference=first.evidence.side.name,
+        control=other.evidence.side.control,
         reference_s=times[0].value if times[0] else None,
         median_s=times[1].value if times[1] else None,
         ratio=ratio.value if ratio else None,
         ratio_low=ratio.low if ratio else None,
         ratio_high=ratio.high if ratio else None,
         blocks=ratio.launches if ratio else 0,
+        p=p,
         verdict=told,
         reason=reason,
         margin=delta,
+    )
+
+
+def p_slower(ratios: pd.Series[float], delta: float) -> float:
+    """How likely so many turns with a ratio above 1 + ``delta`` are where its median is no more: a sign test."""
+    above = int((ratios > 1 + delta).sum())
+    return float(stats.binom.sf(above - 1, len(ratios), 0.5))
+
+
+def _corrected(rows: Sequence[SideRow]) -> tuple[SideRow, ...]:
+    """The rows with p corrected for all that were tested (Holm); what is slower by it too is confirmed."""
+    tested = [place for place, row in enumerate(rows) if row.p is not None]
+    corrected = dict(zip(tested, holm([rows[place].p or 0.0 for place in tested]), strict=True))
+    return tuple(
+        row
+        if (p := corrected.get(place)) is None
+        else row.model_copy(update={"p_holm": p, "confirmed": row.verdict == "slower" and p <= TAIL})
+        for place, row in enumerate(rows)
     )
 
 

@@ -45,7 +45,7 @@ def summary_of(measured: Measured) -> Summary:
         run=_run_facts(measured.evidence),
         strip=_strip(measured.evidence),
         cells=cell_rows(measured, ranks),
-        sides=tuple(row for other in others for row in side_rows(measured, other)),
+        sides=side_rows(measured, others),
         comparisons=contrast_rows(measured),
         floors=floor_rows(measured),
         ranks=ranks,
@@ -142,6 +142,7 @@ def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
     return SideFacts(
         name=side.name,
         launcher=side.launcher,
+        python=side.python,
         ranks_per_host=tuple(len(tuple(own)) for _, own in groupby(ranks, key=lambda rank: rank.host)),
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),

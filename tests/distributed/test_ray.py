@@ -71,7 +71,7 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
     run = RunDir(tmp_path / "run")
     run.create(plan)
     with Journal(run.journal_path) as journal, scratch(run.root) as folder:
-        supervisor = Supervisor(plan, journal, [], lambda _: None, fingerprint="f", scratch=folder)
+        supervisor = Supervisor(plan, journal, [], lambda _: None, fingerprints={"ray": "f"}, scratch=folder)
         assert not supervisor.run({"ray": cluster})
     cells = {cell.case: cell for cell in run.entries() if isinstance(cell, CellRecord) and cell.status != "ok"}
     told = {case: (cell.status, cell.rank) for case, cell in cells.items()}

@@ -53,6 +53,9 @@ BAD = {
     "run split --out taken": "new or empty folder",
     "report nowhere": "run directory",
     "compare nowhere neither": "run directory",
+    "duel split": "--b must differ from --a",
+    "duel split --b /no/python": "name an interpreter",
+    "duel split --b X=1 --turns 0": "above zero",
     "export nowhere": "run directory",
     "runn": "No such command",
 }
@@ -94,9 +97,10 @@ def test_list_is_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_shows_the_commands_and_doctor_examines(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_app(["--help"]) == 0
     told = capsys.readouterr().out
-    assert re.findall(r"^  (\w+)  ", told, re.MULTILINE)[-6:] == [
+    assert re.findall(r"^  (\w+)  ", told, re.MULTILINE)[-7:] == [
         "list",
         "run",
+        "duel",
         "report",
         "compare",
         "export",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from harness.environment import differences
 from harness.errors import UsageError
 from harness.plan import Side
 from harness.planner import Wish, make
-from harness.sides import of_launchers
+from harness.sides import of_duel, of_launchers, turns
 from reports.document import Summary
 from reports.page import write
+from reports.rows import SideRow
 from reports.summary import summarise
 from tests.factories import Synthetic, build, plan_of
 
@@ -104,3 +109,77 @@ def test_the_page_shows_the_sides_and_a_run_of_one_has_no_such_part(tmp_path: Pa
     assert "<code>RAY_JOB</code> &lt;7&gt;" in both
     assert "<code>OMP_NUM_THREADS</code>" not in both
     assert 'id="sides"' not in write(build(tmp_path / "one", Synthetic())).read_text()
+
+
+DUEL = (Side(name="a"), Side(name="b", variables={"NCCL_ALGO": "Tree"}), Side(name="a again", control=True))
+
+
+def duelled(folder: Path, launches: int = 24, **changes: object) -> dict[str, list[SideRow]]:
+    told = summarise(build(folder / "run", Synthetic(sides=DUEL, launches=launches, **changes)))  # type: ignore[arg-type]
+    return {side: [row for row in told.sides if row.side == side] for side in ("b", "a again")}
+
+
+def test_a_side_that_is_slower_in_every_turn_is_confirmed(tmp_path: Path) -> None:
+    rows = duelled(tmp_path, pace={"b": 1.2})
+    assert all(row.verdict == "slower" and row.confirmed for row in rows["b"])
+    assert all(row.p == pytest.approx(2**-8) and row.p_holm <= 4 * 2**-8 for row in rows["b"])
+    assert all(row.verdict == "equivalent" and row.p is None for row in rows["a again"])
+
+
+def test_too_few_turns_for_so_many_cases_confirm_nothing(tmp_path: Path) -> None:
+    rows = duelled(tmp_path, launches=18, pace={"b": 1.2})
+    assert all(row.verdict == "slower" and not row.confirmed for row in rows["b"])
+    assert turns(4) == 8 and turns(1) == 6
+
+
+def test_what_a_side_differs_from_itself_counts_as_none(tmp_path: Path) -> None:
+    rows = duelled(tmp_path, pace={"b": 1.2, "a again": 1.3})
+    assert {row.verdict for row in rows["b"]} == {"equivalent"}
+    assert all(row.margin == pytest.approx(0.3, abs=0.02) for row in rows["b"])
+
+
+@given(st.integers(1, 400))
+def test_as_many_turns_as_needed_and_no_more(cases: int) -> None:
+    assert cases * 2.0 ** -turns(cases) <= 0.025 < cases * 2.0 ** -(turns(cases) - 1)
+
+
+def test_a_duel_is_planned_with_turns_enough_for_its_cases() -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1", sides=of_duel("", "OMP_NUM_THREADS=2")))
+    cases = sum(not (case.packed or case.probe) for each in plan.comparisons for case in each.cases)
+    assert plan.launches == 3 * max(6, turns(cases))
+    assert plan.is_duel
+    assert not make(Wish(names=["split"], devices="cpu:1")).is_duel
+
+
+def test_a_side_reads_like_a_shell(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.symlink_to(sys.executable)
+    _, b, again = of_duel("", f"{tmp_path} NCCL_ALGO=Tree 'NCCL_DEBUG=WARN now'")
+    assert b.python == str(python)
+    assert b.variables == {"NCCL_ALGO": "Tree", "NCCL_DEBUG": "WARN now"}
+    assert (again.name, again.control, again.python, again.variables) == ("a again", True, None, {})
+
+
+@pytest.mark.parametrize(
+    ("b", "why"),
+    [
+        ("", "--b must differ from --a"),
+        ("/no/such/python", "name an interpreter"),
+        ("HF_TOKEN=abc", "set nothing secret"),
+        ("1X=2", "set variables as NAME=value"),
+        ("X='", "be quoted as in a shell"),
+    ],
+)
+def test_sides_that_make_no_duel_are_refused(b: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why) as told:
+        of_duel("", b)
+    assert "abc" not in str(told.value)
+
+
+def test_differences_are_told_where_they_are() -> None:
+    one = {"host": {"name": "a", "cores": 2}, "torch": "2.13", "load_average": [1], "hash": "1"}
+    other = {"host": {"name": "a", "cores": 4}, "torch": "2.13", "load_average": [2], "hash": "2", "ray": "2.60"}
+    assert differences(one, other) == {"host": {"cores": 4}, "ray": "2.60"}
+    assert differences(other, one) == {"host": {"cores": 2}, "ray": None}
+    assert differences(one, one) == {}

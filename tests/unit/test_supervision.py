@@ -98,7 +98,9 @@ def run(folder: Path, script: Script, plan: Plan | None = None) -> tuple[bool, l
     path, scratch = folder / "journal.jsonl", folder / "scratch"
     scratch.mkdir()
     with Journal(path) as journal:
-        supervisor = Supervisor(plan, journal, list(read(path)), lambda _: None, fingerprint="f", scratch=str(scratch))
+        supervisor = Supervisor(
+            plan, journal, list(read(path)), lambda _: None, fingerprints={"torchrun": "f"}, scratch=str(scratch)
+        )
         complete = supervisor.run({"torchrun": script})  # type: ignore[arg-type]
     return complete, [entry for entry in read(path) if isinstance(entry, CellRecord)]
 

@@ -1,0 +1,41 @@
+"""Options that several commands have, as the option parser reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SCENARIO]...",
+        help="Names, subjects or exercise numbers (see `rankbench list`), or path/to/file.py:Class. "
+        "[default: tying frobenius split]",
+    ),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHICH", help="cuda, cuda:0,1, cpu or cpu:2 (CPU cores). [default: every GPU, else every core]"
+    ),
+]
+WorldSizes = Annotated[
+    str | None, typer.Option(metavar="P,P", help="How many devices to compare. [default: powers of two, and all]")
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.6 a case and launch, 8 minutes at most]"),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (at sizes that fill a GPU)."),
+]
+Threads = Annotated[int, typer.Option(metavar="N", help="Threads a rank; on CPU also its cores.")]
+Margin = Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")]
+Seed = Annotated[int, typer.Option(help="Of the data and of the order.")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory. [default: runs/DATE-TIME]")]
