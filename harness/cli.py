@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from harness import __version__
 from harness.errors import JournalError, RankbenchError, UsageError
-from harness.plan import Placement, Plan
+from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE
+from harness.late import late
+from harness.plan import Placement
 from harness.rundir import RunDir
-
-OK, NOT_OK, USAGE, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="rankbench",
@@ -56,13 +53,6 @@ def _complain(text: object, code: int) -> int:
     if os.environ.get("RANK", "0") == "0":  # the other ranks of somebody's torchrun have the same to say
         print(f"rankbench: {text}", file=sys.stderr)  # noqa: T201
     return code
-
-
-def _late(name: str) -> Callable[..., Any]:
-    """The function at ``module:function``, imported now: ``harness`` depends on nothing that depends on it."""
-    module, _, function = name.partition(":")
-    made: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return made
 
 
 def _version(*, asked: bool) -> None:
@@ -161,9 +151,10 @@ def run(  # noqa: PLR0913
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
     from harness.planner import Wish, make
+    from harness.running import measure, only_resume
 
     console = Console()
-    ranks: tuple[int, int] | None = _late("launch.run:ranks_around")()
+    ranks: tuple[int, int] | None = late("launch.run:ranks_around")()
     wish = Wish(
         names=scenario or (),
         devices=devices,
@@ -171,7 +162,7 @@ def run(  # noqa: PLR0913
         launcher=launcher,
         placement=cast("Placement", placement),
         ray_address=ray_address,
-        nodes=_late("launch.actors:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
+        nodes=late("launch.actors:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
         settings=settings or (),
@@ -182,55 +173,27 @@ def run(  # noqa: PLR0913
         command=shlex.join(["rankbench", *sys.argv[1:]]),
     )
     if resume is not None:
-        _only_resume(wish, out)
+        only_resume(wish, out)
         directory = RunDir(resume)
-        return _measure(directory, directory.plan(), console, "launch.run:own")
+        return measure(directory, directory.plan(), console, "launch.run:own")
     directory = RunDir(out or Path("runs") / dt.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S"))
     if ranks is not None:
         if out is None:
             raise UsageError(
                 "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
             )
-        return _measure(directory, make(wish, ranks), console, "launch.run:joined")
+        return measure(directory, make(wish, ranks), console, "launch.run:joined")
     plan = make(wish)
     directory.create(plan)
-    return _measure(directory, plan, console, "launch.run:own")
-
-
-def _only_resume(wish: Any, out: Path | None) -> None:
-    """A resumed run follows its own plan."""
-    from harness.planner import Wish
-
-    if out is not None or wish != Wish(command=wish.command):
-        raise UsageError(
-            "--resume", "stand alone: the run's plan says what to measure", "beside other options", "drop them"
-        )
-
-
-def _measure(directory: RunDir, plan: Plan, console: Console, how: str) -> int:
-    """Measure, then report: also after an interruption, on what there is."""
-    interrupted, well = False, False
-    try:
-        well = _late(how)(directory, plan, console)
-    except KeyboardInterrupt:
-        interrupted = True
-    if os.environ.get("RANK", "0") == "0":
-        (page,) = _late("reports.cli:report")([directory.root])
-        _late("reports.cli:table")(directory.root, console)
-        console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
-        if interrupted:
-            console.print(
-                f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
-            )
-    return INTERRUPTED if interrupted else OK if well else NOT_OK
+    return measure(directory, plan, console, "launch.run:own")
 
 
 @app.command()
 def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]) -> None:
     """Build the table and report.html of a run again."""
     console = Console()
-    for path, page in zip(run, _late("reports.cli:report")(run), strict=True):
-        _late("reports.cli:table")(path, console)
+    for path, page in zip(run, late("reports.cli:report")(run), strict=True):
+        late("reports.cli:table")(path, console)
         console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
 
 
@@ -247,14 +210,15 @@ def compare(
         str, typer.Option("--format", metavar="FORMAT", help="table, markdown (for a pull request), or json.")
     ] = "table",
 ) -> int:
-    """Tell whether a later run is worse than an earlier one: exit code 1 if so, for certain.
+    """Tell whether NEW is worse than BASE, case by case.
 
-    Only runs of the same devices, regime and cases can be compared; software and code may differ.
+    Only runs of the same devices and regime can be compared; software and code may differ. Exit codes: 0 not found
+    worse, 1 slower for certain or broken, 2 not to be compared, 3 undecided (with --strict).
     """
     if margin is not None and not 0 <= margin < 1:
         raise UsageError("--margin", "be a fraction from 0 to below 1", margin, "e.g. --margin 0.02")
     try:
-        worse, undecided = _late("reports.cli:compare")(base, new, margin, format_, Console())
+        worse, undecided = late("reports.cli:compare")(base, new, margin, format_, Console())
     except JournalError as error:
         return _complain(error, USAGE)  # 1 would read as a regression
     return NOT_OK if worse else UNDECIDED if strict and undecided else OK
@@ -264,26 +228,28 @@ def compare(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     *,
-    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv: one row a sample and rank.")] = "csv",
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="One of those above.")] = "csv",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to. [default: standard output]")] = None,
 ) -> None:
-    """Write a run's samples as CSV."""
-    _late("reports.cli:export")(run, format_, out)
+    """Write a run in the format of another tool.
+
+    \b
+    csv          every sample: a row a sample and rank, a column a parameter
+    parquet      the same; needs pyarrow
+    json         summary.json: every number of the page
+    markdown     a comment on a pull request, failures first
+    github       the summary of a GitHub job: added to $GITHUB_STEP_SUMMARY where that is set
+    junit        JUnit XML: a test case a planned case
+    openmetrics  for Prometheus, and GitLab's metrics reports
+    github-action-benchmark
+                 its customSmallerIsBetter: a chart a case, over the commits
+    """  # noqa: D301 - the option parser's own mark: keep these lines
+    late("reports.cli:export")(run, format_, out)
 
 
-@app.command()
-def doctor() -> int:
+@app.command("doctor")
+def doctor_() -> int:
     """Look for devices, and for what would disturb."""
-    from harness.doctor import examine
+    from harness import doctor
 
-    findings = examine()
-    marks = {"good": ("ok", "green"), "fact": ("--", "dim"), "warn": ("!!", "yellow"), "bad": ("XX", "red")}
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column()
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for finding in findings:
-        mark, style = marks[finding.grade]
-        table.add_row(Text(mark, style), finding.subject, Text(finding.text))
-    Console().print(table)
-    return NOT_OK if any(finding.grade == "bad" for finding in findings) else OK
+    return OK if doctor.show(Console()) else NOT_OK
