@@ -11,12 +11,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from harness import __version__, measuring
 from harness.errors import JournalError, RankbenchError, UsageError
-from harness.late import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE, late
+from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE
+from harness.late import late
 
 app = typer.Typer(
     name="rankbench",
@@ -115,9 +114,10 @@ def compare(
         str, typer.Option("--format", metavar="FORMAT", help="table, markdown (for a pull request), or json.")
     ] = "table",
 ) -> int:
-    """Tell whether a later run is worse than an earlier one: exit code 1 if so, for certain.
+    """Tell whether NEW is worse than BASE, case by case.
 
-    Only runs of the same devices, regime and cases can be compared; software and code may differ.
+    Only runs of the same devices and regime can be compared; software and code may differ. Exit codes: 0 not found
+    worse, 1 slower for certain or broken, 2 not to be compared, 3 undecided (with --strict).
     """
     if margin is not None and not 0 <= margin < 1:
         raise UsageError("--margin", "be a fraction from 0 to below 1", margin, "e.g. --margin 0.02")
@@ -132,26 +132,28 @@ def compare(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     *,
-    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv: one row a sample and rank.")] = "csv",
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="One of those above.")] = "csv",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to. [default: standard output]")] = None,
 ) -> None:
-    """Write a run's samples as CSV."""
+    """Write a run in the format of another tool.
+
+    \b
+    csv          every sample: a row a sample and rank, a column a parameter
+    parquet      the same; needs pyarrow
+    json         summary.json: every number of the page
+    markdown     a comment on a pull request, failures first
+    github       the summary of a GitHub job: added to $GITHUB_STEP_SUMMARY where that is set
+    junit        JUnit XML: a test case a planned case
+    openmetrics  for Prometheus, and GitLab's metrics reports
+    github-action-benchmark
+                 its customSmallerIsBetter: a chart a case, over the commits
+    """  # noqa: D301 - the option parser's own mark: keep these lines
     late("reports.cli:export")(run, format_, out)
 
 
-@app.command()
-def doctor() -> int:
+@app.command("doctor")
+def doctor_() -> int:
     """Look for devices, and for what would disturb."""
-    from harness.doctor import examine
+    from harness import doctor
 
-    findings = examine()
-    marks = {"good": ("ok", "green"), "fact": ("--", "dim"), "warn": ("!!", "yellow"), "bad": ("XX", "red")}
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column()
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for finding in findings:
-        mark, style = marks[finding.grade]
-        table.add_row(Text(mark, style), finding.subject, Text(finding.text))
-    Console().print(table)
-    return NOT_OK if any(finding.grade == "bad" for finding in findings) else OK
+    return OK if doctor.show(Console()) else NOT_OK

@@ -11,6 +11,9 @@ from typing import Literal
 import psutil
 import torch
 import torch.distributed as dist
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from harness.devices import cores, cpu_model
 from harness.environment import governor
@@ -31,6 +34,23 @@ class Finding:
 def examine() -> list[Finding]:
     """Everything that the doctor sees; takes about a second, to watch the machine's other load."""
     return [*_devices(), *_disturbances(), *_software()]
+
+
+MARKS = {"good": ("ok", "green"), "fact": ("--", "dim"), "warn": ("!!", "yellow"), "bad": ("XX", "red")}
+"""A sign for each grade, and its style."""
+
+
+def show(console: Console) -> bool:
+    """Print all findings; return whether none is bad."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    findings = examine()
+    for finding in findings:
+        table.add_row(Text(*MARKS[finding.grade]), finding.subject, Text(finding.text))
+    console.print(table)
+    return not any(finding.grade == "bad" for finding in findings)
 
 
 def _devices() -> Iterator[Finding]:

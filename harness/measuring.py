@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
-from rich.console import Console
 
 from harness.errors import UsageError
-from harness.late import INTERRUPTED, NOT_OK, OK, UNDECIDED, late
+from harness.late import late
 from harness.options import Budget, Devices, Margin, Names, Out, Preset, Seed, Settings, Threads, WorldSizes
-from harness.plan import Placement, Plan
+from harness.plan import Placement
 from harness.rundir import RunDir
 
 
@@ -54,6 +52,7 @@ def run(  # noqa: PLR0913
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
     from harness.planner import Wish, make
+    from harness.running import measure, only_resume
 
     ranks: tuple[int, int] | None = late("launch.run:ranks_around")()
     wish = Wish(
@@ -74,19 +73,19 @@ def run(  # noqa: PLR0913
         command=_command(),
     )
     if resume is not None:
-        _only_resume(wish, out)
+        only_resume(wish, out)
         directory = RunDir(resume)
-        return _measure(directory, directory.plan(), "launch.run:own")
+        return measure(directory, directory.plan(), "launch.run:own")
     if ranks is not None:
         if out is None:
             raise UsageError(
                 "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
             )
-        return _measure(RunDir(out), make(wish, ranks), "launch.run:joined")
+        return measure(RunDir(out), make(wish, ranks), "launch.run:joined")
     plan = make(wish)
     directory = _directory(out)
     directory.create(plan)
-    return _measure(directory, plan, "launch.run:own")
+    return measure(directory, plan, "launch.run:own")
 
 
 def duel(  # noqa: PLR0913
@@ -120,6 +119,7 @@ def duel(  # noqa: PLR0913
     """
     from harness import environment, sides
     from harness.planner import Wish, make
+    from harness.running import measure
 
     wish = Wish(
         names=scenario or (),
@@ -140,7 +140,7 @@ def duel(  # noqa: PLR0913
         environment.described_by(side, plan.devices)  # or it is refused, before anything is written
     directory = _directory(out)
     directory.create(plan)
-    return _measure(directory, plan, "launch.run:own", strict=strict)
+    return measure(directory, plan, "launch.run:own", strict=strict)
 
 
 def _command() -> str:
@@ -149,37 +149,3 @@ def _command() -> str:
 
 def _directory(out: Path | None) -> RunDir:
     return RunDir(out or Path("runs") / dt.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S"))
-
-
-def _only_resume(wish: Any, out: Path | None) -> None:
-    """A resumed run follows its own plan."""
-    from harness.planner import Wish
-
-    if out is not None or wish != Wish(command=wish.command):
-        raise UsageError(
-            "--resume", "stand alone: the run's plan says what to measure", "beside other options", "drop them"
-        )
-
-
-def _measure(directory: RunDir, plan: Plan, how: str, *, strict: bool = False) -> int:
-    """Measure, then report: also after an interruption, on what there is. Of a duel the exit code is its outcome."""
-    console = Console()
-    interrupted, well = False, False
-    try:
-        well = late(how)(directory, plan, console)
-    except KeyboardInterrupt:
-        interrupted = True
-    if os.environ.get("RANK", "0") == "0":
-        (page,) = late("reports.cli:report")([directory.root])
-        late("reports.cli:table")(directory.root, console)
-        console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
-        if interrupted:
-            console.print(
-                f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
-            )
-    if interrupted or not well:
-        return INTERRUPTED if interrupted else NOT_OK
-    if not plan.is_duel:
-        return OK
-    slower, undecided = late("reports.cli:outcome")(directory.root)
-    return NOT_OK if slower else UNDECIDED if undecided and strict else OK

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from harness.errors import UsageError
 from harness.rundir import RunDir, write_whole
 from reports import exports, summary
 from reports import table as terminal
@@ -49,8 +51,17 @@ def compare(base: Path, new: Path, margin: float | None, form: str, console: Con
 
 def export(run: Path, format: str, out: Path | None) -> None:  # noqa: A002 - it is what the option is called
     """Write a run in another format to a file, or to standard output."""
-    text = exports.export(RunDir(run), format)
-    if out is None:
-        sys.stdout.write(text)
+    form = exports.known(format)
+    told = form.write(RunDir(run))
+    appended = os.environ.get(form.append_to) if form.append_to else None
+    if out is not None:
+        write_whole(out, told)
+    elif isinstance(told, bytes):
+        if sys.stdout.isatty():
+            raise UsageError("--out", f"be given for {format}, which is no text", "missing", f"e.g. --out run.{format}")
+        sys.stdout.buffer.write(told)
+    elif appended:
+        with Path(appended).open("a", encoding="utf-8") as file:
+            file.write(told)
     else:
-        write_whole(out, text)
+        sys.stdout.write(told)

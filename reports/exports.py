@@ -1,28 +1,53 @@
-"""Exports: a run in the formats of other tools. To add one, add a function and its name to ``FORMATS``."""
+"""Exports: a run in the formats of other tools. To add one, add a function to ``reports.formats`` and a line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from harness.errors import UsageError, nearest
 from harness.rundir import RunDir
-from reports.evidence import load
-from reports.frame import OWN, frame
+from reports.formats.action_benchmark import action_benchmark
+from reports.formats.comment import SUMMARY_VARIABLE, comment, job_summary
+from reports.formats.junit import junit
+from reports.formats.openmetrics import openmetrics
+from reports.formats.samples import csv, parquet
+from reports.summary import summarise
 
 
-def csv(run: RunDir) -> str:
-    """Long and tidy: a row a sample and rank, a row for a cell without samples; see ``reports.frame``."""
-    table = frame(load(run)).drop(columns=list(OWN))
-    text: str = table.to_csv(index=False, lineterminator="\n")
-    return text
+@dataclass(frozen=True)
+class Format:
+    """How a run is written in one format."""
+
+    write: Callable[[RunDir], str | bytes]
+    append_to: str | None = None
+    """The environment variable that names the file to append to, where no other is asked for."""
 
 
-FORMATS: dict[str, Callable[[RunDir], str]] = {"csv": csv}
-"""What ``rankbench export --format`` knows."""
+def _json(run: RunDir) -> str:
+    return summarise(run).to_json()
 
 
-def export(run: RunDir, form: str) -> str:
-    """The run as text in a format. Raises UsageError for one that is not known."""
+FORMATS: dict[str, Format] = {
+    "csv": Format(csv),
+    "parquet": Format(parquet),
+    "json": Format(_json),
+    "markdown": Format(comment),
+    "github": Format(job_summary, append_to=SUMMARY_VARIABLE),
+    "junit": Format(junit),
+    "openmetrics": Format(openmetrics),
+    "github-action-benchmark": Format(action_benchmark),
+}
+"""What ``rankbench export --format`` knows; its help says what each is for."""
+
+
+def known(form: str) -> Format:
+    """The format of that name. Raises UsageError for one that is not known."""
     if form not in FORMATS:
         raise UsageError("--format", "be a known format", repr(form), nearest(form, FORMATS))
-    return FORMATS[form](run)
+    return FORMATS[form]
+
+
+def export(run: RunDir, form: str) -> str | bytes:
+    """The run in a format, as text or, where it is none, as bytes. Raises UsageError for one that is not known."""
+    return known(form).write(run)

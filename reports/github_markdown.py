@@ -21,7 +21,7 @@ LONGEST = 200
 LEFT_OUT = 120
 """Bytes that are kept free for the line that counts what was left out."""
 
-_ACTIVE = re.compile(r"([\\*_\[\]<>#|~$^!])")
+_ACTIVE = re.compile(r"([\\*_\[\]<>#|~$^!`])")
 _LINKS = re.compile(r"(?i)(www)\.|(:)//")
 
 
@@ -35,10 +35,10 @@ def code(text: str) -> str:
 def sentence(text: str) -> str:
     """A sentence whose names stand in backticks: these become code, and the rest is shown as it is."""
     parts = text.split("`")
-    return "".join(code(part) if place % 2 else _inert(part) for place, part in enumerate(parts))
+    return "".join(code(part) if place % 2 else inert(part) for place, part in enumerate(parts))
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Text in which nothing is marked up: no link, no mention, no formula."""
     shown = _ACTIVE.sub(r"\\\1", labels.printable(text))
     shown = _LINKS.sub(lambda found: f"{found[1]}\\." if found[1] else "\\://", shown)

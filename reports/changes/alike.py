@@ -30,17 +30,18 @@ def refuse(base: Evidence, new: Evidence) -> None:
     """Raise UsageError where the two runs were not measured alike, or are one and the same."""
     if _same_launches(base, new):
         raise UsageError("NEW", "have launches of its own", "a copy of BASE", "measure again")
-    found = [(name, old, now) for name, old, now in _fixed(base, new) if old != now]
+    sizes = [set(each.plan.world_sizes) for each in (base, new)]
+    if not sizes[0] & sizes[1]:
+        old, now = (_text(sorted(each)) for each in sizes)
+        raise UsageError("NEW's world sizes", f"include one of BASE's ({old})", now, "use --world-sizes alike")
+    fixed = _fixed(base, new, max(sizes[0] & sizes[1]))
+    found = [(name, old, now) for name, old, now in fixed if old != now]
     if found:
         (name, old, now), others = found[0], [name for name, _, _ in found[1:]]
         more = f" ({', '.join(others[:4])}{' and more' if len(others) > 4 else ''} differ too)" if others else ""
         raise UsageError(
             f"NEW's {name}", f"equal BASE's ({labels.plain(old)})", labels.plain(now), f"measure both alike{more}"
         )
-    sizes = [set(each.plan.world_sizes) for each in (base, new)]
-    if not sizes[0] & sizes[1]:
-        old, now = (_text(sorted(each)) for each in sizes)
-        raise UsageError("NEW's world sizes", f"include one of BASE's ({old})", now, "use --world-sizes alike")
     if not shared(base, new):
         own, other = (_first_case(each) for each in (base, new))
         raise UsageError("NEW", f"have a case of BASE's ({own})", other, "measure the same scenarios and axes")
@@ -88,12 +89,12 @@ def _first_case(evidence: Evidence) -> str:
     return told[0] + (f" and {len(told) - 1} more" if told[1:] else "") if told else "none"
 
 
-def _fixed(base: Evidence, new: Evidence) -> Iterator[tuple[str, str, str]]:
-    """What has to be equal: names with BASE's value and NEW's."""
+def _fixed(base: Evidence, new: Evidence, size: int) -> Iterator[tuple[str, str, str]]:
+    """What has to be equal: names with BASE's value and NEW's. ``size``: the most devices that both used at once."""
     olds, news = base.plan, new.plan
     yield "schema", _text(olds.schema_version), _text(news.schema_version)
-    yield "devices", _text(olds.devices), _text(news.devices)
-    yield "device names", *_both(_device_names(base), _device_names(new))
+    yield "devices", _text(olds.devices[:size]), _text(news.devices[:size])
+    yield "device names", *_both(_device_names(base, size), _device_names(new, size))
     yield "threads", _text(olds.threads), _text(news.threads)
     for name in {**olds.regime, **news.regime}:
         yield f"regime.{name}", olds.regime.get(name, UNKNOWN), news.regime.get(name, UNKNOWN)
@@ -108,8 +109,9 @@ def _both(old: str, now: str) -> tuple[str, str]:
     return (old, now) if old and now else ("", "")
 
 
-def _device_names(evidence: Evidence) -> str:
-    names = {rank.rank: rank.device_name for gang in evidence.gangs.values() for rank in gang.ranks}
+def _device_names(evidence: Evidence, size: int) -> str:
+    """What the first so many ranks ran on, each kind once."""
+    names = {rank.rank: rank.device_name for gang in evidence.gangs.values() for rank in gang.ranks[:size]}
     return ", ".join(dict.fromkeys(name for _, name in sorted(names.items())))
 
 
@@ -119,6 +121,7 @@ def _told(evidence: Evidence) -> Iterator[tuple[str, str]]:
     yield "launcher", evidence.side.launcher
     yield "placement", plan.placement
     yield "seed", _text(plan.seed)
+    yield "devices in all", _text(len(plan.devices))
     environment = evidence.environment or {}
     first = next(iter(evidence.gangs.values()), None)
     if first is not None and first.variables:  # those of its ranks, whom the launcher gave some of its own

@@ -12,13 +12,13 @@ from harness.scenario import Gang, Work, Workload
 
 @dataclass(frozen=True, kw_only=True)
 class Planted:
-    """Two milliseconds of processor time, times what is planted."""
+    """A millisecond of processor time, times what is planted."""
 
     scaling: ClassVar = "none"
 
     def prepare(self, gang: Gang) -> Workload:
         del gang
-        due_s = 2e-3 * float(os.environ.get("TORCH_PLANTED", "1"))
+        due_s = 1e-3 * float(os.environ.get("TORCH_PLANTED", "1"))
 
         def step() -> bool:
             end_s = time.process_time() + due_s  # its own time: a neighbour does not make it less work

@@ -19,7 +19,7 @@ PLANTED = f"{Path(__file__).with_name('planted.py')}:Planted"
 
 @pytest.fixture(scope="module")
 def duel(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """B has a fifth of the speed, and an interpreter of its own: a virtual environment that borrows this one's packages."""
+    """B has a fifth of the speed, and an interpreter of its own that borrows this one's packages."""
     folder = tmp_path_factory.mktemp("duel")
     venv.create(folder / "other", symlinks=True)
     site = next((folder / "other").glob("lib/python*/site-packages"))

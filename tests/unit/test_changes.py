@@ -241,6 +241,14 @@ def test_runs_that_were_not_measured_alike_are_refused_and_the_field_is_named(ba
     assert (told.out, told.err.count("\n")) == ("", 1)
 
 
+def test_a_run_with_more_devices_is_compared_on_those_that_both_used(base, new):
+    found = compare(base, new(world_sizes=(1, 2, 4)).root, None)
+    assert {row.world_size for row in found.cases} == {1, 2}
+    assert len(found.only_in_new) == 2
+    assert ("devices in all", "2", "4") in [(row.name, row.base, row.new) for row in found.differences]
+    assert not found.undecided
+
+
 def test_another_device_is_refused(base, new):
     run = new()
     run.journal_path.write_text(run.journal_path.read_text().replace("Synthetic 3000", "Synthetic 4000"))

@@ -1,0 +1,50 @@
+"""A run from the command line: measure, then report, also after an interruption; and what it exits with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import UsageError
+from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED
+from harness.late import late
+from harness.plan import Plan
+from harness.planner import Wish
+from harness.rundir import RunDir
+
+
+def only_resume(wish: Wish, out: Path | None) -> None:
+    """Raise UsageError for anything beside ``--resume``: a resumed run follows its own plan."""
+    if out is not None or wish != Wish(command=wish.command):
+        raise UsageError(
+            "--resume", "stand alone: the run's plan says what to measure", "beside other options", "drop them"
+        )
+
+
+def measure(directory: RunDir, plan: Plan, how: str, *, strict: bool = False) -> int:
+    """Measure by the function at ``how``, then report on what there is. Returns the exit code: a duel's is its outcome.
+
+    ``strict``: a duel that leaves something undecided is not ok.
+    """
+    console = Console()
+    interrupted, well = False, False
+    try:
+        well = late(how)(directory, plan, console)
+    except KeyboardInterrupt:
+        interrupted = True
+    if os.environ.get("RANK", "0") == "0":
+        (page,) = late("reports.cli:report")([directory.root])
+        late("reports.cli:table")(directory.root, console)
+        console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
+        if interrupted:
+            console.print(
+                f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
+            )
+    if interrupted or not well:
+        return INTERRUPTED if interrupted else NOT_OK
+    if not plan.is_duel:
+        return OK
+    slower, undecided = late("reports.cli:outcome")(directory.root)
+    return NOT_OK if slower else UNDECIDED if undecided and strict else OK

@@ -1,0 +1,117 @@
+"""A run in Markdown, for a comment on a pull request and for the summary of a GitHub job: failures first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.rundir import RunDir
+from reports import github_markdown as md
+from reports import units
+from reports.claims import leading
+from reports.document import Summary
+from reports.formats.fates import Fate, fates
+from reports.labels import Labels
+from reports.rows import CellRow, ContrastRow
+from reports.sentences import WORDS
+from reports.summary import summarise
+
+CLAIMS = 12
+"""Sentences that are not folded away."""
+SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+"""Names the file that a step's job summary is appended to."""
+LEAST_ROOM = 4_000
+"""Bytes without which nothing worth while fits."""
+
+
+def comment(run: RunDir) -> str:
+    """At most as long as a comment may be."""
+    return markdown(summarise(run), md.COMMENT)
+
+
+def job_summary(run: RunDir) -> str:
+    """At most as long as a job summary may be, what the step has written to it before included."""
+    path = Path(os.environ.get(SUMMARY_VARIABLE) or os.devnull)
+    room = md.JOB_SUMMARY - (path.stat().st_size if path.is_file() else 0)
+    if room < LEAST_ROOM:
+        raise UsageError(f"${SUMMARY_VARIABLE}", "have room left", f"{path}, which has none", "use --out")
+    return markdown(summarise(run), room)
+
+
+def markdown(summary: Summary, limit: int) -> str:
+    """The run in at most ``limit`` bytes."""
+    names = Labels.of(summary.cells)
+    bad = [fate for fate in fates(summary) if fate.status != "ok"]
+    claims = [claim for claim in summary.claims if claim.kind != "failure"]
+    first = leading(tuple(claims), CLAIMS)
+    rest = [claim for claim in claims if claim not in first]
+    answers = [f"- **{md.inert(row.exercise)}** {md.sentence(row.answer)}" for row in summary.chapter if row.answer]
+    blocks = [
+        md.Block([_failure(fate) for fate in bad], md.head("not ok", "what became of it")),
+        md.Block([f"- {md.sentence(claim.text)}" for claim in first]),
+        md.Block(list(_cases(summary, names)), _head(summary), units.count(len(summary.cells), "case"), not bad),
+        md.Block(answers, title=units.count(len(answers), "exercise")),
+        md.Block([f"- {md.sentence(claim.text)}" for claim in rest], title="More findings"),
+        md.Block(list(_made(summary)), title="How it was measured"),
+    ]
+    opening = [f"### {md.sentence(summary.headline)}"]
+    return md.fitted(opening, blocks, limit, "`summary.json` and `report.html` have it all.")
+
+
+def _failure(fate: Fate) -> str:
+    return md.row(md.code(fate.key), md.code(fate.told))
+
+
+def _head(summary: Summary) -> Sequence[str]:
+    columns = ("case", "devices:", "time a step:", "speed-up:", "efficiency:", "against baseline")
+    return md.head(*columns, *(["on"] if len(summary.run.sides) > 1 else []))
+
+
+def _cases(summary: Summary, names: Labels) -> Iterator[str]:
+    contrasts: dict[tuple[int, str | None, int], ContrastRow] = {
+        (row.comparison, row.arm, row.world_size): row for row in summary.comparisons
+    }
+    several = len(summary.run.sides) > 1
+    for row in summary.cells:
+        own = summary.run.sides[0].name == row.side
+        contrast = contrasts.get((row.comparison, row.arm, row.world_size)) if own else None
+        side = [md.code(row.side)] if several else []
+        yield md.row(
+            md.code(names.case(row)), str(row.world_size), _time(row), *_scaling(row), _against(contrast), *side
+        )
+
+
+def _time(row: CellRow) -> str:
+    if row.median_s is None:
+        return f"**{row.status}**"
+    if row.below_resolution:
+        return "below resolution"
+    told = units.timed(row.median_s, row.ci_low_s, row.ci_high_s)
+    return told if row.status == "ok" else f"{told} (**{row.status}**)"
+
+
+def _scaling(row: CellRow) -> tuple[str, str]:
+    if row.efficiency is None or row.below_resolution:
+        return "", ""
+    speedup = units.times_between(row.speedup, row.speedup_low, row.speedup_high) if row.scaling != "none" else ""
+    return speedup, units.percent(row.efficiency)
+
+
+def _against(row: ContrastRow | None) -> str:
+    if row is None:
+        return ""
+    ratio = f" {units.times_between(row.ratio, row.ratio_low, row.ratio_high)}" if row.ratio is not None else ""
+    return WORDS[row.verdict] + ("" if row.verdict == "not comparable" else ratio)
+
+
+def _made(summary: Summary) -> Iterator[str]:
+    run = summary.run
+    devices = f"{units.count(len(run.devices), 'device')}: {md.code(', '.join(dict.fromkeys(run.device_names)))}"
+    yield f"- {md.code(run.command)}"
+    yield f"- {devices}, {units.count(run.launches_done, 'launch', 'launches')} of {run.launches_planned}"
+    yield f"- rankbench {md.inert(run.version)}, environment {md.code(run.fingerprint or '')}"
+    for name, value in (summary.environment or {}).get("software", {}).items():
+        if name in ("torch", "cuda", "driver") and value is not None:
+            yield f"- {name} {md.code(str(value))}"

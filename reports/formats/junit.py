@@ -1,0 +1,89 @@
+"""A run as JUnit XML, which nearly every CI shows: a suite a comparison, a test case a planned case.
+
+A case that is wrong has failed; one that raised, died, hung, ran out of memory, or was never recorded is an error.
+The time of a test case is that of one step, in seconds, and there is none where the case has none to show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from xml.etree import ElementTree as ET
+
+from harness.rundir import RunDir
+from reports import labels, units
+from reports.document import ComparisonFacts, Summary
+from reports.evidence import State
+from reports.formats.fates import Fate, fates
+from reports.rows import CellRow
+from reports.summary import summarise
+
+OUTCOMES: dict[State, str] = {"wrong": "failure", "skipped": "skipped", "ok": ""}
+"""The element that tells of a state; of any other it is an error."""
+
+
+def junit(run: RunDir) -> str:
+    """The document; no character that XML forbids is in it, whatever the run's texts hold."""
+    summary = summarise(run)
+    root = ET.Element("testsuites", name="rankbench")
+    found = fates(summary)
+    for about in summary.about:
+        root.append(_suite(summary, about, [fate for fate in found if fate.comparison == about.comparison]))
+    for name in ("tests", "failures", "errors"):
+        root.set(name, str(sum(int(suite.get(name, 0)) for suite in root)))
+    ET.indent(root, " ")
+    return ET.tostring(root, encoding="unicode", xml_declaration=False).join(
+        ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
+    )
+
+
+def _suite(summary: Summary, about: ComparisonFacts, own: list[Fate]) -> ET.Element:
+    rows = {row.key: row for row in summary.first if row.comparison == about.comparison}
+    counted = Counter(OUTCOMES.get(fate.status, "error") for fate in own)
+    suite = ET.Element("testsuite", name=_name(about), tests=str(len(own)))
+    for name, outcome in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(name, str(counted[outcome]))
+    if summary.run.started:
+        suite.set("timestamp", labels.plain(summary.run.started)[:19])
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(summary):
+        ET.SubElement(properties, "property", name=name, value=labels.plain(value))
+    suite.extend([_case(fate, about, rows.get(fate.key)) for fate in own])
+    return suite
+
+
+def _name(about: ComparisonFacts) -> str:
+    inside = ",".join(f"{name}={value}" for name, value in sorted(about.params.items()))
+    return labels.plain(f"{about.scenario}[{inside}]" if inside else about.scenario)
+
+
+def _properties(summary: Summary) -> Iterator[tuple[str, str]]:
+    yield "command", summary.run.command
+    yield "version", summary.run.version
+    yield "devices", ", ".join(summary.run.devices)
+    yield "device names", ", ".join(summary.run.device_names)
+    yield "environment", summary.run.fingerprint or "not told"
+
+
+def _case(fate: Fate, about: ComparisonFacts, row: CellRow | None) -> ET.Element:
+    case = ET.Element("testcase", name=labels.plain(fate.key), classname=_name(about))
+    shown = row is not None and row.median_s is not None and not row.below_resolution
+    if row is not None and row.median_s is not None and shown:
+        case.set("time", f"{Decimal(repr(row.median_s)):f}")
+    outcome = OUTCOMES.get(fate.status, "error")
+    if outcome:
+        told = ET.SubElement(case, outcome, message=fate.told)
+        if outcome != "skipped":
+            told.set("type", fate.status)
+    elif row is not None and shown:
+        ET.SubElement(case, "system-out").text = _figures(row)
+    return case
+
+
+def _figures(row: CellRow) -> str:
+    told = [f"{units.timed(row.median_s, row.ci_low_s, row.ci_high_s)} a step"]
+    if row.speedup is not None and row.scaling != "none":
+        told.append(f"speed-up {units.times_between(row.speedup, row.speedup_low, row.speedup_high)}")
+    told += [f"{caution.kind}: {labels.plain(caution.fact)}" for caution in row.warnings]
+    return "; ".join(told)

@@ -1,0 +1,108 @@
+"""A run as OpenMetrics text, as Prometheus scrapes it and GitLab's metrics reports read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.rundir import RunDir
+from reports import labels
+from reports.document import Summary
+from reports.rows import CellRow
+from reports.summary import summarise
+
+Pairs = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric: its name ends in its unit, where it has one."""
+
+    name: str
+    unit: str
+    help: str
+    value: Callable[[CellRow], float | None]
+    """Of a case; None where it has none."""
+
+
+def _shown(name: str) -> Callable[[CellRow], float | None]:
+    """A figure that is told only of a time above the floor."""
+
+    def value(row: CellRow) -> float | None:
+        found: float | None = None if row.below_resolution else getattr(row, name)
+        return found
+
+    return value
+
+
+FAMILIES = (
+    Family("rankbench_step_seconds", "seconds", "Time of one step: median over launches.", _shown("median_s")),
+    Family("rankbench_step_low_seconds", "seconds", "Lower end of its 95 % interval.", _shown("ci_low_s")),
+    Family("rankbench_step_high_seconds", "seconds", "Upper end of its 95 % interval.", _shown("ci_high_s")),
+    Family("rankbench_speedup_ratio", "ratio", "Times as fast as on the fewest devices.", _shown("speedup")),
+    Family("rankbench_efficiency_ratio", "ratio", "Efficiency of scaling.", _shown("efficiency")),
+    Family("rankbench_launches", "", "Launches that the time rests on.", lambda row: row.launches),
+    Family("rankbench_case_ok", "", "1 where every launch was ok, else 0.", lambda row: float(row.status == "ok")),
+)
+"""What is told of each case."""
+
+
+def openmetrics(run: RunDir) -> str:
+    """The text, with one series a case in each family, and one for each state that a planned cell may end in."""
+    summary = summarise(run)
+    return "".join(f"{line}\n" for line in (*_run(summary), *_cells(summary), *_cases(summary), "# EOF"))
+
+
+def _run(summary: Summary) -> Iterator[str]:
+    run = summary.run
+    told = {
+        "version": run.version,
+        "launcher": run.launcher,
+        "device": ", ".join(dict.fromkeys(run.device_names)),
+        "devices": str(len(run.devices)),
+        "fingerprint": run.fingerprint or "",
+        "started": run.started or "",
+    }
+    yield from _head("rankbench_run", "info", "", "The run that all of this is of.")
+    yield _sample("rankbench_run_info", told, 1)
+
+
+def _cells(summary: Summary) -> Iterator[str]:
+    yield from _head("rankbench_cells", "gauge", "", "Planned cells, by what became of them.")
+    for state, count in summary.counts.items():
+        if state != "planned":
+            yield _sample("rankbench_cells", {"state": state}, count)
+
+
+def _cases(summary: Summary) -> Iterator[str]:
+    for family in FAMILIES:
+        values = [(row, family.value(row)) for row in summary.cells]
+        told = [(row, value) for row, value in values if value is not None]
+        if told:
+            yield from _head(family.name, "gauge", family.unit, family.help)
+            yield from (_sample(family.name, _labels(row), value) for row, value in told)
+
+
+def _labels(row: CellRow) -> Pairs:
+    return {
+        "case": row.key,
+        "scenario": row.scenario,
+        "arm": row.arm or "",
+        "world_size": str(row.world_size),
+        "side": row.side,
+    }
+
+
+def _head(name: str, kind: str, unit: str, told: str) -> Sequence[str]:
+    lines = [f"# TYPE {name} {kind}", f"# HELP {name} {told}"]
+    return [*lines, f"# UNIT {name} {unit}"] if unit else lines
+
+
+def _sample(name: str, pairs: Pairs, value: float) -> str:
+    inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in pairs.items())
+    return f"{name}{{{inside}}} {value!r}"
+
+
+def _escaped(text: str) -> str:
+    """A label's value: printable, with backslashes and quotes escaped."""
+    return labels.printable(text).replace("\\", "\\\\").replace('"', '\\"')
