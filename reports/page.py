@@ -90,7 +90,7 @@ def render(summary: Summary, measured: Measured, root: Path) -> str:
             rank_table=_rank_table(summary.ranks),
             floors=_floors(summary.floors, parts),
             environment=tuple(_flat(summary.environment or {})),
-            differences=partial(_differences, summary.run.sides[0]),
+            differences=partial(_differences, summary),
             commands=_commands(summary, root),
             glyphs=GLYPHS,
             words=WORDS,
@@ -156,11 +156,12 @@ def _floors(rows: Sequence[FloorRow], sections: Sequence[Section]) -> list[tuple
     return [(each.name, [row for row in rows if row.comparison == each.about.comparison]) for each in sections]
 
 
-def _differences(first: SideFacts, other: SideFacts) -> list[tuple[str, str]]:
-    """The variables that another side has otherwise than the first, with their values there."""
-    names = sorted({*first.variables, *other.variables})
-    values = ((name, first.variables.get(name), other.variables.get(name)) for name in names)
-    return [(name, "unset" if its is None else its) for name, own, its in values if own != its]
+def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
+    """What another side has otherwise than the first: of its ranks' variables, and of its environment beside them."""
+    own, its = summary.run.sides[0].variables, other.variables
+    changed = {name: its.get(name, "unset") for name in sorted({**own, **its}) if own.get(name) != its.get(name)}
+    beside = (summary.environment or {}).get("sides", {}).get(other.name, {})
+    return [*_flat({name: told for name, told in beside.items() if name != "variables"}), *changed.items()]
 
 
 def _flat(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

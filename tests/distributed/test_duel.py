@@ -56,6 +56,7 @@ def test_what_differs_is_told(duel: Run) -> None:
     assert differs["b"]["variables"]["TORCH_PLANTED"] == "5"
     assert "other/bin/python" in duel.page
     assert "<code>TORCH_PLANTED</code> 5" in duel.page
+    assert duel.page.count("<code>TORCH_PLANTED</code>") == 1
 
 
 def test_an_interpreter_that_cannot_is_refused_before_anything_is_written(tmp_path: Path) -> None:
