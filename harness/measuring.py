@@ -12,7 +12,7 @@ import typer
 
 from harness.errors import UsageError
 from harness.late import late
-from harness.options import Budget, Devices, Margin, Names, Out, Preset, Seed, Settings, Threads, WorldSizes
+from harness.options import Budget, Devices, Margin, Names, Out, Precision, Preset, Seed, Settings, Threads, WorldSizes
 from harness.plan import Placement
 from harness.rundir import RunDir
 
@@ -39,6 +39,7 @@ def run(  # noqa: PLR0913
         typer.Option(metavar="N", help="Fresh groups of processes, by each launcher; intervals need 6. [default: 6]"),
     ] = None,
     budget: Budget = None,
+    precision: Precision = None,
     settings: Settings = None,
     preset: Preset = None,
     threads: Threads = 1,
@@ -51,8 +52,9 @@ def run(  # noqa: PLR0913
 
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
-    from harness.planner import Wish, make
+    from harness.planner import make
     from harness.running import measure, only_resume
+    from harness.wish import Wish
 
     ranks: tuple[int, int] | None = late("launch.run:ranks_around")()
     wish = Wish(
@@ -65,6 +67,7 @@ def run(  # noqa: PLR0913
         nodes=late("launch.actors:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
+        precision=precision,
         settings=settings or (),
         seed=seed,
         threads=threads,
@@ -104,6 +107,7 @@ def duel(  # noqa: PLR0913
         int | None, typer.Option(metavar="N", help="Launches of each side. [default: what the cases need, at least 6]")
     ] = None,
     budget: Budget = None,
+    precision: Precision = None,
     settings: Settings = None,
     preset: Preset = None,
     threads: Threads = 1,
@@ -118,8 +122,9 @@ def duel(  # noqa: PLR0913
     E.g. rankbench duel --a NCCL_ALGO=Ring --b NCCL_ALGO=Tree, or --b /opt/new-torch/bin/python.
     """
     from harness import environment, sides
-    from harness.planner import Wish, make
+    from harness.planner import make
     from harness.running import measure
+    from harness.wish import Wish
 
     wish = Wish(
         names=scenario or (),
@@ -128,6 +133,7 @@ def duel(  # noqa: PLR0913
         sides=sides.of_duel(a, b),
         launches=turns,
         budget_s=budget,
+        precision=precision,
         settings=settings or (),
         seed=seed,
         threads=threads,

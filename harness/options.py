@@ -36,6 +36,12 @@ Preset = Annotated[
     typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (at sizes that fill a GPU)."),
 ]
 Threads = Annotated[int, typer.Option(metavar="N", help="Threads a rank; on CPU also its cores.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FRACTION", help="Add launches until all times are known so well, e.g. 2%, or --budget is spent."
+    ),
+]
 Margin = Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")]
 Seed = Annotated[int, typer.Option(help="Of the data and of the order.")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory. [default: runs/DATE-TIME]")]

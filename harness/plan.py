@@ -115,6 +115,15 @@ class Side(Record):
     """True: the first side once more. Whatever tells it from the first one is noise, and no difference is smaller."""
 
 
+class Precision(Record):
+    """How narrow intervals are wanted."""
+
+    fraction: float = Field(gt=0, lt=1)
+    """Of every case's time: launches are added until no interval reaches further to either side, in the mean."""
+    limit_s: float = Field(gt=0)
+    """Wall-clock in seconds after which none is added."""
+
+
 class Plan(Record):
     """The whole planned matrix of a run, with seed and regime."""
 
@@ -140,6 +149,8 @@ class Plan(Record):
     """Wall-clock that the whole run is meant to measure for, in seconds."""
     strict: bool = False
     """True: launches are skipped once the budget is overshot by half; False: each is at least measured in brief."""
+    precision: Precision | None = None
+    """When to add launches to those that are planned; None: never."""
     margin: float = Field(default=0.05, ge=0)
     """Differences within this fraction count as none, unless A/A noise is larger."""
     regime: dict[str, str]
@@ -178,7 +189,9 @@ class Plan(Record):
     def identity(self) -> str:
         """A hash of what is measured and how: equal for runs whose launches belong together."""
         told = self.model_dump(
-            mode="json", by_alias=True, exclude={"command", "launches", "budget_s", "strict", "version", "ray_address"}
+            mode="json",
+            by_alias=True,
+            exclude={"command", "launches", "budget_s", "strict", "precision", "version", "ray_address"},
         )
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import get_args
 
 from harness import __version__, catalog, devices, probes
+from harness.effort import above_zero, effort
 from harness.errors import UsageError, nearest
-from harness.plan import Case, Comparison, Placement, Plan, Side, Value
-from harness.sampling import Sampling
-from harness.sides import of_launchers, turns
+from harness.plan import Case, Comparison, Placement, Plan, Value
+from harness.sides import of_launchers
+from harness.wish import Wish
 
 PRESETS = ("smoke", "chapter", "full")
 SELECTION = ("tying", "frobenius", "split")
 """What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
-LAUNCHES = 6
-"""Fewer give no interval."""
-CASE_S = 0.6
-"""What a launch may take for each of its cases, unless the user says how long."""
-RUN_S = 480.0
-"""What all launches together may take, unless the user says how long or there is more to measure than fits."""
 FEW, EVERY = 6, 4
 """Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
 REGIME = {
@@ -35,36 +28,12 @@ REGIME = {
 }
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What the command line of ``run`` says; None where it says nothing."""
-
-    names: Sequence[str] = ()
-    devices: str | None = None
-    world_sizes: str | None = None
-    launcher: str | None = None
-    sides: tuple[Side, ...] = ()
-    """Of a duel; none: those of the launcher."""
-    placement: Placement = "pack"
-    ray_address: str | None = None
-    nodes: Sequence[Mapping[str, int]] | None = None
-    """What each node of a Ray cluster has, by kind of device; None where this machine is all there is."""
-    launches: int | None = None
-    budget_s: float | None = None
-    settings: Sequence[str] = ()
-    seed: int = 0
-    threads: int = 1
-    margin: float = 0.05
-    preset: str | None = None
-    command: str = "rankbench run"
-
-
 def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     """The plan of a wish. Raises UsageError.
 
     ``ranks`` is how many there are already, under somebody's torchrun: in all, and on this host.
     """
-    _above_zero("--threads", wish.threads)
+    above_zero("--threads", wish.threads)
     if wish.preset is not None and wish.preset not in PRESETS:
         raise UsageError(
             "--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS)
@@ -91,14 +60,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     comparisons = tuple(
         _comparison(entry, params, sizes, probed=index % every == 0) for index, (entry, params) in enumerate(points)
     )
-    cases = sum(len(comparison.cases) for comparison in comparisons)
-    usual = 2 if wish.preset == "smoke" else LAUNCHES
-    if wish.sides and wish.preset != "smoke":
-        tested = sum(not (case.packed or case.probe) for comparison in comparisons for case in comparison.cases)
-        usual = max(LAUNCHES, turns(tested))
-    if "inline" in launchers or ranks is not None:
-        usual = 1
-    budget_s, launches = _effort(wish, usual, cases, len(sides))
+    budget_s, launches, precision = effort(wish, comparisons, sides, joined=ranks is not None)
     return Plan(
         version=__version__,
         command=wish.command,
@@ -111,16 +73,12 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         launches=launches,
         seed=wish.seed,
         budget_s=budget_s,
-        strict=wish.budget_s is not None,
+        strict=wish.budget_s == budget_s,
+        precision=precision,
         margin=wish.margin,
         regime=REGIME | {"threads": f"{wish.threads} a rank", "affinity": "each rank has cores of its own"},
         comparisons=comparisons,
     )
-
-
-def _above_zero(name: str, value: float) -> None:
-    if not 0 < value < float("inf"):
-        raise UsageError(name, "be above zero", value, "give a positive number")
 
 
 def _one_each(found: tuple[str, ...], ranks: int, local: int) -> tuple[str, ...]:
@@ -227,23 +185,3 @@ def _comparison(
         params=params,
         cases=(*cases, *(probes.cases(sizes) if probed else ())),
     )
-
-
-def _effort(wish: Wish, usual: int, cases: int, sides: int) -> tuple[float, int]:
-    """The budget in seconds and the launches, of all ``sides``, that it is for; ``usual`` is how many of each."""
-    if wish.launches is not None:
-        _above_zero("--launches", wish.launches)
-    if wish.launcher == "inline" and (wish.launches or 1) > 1:
-        rule = "be 1 under --launcher inline, which has no fresh processes"
-        raise UsageError("--launches", rule, wish.launches, "use --launcher torchrun")
-    least_s = Sampling().least_s(cases)
-    if wish.budget_s is None:
-        launches = (wish.launches or usual) * sides
-        return launches * max(min(cases * CASE_S, RUN_S / (usual * sides)), least_s), launches
-    _above_zero("--budget", wish.budget_s)
-    if wish.budget_s < least_s * sides:
-        rule = f"be at least {math.ceil(least_s * sides)} s for one launch of what is asked for"
-        rule += f" on {sides} sides" if sides > 1 else ""
-        raise UsageError("--budget", rule, f"{wish.budget_s:g} s", "raise it, or name fewer scenarios")
-    fit = max(1, min(usual, int(wish.budget_s / (least_s * sides))))
-    return wish.budget_s, (wish.launches or fit) * sides

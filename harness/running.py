@@ -11,8 +11,8 @@ from harness.errors import UsageError
 from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED
 from harness.late import late
 from harness.plan import Plan
-from harness.planner import Wish
 from harness.rundir import RunDir
+from harness.wish import Wish
 
 
 def only_resume(wish: Wish, out: Path | None) -> None:

@@ -34,7 +34,7 @@ class Progress:
             self._launch = record.launch
             if self._live is None:
                 ranks = f"{len(record.ranks)} rank{'s' * (len(record.ranks) != 1)}"
-                self._say(f"launch {record.launch + 1} of {self._plan.launches}: {ranks} up{self._left()}")
+                self._say(f"{self._which()}: {ranks} up{self._left()}")
         elif isinstance(record, CellRecord) and record.status not in ("ok", "skipped"):
             who = "" if record.rank is None else f" on rank {record.rank}"
             why = _first_line(record.message)
@@ -52,13 +52,18 @@ class Progress:
             return
         self._shown_s = time.monotonic()
         part = f"round {note.round + 1} of {note.rounds}" if note.rounds else "preparing"
-        line = Text(f"launch {self._launch + 1} of {self._plan.launches}", "bold")
+        line = Text(self._which(), "bold")
         line.append(f"  {part}{self._left()}  ", "default")
         line.append(note.case, "cyan")
         if note.step_s is not None:
             line.append(f"  ≈ {_duration(note.step_s)} a step", "default")
         line.no_wrap, line.overflow = True, "ellipsis"
         self._live.update(line, refresh=True)
+
+    def _which(self) -> str:
+        if self._launch < self._plan.launches:
+            return f"launch {self._launch + 1} of {self._plan.launches}"
+        return f"launch {self._launch + 1}, for narrower intervals"
 
     def _left(self) -> str:
         left_s = self._plan.budget_s - (time.monotonic() - self._start_s)

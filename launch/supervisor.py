@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
 
 from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, LaunchRecord, Status
 from harness.messages import Order, VisitNote
-from harness.plan import Case, Plan, Record
+from harness.plan import Case, Plan, Precision, Record
+from harness.precision import Widths
 from launch.gangs import Ending, Hear, Launcher
 from launch.scratch import clear
 
@@ -30,26 +33,38 @@ class Ledger:
     """The status of each cell, by launch, comparison and case."""
     attempts: dict[int, int] = field(default_factory=dict)
     """Gangs that have been up, by launch."""
+    widths: Widths = field(default_factory=Widths)
+    """Of the cases that the run is about, on each of its sides."""
+
+    @cached_property
+    def _shown(self) -> set[tuple[int, str]]:
+        every = ((index, case) for index, comparison in enumerate(self.plan.comparisons) for case in comparison.cases)
+        return {(index, case.key) for index, case in every if not (case.packed or case.probe)}
 
     def note(self, entry: Record) -> None:
         """Take one record into account."""
         if isinstance(entry, CellRecord):
             self.cells[entry.launch, entry.comparison, entry.case] = entry.status
+            if (entry.comparison, entry.case) in self._shown:
+                side = self.plan.side_of(entry.launch).name
+                self.widths.add((side, entry.comparison, entry.case), entry)
         elif isinstance(entry, LaunchRecord):
             self.attempts[entry.launch] = self.attempts.get(entry.launch, 0) + 1
 
     def missing(self, launch: int) -> Todo:
         """The cases of a launch that have no cell, or only a skipped one."""
         todo: dict[int, list[Case]] = {}
-        for number, index, case in self.plan.cells():
+        for number, index, case in self.plan.cells(launch + 1):
             if number == launch and self.cells.get((launch, index, case.key), "skipped") == "skipped":
                 todo.setdefault(index, []).append(case)
         return {index: tuple(cases) for index, cases in todo.items()}
 
     @property
     def complete(self) -> bool:
-        """Whether every planned cell is ok."""
-        return all(self.cells.get((launch, index, case.key)) == "ok" for launch, index, case in self.plan.cells())
+        """Whether every planned cell is ok, and of each launch that was added."""
+        launches = max([self.plan.launches, *(launch + 1 for launch in self.attempts)])
+        cells = self.plan.cells(launches)
+        return all(self.cells.get((launch, index, case.key)) == "ok" for launch, index, case in cells)
 
 
 class Supervisor:
@@ -88,7 +103,8 @@ class Supervisor:
 
         Returns whether every planned cell is ok.
         """
-        end_s = time.monotonic() + self._plan.budget_s
+        begun_s = time.monotonic()
+        end_s = begun_s + self._plan.budget_s
         pending = [launch for launch in range(self._plan.launches) if self.ledger.missing(launch)]
         for done, launch in enumerate(pending):
             start_s = time.monotonic()
@@ -98,7 +114,24 @@ class Supervisor:
                 continue
             launcher = launchers[self._plan.side_of(launch).name]
             self._finish(launch, launcher, start_s + left_s / (len(pending) - done))
+        if self._plan.precision:
+            self._refine(launchers, self._plan.precision, begun_s)
         return self.ledger.complete
+
+    def _refine(self, launchers: Mapping[str, Launcher], wanted: Precision, begun_s: float) -> None:
+        """Add blocks of launches, one of each side, until intervals are narrow enough or the time is up."""
+        sides, longest_s = len(self._plan.sides), self._plan.launch_budget_s * len(self._plan.sides)
+        for first in count(self._plan.launches, sides):
+            block_s = time.monotonic()
+            begun = any(launch in self.ledger.attempts for launch in range(first, first + sides))
+            if not begun and (
+                self.ledger.widths.within(wanted.fraction) or block_s - begun_s + longest_s > wanted.limit_s
+            ):
+                return
+            for launch in range(first, first + sides):
+                launcher = launchers[self._plan.side_of(launch).name]
+                self._finish(launch, launcher, time.monotonic() + self._plan.launch_budget_s)
+            longest_s = max(longest_s, time.monotonic() - block_s)
 
     def _finish(self, launch: int, launcher: Launcher, end_s: float) -> None:
         """Start gangs for one launch until each of its cases has a cell."""

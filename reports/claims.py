@@ -22,6 +22,7 @@ def claims(found: Findings) -> tuple[Claim, ...]:
     return (
         *_caveats(found),
         *failures(found, names),
+        *_precision(found, names),
         *sides(found.sides),
         *(scaling(row, names, found.aa[row.comparison]) for row in _widest(found.cells) if row.efficiency is not None),
         *(comparison(row, names) for row in _widest(found.comparisons)),
@@ -73,6 +74,34 @@ def _caveats(found: Findings) -> Iterator[Claim]:
         )
         text = f"{who} no intervals and no verdicts: they need {FEWEST_LAUNCHES} launches (`--launches 6`)."
         yield Claim(kind="caveat", text=text)
+
+
+def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
+    """Whether intervals became as narrow as they were to be."""
+    if found.run.precision is None:
+        return
+    launches = units.count(found.run.launches_done, "launch", "launches")
+    asked = f"±{units.percent(found.run.precision)}"
+    widths = [(width, row) for row in found.cells if (width := _half_width(row)) is not None]
+    if not widths:
+        yield Claim(kind="caveat", text=f"{asked} was asked for, and no time has an interval after {launches}.")
+        return
+    width, widest = max(widths, key=lambda each: each[0])
+    where = f"`{names.case(widest)}` on {units.count(widest.world_size, 'device')}"
+    if width <= found.run.precision:
+        text = (
+            f"After {launches} all times are within {asked}, as asked; the widest, ±{units.percent(width)}, is {where}."
+        )
+    else:
+        text = f"The budget was spent before all times were within {asked}: {where} is within ±{units.percent(width)}"
+        text += f" after {launches}."
+    yield Claim(kind="caveat", text=text)
+
+
+def _half_width(row: CellRow) -> float | None:
+    if row.median_s is None or row.ci_low_s is None or row.ci_high_s is None:
+        return None
+    return (row.ci_high_s - row.ci_low_s) / (2 * row.median_s)
 
 
 def _ranks(rows: tuple[RankRow, ...]) -> Iterator[Claim]:

@@ -77,6 +77,8 @@ class RunFacts(Record):
     seed: int
     budget_s: float
     margin: float
+    precision: float | None
+    """The fraction of its time within which each interval was to be; None where that was not asked for."""
     regime: dict[str, str]
     shared_device: bool
     started: str | None

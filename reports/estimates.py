@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-CONFIDENCE = 0.95
+from harness.precision import interval_ranks
+
 FEWEST_LAUNCHES = 6
 """Below this many launches no order-statistic interval of the median reaches 95 %."""
 
@@ -29,19 +29,6 @@ class Estimate:
     high: float | None
     launches: int
     """How many launches the interval rests on."""
-
-
-@cache
-def interval_ranks(n: int) -> tuple[int, int] | None:
-    """Indices from 0 of the sorted values that bound the median with at least 95 %; None where none do.
-
-    With X ~ Binomial(n, 1/2), the k-th smallest and k-th largest values cover the median with
-    probability 1 - 2 P(X < k): take the largest such k (Conover 1999, section 3.2).
-    """
-    k = int(stats.binom.ppf((1 - CONFIDENCE) / 2, n, 0.5)) + 1 if n else 0
-    while k > 0 and 1 - 2 * stats.binom.cdf(k - 1, n, 0.5) < CONFIDENCE:
-        k -= 1
-    return (k - 1, n - k) if k > 0 else None
 
 
 def estimate(values: pd.Series[float]) -> Estimate | None:

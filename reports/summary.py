@@ -128,6 +128,7 @@ def _run_facts(evidence: Evidence) -> RunFacts:
         seed=plan.seed,
         budget_s=plan.budget_s,
         margin=plan.margin,
+        precision=plan.precision.fraction if plan.precision else None,
         regime=plan.regime,
         shared_device=plan.shared_device,
         started=min((gang.started for gang in gangs), default=None),

@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from reports.estimates import CONFIDENCE
+from harness.precision import CONFIDENCE
 
 TAIL = round((1 - CONFIDENCE) / 2, 9)
 """What an interval leaves out on each side, and so the level of a test on one side."""

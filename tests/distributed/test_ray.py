@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from harness.journal import CellRecord, Journal, LaunchRecord
-from harness.planner import Wish, make
+from harness.planner import make
 from harness.rundir import RunDir
+from harness.wish import Wish
 from launch.actors import Actors
 from launch.scratch import scratch
 from launch.supervisor import Supervisor

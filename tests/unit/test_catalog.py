@@ -11,7 +11,8 @@ import pytest
 
 from harness import catalog
 from harness.errors import UsageError
-from harness.planner import Wish, make
+from harness.planner import make
+from harness.wish import Wish
 
 GOOD = '''
 """A plugin of one's own."""

@@ -12,7 +12,8 @@ import pytest
 
 from harness import cli, planner
 from harness.errors import UsageError
-from harness.planner import Wish, make
+from harness.planner import make
+from harness.wish import Wish
 
 BROKEN = "import torch\nraise RuntimeError('no such cluster')\nclass Mine: ...\n"
 

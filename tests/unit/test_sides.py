@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from harness.environment import differences
 from harness.errors import UsageError
 from harness.plan import Side
-from harness.planner import Wish, make
+from harness.planner import make
 from harness.sides import of_duel, of_launchers, turns
+from harness.wish import Wish
 from reports.document import Summary
 from reports.page import write
 from reports.rows import SideRow

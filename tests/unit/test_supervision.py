@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.journal import BeginRecord, CellRecord, Journal, LaunchRecord, read
+from harness.journal import BeginRecord, CellRecord, Journal, LaunchRecord, Samples, read
 from harness.messages import Order, VisitNote
-from harness.plan import Plan, Record
-from harness.planner import Wish, make
+from harness.plan import Plan, Precision, Record
+from harness.planner import make
+from harness.wish import Wish
 from launch.channel import Peer
 from launch.gangs import Ending, Gang
 from launch.supervisor import Supervisor
@@ -179,3 +180,45 @@ def test_a_spent_budget_skips_launches_only_where_the_user_set_one(
             folder, Script(slow), make(Wish(names=["split"], devices="cpu:1", launches=2, budget_s=budget_s))
         )
         assert {cell.status for cell in cells if cell.launch == 1} == statuses
+
+
+def steady(spread: list[float]) -> Callable[[Order, Callable[[Record], None]], None]:
+    """A launcher's act: all cells are ok, each launch with times of its own."""
+
+    def act(order: Order, hear: Callable[[Record], None]) -> None:
+        took = spread[order.launch % len(spread)]
+        samples = Samples(round=(0,), position=(0,), start_s=((0.0,),), end_s=((took,),))
+        for index, cases in order.todo.items():
+            for case in cases:
+                hear(CellRecord(launch=order.launch, comparison=index, case=case.key, status="ok", samples=samples))
+
+    return act
+
+
+def precise(launches: int, fraction: str, limit_s: float) -> Plan:
+    wish = Wish(names=["split"], devices="cpu:1", launches=launches, precision=fraction, budget_s=limit_s)
+    plan = make(wish)
+    assert not plan.strict  # planned launches are not skipped where there is time for more
+    return plan.model_copy(update={"budget_s": 1e-3})
+
+
+def test_launches_are_added_until_intervals_are_narrow(tmp_path: Path) -> None:
+    times = [1.0, 1.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    script = Script(*[steady(times)] * 30)
+    complete, _ = run(tmp_path, script, precise(6, "2%", 600))
+    assert complete
+    assert [order.launch for order in script.orders] == list(range(9))  # of nine, the interval leaves out the extremes
+
+
+def test_no_launch_is_added_where_they_agree_at_once(tmp_path: Path) -> None:
+    script = Script(*[steady([1.0])] * 30)
+    run(tmp_path, script, precise(6, "2%", 600))
+    assert len(script.orders) == 6
+
+
+def test_no_launch_is_added_that_would_end_past_the_limit(tmp_path: Path) -> None:
+    plan = precise(6, "2%", 600)
+    tight = plan.model_copy(update={"precision": Precision(fraction=0.02, limit_s=1e-6)})
+    script = Script(*[steady([1.0, 2.0])] * 30)
+    run(tmp_path, script, tight)
+    assert len(script.orders) == 6

@@ -1,0 +1,111 @@
+"""Launches are added until intervals are narrow enough: by their width alone, and never past the limit."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from statistics import median
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from harness.errors import UsageError
+from harness.journal import CellRecord
+from harness.planner import make
+from harness.precision import Widths, half_width, interval_ranks, launch_value
+from harness.wish import Wish
+from reports.evidence import load
+from reports.measured import measure
+from reports.summary import summarise
+from tests.factories import Synthetic, build
+
+TIMES = st.lists(st.floats(1e-6, 1e3), min_size=6, max_size=40)
+
+
+@given(st.integers(0, 200))
+def test_the_ranks_are_those_of_the_binomial_law(n: int) -> None:
+    ranks = interval_ranks(n)
+    if n < 6:
+        assert ranks is None
+        return
+    assert ranks is not None
+    k = ranks[0] + 1
+    assert ranks == (k - 1, n - k)
+    assert 1 - 2 * stats.binom.cdf(k - 1, n, 0.5) >= 0.95 - 1e-12
+    assert 1 - 2 * stats.binom.cdf(k, n, 0.5) < 0.95
+
+
+@given(TIMES, st.floats(0.1, 100))
+def test_a_width_is_a_fraction_of_the_median(times: list[float], factor: float) -> None:
+    width = half_width(times)
+    assert width is not None
+    assert 0 <= width <= (max(times) - min(times)) / (2 * median(times)) + 1e-12
+    scaled = half_width([factor * time for time in times])
+    assert scaled is not None and math.isclose(scaled, width, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def test_a_launch_value_is_that_of_the_reports(tmp_path: Path) -> None:
+    evidence = load(build(tmp_path / "run", Synthetic(slow_ranks={1: 1.1})))
+    values = measure(evidence).values_by_case
+    seen = 0
+    for (launch, comparison, case), cell in evidence.records.items():
+        assert launch_value(cell) == pytest.approx(values[comparison, case][launch], rel=1e-9)
+        seen += 1
+    assert seen > 50
+
+
+def cells(folder: Path, **changes: object) -> list[CellRecord]:
+    evidence = load(build(folder / "run", Synthetic(**changes)))  # type: ignore[arg-type]
+    key = "split[how=whole,size=1024]@2"
+    return [cell for (_, _, case), cell in sorted(evidence.records.items()) if case == key]
+
+
+def test_five_launches_are_never_narrow_and_six_are_where_they_agree(tmp_path: Path) -> None:
+    widths = Widths()
+    for number, cell in enumerate(cells(tmp_path, launch_noise=0.0, noise=0.0), start=1):
+        widths.add("series", cell)
+        assert widths.within(0.01) == (number == 6)
+    assert not Widths().within(0.5)
+
+
+def test_one_wide_series_is_enough_to_go_on_and_what_is_not_ok_is_not_asked(tmp_path: Path) -> None:
+    widths = Widths()
+    for cell in cells(tmp_path, launch_noise=0.1):
+        widths.add("wide", cell)
+        widths.add("died", cell.model_copy(update={"status": "died", "samples": None}))
+    assert not widths.within(0.01)
+    assert widths.within(0.9)
+    assert set(widths.values) == {"wide"}
+
+
+@pytest.mark.parametrize(("text", "fraction"), [("2%", 0.02), ("0.02", 0.02), (" 1.5 %", 0.015)])
+def test_it_is_asked_for_in_percent_or_as_a_fraction(text: str, fraction: float) -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1", precision=text, budget_s=600))
+    assert plan.precision is not None
+    assert (plan.precision.fraction, plan.precision.limit_s) == (pytest.approx(fraction), 600)
+    usual = make(Wish(names=["split"], devices="cpu:1"))
+    assert (plan.launches, plan.budget_s) == (usual.launches, usual.budget_s)  # the rest is for more launches
+
+
+@pytest.mark.parametrize("text", ["0", "-1%", "100%", "two", "2%%", "nan", ""])
+def test_what_is_no_fraction_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--precision must be a fraction"):
+        make(Wish(names=["split"], devices="cpu:1", precision=text))
+
+
+def test_it_needs_launches_of_our_own() -> None:
+    with pytest.raises(UsageError, match="--precision must go with launches of our own"):
+        make(Wish(names=["split"], devices="cpu:1", precision="2%", launcher="inline"))
+
+
+@pytest.mark.parametrize(
+    ("noise", "told"), [(0.0, "all times are within ±5 %, as asked"), (0.2, "The budget was spent")]
+)
+def test_the_report_says_whether_it_was_reached(tmp_path: Path, noise: float, told: str) -> None:
+    run = build(tmp_path / "run", Synthetic(launch_noise=noise, noise=0.001))
+    plan = run.plan_path.read_text().replace('"precision": null', '"precision": {"fraction": 0.05, "limit_s": 60}')
+    run.plan_path.write_text(plan)
+    (claim,) = [claim for claim in summarise(run).claims if "±5" in claim.text]
+    assert told in claim.text.replace("\N{NO-BREAK SPACE}", " ")
