@@ -63,6 +63,22 @@ class Samples(Record):
     """Seconds between the device's own events, where it has them (CUDA); else None."""
 
 
+class Waits(Record):
+    """Where a step's time went in a few samples that do not count, whose collectives were watched.
+
+    Lists are indexed [rank][sample]; seconds are one step's. Work, wait and transfer of a rank make up its whole time.
+    """
+
+    collectives: tuple[float, ...]
+    """How many collectives of the gang a step had, in each sample."""
+    work_s: tuple[tuple[float, ...], ...]
+    """Outside collectives."""
+    wait_s: tuple[tuple[float, ...], ...]
+    """Inside collectives, until the last rank had come."""
+    transfer_s: tuple[tuple[float, ...], ...]
+    """Inside collectives, from then on."""
+
+
 class RankFacts(Record):
     """What one rank of the case's gang did: its work in one step, and its processor time over the timed visits."""
 
@@ -148,6 +164,8 @@ class CellRecord(Record):
     samples: Samples | None = None
     facts: tuple[RankFacts, ...] = ()
     """One a rank of the case's gang."""
+    waits: Waits | None = None
+    """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
     doubts: tuple[Doubt, ...] = ()
 
 

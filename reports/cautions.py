@@ -126,7 +126,7 @@ def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[Ran
     for rank, row in sorted(by_rank.items()):
         where = " in the packed copies" if row.packed else ""
         told = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {told} the time of its peers{where}"
+        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {told} the {row.basis} of its peers{where}"
 
 
 def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:

@@ -8,11 +8,11 @@ import pandas as pd
 
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
-from reports import cautions
+from reports import cautions, estimates
 from reports.counts import counts
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
-from reports.measured import Measured
+from reports.measured import NO_VALUES, Measured
 from reports.rows import CellRow, RankRow
 
 
@@ -119,12 +119,18 @@ def _spread(name: str, found: Estimate | None) -> dict[str, float | None]:
 def _losses(
     measured: Measured, key: CaseId, case: Case, base: tuple[int, CaseId], efficiency: Estimate | None
 ) -> dict[str, float | None]:
-    """Contention: one device alone against p independent copies at once. Communication: what else is lost."""
+    """Contention: one device alone against p independent copies at once, all of which count alike.
+
+    Communication: what else is lost.
+    """
     packed = measured.twin(case, key[0], case.world_size, packed=True)
-    busy = measured.ratio(base[1], packed) if packed else None
-    if packed is None or base[0] != 1 or busy is None or efficiency is None:
+    copies = measured.mean_values(packed) if packed else NO_VALUES
+    busy = estimates.ratio(measured.values(base[1]), copies)
+    if base[0] != 1 or busy is None or efficiency is None:
         return {}
-    rest = measured.ratio(packed, key)  # efficiency over contention, launch by launch: the base cancels
+    rest = estimates.ratio(
+        copies, measured.values(key)
+    )  # efficiency over contention, launch by launch: the base cancels
     share = 1 / case.world_size if measured.evidence.plan.comparisons[key[0]].scaling == "strong" else 1.0
     told = _spread("contention", busy) | _spread("communication", scaled(rest, share))
     return told | {"communication": efficiency.value / busy.value}

@@ -11,6 +11,7 @@ from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.variance_rows import AdviceRow, VarianceRow
+from reports.why_rows import LossRow
 
 SCHEMA = 1
 """Version of summary.json. 1: first release."""
@@ -117,6 +118,8 @@ class Summary(Record):
     """Where the spread of each case's launches comes from."""
     advice: tuple[AdviceRow, ...]
     """What would narrow the intervals of each comparison."""
+    losses: tuple[LossRow, ...]
+    """Where the efficiency of each case went."""
     chapter: tuple[ExerciseRow, ...]
     """The exercises that the run answers, in their order."""
     about: tuple[ComparisonFacts, ...]

@@ -16,6 +16,7 @@ from reports.contrasts import contrast_rows, margin
 from reports.document import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
 from reports.evidence import WORST_FIRST, Evidence, load
 from reports.findings import Findings, headline
+from reports.losses import loss_rows
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
 from reports.sides import side_rows
@@ -41,15 +42,16 @@ def summary_of(measured: Measured) -> Summary:
     evidence = measured.evidence
     others = tuple(measure(evidence.of(side)) for side in evidence.plan.sides[1:])
     about, spread = _about(measured), variance_rows(measured)
+    cells = cell_rows(measured, ranks)
     found = Findings(
         run=_run_facts(measured.evidence),
         strip=_strip(measured.evidence),
-        cells=cell_rows(measured, ranks),
+        cells=cells,
         sides=side_rows(measured, others),
         comparisons=contrast_rows(measured),
         floors=floor_rows(measured),
         ranks=ranks,
-        aa=measured.aa_by_comparison,
+        losses=loss_rows(measured, cells, ranks),
     )
     exercises = chapter(measured.evidence.plan.comparisons, Book.of(found, about))
     return Summary(
@@ -65,6 +67,7 @@ def summary_of(measured: Measured) -> Summary:
         ranks=found.ranks,
         variances=spread,
         advice=advice_rows(measured, spread),
+        losses=found.losses,
         chapter=exercises,
         about=about,
         strip=found.strip,

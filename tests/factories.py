@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.doubts import Doubt
-from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples
+from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples, Waits
 from harness.plan import Case, Comparison, Exercise, Plan, Side, Value
 from harness.rundir import RunDir
 
@@ -83,6 +83,8 @@ class Synthetic:
     """More of a rank's facts: of a case, in a launch, on a rank."""
     wall_s: float = 12.5
     """Of a whole launch."""
+    watched: Callable[[Case], tuple[Sequence[float], float] | None] = lambda _: None
+    """Of a gang whose one collective was watched: each rank's true work and the transfer, in seconds of a step."""
     title: str = "A layer whose columns are split over the devices."
     command: str = "rankbench run split --devices cpu:2"
     sides: tuple[Side, ...] = (Side(name="torchrun"),)
@@ -191,7 +193,7 @@ def _cell(told: Synthetic, launch: int, index: int, case: Case, luck: tuple[rand
     if status == "missing":
         return None
     samples, facts = _samples(told, case, *luck), _facts(told, case, launch)
-    kept = {"samples": samples, "facts": facts} if status in ("ok", "wrong") else {}
+    kept = {"samples": samples, "facts": facts, "waits": _waits(told, case, *luck)} if status in ("ok", "wrong") else {}
     return CellRecord(
         launch=launch,
         comparison=index,
@@ -250,6 +252,21 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float) -> 
         start_s=starts,
         end_s=[[end + told.overhang for end in each] for each in ends] if told.device_events else ends,
         device_s=own if told.device_events else None,
+    )
+
+
+def _waits(told: Synthetic, case: Case, noise: random.Random, bias: float) -> Waits | None:
+    true = told.watched(case) if case.gang_size > 1 and not case.probe else None
+    if true is None:
+        return None
+    own, transfer_s = true
+    work = [[part * (1 + bias) * (1 + noise.gauss(0, told.noise)) for _ in range(5)] for part in own]
+    last = [max(each) for each in zip(*work, strict=True)]
+    return Waits(
+        collectives=(1.0,) * 5,
+        work_s=work,
+        wait_s=[[end - mine for end, mine in zip(last, each, strict=True)] for each in work],
+        transfer_s=[[transfer_s * (1 + bias)] * 5 for _ in own],
     )
 
 
