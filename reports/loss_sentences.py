@@ -15,13 +15,13 @@ NOTHING = "nothing measurable"
 
 def sentence(row: LossRow, cell: CellRow) -> str:
     """The whole of it; ``cell`` is the row of the same case."""
+    if row.missing <= row.noise:
+        return "Nothing measurable is missing."
     return " ".join([_costs(row), *_blame(row, cell), *_stretch(row, cell)])
 
 
 def _costs(row: LossRow) -> str:
     missing = round(row.missing, 2)
-    if row.missing <= row.noise:
-        return "Nothing measurable is missing."
     known = [name for name in row.costs if name != "rest" and not (name == "communication" and row.basis == "times")]
     unknown = [name for name in ("contention", "imbalance", "communication") if name not in row.costs]
     rest = units.listed([*unknown, "the rest"])
@@ -52,12 +52,11 @@ def _speedup(cost: float) -> str:
 
 def _blame(row: LossRow, cell: CellRow) -> Iterator[str]:
     """Of an imbalance that is there: a rank that is slow, the division of the work, or nobody."""
-    if not _cost(row, "imbalance") or row.missing <= row.noise:
+    if not _cost(row, "imbalance"):
         return
-    devices = cell.world_size / (cell.base_world_size or 1)
     if row.slow_rank is not None:
         yield f"Rank {row.slow_rank} is slow."
-    elif cell.ideal_speedup is not None and round(cell.ideal_speedup, 2) < devices:
+    elif cell.ideal_speedup is not None and round(cell.ideal_speedup, 2) < _devices(cell):
         yield f"The work divides unequally: at best {units.times(cell.ideal_speedup)}."
     else:
         yield "No rank is slow by itself."
@@ -67,6 +66,10 @@ def _stretch(row: LossRow, cell: CellRow) -> Iterator[str]:
     if row.watched_s is None or cell.median_s is None:
         return
     times = row.watched_s / cell.median_s
-    if times - 1 > max(STRETCH, row.noise / cell.world_size):
+    if times - 1 > max(STRETCH, row.noise / _devices(cell)):
         told = f"While its collectives are watched a step takes {units.times(times)} as long"
         yield f"{told}: what they overlap with otherwise counts as communication, and comes back in the rest."
+
+
+def _devices(cell: CellRow) -> float:
+    return cell.world_size / (cell.base_world_size or 1)
