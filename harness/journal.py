@@ -61,6 +61,10 @@ class Samples(Record):
     """Host clock at the end mark, after the device was synchronised."""
     device_s: tuple[tuple[float, ...], ...] | None = None
     """Seconds between the device's own events, where it has them (CUDA); else None."""
+    clock_mhz: tuple[tuple[float, ...], ...] | None = None
+    """Clock of the device's processors during the sample, where it was asked for; else None."""
+    held_back: tuple[tuple[int, ...], ...] | None = None
+    """Why the device held its clock back then: the bits of NVML's clocks-event reasons; None where nobody asked."""
 
 
 class Waits(Record):

@@ -12,23 +12,24 @@ from reports import cautions, estimates
 from reports.counts import counts
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
+from reports.health import Health
 from reports.measured import NO_VALUES, Measured
 from reports.rows import CellRow, RankRow
 
 
-def cell_rows(measured: Measured, ranks: tuple[RankRow, ...]) -> tuple[CellRow, ...]:
+def cell_rows(measured: Measured, ranks: tuple[RankRow, ...], health: Health) -> tuple[CellRow, ...]:
     """Every case of the run that is neither a packed copy nor a probe, in the plan's order."""
-    return tuple(_row(measured, key, case, ranks) for key, case in measured.gangs())
+    return tuple(_row(measured, key, case, ranks, health) for key, case in measured.gangs())
 
 
-def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]) -> CellRow:
+def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...], health: Health) -> CellRow:
     comparison = measured.evidence.plan.comparisons[key[0]]
     told = _identity(measured, key, case, comparison) | _time(measured, key, case)
     if told.get("median_s") is not None:
         told |= _scaling(measured, key, case, comparison)
         told |= counts(measured, key)
     row = CellRow(**told)
-    return row.model_copy(update={"warnings": cautions.cautions(measured, key, case, row, ranks)})
+    return row.model_copy(update={"warnings": cautions.cautions(measured, key, row, ranks, health.facts[key])})
 
 
 def _identity(measured: Measured, key: CaseId, case: Case, comparison: Comparison) -> dict[str, Any]:

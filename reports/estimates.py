@@ -115,12 +115,3 @@ def null_contrast(samples: pd.DataFrame) -> float | None:
         return None
     logs: pd.Series[float] = (halves[0] / halves[1]).dropna().map(math.log)
     return abs(float(logs.median())) if len(logs) else None
-
-
-def predicted_drift(samples: pd.DataFrame) -> float:
-    """Relative change of one case over one launch that a Theil-Sen line through its samples predicts."""
-    start, seconds = (samples[name].to_numpy(dtype=float) for name in ("start_s", "seconds"))
-    if len(start) < 3 or np.ptp(start) == 0:
-        return 0.0
-    slope = stats.theilslopes(seconds, start).slope
-    return float(slope * np.ptp(start) / np.median(seconds))

@@ -30,9 +30,8 @@ def _costs(row: LossRow) -> str:
     if not sure and "rest" not in row.sure:
         return f"The missing {_speedup(missing)} cannot be split into {units.listed([*known, rest])} here."
     told = [f"{name} {_speedup(sure[name]) if name in sure else NOTHING}" for name in known]
-    first, _, cost = told[0].partition(" ") if told else ("", "", "")
-    more = [f"{first} costs {cost}", *told[1:]] if told else []
-    return f"Of the missing {_speedup(missing)}, {', '.join([*more, f'and {rest} {_rest(row, left)}'])}."
+    told = [*told, f"{'and ' if told else ''}{rest} {_rest(row, left)}"]
+    return f"Of the missing {_speedup(missing)}, {', '.join(told).replace(' ', ' costs ', 1)}."
 
 
 def _cost(row: LossRow, name: str) -> float:

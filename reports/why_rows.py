@@ -16,12 +16,14 @@ class HealthRow(Record):
     key: str
     launch: int
     samples: int
-    drift: float | None = None
+    drift: float
     """Change from first to last sample that a Theil-Sen line through all of them predicts."""
-    trend: float | None = None
-    """Kendall's tau of time and order: 1 rises throughout, -1 falls throughout (the Mann-Kendall test's)."""
-    lag1: float | None = None
+    trend: float
+    """Kendall's tau of time and order, as in the Mann-Kendall test: 1 rises throughout, -1 falls throughout."""
+    lag1: float
     """Autocorrelation of neighbouring samples, the line taken off."""
+    looseness: float
+    """Half the width of a 95 % interval of the launch's own value, with neighbours that echo counted less."""
     warm_up: float | None = None
     """Median of the first quarter of the rounds against the rest's."""
     first_of_visit: float | None = None

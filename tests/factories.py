@@ -70,6 +70,10 @@ class Synthetic:
     """Part of the whole work that a rank declares."""
     drift: float = 0.0
     """Relative change of the time over a launch."""
+    course: Callable[[int, int], float] = lambda *_: 1.0
+    """Factor on a sample: its place among so many of a launch."""
+    clock: Callable[[int, int], tuple[float, int]] | None = None
+    """MHz of every device's clock during a sample, and NVML's reasons for it."""
     late: float = 0.0
     """Seconds by which the last rank starts after the first."""
     first: float = 1.0
@@ -235,6 +239,7 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float) -> 
             * truth
             * told.slow_ranks.get(rank, 1.0)
             * (1 + told.drift * i / count)
+            * told.course(i, count)
             * (1 + noise.gauss(0, told.noise))
             for i in range(count)
         ]
@@ -246,7 +251,10 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float) -> 
     late = [told.late if rank and rank == case.world_size - 1 else 0.0 for rank in range(case.world_size)]
     starts = [[1.0 + pace * i + after + 1e-5 * noise.random() for i in range(count)] for after in late]
     ends = [[start + took for start, took in zip(*pair, strict=True)] for pair in zip(starts, own, strict=True)]
+    clocks = [told.clock(i, count) for i in range(count)] if told.clock else None
     return Samples(
+        clock_mhz=[[mhz for mhz, _ in clocks] for _ in own] if clocks else None,
+        held_back=[[reasons for _, reasons in clocks] for _ in own] if clocks else None,
         round=tuple(i // told.visits for i in range(count)),
         position=tuple(3 * (i // told.visits) for i in range(count)),
         start_s=starts,
