@@ -1,6 +1,7 @@
 """The bench: one comparison in one launch, on one rank; from preparing its cases to a cell for each.
 
-prepare every case → audit the declared work → pilot → rounds of visits in random order → check → one cell a case
+prepare every case → audit the declared work → pilot → watch the collectives → rounds of visits in random order → check
+→ one cell a case
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import islice
 
 import torch
 
-from harness import disk, ledger, load
+from harness import disk, ledger, load, waits
 from harness.agreement import Failure
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
@@ -57,6 +58,7 @@ class Bench:
             self._prepare()
             self._audit()
             self._pilot()
+            self._watch()
             self._rounds(end_s)
             self._check()
             self._finish()
@@ -137,7 +139,14 @@ class Bench:
             for trial in self._live:
                 trial.inner = self.sampling.inner(self.step_s[trial.case])
                 trial.warm = self.sampling.warm(self.step_s[trial.case])
-                trial.load = load.Load()
+
+    def _watch(self) -> None:
+        """Let each gang do a few samples that do not count, to see where it waits. From here on load is counted."""
+        for trial in self._live:
+            if trial.case.gang_size > 1 and not trial.case.probe:
+                samples = self.sampling.watched(self.step_s[trial.case])
+                self._together(trial, lambda trial=trial, samples=samples: trial.watch(samples))  # type: ignore[misc]
+            trial.load = load.Load()
 
     def _rounds(self, end_s: float) -> None:
         """Visit every case once a round, in a new random order each, until the time is spent."""
@@ -170,9 +179,9 @@ class Bench:
 
     def _finish(self) -> None:
         """Collect every rank's samples, and emit a cell for each case that is left."""
-        told = self.world.agreement.gather([(trial.laps, self._facts(trial)) for trial in self._live])
+        told = self.world.agreement.gather([(trial.laps, self._facts(trial), trial.watched) for trial in self._live])
         for trial, *ranks in zip(self._live, *told, strict=True):
-            laps, facts = zip(*ranks[: trial.case.world_size], strict=True)
+            laps, facts, seen = zip(*ranks[: trial.case.world_size], strict=True)
             loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
             doubts = load.doubts(loads)
             doubts += self.doubted.get(trial.case, [])
@@ -183,6 +192,7 @@ class Bench:
                     inner=trial.inner,
                     samples=self._samples(trial, laps),
                     facts=facts,
+                    waits=waits.split(seen, trial.inner),
                     doubts=tuple(doubts),
                 )
             ) if self.world.rank == 0 else None

@@ -20,6 +20,11 @@ class Kind(StrEnum):
     FEW_LAUNCHES = "few-launches"
     SLOW_FIRST = "slow-first-sample"
     DRIFT = "drift"
+    WARMING_UP = "warming-up"
+    FIRST_SLOT = "first-slot"
+    ECHO = "autocorrelated"
+    THROTTLED = "throttled"
+    UNSTEADY_CLOCK = "unsteady-clock"
     RANK_SKEW = "rank-skew"
     BELOW_RESOLUTION = "below-resolution"
     ABOVE_CEILING = "above-ceiling"
@@ -39,6 +44,11 @@ REMEDIES: dict[Kind, str] = {
     Kind.FEW_LAUNCHES: "use --launches 6 or more for an interval",
     Kind.SLOW_FIRST: "the step was still warming up; its median is little affected",
     Kind.DRIFT: "let the machine settle, or lock its clocks",
+    Kind.WARMING_UP: "raise --budget: warm-up took up much of each launch",
+    Kind.FIRST_SLOT: "what ran before bears on the step: give it more work, or put its state back in reset",
+    Kind.ECHO: "use more --launches rather than a larger --budget: samples of a launch repeat one another",
+    Kind.THROTTLED: "cool the device, raise its power limit, or lock its clocks low enough to hold",
+    Kind.UNSTEADY_CLOCK: "lock the clocks: the same work takes other times at other clocks",
     Kind.RANK_SKEW: "look at the named rank's device",
     Kind.BELOW_RESOLUTION: "give the step more work: this time is mostly the harness's own",
     Kind.ABOVE_CEILING: "check the declared work and the step's synchronisation, unless a cache explains it",

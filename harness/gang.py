@@ -6,9 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
+
+carrier: Any = dist
+"""What carries the messages. Where samples do not count, and only there, ``harness.waits`` puts an observer here."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Gang:
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """``tensor`` summed over the ranks, in place; the same shape."""
         if self.group is not None:
-            dist.all_reduce(tensor, group=self.group)
+            carrier.all_reduce(tensor, group=self.group)
         return tensor
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -77,19 +81,19 @@ class Gang:
         if self.group is None:
             return tensor
         out = torch.empty_like(tensor[: tensor.shape[0] // self.size])
-        dist.reduce_scatter_tensor(out, tensor.contiguous(), group=self.group)
+        carrier.reduce_scatter_tensor(out, tensor.contiguous(), group=self.group)
         return out
 
     def broadcast(self, tensor: torch.Tensor, source: int = 0) -> torch.Tensor:
         """``tensor`` as rank ``source`` has it, in place."""
         if self.group is not None:
-            dist.broadcast(tensor, group_src=source, group=self.group)
+            carrier.broadcast(tensor, group_src=source, group=self.group)
         return tensor
 
     def barrier(self) -> None:
         """Wait until every rank is here."""
         if self.group is not None:
-            dist.barrier(group=self.group)
+            carrier.barrier(group=self.group)
 
     def _shares(self, total: int) -> list[int]:
         return [total // self.size + (rank < total % self.size) for rank in range(self.size)]
@@ -97,7 +101,7 @@ class Gang:
     def _gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         tensor = tensor.contiguous()
         out = [torch.empty_like(tensor) for _ in range(self.size)]
-        dist.all_gather(out, tensor, group=self.group)
+        carrier.all_gather(out, tensor, group=self.group)
         return out
 
 

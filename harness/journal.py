@@ -61,6 +61,26 @@ class Samples(Record):
     """Host clock at the end mark, after the device was synchronised."""
     device_s: tuple[tuple[float, ...], ...] | None = None
     """Seconds between the device's own events, where it has them (CUDA); else None."""
+    clock_mhz: tuple[tuple[float, ...], ...] | None = None
+    """Clock of the device's processors during the sample, where it was asked for; else None."""
+    held_back: tuple[tuple[int, ...], ...] | None = None
+    """Why the device held its clock back then: the bits of NVML's clocks-event reasons; None where nobody asked."""
+
+
+class Waits(Record):
+    """Where a step's time went in a few samples that do not count, whose collectives were watched.
+
+    Lists are indexed [rank][sample]; seconds are one step's. Work, wait and transfer of a rank make up its whole time.
+    """
+
+    collectives: tuple[float, ...]
+    """How many collectives of the gang a step had, in each sample."""
+    work_s: tuple[tuple[float, ...], ...]
+    """Outside collectives."""
+    wait_s: tuple[tuple[float, ...], ...]
+    """Inside collectives, until the last rank had come."""
+    transfer_s: tuple[tuple[float, ...], ...]
+    """Inside collectives, from then on."""
 
 
 class RankFacts(Record):
@@ -148,6 +168,8 @@ class CellRecord(Record):
     samples: Samples | None = None
     facts: tuple[RankFacts, ...] = ()
     """One a rank of the case's gang."""
+    waits: Waits | None = None
+    """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
     doubts: tuple[Doubt, ...] = ()
 
 

@@ -20,6 +20,10 @@ class Sampling:
     """Fewest and most rounds in a launch."""
     warm_s: float = 0.002
     """Untimed steps at the start of each visit take at least this long, and are at least one."""
+    watch_s: float = 0.050
+    """Watching the collectives of a gang takes about this long."""
+    watched_: tuple[int, int] = (1, 5)
+    """Fewest and most samples that are watched."""
     setup_s: float = 2.0
     """What a launch is granted beside its samples when a budget is judged."""
 
@@ -35,6 +39,11 @@ class Sampling:
         """Samples in one visit."""
         least, most = self.per_visit
         return min(most, max(least, math.ceil(self.visit_s / (self.inner(step_s) * step_s + 1e-9))))
+
+    def watched(self, step_s: float) -> int:
+        """Samples, which do not count, whose collectives are watched."""
+        least, most = self.watched_
+        return min(most, max(least, math.ceil(self.watch_s / (self.inner(step_s) * step_s + 1e-9))))
 
     def warm(self, step_s: float) -> int:
         """Untimed steps at the start of a visit."""

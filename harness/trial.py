@@ -19,6 +19,7 @@ from harness.measure import sample
 from harness.memory import Peak, peak
 from harness.plan import Case, Value
 from harness.scenario import Workload
+from harness.waits import Watched, watched
 from harness.world import World
 
 
@@ -36,6 +37,8 @@ class Trial:
     visits: list[tuple[int, int, int]] = field(default_factory=list)
     """(round, position, samples) of each visit, on every rank of the launch alike."""
     laps: list[Lap] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
+    """Samples that do not count, with their collectives."""
     load: Load = field(default_factory=Load)
     failed_s: float | None = None
     """Host clock when this rank failed."""
@@ -76,6 +79,12 @@ class Trial:
             raise
         line.finish()
         return laps
+
+    def watch(self, samples: int) -> None:
+        """A visit that does not count, each collective of which is noted."""
+        with watched(self.world.device, self.world.clock) as calls:
+            laps = self.visit(samples)
+        self.watched = [Watched.of(lap, calls) for lap in laps]
 
     def fail(self, error: BaseException) -> None:
         """Note when this rank failed first, and let peers go that wait for it in a collective.

@@ -8,20 +8,15 @@ import pandas as pd
 
 from harness.doubts import REMEDIES, Doubt, Kind
 from harness.plan import Case
-from reports import estimates, units
+from reports import units
+from reports.diagnosis import FEWEST_SAMPLES, Fact
 from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
 from reports.rows import Caution, CellRow, RankRow
 
-FEWEST_SAMPLES = 8
-"""Samples in a launch, below which its median says little."""
 SLOW_FIRST = 2.0
 """A launch's first sample is slow above this multiple of its median."""
-DRIFT = 0.05
-"""Change over a launch that counts as drift, unless A/A noise is larger."""
-STEADY_SHARE = 5 / 6
-"""Drift has the same sign in at least this share of the launches."""
 SUPERLINEAR = 1.05
 """A speed-up above this multiple of the devices is suspect."""
 ABOVE_CEILING = 1.05
@@ -33,18 +28,21 @@ UNJOINED = (0.10, 100e-6)
 FLOORS = 3.0
 """Below this many floors a time is mostly the harness's own."""
 
-Fact = tuple[Kind, str]
-
 
 def cautions(
-    measured: Measured, key: CaseId, case: Case, row: CellRow, ranks: Iterable[RankRow]
+    measured: Measured, key: CaseId, row: CellRow, ranks: Iterable[RankRow], unsteady: Iterable[Fact]
 ) -> tuple[Caution, ...]:
-    """Every doubt about a case's number, one entry a kind. ``row`` holds the number and its ratios."""
+    """Every doubt about a case's number, one entry a kind. ``row`` holds the number and its ratios.
+
+    ``unsteady`` is what its diagnosis says.
+    """
+    case = measured.evidence.by_case[key][0].case
     found = list(_recorded(measured, key))
     samples = measured.samples(key)
     if samples is not None:
         found += _launches(row)
-        found += _within(samples, measured.aa_by_comparison[key[0]])
+        found += _within(samples)
+        found += unsteady
         found += _late(samples)
         found += _unjoined(samples)
         found += _slow_ranks(measured, key, case, ranks)
@@ -73,7 +71,7 @@ def _launches(row: CellRow) -> Iterator[Fact]:
         yield Kind.FEW_LAUNCHES, f"{told}: an interval needs {FEWEST_LAUNCHES}"
 
 
-def _within(samples: pd.DataFrame, aa: float) -> Iterator[Fact]:
+def _within(samples: pd.DataFrame) -> Iterator[Fact]:
     by_launch = [launch for _, launch in samples.groupby("launch", sort=True)]
     among = f"of {units.count(len(by_launch), 'launch', 'launches')}"
     sizes = [len(launch) for launch in by_launch]
@@ -89,16 +87,6 @@ def _within(samples: pd.DataFrame, aa: float) -> Iterator[Fact]:
             Kind.SLOW_FIRST,
             f"in {slow} {among}: the first sample took up to {worst} the median (limit 2{units.TIMES})",
         )
-    yield from _drift(by_launch, max(DRIFT, aa))
-
-
-def _drift(by_launch: list[pd.DataFrame], limit: float) -> Iterator[Fact]:
-    changes = [estimates.predicted_drift(launch) for launch in by_launch if len(launch) >= FEWEST_SAMPLES]
-    for sign, word in ((1, "slower"), (-1, "faster")):
-        agreeing = [abs(change) for change in changes if change * sign > limit]
-        if agreeing and len(agreeing) >= STEADY_SHARE * len(changes):
-            told = f"up to {units.percent(max(agreeing))} {word} from first to last (limit {units.percent(limit)})"
-            yield Kind.DRIFT, f"in {len(agreeing)} of {units.count(len(changes), 'launch', 'launches')}: {told}"
 
 
 def _late(samples: pd.DataFrame) -> Iterator[Fact]:
@@ -126,7 +114,7 @@ def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[Ran
     for rank, row in sorted(by_rank.items()):
         where = " in the packed copies" if row.packed else ""
         told = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {told} the time of its peers{where}"
+        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {told} the {row.basis} of its peers{where}"
 
 
 def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:

@@ -8,27 +8,28 @@ import pandas as pd
 
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
-from reports import cautions
+from reports import cautions, estimates
 from reports.counts import counts
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
-from reports.measured import Measured
+from reports.health import Health
+from reports.measured import NO_VALUES, Measured
 from reports.rows import CellRow, RankRow
 
 
-def cell_rows(measured: Measured, ranks: tuple[RankRow, ...]) -> tuple[CellRow, ...]:
+def cell_rows(measured: Measured, ranks: tuple[RankRow, ...], health: Health) -> tuple[CellRow, ...]:
     """Every case of the run that is neither a packed copy nor a probe, in the plan's order."""
-    return tuple(_row(measured, key, case, ranks) for key, case in measured.gangs())
+    return tuple(_row(measured, key, case, ranks, health) for key, case in measured.gangs())
 
 
-def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]) -> CellRow:
+def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...], health: Health) -> CellRow:
     comparison = measured.evidence.plan.comparisons[key[0]]
     told = _identity(measured, key, case, comparison) | _time(measured, key, case)
     if told.get("median_s") is not None:
         told |= _scaling(measured, key, case, comparison)
         told |= counts(measured, key)
     row = CellRow(**told)
-    return row.model_copy(update={"warnings": cautions.cautions(measured, key, case, row, ranks)})
+    return row.model_copy(update={"warnings": cautions.cautions(measured, key, row, ranks, health.facts[key])})
 
 
 def _identity(measured: Measured, key: CaseId, case: Case, comparison: Comparison) -> dict[str, Any]:
@@ -119,12 +120,18 @@ def _spread(name: str, found: Estimate | None) -> dict[str, float | None]:
 def _losses(
     measured: Measured, key: CaseId, case: Case, base: tuple[int, CaseId], efficiency: Estimate | None
 ) -> dict[str, float | None]:
-    """Contention: one device alone against p independent copies at once. Communication: what else is lost."""
+    """Contention: one device alone against p independent copies at once, all of which count alike.
+
+    Communication: what else is lost.
+    """
     packed = measured.twin(case, key[0], case.world_size, packed=True)
-    busy = measured.ratio(base[1], packed) if packed else None
-    if packed is None or base[0] != 1 or busy is None or efficiency is None:
+    copies = measured.mean_values(packed) if packed else NO_VALUES
+    busy = estimates.ratio(measured.values(base[1]), copies)
+    if base[0] != 1 or busy is None or efficiency is None:
         return {}
-    rest = measured.ratio(packed, key)  # efficiency over contention, launch by launch: the base cancels
+    rest = estimates.ratio(
+        copies, measured.values(key)
+    )  # efficiency over contention, launch by launch: the base cancels
     share = 1 / case.world_size if measured.evidence.plan.comparisons[key[0]].scaling == "strong" else 1.0
     told = _spread("contention", busy) | _spread("communication", scaled(rest, share))
     return told | {"communication": efficiency.value / busy.value}

@@ -19,12 +19,17 @@ from reports.sentences import comparison, scaling, sides
 def claims(found: Findings) -> tuple[Claim, ...]:
     """Failures first, then scaling, comparisons, and what stands behind them."""
     names = Labels.of(found.cells)
+    lost = {(row.comparison, row.key): row for row in found.losses}
     return (
         *_caveats(found),
         *failures(found, names),
         *_precision(found, names),
         *sides(found.sides),
-        *(scaling(row, names, found.aa[row.comparison]) for row in _widest(found.cells) if row.efficiency is not None),
+        *(
+            scaling(row, names, lost.get((row.comparison, row.key)))
+            for row in _widest(found.cells)
+            if row.efficiency is not None
+        ),
         *(comparison(row, names) for row in _widest(found.comparisons)),
         *_ranks(found.ranks),
         *_load(found.cells),
@@ -111,9 +116,10 @@ def _ranks(rows: tuple[RankRow, ...]) -> Iterator[Claim]:
             by_rank.setdefault(row.rank, []).append(row)
     for rank, named in sorted(by_rank.items()):
         worst = max(named, key=lambda row: row.ratio)
-        told = f"{units.times_between(worst.ratio, worst.ratio_low, worst.ratio_high)} the time of its peers"
+        told = f"{units.times_between(worst.ratio, worst.ratio_low, worst.ratio_high)} the {worst.basis} of its peers"
         more = f", and in {units.count(len(named) - 1, 'more case')}" if len(named) > 1 else ""
-        share = f"slowest in {units.percent(worst.slowest_share)} of its samples"
+        often = f"in {worst.slowest_launches} of {units.count(worst.launches, 'launch', 'launches')}"
+        share = f"slowest {often} and in {units.percent(worst.slowest_share)} of the samples"
         text = f"Rank {rank} ({worst.device}) is slow: {told} in `{labels.plain(worst.key)}`, {share}{more}."
         yield Claim(kind="ranks", text=text)
     if rows and not by_rank:

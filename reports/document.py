@@ -11,6 +11,7 @@ from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.variance_rows import AdviceRow, VarianceRow
+from reports.why_rows import HealthRow, LossRow
 
 SCHEMA = 1
 """Version of summary.json. 1: first release."""
@@ -119,6 +120,10 @@ class Summary(Record):
     """Where the spread of each case's launches comes from."""
     advice: tuple[AdviceRow, ...]
     """What would narrow the intervals of each comparison."""
+    losses: tuple[LossRow, ...]
+    """Where the efficiency of each case went."""
+    health: tuple[HealthRow, ...]
+    """How steady each case was in each launch."""
     chapter: tuple[ExerciseRow, ...]
     """The exercises that the run answers, in their order."""
     about: tuple[ComparisonFacts, ...]

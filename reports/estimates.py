@@ -66,8 +66,9 @@ def scaled(found: Estimate | None, factor: float) -> Estimate | None:
 def sample_times(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a sample of the frame's ``ok`` rows: ``seconds`` is the maximum over ranks, ``skew_s`` the starts' spread.
 
-    Columns: comparison, case, launch, sample, round, position, inner, start_s (the first rank's), seconds, skew_s, and
-    excess_s, by how much the host's span exceeds the device's own time on the rank where it does most (NaN without).
+    Columns: comparison, case, launch, sample, round, position, inner, start_s (the first rank's), seconds, mean_s (the
+    mean over ranks), skew_s, and excess_s, by how much the host's span exceeds the device's own time on the rank where
+    it does most (NaN without).
     """
     taken = rows[rows["status"] == "ok"]
     taken = taken.assign(excess_s=taken["host_s"] - taken["seconds"] * taken["inner"].astype(float))
@@ -79,6 +80,7 @@ def sample_times(rows: pd.DataFrame) -> pd.DataFrame:
         start_s=("start_s", "min"),
         last_s=("start_s", "max"),
         seconds=("seconds", "max"),
+        mean_s=("seconds", "mean"),
         excess_s=("excess_s", "max"),
     ).reset_index()
     return table.assign(skew_s=table["last_s"] - table["start_s"]).drop(columns="last_s")
@@ -100,12 +102,3 @@ def null_contrast(samples: pd.DataFrame) -> float | None:
         return None
     logs: pd.Series[float] = (halves[0] / halves[1]).dropna().map(math.log)
     return abs(float(logs.median())) if len(logs) else None
-
-
-def predicted_drift(samples: pd.DataFrame) -> float:
-    """Relative change of one case over one launch that a Theil-Sen line through its samples predicts."""
-    start, seconds = (samples[name].to_numpy(dtype=float) for name in ("start_s", "seconds"))
-    if len(start) < 3 or np.ptp(start) == 0:
-        return 0.0
-    slope = stats.theilslopes(seconds, start).slope
-    return float(slope * np.ptp(start) / np.median(seconds))

@@ -11,6 +11,7 @@ from reports.document import Planned, RunFacts
 from reports.labels import Labels
 from reports.rows import CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.sentences import WORDS
+from reports.why_rows import LossRow
 
 MANY = 4
 """From so many exercises on a run is told by what it answers, and not by how far its cases scale."""
@@ -27,7 +28,7 @@ class Findings:
     comparisons: tuple[ContrastRow, ...]
     floors: tuple[FloorRow, ...]
     ranks: tuple[RankRow, ...]
-    aa: dict[int, float]
+    losses: tuple[LossRow, ...]
 
 
 def headline(found: Findings, chapter: Sequence[ExerciseRow]) -> str:

@@ -36,6 +36,11 @@ class Measured:
         """Launch values of a case; empty where it has no time."""
         return self.values_by_case.get(case, NO_VALUES)
 
+    def mean_values(self, case: CaseId) -> pd.Series[float]:
+        """Each launch's median of the samples' mean over ranks, where ``values`` has that of the slowest rank."""
+        samples = self.samples(case)
+        return NO_VALUES if samples is None else samples.groupby("launch")["mean_s"].median()
+
     def time(self, case: CaseId) -> Estimate | None:
         """Time of one step, in seconds."""
         return estimates.estimate(self.values(case))

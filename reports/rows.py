@@ -185,11 +185,16 @@ class RankRow(Record):
     rank: int
     device: str
     ratio: float
-    """Its own time over the median of the other ranks' times."""
+    """Its own time over the median of the other ranks' times; of its work alone, where they meet in collectives."""
     ratio_low: float | None
     ratio_high: float | None
+    basis: Literal["time", "work"] = "time"
+    """What was compared: whole samples; or work outside collectives, in samples whose collectives were watched."""
     slowest_share: float
     """In which fraction of samples it was the slowest."""
+    slowest_launches: int
+    """In how many launches its own value was the greatest."""
+    launches: int
     limit: float
     """It is named where ``ratio_low`` is above this."""
     named: bool

@@ -9,6 +9,7 @@ from reports import labels, units
 from reports.document import Claim
 from reports.labels import Labels
 from reports.rows import CellRow, ContrastRow, SideRow, Verdict
+from reports.why_rows import LossRow
 
 WORDS: dict[Verdict, str] = {
     "faster": "faster",
@@ -20,14 +21,15 @@ WORDS: dict[Verdict, str] = {
 """Verdicts as they are said."""
 
 
-def scaling(row: CellRow, names: Labels, aa: float) -> Claim:
-    """How far one case scales, and where the rest went; ``aa`` is its comparison's A/A."""
+def scaling(row: CellRow, names: Labels, loss: LossRow | None) -> Claim:
+    """How far one case scales, and where the rest went."""
     name = f"`{names.case(row)}` on {units.count(row.world_size, 'device')}"
     if row.below_resolution:
         text = f"{name}: below resolution, so nothing can be said about its scaling."
     else:
         launches = units.count(row.launches, "launch", "launches")
-        text = " ".join([f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.", *_missing(row, aa)])
+        lost = f" {loss.text}" if loss and loss.missing > loss.noise else ""
+        text = f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.{lost}"
     return Claim(kind="scaling", text=text, comparison=row.comparison)
 
 
@@ -78,28 +80,6 @@ def _against_ceiling(row: CellRow) -> str:
     if row.of_ceiling > 1:
         return f"; a large product reaches {reach} on {busy} here"
     return f"; {units.percent(row.of_ceiling)} of the {reach} that {busy} reach here"
-
-
-def _missing(row: CellRow, aa: float) -> Iterator[str]:
-    """S = p · contention · communication: contention costs p (1 - contention), the rest what else is missing."""
-    if row.scaling == "none" or row.contention is None or row.communication is None or row.speedup is None:
-        return
-    lost = round(row.world_size - round(row.speedup, 2), 2)
-    if lost <= row.world_size * aa:
-        return
-    busy = _measurable(row.contention, row.contention_high, aa)
-    contention = round(row.world_size * (1 - row.contention), 2) if busy else 0.0
-    rest = round(lost - contention, 2) if _measurable(row.communication, row.communication_high, aa) else 0.0
-    if not contention and not rest:
-        yield f"The missing {lost:.2f}{units.TIMES} cannot be split into contention and communication here."
-        return
-    own, other = (f"{cost:.2f}{units.TIMES}" if cost > 0 else "nothing measurable" for cost in (contention, rest))
-    yield f"Of the missing {lost:.2f}{units.TIMES}, contention costs {own}, and communication and the rest {other}."
-
-
-def _measurable(factor: float, high: float | None, aa: float) -> bool:
-    """Whether a factor is surely below 1: by its interval, which takes six launches, and by more than the noise."""
-    return 1 - factor > aa and high is not None and high < 1
 
 
 def comparison(row: ContrastRow, names: Labels) -> Claim:

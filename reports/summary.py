@@ -16,6 +16,8 @@ from reports.contrasts import contrast_rows, margin
 from reports.document import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
 from reports.evidence import WORST_FIRST, Evidence, load
 from reports.findings import Findings, headline
+from reports.health import health
+from reports.losses import loss_rows
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
 from reports.sides import side_rows
@@ -37,19 +39,20 @@ def write(run: RunDir) -> Summary:
 
 def summary_of(measured: Measured) -> Summary:
     """The summary of what was measured: by the first side, and how the others compare with it."""
-    ranks = rank_rows(measured)
+    ranks, steady = rank_rows(measured), health(measured)
     evidence = measured.evidence
     others = tuple(measure(evidence.of(side)) for side in evidence.plan.sides[1:])
     about, spread = _about(measured), variance_rows(measured)
+    cells = cell_rows(measured, ranks, steady)
     found = Findings(
         run=_run_facts(measured.evidence),
         strip=_strip(measured.evidence),
-        cells=cell_rows(measured, ranks),
+        cells=cells,
         sides=side_rows(measured, others),
         comparisons=contrast_rows(measured),
         floors=floor_rows(measured),
         ranks=ranks,
-        aa=measured.aa_by_comparison,
+        losses=loss_rows(measured, cells, ranks),
     )
     exercises = chapter(measured.evidence.plan.comparisons, Book.of(found, about))
     return Summary(
@@ -57,7 +60,7 @@ def summary_of(measured: Measured) -> Summary:
         run=found.run,
         counts=_counts(found.strip),
         claims=claims(found),
-        cells=found.cells + tuple(row for other in others for row in cell_rows(other, rank_rows(other))),
+        cells=found.cells + tuple(row for other in others for row in cell_rows(other, rank_rows(other), health(other))),
         sides=found.sides,
         comparisons=found.comparisons,
         ceilings=ceiling_rows(measured),
@@ -65,6 +68,8 @@ def summary_of(measured: Measured) -> Summary:
         ranks=found.ranks,
         variances=spread,
         advice=advice_rows(measured, spread),
+        losses=found.losses,
+        health=steady.rows,
         chapter=exercises,
         about=about,
         strip=found.strip,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.doubts import Doubt
-from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples
+from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples, Waits
 from harness.plan import Case, Comparison, Exercise, Plan, Side, Value
 from harness.rundir import RunDir
 
@@ -70,6 +70,10 @@ class Synthetic:
     """Part of the whole work that a rank declares."""
     drift: float = 0.0
     """Relative change of the time over a launch."""
+    course: Callable[[int, int], float] = lambda *_: 1.0
+    """Factor on a sample: its place among so many of a launch."""
+    clock: Callable[[int, int], tuple[float, int]] | None = None
+    """MHz of every device's clock during a sample, and NVML's reasons for it."""
     late: float = 0.0
     """Seconds by which the last rank starts after the first."""
     first: float = 1.0
@@ -83,6 +87,8 @@ class Synthetic:
     """More of a rank's facts: of a case, in a launch, on a rank."""
     wall_s: float = 12.5
     """Of a whole launch."""
+    watched: Callable[[Case], tuple[Sequence[float], float] | None] = lambda _: None
+    """Of a gang whose one collective was watched: each rank's true work and the transfer, in seconds of a step."""
     title: str = "A layer whose columns are split over the devices."
     command: str = "rankbench run split --devices cpu:2"
     sides: tuple[Side, ...] = (Side(name="torchrun"),)
@@ -191,7 +197,7 @@ def _cell(told: Synthetic, launch: int, index: int, case: Case, luck: tuple[rand
     if status == "missing":
         return None
     samples, facts = _samples(told, case, *luck), _facts(told, case, launch)
-    kept = {"samples": samples, "facts": facts} if status in ("ok", "wrong") else {}
+    kept = {"samples": samples, "facts": facts, "waits": _waits(told, case, *luck)} if status in ("ok", "wrong") else {}
     return CellRecord(
         launch=launch,
         comparison=index,
@@ -233,6 +239,7 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float) -> 
             * truth
             * told.slow_ranks.get(rank, 1.0)
             * (1 + told.drift * i / count)
+            * told.course(i, count)
             * (1 + noise.gauss(0, told.noise))
             for i in range(count)
         ]
@@ -244,12 +251,30 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float) -> 
     late = [told.late if rank and rank == case.world_size - 1 else 0.0 for rank in range(case.world_size)]
     starts = [[1.0 + pace * i + after + 1e-5 * noise.random() for i in range(count)] for after in late]
     ends = [[start + took for start, took in zip(*pair, strict=True)] for pair in zip(starts, own, strict=True)]
+    clocks = [told.clock(i, count) for i in range(count)] if told.clock else None
     return Samples(
+        clock_mhz=[[mhz for mhz, _ in clocks] for _ in own] if clocks else None,
+        held_back=[[reasons for _, reasons in clocks] for _ in own] if clocks else None,
         round=tuple(i // told.visits for i in range(count)),
         position=tuple(3 * (i // told.visits) for i in range(count)),
         start_s=starts,
         end_s=[[end + told.overhang for end in each] for each in ends] if told.device_events else ends,
         device_s=own if told.device_events else None,
+    )
+
+
+def _waits(told: Synthetic, case: Case, noise: random.Random, bias: float) -> Waits | None:
+    true = told.watched(case) if case.gang_size > 1 and not case.probe else None
+    if true is None:
+        return None
+    own, transfer_s = true
+    work = [[part * (1 + bias) * (1 + noise.gauss(0, told.noise)) for _ in range(5)] for part in own]
+    last = [max(each) for each in zip(*work, strict=True)]
+    return Waits(
+        collectives=(1.0,) * 5,
+        work_s=work,
+        wait_s=[[end - mine for end, mine in zip(last, each, strict=True)] for each in work],
+        transfer_s=[[transfer_s * (1 + bias)] * 5 for _ in own],
     )
 
 

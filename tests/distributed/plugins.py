@@ -98,10 +98,11 @@ class Dies:
 
 @dataclass(frozen=True, kw_only=True)
 class SlowOnOne:
-    """Rank 1 takes a fifth longer than the others."""
+    """Rank 1 takes a fifth longer than the others, who never meet it, or meet it after each step."""
 
     scaling: ClassVar = "weak"
     step_s: float = 0.004
+    ranks: Literal["apart", "together"] = arm(baseline="apart")
 
     def prepare(self, gang: Gang) -> Workload:
         due_s = self.step_s * (1.2 if gang.rank == 1 else 1.0)
@@ -110,6 +111,8 @@ class SlowOnOne:
             end_s = time.process_time() + due_s  # its own time: a neighbour does not make it less work
             while time.process_time() < end_s:
                 pass
+            if self.ranks == "together":
+                gang.barrier()
             return True
 
         def check(output: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from statistics import median
+from collections.abc import Callable
+from statistics import fmean, median
 
 import pytest
 
@@ -112,7 +113,32 @@ def test_the_slow_rank_is_named_and_no_other(main_run: Run) -> None:
     assert {(row["key"].partition("[")[0], row["rank"]) for row in named} == {("slow_on_one", 1)}
     claims = [claim["text"] for claim in main_run.summary["claims"]]
     assert any("rank 1" in claim.lower() and "is slow: 1.2" in claim for claim in claims)
-    assert named[0]["ratio"] == pytest.approx(1.2, abs=0.08)
+    assert {row["basis"] for row in named} == {"time", "work"}  # where they meet, all ranks take the same time
+    assert [row["ratio"] for row in named] == pytest.approx([1.2] * len(named), abs=0.08)
+
+
+def test_every_gang_was_watched_and_the_waiting_ranks_wait(main_run: Run) -> None:
+    collectives = {}
+    for cell in main_run.cells:
+        meets = cell.case.endswith("@2") and not cell.case.startswith(("null", "spin", "gemm"))
+        assert (cell.waits is not None) == meets, cell.case
+        if cell.waits is not None:
+            name, _, arm = cell.case.partition("@")[0].rstrip("]").partition("[")
+            collectives.setdefault(f"{name} {arm.partition(',')[0]}", set()).update(cell.waits.collectives)
+    assert collectives["slow_on_one ranks=together"] == {1.0}
+    assert collectives["slow_on_one ranks=apart"] == collectives["split how=whole"] == {0.0}
+    assert collectives["split how=inner"] == {2.0}
+    (row,) = [row for row in main_run.summary["losses"] if row["key"].startswith("slow_on_one[ranks=together")]
+    assert (row["basis"], row["collectives"]) == ("collectives", 1.0)
+    assert row["wait_s"][0] > row["wait_s"][1]  # all take the same time, but rank 0 spends some of it waiting
+    assert row["imbalance"] == pytest.approx(1.1 / 1.2, abs=0.06)
+
+
+def test_the_factors_make_up_the_efficiency(main_run: Run) -> None:
+    assert len(main_run.summary["losses"]) == 3 + 3 + 2
+    for row in main_run.summary["losses"]:
+        factors = [row[name] for name in ("contention", "imbalance", "communication", "rest") if row[name] is not None]
+        assert math.prod(factors) == pytest.approx(row["efficiency"], rel=1e-12)
 
 
 def test_logging_makes_no_winner_on_a_cpu(main_run: Run) -> None:
@@ -127,15 +153,22 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 
 def test_the_summary_can_be_recomputed_from_the_csv(main_run: Run) -> None:
-    samples: dict[tuple[str, ...], dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    samples: dict[tuple[str, ...], dict[int, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in main_run.csv():
         if row["status"] == "ok":
             key = (row["scenario"], row["arm"], row["world_size"], row["packed"])
             if row["probe"] == "True":
                 key = (*key, row["comparison"])
             launch = samples[key][int(row["launch"])]
-            launch[int(row["sample"])] = max(launch.get(int(row["sample"]), 0.0), float(row["seconds"]))
-    times = {key: {launch: median(found.values()) for launch, found in each.items()} for key, each in samples.items()}
+            launch.setdefault(int(row["sample"]), []).append(float(row["seconds"]))
+
+    def values(over_ranks: Callable[[list[float]], float]) -> dict[tuple[str, ...], dict[int, float]]:
+        return {
+            key: {launch: median(map(over_ranks, found.values())) for launch, found in each.items()}
+            for key, each in samples.items()
+        }
+
+    times, means = values(max), values(fmean)
     checked = 0
     for index, row in enumerate(main_run.summary["cells"]):
         arm = row["arm"] or ""
@@ -145,7 +178,7 @@ def test_the_summary_can_be_recomputed_from_the_csv(main_run: Run) -> None:
         assert row["launches"] == 6
         assert row["samples"] == sum(map(len, samples[row["scenario"], arm, str(row["world_size"]), "False"].values()))
         if row["world_size"] == 2:
-            base, packed = times[row["scenario"], arm, "1", "False"], times[row["scenario"], arm, "2", "True"]
+            base, packed = times[row["scenario"], arm, "1", "False"], means[row["scenario"], arm, "2", "True"]
             factor = 2 if row["scenario"] == "slow_on_one" else 1  # weak scaling: twice the work
             ratio = median(base.values()) / median(mine.values())
             own = interval([base[launch] / mine[launch] for launch in mine])
@@ -157,7 +190,7 @@ def test_the_summary_can_be_recomputed_from_the_csv(main_run: Run) -> None:
             assert row["contention"] == pytest.approx(contention, rel=1e-9)
             assert row["communication"] == pytest.approx(row["efficiency"] / contention, rel=1e-9)
         checked += 1
-    assert checked == 3 * 2 + 3 * 2 + 2
+    assert checked == 3 * 2 + 3 * 2 + 2 * 2
     for row in main_run.summary["comparisons"]:
         size = str(row["world_size"])
         base, mine = (times[row["scenario"], arm, size, "False"] for arm in (row["baseline"], row["arm"]))

@@ -1,5 +1,6 @@
 """Each doubt that follows from the samples is raised where it should be, with its fact, and not where it should not."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,11 @@ def test_a_quiet_run_raises_none(tmp_path):
     assert kinds(tmp_path) == set()
 
 
+def test_and_neither_do_clocks_that_hold_or_are_held_back_where_it_does_not_matter(tmp_path):
+    assert kinds(tmp_path / "hold", clock=lambda *_: (1980, 0)) == set()
+    assert kinds(tmp_path / "held", clock=lambda place, _: (1980 - place, 0x4)) == set()
+
+
 @pytest.mark.parametrize("events", [False, True])
 def test_and_neither_with_the_devices_own_clock(tmp_path, events):
     assert kinds(tmp_path, device_events=events) == set()
@@ -43,6 +49,11 @@ CAUSES = {
     Kind.FEW_SAMPLES: {"rounds": 3},
     Kind.SLOW_FIRST: {"first": 3.0},
     Kind.DRIFT: {"drift": 0.3},
+    Kind.WARMING_UP: {"rounds": 8, "course": lambda place, count: 1.3 if place < count / 4 else 1.0},
+    Kind.FIRST_SLOT: {"course": lambda place, _: 1.0 if place % 2 else 1.2},
+    Kind.ECHO: {"rounds": 10, "visits": 4, "course": lambda place, _: 1 + 0.3 * math.sin(place * math.pi / 5)},
+    Kind.THROTTLED: {"clock": lambda place, count: (1980, 0) if place < count / 2 else (1500, 0x4)},
+    Kind.UNSTEADY_CLOCK: {"clock": lambda place, _: (1980 - 300 * (place % 2), 0x1)},
     Kind.LATE_START: {"late": 0.02},
     Kind.RANK_SKEW: {"slow_ranks": {1: 1.3}},
     Kind.UNJOINED_STREAM: {"device_events": True, "overhang": 0.05},

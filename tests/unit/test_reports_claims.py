@@ -35,7 +35,7 @@ def test_scaling_says_base_interval_launches_ceiling_and_losses(tmp_path):
     pattern = (
         r".*: 1\.8\dx \[1\.8\d, 1\.8\d\] as fast as one device, 100 ms → 53\.\d ms a step in 6 launches; "
         r"9\d % of the 1\.9\dx that two busy devices reach here\. Of the missing 0\.1\dx, contention costs 0\.0\dx, "
-        r"and communication and the rest 0\.0\dx\."
+        r"imbalance nothing measurable, and the rest 0\.0\dx\."
     )
     assert re.fullmatch(pattern, claim), claim
 

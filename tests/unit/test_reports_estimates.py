@@ -126,10 +126,3 @@ def test_a_case_is_no_contrast_to_itself_but_its_noise_is():
     halves = estimates.sample_times(table([[2.0, 2.0, 3.0, 3.0] * 2]))
     assert estimates.null_contrast(halves) == pytest.approx(math.log(1.5))
     assert estimates.null_contrast(estimates.sample_times(table([[2.0, 2.0]]))) is None
-
-
-def test_drift_is_told_with_its_sign_and_an_outlier_is_none():
-    rising = [1.0 + 0.1 * i / 19 for i in range(20)]
-    assert estimates.predicted_drift(estimates.sample_times(table([rising]))) == pytest.approx(0.095, abs=0.01)
-    assert estimates.predicted_drift(estimates.sample_times(table([rising[::-1]]))) < -0.09
-    assert estimates.predicted_drift(estimates.sample_times(table([[1.0] * 19 + [50.0]]))) == pytest.approx(0, abs=1e-9)

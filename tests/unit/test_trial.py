@@ -65,6 +65,16 @@ def test_the_state_is_put_back_before_every_sample_and_before_untimed_steps(tria
     assert calls() == [("reset", 1), ("step", 2), ("reset", 1), ("step", 3), ("reset", 1), ("step", 3)]
 
 
+def test_watched_samples_are_samples_that_do_not_count(trial: Trial) -> None:
+    trial.prepare()
+    calls()
+    trial.inner, trial.warm = 3, 2
+    trial.watch(2)
+    assert calls() == [("reset", 1), ("step", 2), ("reset", 1), ("step", 3), ("reset", 1), ("step", 3)]
+    assert trial.laps == []
+    assert [len(each.calls) for each in trial.watched] == [0, 0]
+
+
 def test_nothing_comes_between_the_last_timed_step_and_the_check(trial: Trial) -> None:
     trial.prepare()
     trial.visit(1)

@@ -1,0 +1,151 @@
+"""A series: one case's samples in one launch in true order, and how steady they are. Pure: arrays in, numbers out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+Array = npt.NDArray[np.float64]
+
+LONGEST = 400
+"""Points that a line goes through: of more samples, runs of equal length are told by their medians."""
+FEWEST = 5
+"""With fewer samples nothing is said of their order."""
+EARLY = 4
+"""One part in so many of a launch's rounds is its beginning."""
+ECHO = 0.95
+"""The greatest autocorrelation that is corrected for."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One case's samples in one launch, in true order."""
+
+    start_s: Array
+    seconds: Array
+    round: Array
+    visits: tuple[tuple[int, int], ...]
+    """First sample of each visit, and the sample after its last."""
+    opens: tuple[bool, ...]
+    """Of each visit whether it was the first of its round."""
+
+    @classmethod
+    def of(cls, samples: pd.DataFrame, opening: frozenset[int]) -> Self:
+        """One launch's rows of ``estimates.sample_times``; ``opening`` has the positions that open a round."""
+        ordered = samples.sort_values(["position", "sample"], kind="stable")
+        position = ordered["position"].to_numpy(dtype=np.int64)
+        starts = [0, *(np.flatnonzero(np.diff(position)) + 1).tolist()]
+        visits = tuple(zip(starts, [*starts[1:], len(position)], strict=True))
+        start_s, seconds, number = (
+            ordered[name].to_numpy(dtype=np.float64) for name in ("start_s", "seconds", "round")
+        )
+        return cls(start_s, seconds, number, visits, tuple(int(position[first]) in opening for first, _ in visits))
+
+    @cached_property
+    def median_s(self) -> float:
+        """The launch's own value."""
+        return float(np.median(self.seconds))
+
+    @cached_property
+    def visit_s(self) -> Array:
+        """Each visit's median."""
+        return np.array([np.median(self.seconds[first:end]) for first, end in self.visits])
+
+    @cached_property
+    def points(self) -> tuple[Array, Array]:
+        """Start and seconds of the samples, or of so many runs of them."""
+        parts = np.array_split(np.arange(len(self.seconds)), min(len(self.seconds), LONGEST))
+        if len(parts) == len(self.seconds):
+            return self.start_s, self.seconds
+        own, others = (np.array([np.median(of[part]) for part in parts]) for of in (self.start_s, self.seconds))
+        return own, others
+
+    @cached_property
+    def drift(self) -> float:
+        """Relative change over the launch that a Theil-Sen line through its samples predicts."""
+        return _change(*self.points, float(np.ptp(self.start_s)), self.median_s)
+
+    @cached_property
+    def late_drift(self) -> float:
+        """The same at the pace of all but the beginning: what has only warmed up does not go on."""
+        rest = ~self.early
+        return _change(self.start_s[rest], self.seconds[rest], float(np.ptp(self.start_s)), self.median_s)
+
+    @cached_property
+    def residuals(self) -> Array:
+        """What the points are off the Theil-Sen line, relative."""
+        start_s, seconds = self.points
+        span_s = max(float(np.ptp(self.start_s)), 1e-12)
+        line = self.drift * (start_s - np.median(start_s)) / span_s
+        return seconds / self.median_s - 1 - line
+
+    @cached_property
+    def lag1(self) -> float:
+        """Autocorrelation of neighbouring residuals; 0 where there are too few, or all are alike."""
+        off = self.residuals - self.residuals.mean()
+        spread = float(off @ off)
+        return float(off[1:] @ off[:-1]) / spread if len(off) >= FEWEST and spread > 0 else 0.0
+
+    @cached_property
+    def trend(self) -> tuple[float, float]:
+        """Mann and Kendall's S, and its variance if there is no trend, inflated for what neighbours echo."""
+        seconds = self.points[1]
+        n = len(seconds)
+        if n < FEWEST or np.ptp(seconds) == 0:
+            return 0.0, 0.0
+        echo = min(max(self.lag1, 0.0), ECHO)
+        variance = n * (n - 1) * (2 * n + 5) / 18 * (1 + echo) / (1 - echo)
+        return self.tau * n * (n - 1) / 2, variance
+
+    @cached_property
+    def tau(self) -> float:
+        """Kendall's tau of order and seconds."""
+        seconds = self.points[1]
+        return float(stats.kendalltau(np.arange(len(seconds)), seconds).statistic) if np.ptp(seconds) > 0 else 0.0
+
+    @cached_property
+    def early(self) -> npt.NDArray[np.bool_]:
+        """Which samples belong to the beginning."""
+        return np.asarray(self.round < math.ceil((self.round.max() + 1) / EARLY))
+
+    @cached_property
+    def beginning(self) -> tuple[Array, Array]:
+        """Samples of the beginning, without the launch's very first, which may be slow by itself; and the others."""
+        return self.seconds[1:][self.early[1:]], self.seconds[~self.early]
+
+    @cached_property
+    def opened(self) -> tuple[Array, Array]:
+        """Visits that opened a round, and the others: their medians."""
+        opens = np.array(self.opens)
+        return self.visit_s[opens], self.visit_s[~opens]
+
+    @cached_property
+    def firsts(self) -> Array:
+        """Of each visit, the logarithm of its first sample over the median of its others."""
+        several = [(first, end) for first, end in self.visits if end > first + 1]
+        return np.array([math.log(self.seconds[at] / np.median(self.seconds[at + 1 : end])) for at, end in several])
+
+    @property
+    def independent(self) -> float:
+        """As how many samples they count, neighbours echoing as they do."""
+        echo = min(max(self.lag1, 0.0), ECHO)
+        return len(self.seconds) * (1 - echo) / (1 + echo)
+
+    @property
+    def looseness(self) -> float:
+        """Half the width of a 95 % interval of the launch's median, relative, from so many."""
+        deviation = float(stats.median_abs_deviation(self.residuals, scale="normal"))
+        return 1.96 * math.sqrt(math.pi / 2 / self.independent) * deviation
+
+
+def _change(start_s: Array, seconds: Array, span_s: float, median_s: float) -> float:
+    if len(start_s) < 3 or np.ptp(start_s) == 0:
+        return 0.0
+    return float(stats.theilslopes(seconds, start_s).slope) * span_s / median_s

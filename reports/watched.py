@@ -1,0 +1,82 @@
+"""What was watched of a case's collectives: each rank's own work and waiting, and what that says of balance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.journal import Waits
+from reports.evidence import CaseId
+from reports.measured import Measured
+
+Array = npt.NDArray[np.float64]
+Basis = Literal["collectives", "times", "nothing"]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """One case's watched samples in one launch; arrays are [rank, sample], seconds of one step."""
+
+    work_s: Array
+    wait_s: Array
+    transfer_s: Array
+    collectives: float
+    """In a step, median over samples."""
+
+    @classmethod
+    def of(cls, waits: Waits) -> Watch:
+        """What the journal has."""
+        work, wait, transfer = (np.array(told) for told in (waits.work_s, waits.wait_s, waits.transfer_s))
+        return cls(work, wait, transfer, float(np.median(waits.collectives)))
+
+    @property
+    def step_s(self) -> float:
+        """A step of the slowest rank, median over samples."""
+        return float(np.median((self.work_s + self.wait_s + self.transfer_s).max(axis=0)))
+
+    @property
+    def imbalance(self) -> float:
+        """Mean over ranks of their own work over the most that one has, median over samples."""
+        return float(np.median(self.work_s.mean(axis=0) / self.work_s.max(axis=0)))
+
+    @property
+    def communication(self) -> float:
+        """The busiest rank's own work over the slowest rank's step, median over samples.
+
+        With ``imbalance`` it makes the mean work over the step: the parallel efficiency of the POP project's metrics.
+        """
+        whole = (self.work_s + self.wait_s + self.transfer_s).max(axis=0)
+        return float(np.median(self.work_s.max(axis=0) / whole))
+
+
+def watches(measured: Measured, key: CaseId) -> dict[int, Watch]:
+    """What was watched of a case, by launch; empty where its gang did no collective, or none could be watched."""
+    if not measured.evidence.has_times(key):
+        return {}
+    cells = (cell for cell in measured.evidence.by_case[key] if cell.record and cell.state == "ok")
+    found = {cell.launch: cell.record.waits for cell in cells if cell.record}
+    return {launch: Watch.of(waits) for launch, waits in found.items() if waits and any(waits.collectives)}
+
+
+def basis(measured: Measured, key: CaseId, watched: Mapping[int, Watch]) -> Basis:
+    """What tells a case's work from waiting. Messages that no gang carried leave nothing to tell it by."""
+    if watched:
+        return "collectives"
+    return "nothing" if any(fact.traffic_bytes for fact in measured.facts(key)) else "times"
+
+
+def by_launch(watched: Mapping[int, Watch], value: Callable[[Watch], float]) -> pd.Series[float]:
+    """A value of each launch."""
+    index = pd.Index(list(watched), name="launch", dtype=int)
+    return pd.Series([value(each) for each in watched.values()], index=index, dtype=float)
+
+
+def per_rank(watched: Mapping[int, Watch], part: Callable[[Watch], Array]) -> tuple[float, ...]:
+    """Each rank's seconds in a step: median over launches of the median over samples."""
+    medians = np.array([np.median(part(each), axis=1) for each in watched.values()])
+    return tuple(float(value) for value in np.median(medians, axis=0))

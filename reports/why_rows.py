@@ -1,0 +1,152 @@
+"""Rows of summary.json that say why: how steady a launch was, where efficiency went, what more devices might do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness.plan import Record, Scaling
+
+
+class HealthRow(Record):
+    """How steady one case was in one launch. Effects are relative: 0.1 is a tenth slower; None where unknown."""
+
+    comparison: int
+    key: str
+    launch: int
+    samples: int
+    drift: float
+    """Change from first to last sample that a Theil-Sen line through all of them predicts."""
+    trend: float
+    """Kendall's tau of time and order, as in the Mann-Kendall test: 1 rises throughout, -1 falls throughout."""
+    lag1: float
+    """Autocorrelation of neighbouring samples, the line taken off."""
+    looseness: float
+    """Half the width of a 95 % interval of the launch's own value, with neighbours that echo counted less."""
+    warm_up: float | None = None
+    """Median of the first quarter of the rounds against the rest's."""
+    first_of_visit: float | None = None
+    """Median over visits of their first sample against their others'."""
+    first_in_round: float | None = None
+    """Median of visits that opened a round against its other visits'."""
+    foreign_load: float | None = None
+    """The greatest share of its visits that a rank waited for its core."""
+    clock_mhz: float | None = None
+    """Median over samples of the slowest device's clock, where devices tell."""
+    clock_low_mhz: float | None = None
+    """The least of them, but for the slowest twentieth of the samples."""
+    throttled: float | None = None
+    """Share of the samples in which a device held its clock back against heat or power, where devices tell."""
+
+
+class LossRow(Record):
+    """Where a case's efficiency went: contention × imbalance × communication × the rest, exactly."""
+
+    comparison: int
+    key: str
+    scenario: str
+    arm: str | None
+    world_size: int
+    efficiency: float
+    missing: float
+    """What its speed-up lacks of the number of devices, as multiples of the base."""
+    noise: float
+    """As much of it the comparison's A/A noise alone may be."""
+    contention: float | None = None
+    """Time alone over the mean time of as many independent copies; None where there were none."""
+    contention_low: float | None = None
+    contention_high: float | None = None
+    imbalance: float | None = None
+    """Mean over ranks of their own work over the most that one has; None where work cannot be told from waiting."""
+    imbalance_low: float | None = None
+    imbalance_high: float | None = None
+    communication: float | None = None
+    """The busiest rank's own work over the whole step; 1 without collectives."""
+    communication_low: float | None = None
+    communication_high: float | None = None
+    rest: float
+    """What the factors above leave: above 1 where parts of the work are faster than their share of the whole."""
+    rest_low: float | None = None
+    rest_high: float | None = None
+    costs: dict[str, float]
+    """What each known factor costs of the speed-up, in this order; they add up to what is missing."""
+    sure: tuple[str, ...]
+    """Those of them that are surely not 1: by their intervals, and beyond the noise."""
+    basis: Literal["collectives", "times", "nothing"]
+    """What tells work from waiting: watched collectives, the ranks' own times where there are none, or nothing."""
+    collectives: float | None = None
+    """Collectives of the gang in a step."""
+    work_s: tuple[float, ...] = ()
+    """Each rank's seconds outside collectives in a step, while watched."""
+    wait_s: tuple[float, ...] = ()
+    """Each rank's seconds in collectives until the last rank had come."""
+    transfer_s: tuple[float, ...] = ()
+    """Each rank's seconds in collectives from then on."""
+    watched_s: float | None = None
+    """A step's time while watched."""
+    slow_rank: int | None = None
+    """The rank that is named as the culprit, in this case or in its independent copies."""
+    text: str
+    """What the row says."""
+
+
+class Projected(Record):
+    """What a number of devices that was not measured might do, by all models: the widest that any of them says."""
+
+    world_size: int
+    measured: Literal[False] = False
+    speedup_low: float
+    speedup_high: float
+    efficiency_low: float
+    efficiency_high: float
+    adds_low: float
+    """Speed-up that the last of these devices adds: its marginal value."""
+    adds_high: float
+    families: dict[str, tuple[float, float]]
+    """Each family's own band of the speed-up."""
+
+
+class HoldOut(Record):
+    """The largest count, foretold from the others."""
+
+    world_size: int
+    measured: float
+    """Its measured speed-up."""
+    low: float
+    high: float
+    contained: bool
+    error: float
+    """Middle of the band over what was measured, less 1."""
+
+
+class ProjectionRow(Record):
+    """What more devices might do for one arm, or why that cannot be said. Never measured, never gated on."""
+
+    comparison: int
+    scenario: str
+    arm: str | None
+    scaling: Scaling
+    measured: Literal[False] = False
+    base_world_size: int | None = None
+    counts: tuple[int, ...] = ()
+    """The numbers of devices that were measured."""
+    refusal: str | None = None
+    """Why there is no projection, where there is none."""
+    hold_out: HoldOut | None = None
+    horizon: int | None = None
+    """The largest number of devices that may be projected to."""
+    points: tuple[Projected, ...] = ()
+    """The largest count measured, as the models see it, and then its doubles up to the horizon."""
+    text: str
+
+
+class AuditRow(Record):
+    """One of the twelve rules of Hoefler and Belli (SC15), judged by this run's own data."""
+
+    rule: int = Field(ge=1, le=12)
+    title: str
+    """The rule in short."""
+    verdict: Literal["passed", "failed", "not applicable"]
+    evidence: str
+    """One sentence, with figures."""

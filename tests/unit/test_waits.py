@@ -1,0 +1,118 @@
+"""Work, waiting and transfer around collectives: from clocks that were made up, and from two real ranks."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import gang as gangs
+from harness.clocks import Lap, now
+from harness.devices import CpuDevice
+from harness.gang import Gang
+from harness.journal import CellRecord, parse
+from harness.waits import Call, Watched, split, watched
+from tests.ranks import Ranks
+
+gaps = st.lists(st.floats(1e-4, 1e-2), min_size=7, max_size=7)
+
+
+def sample(instants: list[float]) -> Watched:
+    """Start, then pairs of arrival and departure, then end."""
+    start_s, *inner, end_s = instants
+    calls = [Call(inner[place], inner[place + 1]) for place in range(0, len(inner), 2)]
+    return Watched(start_s, end_s, tuple(calls))
+
+
+@given(st.lists(st.lists(gaps, min_size=2, max_size=2), min_size=2, max_size=4), st.integers(1, 5))
+def test_the_shares_make_up_the_time_and_nobody_waits_for_the_last(told: list[list[list[float]]], inner: int) -> None:
+    ranks = [[sample([sum(own[: end + 1]) for end in range(len(own) - 1)]) for own in mine] for mine in told]
+    waits = split(ranks, inner)
+    assert waits is not None
+    assert waits.collectives == (2 / inner,) * 2
+    for rank, mine in enumerate(ranks):
+        for place, each in enumerate(mine):
+            parts = [part[rank][place] for part in (waits.work_s, waits.wait_s, waits.transfer_s)]
+            assert sum(parts) * inner == pytest.approx(each.end_s - each.start_s, abs=1e-7)
+            assert min(parts) >= -1e-9
+    for place in range(2):
+        for number in range(2):
+            last = max(range(len(ranks)), key=lambda rank: ranks[rank][place].calls[number].came_s)
+            alone = [[Watched(0, 9, (mine[place].calls[number],))] for mine in ranks]
+            told_alone = split(alone, 1)
+            assert told_alone is not None
+            assert told_alone.wait_s[last] == (0,)
+
+
+def test_a_rank_waits_until_the_last_has_come_and_then_it_is_transfer() -> None:
+    waits = split([[sample([0, 1, 6, 7])], [sample([0, 4, 6, 6.5])]], 1)
+    assert waits is not None
+    assert (waits.work_s, waits.wait_s, waits.transfer_s) == (((2,), (4.5,)), ((3,), (0,)), ((2,), (2,)))
+
+
+def test_a_source_that_does_not_wait_has_not_waited() -> None:
+    """It leaves its broadcast before the other comes."""
+    waits = split([[sample([0, 1, 2, 8])], [sample([0, 4, 6, 8])]], 1)
+    assert waits is not None
+    assert (waits.wait_s, waits.transfer_s) == (((1,), (0,)), ((0,), (2,)))
+
+
+def test_without_collectives_all_is_work() -> None:
+    waits = split([[Watched(0, 3, ())], [Watched(0, 4, ())]], 2)
+    assert waits is not None
+    assert (waits.collectives, waits.work_s) == ((0,), ((1.5,), (2,)))
+    assert waits.wait_s == waits.transfer_s == ((0,), (0,))
+
+
+def test_ranks_that_did_not_do_the_same_cannot_be_matched() -> None:
+    assert split([[sample([0, 1, 2, 8])], [Watched(0, 8, ())]], 1) is None
+    assert split([[], []], 1) is None
+
+
+def test_only_collectives_inside_a_sample_are_its_own() -> None:
+    calls = [Call(0.5, 0.9), Call(1.2, 1.4), Call(2.5, 2.6)]
+    assert Watched.of(Lap(1.0, 2.0, None), calls).calls == (calls[1],)
+
+
+def meet(mine: Gang) -> list[tuple[float, float]]:
+    """Two collectives; rank 1 is late to the second. A third comes when nobody watches any more."""
+    mine.barrier()
+    with watched(CpuDevice(0), now) as calls:
+        mine.all_reduce(torch.ones(10))
+        if mine.rank == 1:
+            time.sleep(0.2)
+        mine.all_gather(torch.ones(10))
+    mine.barrier()
+    assert gangs.carrier is dist
+    return [(call.came_s, call.left_s) for call in calls]
+
+
+def test_two_ranks_are_watched_and_the_late_one_is_told_from_the_one_that_waits(two_ranks: Ranks) -> None:
+    told = two_ranks.do(meet)
+    assert [len(mine) for mine in told] == [2, 2]
+    assert all(came <= left for mine in told for came, left in mine)
+    assert all(before[1] <= after[0] for mine in told for before, after in pairwise(mine))
+    spans = [[Watched(mine[0][0], mine[-1][1], tuple(Call(*each) for each in mine))] for mine in told]
+    waits = split(spans, 1)
+    assert waits is not None
+    (early,), (late,) = waits.wait_s
+    assert early > late
+    assert waits.work_s[1][0] >= 0.2
+
+
+def test_what_fails_while_it_is_watched_leaves_nothing_behind() -> None:
+    with pytest.raises(ValueError, match="oops"), watched(CpuDevice(0), now):
+        raise ValueError("oops")
+    assert gangs.carrier is dist
+
+
+def test_journals_older_than_waits_are_read() -> None:
+    line = '{"type":"cell","launch":0,"comparison":0,"case":"a@2","status":"ok"}'
+    cell = parse(line)
+    assert isinstance(cell, CellRecord)
+    assert cell.waits is None
