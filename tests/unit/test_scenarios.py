@@ -165,6 +165,20 @@ def test_frobenius_with_another_norm_is_wrong(
             workload.check(told)
 
 
+@pytest.mark.parametrize("log", LOGS)
+def test_frobenius_of_another_ranks_matrices_is_wrong(log: str) -> None:
+    mine, others = (Frobenius(matrices=10, size=20, log=log).prepare(gang) for gang in gangs(2))
+    mine.check(mine.step())
+    with pytest.raises(AssertionError, match="not close"):
+        mine.check(others.step())
+
+
+def test_frobenius_norms_that_an_earlier_step_left_are_not_taken_for_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = Frobenius(matrices=10, size=20, log="deferred").prepare(next(gangs(1)))
+    monkeypatch.setattr(torch.linalg, "vector_norm", lambda *_, **__: None)
+    assert all(map(math.isnan, workload.step()))
+
+
 class Half(Frobenius):
     """Only every second product is computed."""
 
@@ -317,6 +331,9 @@ class OneDevice(Gang):
 
     def part(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
         return tensor if self.rank == 0 else tensor.narrow(dim, 0, 0)
+
+    def span(self, total: int) -> slice:
+        return slice(total if self.rank == 0 else 0)
 
 
 @pytest.mark.parametrize("how", ["whole", "columns"])
