@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.composition.registration import Family, InList, InModuleList
 
@@ -55,7 +56,7 @@ class Children:
             changed, divergence = self.family(gang.generator).train(gang, x)  # ranks start apart
             twin = self.family(gang.generator)
             found = {"tensors_trained": changed, "samples_restored": family.restores(twin, x), **twin.reach()}
-            _right(output, x, family)
+            normwise_error(output, _chain(family, x.double()), "the output", limit=TOLERANCE)
             registered = self.container != "list"
             wanted = self.whole() if registered else dict.fromkeys(found, 0)
             assert found == wanted, f"found {found}, where {wanted} is due"
@@ -79,11 +80,9 @@ class Children:
         }
 
 
-def _right(output: torch.Tensor, x: torch.Tensor, family: Family) -> None:
-    exact = x.double()
+def _chain(family: Family, x: torch.Tensor) -> torch.Tensor:
+    """``x`` through every layer in turn, in the precision of ``x``."""
     for layer in family.children:
-        weight, bias = (tensor.double() for tensor in layer.parameters())
-        exact = exact @ weight.T + bias
-    assert output.shape == exact.shape, f"shape {tuple(output.shape)}, where {tuple(exact.shape)} is due"
-    error = torch.linalg.norm(output - exact) / torch.linalg.norm(exact)
-    assert error <= TOLERANCE, f"normwise error {error:.1e} (limit {TOLERANCE})"
+        weight, bias = (tensor.to(x.dtype) for tensor in layer.parameters())
+        x = x @ weight.T + bias
+    return x

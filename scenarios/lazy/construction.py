@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
-from scenarios.lazy.stack import close, drawn, exact, stack
+from scenarios.lazy.stack import drawn, exact, stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class Construction:
             for mine, due in zip(net.parameters(), law, strict=True):
                 torch.testing.assert_close(mine.detach(), due, rtol=0, atol=1e-6 * float(due.abs().max()))
                 assert not mine.is_inference(), "a parameter that was made under inference mode is never trained"
-            close("output", output.detach(), exact(law, x))
+            normwise_error(output, exact(law, x), "the output")
             return {"parameters": numbers, "at_once": self.at_once(x)}
 
         flops = sum(2 * self.batch * fan_in * fan_out for fan_in, fan_out in self.dims)

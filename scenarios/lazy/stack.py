@@ -9,9 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-TOLERANCE = 5e-6
-"""Normwise relative error that fp32 may have against float64; TF32 has 3e-4."""
-
 Dims = tuple[int | None, int]
 """Inputs and outputs of a linear layer; None where the first batch is to tell."""
 
@@ -41,9 +38,3 @@ def exact(tensors: Sequence[Tensor], x: Tensor, between: Callable[[Tensor], Tens
     for number, (weight, bias) in enumerate(zip(tensors[::2], tensors[1::2], strict=True)):
         hidden = linear(between(hidden) if number else hidden, weight.double(), bias.double())
     return hidden
-
-
-def close(what: str, found: Tensor, wanted: Tensor) -> None:
-    """Raises AssertionError where ``found`` is further from ``wanted`` than fp32 has to be."""
-    error, size = float(torch.linalg.norm(found - wanted)), float(torch.linalg.norm(wanted))
-    assert error <= TOLERANCE * size, f"{what}: a normwise error of {error:.1e} in {size:.1e} (limit {TOLERANCE})"

@@ -41,8 +41,3 @@ def forward(tensors: Tensors, x: torch.Tensor) -> torch.Tensor:
     for weight, bias in hidden:
         x = torch.tanh(F.linear(x, weight, bias))
     return F.linear(x, *last)
-
-
-def error(tensor: torch.Tensor, exact: torch.Tensor) -> float:
-    """Normwise relative error; NaN where ``exact`` is zero."""
-    return float(torch.linalg.norm(tensor.detach() - exact) / torch.linalg.norm(exact))

@@ -145,6 +145,57 @@ def test_the_check_refuses(monkeypatch: pytest.MonkeyPatch, mistake: str) -> Non
         workload.check(spectrum)
 
 
+def published(x: torch.Tensor) -> torch.Tensor:
+    """All dimensions are transformed, and the third is cut."""
+    return torch.fft.fftn(x)[:, :, : x.shape[2] // 2]
+
+
+def test_the_published_layer_has_no_output_for_rows_and_the_wrong_one_for_batches_of_channels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Fourier, "layer", lambda self, device: published)
+    with pytest.raises(IndexError):  # so that its status is error
+        Fourier(batch=4, size=16).prepare(gang(0, 1)).step()
+    x = torch.randn(4, 3, 16)
+    changed = torch.cat([x[:3], x[3:] + 1])
+    assert not torch.allclose(published(x)[0], published(changed)[0])  # a sample depends on the others
+    assert torch.allclose(published(x[:1, :1]), torch.fft.fft(x[:1, :1])[..., :8], atol=1e-5)
+
+
+def test_a_spectrum_of_earlier_samples_is_wrong() -> None:
+    workload = Fourier(batch=5, size=16).prepare(gang(0, 1))
+    early = workload.step()
+    workload.check(early)
+    workload.reset()
+    with pytest.raises(AssertionError, match="relative error"):
+        workload.check(early)
+    workload.check(workload.step())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_gradients_pass_through_every_way(way: str) -> None:
+    x = torch.randn(3, 16, requires_grad=True)
+    slopes = torch.randn(3, 9, dtype=torch.complex64)
+    (mine,) = torch.autograd.grad(Fourier(size=16, way=way).layer(cpu)(x), x, slopes)
+    (due,) = torch.autograd.grad(dft(x, 9), x, slopes.to(torch.complex128))
+    torch.testing.assert_close(mine, due, rtol=1e-5, atol=1e-5)
+
+
+def elsewhere(mine: Gang) -> str:
+    """What a rank is told that transforms its peer's samples."""
+    workload = Fourier(batch=6, size=16).prepare(mine)
+    other = Fourier(batch=6, size=16).prepare(gang(1 - mine.rank, 2))
+    try:
+        workload.check(other.step())
+    except AssertionError as error:
+        return str(error)
+    return "right"
+
+
+def test_the_samples_of_another_rank_are_wrong(two_ranks: Ranks) -> None:
+    assert all("relative error" in told for told in two_ranks.do(elsewhere))
+
+
 def test_over_all_dimensions_is_right_for_one_sample_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fourier, "layer", lambda self, device: MISTAKES["transformed over all dimensions"])
     workload = Fourier(batch=1, size=16).prepare(gang(0, 1))

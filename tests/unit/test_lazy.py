@@ -21,7 +21,7 @@ from scenarios.lazy import dryrun, encoders, mismatch, widths
 from scenarios.lazy.construction import Construction
 from scenarios.lazy.encoders import Adapters, Groups, Padded, Sliced
 from scenarios.lazy.mismatch import Mismatch
-from scenarios.lazy.stack import close, stack
+from scenarios.lazy.stack import stack
 from scenarios.lazy.widths import Widths
 from tests.ranks import Ranks, gang
 
@@ -526,12 +526,3 @@ def test_gradients_of_another_loss_are_wrong() -> None:
     for wrong in ((outputs, gradient * 2), (outputs.flip(0), gradient), (outputs, gradient[:-1])):
         with pytest.raises(AssertionError):
             workload.check(wrong)
-
-
-def test_close_is_a_matter_of_the_norm() -> None:
-    wanted = torch.randn(100, dtype=torch.float64)
-    close("it", wanted.float(), wanted)
-    with pytest.raises(AssertionError, match="it: a normwise error"):
-        close("it", wanted * (1 + 1e-5), wanted)
-    with pytest.raises(AssertionError):
-        close("it", wanted * torch.nan, wanted)

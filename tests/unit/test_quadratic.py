@@ -125,6 +125,9 @@ MISTAKES = {
     "contracted over j and k": lambda x, w: torch.einsum("bij,kij->bk", outer(x), w),
     "k where i belongs": lambda x, w: torch.einsum("bi,bj,kij->bk", x, x, w),
     "k where j belongs": lambda x, w: torch.einsum("bi,bj,ikj->bk", x, x, w),
+    "the input's gradient by one factor alone": lambda x, w: (
+        quadratic.LAYERS["outer"](x, w) + torch.einsum("bi,bj,ijk->bk", x.detach() - x, x.detach(), w)
+    ),
     "weight.data": lambda x, w: quadratic.LAYERS["outer"](x, w.data),
     "a gradient that is not the values'": lambda x, w: quadratic.LAYERS["outer"](x, (w.detach() - w) + w.detach()),
     "bfloat16": lambda x, w: quadratic.LAYERS["outer"](x, w).bfloat16().float(),
@@ -141,10 +144,35 @@ def test_the_check_refuses(monkeypatch: pytest.MonkeyPatch, mistake: str) -> Non
         workload.check(output)
 
 
-def test_the_published_einsum_raises_for_every_input() -> None:
-    x, weight = torch.randn(4, 6), torch.randn(6, 6, 6)
-    with pytest.raises(RuntimeError):
-        torch.einsum("bij,kij->bk", x, weight)
+def published(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Of a "product" x_j Σ_i x_i, which is one by broadcasting, contracted under a letter too many."""
+    product = torch.einsum("bij,bik->bjk", x.unsqueeze(1), x.unsqueeze(2)).squeeze(2)
+    return torch.einsum("bij,kij->bk", product, weight)
+
+
+def repaired(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The same with as many letters as there are dimensions."""
+    product = torch.einsum("bij,bik->bjk", x.unsqueeze(1), x.unsqueeze(2))
+    assert torch.allclose(product[..., 0], x * x.sum(1, keepdim=True))
+    return torch.einsum("bjk,oij->boi", product, weight)
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 6), (1, 6), (6, 6)])
+def test_the_published_layer_has_no_output_for_any_input(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises((RuntimeError, IndexError)):
+        published(torch.randn(shape), torch.randn(6, 6, 6))
+    monkeypatch.setitem(quadratic.LAYERS, "einsum", published)
+    with pytest.raises(RuntimeError):  # so that its status is error
+        Quadratic(batch=4, inputs=6, outputs=6).prepare(gang(0, 1)).step()
+
+
+def test_the_published_layer_repaired_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(quadratic.LAYERS, "einsum", repaired)
+    workload = Quadratic(batch=4, inputs=6, outputs=6).prepare(gang(0, 1))
+    with pytest.raises(AssertionError, match="shape"):
+        workload.check(workload.step())
 
 
 def test_a_form_transposed_is_the_same_form(monkeypatch: pytest.MonkeyPatch) -> None:
