@@ -13,7 +13,8 @@ from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.roundtrip import exported, formats
 from scenarios.roundtrip.limits import limits, verdict
-from scenarios.roundtrip.state import State, assert_same, carried, drawn, network
+from scenarios.roundtrip.proof import assert_same
+from scenarios.roundtrip.state import State, carried, drawn, network
 
 BATCH = 2
 EPSILON = 1e-5
