@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from itertools import count as counter
 from typing import Any
@@ -442,21 +441,3 @@ def test_the_gradient_of_a_repeated_instance_is_the_sum_over_its_uses_and_not_th
             repeated.check(torch.cat([use, head]))
     with pytest.raises(AssertionError, match="numbers"):
         repeated.check(torch.cat([*uses, head]))
-
-
-# The answers
-
-
-FIGURES = {"time", "versus", "speedup", "memory", "traffic", "reads", "crossover"}
-
-
-@pytest.mark.parametrize(("scenario", "small"), [(Children, {"depth": 2}), (Branches, SMALL), (Instances, PUBLISHED)])
-def test_answers_quote_figures_that_there_are(scenario: Any, small: dict[str, int]) -> None:
-    (exercise,) = scenario.exercises
-    field = next(each for each in scenario.__dataclass_fields__.values() if each.metadata.get("arm"))
-    quoted = re.findall(r"\{(\w+)(?:@most)?\.(\w+)\}", exercise.answer)
-    assert len(quoted) == exercise.answer.count("{") > 3
-    for arm, figure in quoted:
-        made = scenario(**small, **{field.name: arm})
-        known = FIGURES | set(scenario.__dataclass_fields__) | set(facts(made.prepare(gang(0, 1))))
-        assert figure in known, (arm, figure)
