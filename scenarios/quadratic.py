@@ -67,7 +67,7 @@ class Quadratic:
                 values = layer(scaled, weight)
                 normwise_error(values, scale**2 * due)
                 (gradient,) = torch.autograd.grad(values, scaled, slopes)
-                normwise_error(gradient, scale * _slopes(x.double(), gang.part(forms), slopes), "the input's gradient")
+                normwise_error(gradient, scale * _slopes(x.double(), weight.detach(), slopes), "the input's gradient")
             return {"parameters": weight.numel()}
 
         moved = 4 * (x.numel() + weight.numel() + exact.numel())
@@ -81,7 +81,7 @@ def _values(x: Tensor, form: Tensor) -> Tensor:
     return (x @ form @ x.T).diagonal()
 
 
-def _slopes(x: Tensor, forms: Tensor, weights: Tensor) -> Tensor:
-    """The gradient of the forms' values, summed with ``weights`` ``[batch, k]``: of x W xᵀ it is (W + Wᵀ) x."""
-    each = (weight[:, None] * (x @ (form + form.T).double()) for form, weight in zip(forms, weights.T, strict=True))
-    return sum(each, torch.zeros_like(x))
+def _slopes(x: Tensor, weight: Tensor, slopes: Tensor) -> Tensor:
+    """The gradient of the forms' values, summed with ``slopes`` ``[batch, k]``: of x W xᵀ it is (W + Wᵀ) x."""
+    each = zip(weight.unbind(2), slopes.unbind(1), strict=True)
+    return sum((slope[:, None] * (x @ (form + form.T).double()) for form, slope in each), torch.zeros_like(x))

@@ -24,7 +24,7 @@ class Branches:
     exercises: ClassVar = exercises("5.1.2")
     scaling: ClassVar[Scaling] = "strong"
 
-    batch: int = 8
+    batch: int = axis(8, full=(64,))
     tokens: int = 32
     features: int = axis(1024, full=(8192,))
     branches: int = axis(2, full=(8,))

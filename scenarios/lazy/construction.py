@@ -24,7 +24,7 @@ class Construction:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = axis(2, full=(32, 512))
-    width: int = axis(256, full=(4096,))
+    width: int = axis(256, full=(1024,))
     inputs: int = 20
     outputs: int = 10
     batch: int = 2

@@ -26,7 +26,7 @@ class Load:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = 8
-    width: int = axis(1024, full=(4096,))
+    width: int = axis(1024, full=(2048,))
     by: Literal["copy", "assign", "mmap", "safetensors", "pinned", "broadcast"] = arm(baseline="copy")
 
     def prepare(self, gang: Gang) -> Workload:

@@ -25,7 +25,7 @@ class Part:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = axis(8, full=(32,))
-    width: int = axis(1024, full=(4096,))
+    width: int = axis(1024, full=(2048,))
     reused: int = 2
     reader: Literal["full", "mmap", "safetensors", "dcp"] = arm(baseline="full")
 

@@ -23,7 +23,7 @@ class Restore:
     scaling: ClassVar[Scaling] = "strong"
 
     layers: int = 8
-    width: int = axis(1024, full=(4096,))
+    width: int = axis(1024, full=(2048,))
     how: Literal["whole", "slices", "dcp"] = arm(baseline="whole")
 
     def prepare(self, gang: Gang) -> Workload:
