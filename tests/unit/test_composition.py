@@ -125,6 +125,34 @@ def wrapped(mine: Gang) -> tuple[bool, ...]:
     return wraps(InList), wraps(InModuleList)
 
 
+def test_an_optimizer_finds_nothing_in_a_list_and_eval_does_not_reach_its_dropout() -> None:
+    x = torch.ones(4, 50)
+    for kind, registered in ((InList, False), (InModuleList, True), (nn.Sequential, True)):
+        block = kind(nn.Linear(50, 50), nn.Dropout())
+        block.eval()
+        assert torch.equal(block(x), block(x)) == registered
+        assert (len(list(block.modules())) > 1) == registered
+    with pytest.raises(ValueError, match="empty parameter list"):
+        torch.optim.SGD(InList(nn.Linear(2, 2)).parameters())
+
+
+def test_what_a_list_beside_a_registered_head_costs_a_data_parallel_run(two_ranks: Ranks) -> None:
+    """It is accepted, its hidden layers start apart and stay apart, and the same input has an output for each rank."""
+    first, second = two_ranks.do(mixed)
+    assert first[0] == second[0] == 2  # of eight tensors
+    assert not torch.equal(first[1], second[1])
+
+
+def mixed(mine: Gang) -> tuple[int, torch.Tensor]:
+    torch.manual_seed(mine.rank)
+    block = HeadOnly(*(nn.Linear(4, 4) for _ in range(4)))
+    model = nn.parallel.DistributedDataParallel(block, process_group=mine.group)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    return len(list(model.parameters())), model(torch.ones(2, 4)).detach()
+
+
 class HeadOnly(InList):
     """Registers the last child, and keeps the others in a list: it trains, a little."""
 
@@ -388,6 +416,19 @@ def test_a_block_is_built_once_for_each_instance() -> None:
         assert len(built) == times
         assert len(made) == 5
         assert len(set(map(id, made))) == (1 if make is factory.repeated else 5)
+
+
+def test_of_a_single_block_nobody_can_tell_how_it_was_made() -> None:
+    told = [facts(Instances(**{**PUBLISHED, "blocks": 1}, made=made).prepare(gang(0, 1))) for made in MADE]
+    assert told[0] == told[1] == told[2]  # 137 parameters each: why there are more blocks than one
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_names_and_their_parameters_are_as_many_only_where_no_block_is_repeated(made: str) -> None:
+    net = Instances(made=made, **PUBLISHED).net(gang(0, 1))
+    assert len(dict(net.named_parameters(remove_duplicate=False))) == len(net.state_dict()) == 14
+    assert len(list(net.parameters())) == (6 if made == "repeated" else 14)
+    assert (len(net), len(list(net.children()))) == (4, 2 if made == "repeated" else 4)
 
 
 @pytest.mark.parametrize("made", MADE)
