@@ -10,6 +10,7 @@ from torch import nn
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
+from scenarios.chain import chained
 from scenarios.chapter import exercises
 from scenarios.composition.registration import Family, InList, InModuleList
 
@@ -56,7 +57,7 @@ class Children:
             changed, divergence = self.family(gang.generator).train(gang, x)  # ranks start apart
             twin = self.family(gang.generator)
             found = {"tensors_trained": changed, "samples_restored": family.restores(twin, x), **twin.reach()}
-            normwise_error(output, _chain(family, x.double()), "the output", limit=TOLERANCE)
+            normwise_error(output, chained(family.tensors, x), "the output", limit=TOLERANCE)
             registered = self.container != "list"
             wanted = self.whole() if registered else dict.fromkeys(found, 0)
             assert found == wanted, f"found {found}, where {wanted} is due"
@@ -78,11 +79,3 @@ class Children:
             "children_in_eval": self.depth,
             "tensors_in_double": tensors,
         }
-
-
-def _chain(family: Family, x: torch.Tensor) -> torch.Tensor:
-    """``x`` through every layer in turn, in the precision of ``x``."""
-    for layer in family.children:
-        weight, bias = (tensor.to(x.dtype) for tensor in layer.parameters())
-        x = x @ weight.T + bias
-    return x

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from scenarios.chain import chained
+
 
 def counted(net: nn.Module) -> dict[str, int]:
     """Parameters, and what looks like them: the state_dict has an entry for every use."""
@@ -22,11 +24,7 @@ def gradients(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     """Each parameter's gradient of the mean squared output, in float64: every use has a copy, and they add up."""
     entries = net.state_dict(keep_vars=True).values()  # every use, in order
     uses = [entry.detach().double().requires_grad_() for entry in entries]
-    y = x.double()
-    for weight, bias in zip(uses[:-2:2], uses[1:-2:2], strict=True):
-        y = torch.tanh(y @ weight.T + bias)
-    weight, bias = uses[-2:]
-    each = torch.autograd.grad((y @ weight.T + bias).square().mean(), uses)
+    each = torch.autograd.grad(chained(uses, x, torch.tanh).square().mean(), uses)
     return [
         torch.stack([made for made, entry in zip(each, entries, strict=True) if entry is parameter]).sum(0)
         for parameter in net.parameters()

@@ -1,4 +1,4 @@
-"""What cannot be saved with its architecture, tried out."""
+"""What cannot be saved with its architecture, and what is not loaded under another name, tried out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from scenarios.roundtrip.state import State
 
 
 def verdict(attempt: Callable[[], Any]) -> str:
@@ -49,3 +51,10 @@ def limits(x: torch.Tensor) -> dict[str, str]:
         "branch": _quietly(lambda: torch.export.export(Branch(), (x,))),
         "pickle": verdict(lambda: torch.load(pickled, weights_only=True)),
     }
+
+
+def misnamed(net: nn.Module, fresh: State, part: State) -> int:
+    """How many tensors of ``fresh`` change where ``part`` is loaded with a prefix to its names that ``net`` has not."""
+    net.load_state_dict(fresh)
+    net.load_state_dict({f"model.{name}": tensor for name, tensor in part.items()}, strict=False)
+    return sum(not torch.equal(tensor, fresh[name]) for name, tensor in net.state_dict().items())

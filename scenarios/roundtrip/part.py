@@ -13,6 +13,7 @@ from torch import nn
 from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
+from scenarios.roundtrip.limits import misnamed
 from scenarios.roundtrip.proof import assert_read, assert_same, read
 from scenarios.roundtrip.state import State, carried, drawn, layer, network, size
 
@@ -63,8 +64,10 @@ class Part:
             assert (set(keys.missing_keys), keys.unexpected_keys) == (fresh.keys() - due.keys(), []), keys
             assert_same(net.state_dict(), after)
             assert_read(sums, after)
-            misnamed = _loaded_under_another_name(net, fresh, due)
-            return {"tensors": len(due), "part_bytes": size(due), "file_bytes": size(donor), "misnamed": misnamed}
+            return {
+                "tensors": len(due), "part_bytes": size(due), "file_bytes": size(donor),
+                "misnamed": misnamed(net, fresh, due),
+            }  # fmt: skip
 
         return Workload(step, check=check, work=carried(due), reset=reset)
 
@@ -81,10 +84,3 @@ class Part:
         mapped = self.reader == "mmap"
         found = formats.load_torch(path, torch.device("cpu") if mapped else device, mmap=mapped)
         return {name: found[name] for name in like}
-
-
-def _loaded_under_another_name(net: nn.Module, fresh: State, part: State) -> int:
-    """How many tensors change where every name in the file has a prefix that the network's have not."""
-    net.load_state_dict(fresh)
-    net.load_state_dict({f"model.{name}": tensor for name, tensor in part.items()}, strict=False)
-    return sum(not torch.equal(tensor, fresh[name]) for name, tensor in net.state_dict().items())
