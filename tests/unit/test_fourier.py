@@ -76,6 +76,38 @@ def test_leading_dimensions_are_left_alone(way: str) -> None:
     torch.testing.assert_close(together[1, 2], layer(x[1, 2]))
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [1, 8, 15])
+def test_an_impulse_has_every_frequency_and_samples_do_not_meet(way: str, size: int) -> None:
+    layer, impulse, x = Fourier(size=size, way=way).layer(cpu), torch.zeros(2, size), torch.randn(5, size)
+    impulse[:, -1] = 1
+    torch.testing.assert_close(layer(impulse).abs(), torch.ones(2, size // 2 + 1))
+    order = torch.tensor([3, 0, 4, 1, 2])
+    torch.testing.assert_close(layer(x[order]), layer(x)[order])
+    torch.testing.assert_close(layer(x)[:, 0], x.sum(1) + 0j)
+
+
+def test_half_a_spectrum_does_not_tell_complex_data_and_no_real_transform_takes_them() -> None:
+    x, half = torch.randn(3, 16, dtype=torch.complex64), 9
+    spectrum = torch.fft.fft(x)
+    spectrum[:, half:] += 1
+    other = torch.fft.ifft(spectrum)
+    cut = Fourier(size=16, way="full").layer(cpu)
+    torch.testing.assert_close(cut(x), cut(other))
+    assert (x - other).abs().max() > 0.1
+    for way in ("real", "matrix"):
+        with pytest.raises(RuntimeError):
+            Fourier(size=16, way=way).layer(cpu)(x)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_comes_out_is_complex_and_no_linear_layer_takes_it(way: str) -> None:
+    spectrum = Fourier(size=16, way=way).layer(cpu)(torch.randn(3, 16))
+    assert spectrum.dtype == torch.complex64
+    with pytest.raises(RuntimeError, match="dtype"):
+        torch.nn.Linear(9, 2)(spectrum)
+
+
 def test_only_the_cut_keeps_coefficients_that_nobody_asked_for() -> None:
     told = {}
     for way in WAYS:
@@ -156,6 +188,12 @@ def test_the_published_layer_has_no_output_for_rows_and_the_wrong_one_for_batche
     monkeypatch.setattr(Fourier, "layer", lambda self, device: published)
     with pytest.raises(IndexError):  # so that its status is error
         Fourier(batch=4, size=16).prepare(gang(0, 1)).step()
+    for rows in (torch.randn(16), torch.randn(4, 16)):
+        with pytest.raises(IndexError):
+            published(rows)
+    assert published(torch.randn(2, 3, 4, 16)).shape == (2, 3, 2, 16)  # another dimension is cut
+    assert published(torch.randn(4, 3, 15)).shape == (4, 3, 7)  # eight tell the data
+    assert published(torch.randn(4, 3, 1)).shape == (4, 3, 0)  # where one does
     x = torch.randn(4, 3, 16)
     changed = torch.cat([x[:3], x[3:] + 1])
     assert not torch.allclose(published(x)[0], published(changed)[0])  # a sample depends on the others

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from harness.gang import Gang
 from harness.ledger import Count, count
@@ -36,8 +37,19 @@ def test_every_layer_is_the_formula(way: str, batch: int, n: int, k: int, seed: 
     torch.manual_seed(seed)
     x, weight = torch.randn(batch, n).double(), torch.randn(n, n, k).double()
     torch.testing.assert_close(quadratic.LAYERS[way](x, weight), in_full(x, weight))
-    antisymmetric = weight - weight.transpose(0, 1)
-    torch.testing.assert_close(quadratic.LAYERS[way](x, antisymmetric), torch.zeros(batch, k).double())
+    transposed = weight.transpose(0, 1)
+    torch.testing.assert_close(quadratic.LAYERS[way](x, weight - transposed), torch.zeros(batch, k).double())
+    torch.testing.assert_close(quadratic.LAYERS[way](x, (weight + transposed) / 2), in_full(x, weight))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_other_sign_has_the_same_value_to_the_bit_and_a_form_has_its_own_gradient(way: str) -> None:
+    layer, x, weight = quadratic.LAYERS[way], torch.randn(4, 5), torch.randn(5, 5, 3, requires_grad=True)
+    values = layer(x, weight)
+    assert torch.equal(layer(-x, weight), values)
+    (gradient,) = torch.autograd.grad(values[:, 1].sum(), weight)
+    torch.testing.assert_close(gradient[:, :, 1], x.T @ x)
+    assert not gradient[:, :, [0, 2]].any()
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 9))
@@ -130,6 +142,10 @@ MISTAKES = {
     ),
     "weight.data": lambda x, w: quadratic.LAYERS["outer"](x, w.data),
     "a gradient that is not the values'": lambda x, w: quadratic.LAYERS["outer"](x, (w.detach() - w) + w.detach()),
+    "a scale by the fans that Xavier finds in three dimensions": lambda x, w: quadratic.LAYERS["outer"](
+        x, w * (2 / sum(nn.init._calculate_fan_in_and_fan_out(w.permute(2, 0, 1)))) ** 0.5
+    ),
+    "a weight that was never initialised": lambda x, w: quadratic.LAYERS["outer"](x, torch.full_like(w, torch.nan)),
     "bfloat16": lambda x, w: quadratic.LAYERS["outer"](x, w).bfloat16().float(),
     "stale": stale(),
 }

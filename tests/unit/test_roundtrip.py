@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
+import signal
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +22,7 @@ from torch import nn
 from harness.gang import Gang
 from harness.ledger import count
 from harness.scenario import Workload
-from scenarios.roundtrip import checkpoint, formats
+from scenarios.roundtrip import checkpoint, formats, limits
 from scenarios.roundtrip.load import Load
 from scenarios.roundtrip.part import Part
 from scenarios.roundtrip.program import Program
@@ -167,6 +172,51 @@ def test_a_save_that_breaks_off_leaves_what_was_there_before(
         SAVE[kind](drawn(network(16, 2), lone), path)
     assert_same(back(kind, path, state), state)
     assert [each.name for each in tmp_path.iterdir()] == ["it"]
+
+
+KILLED = """
+import os, signal, sys, torch
+from pathlib import Path
+from scenarios.roundtrip import formats
+
+def half(_, file):
+    (file if hasattr(file, "write") else file.open("wb")).write(b"half a file")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+torch.save = formats.save_file = half
+formats.{save}({{"a": torch.zeros(3)}}, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["torch", "safetensors"])
+def test_a_process_that_is_killed_while_it_saves_leaves_what_was_there_before(kind: str, tmp_path: Path) -> None:
+    state, path = {"a": torch.ones(3)}, tmp_path / "it"
+    SAVE[kind](state, path)
+    code = KILLED.format(save=SAVE[kind].__name__)
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -signal.SIGKILL
+    assert path.with_name("it.part").exists()
+    assert_same(back(kind, path, state), state)
+
+
+def test_memory_that_is_shared_is_shared_again_or_written_twice_or_refused(tmp_path: Path) -> None:
+    weight = torch.ones(64, 64)
+    tied = {"2.weight": weight, "4.weight": weight}
+    for kind in ("torch", "dcp"):
+        SAVE[kind](tied, tmp_path / kind)
+        assert_same(back(kind, tmp_path / kind, {name: weight.clone() for name in tied}), tied)
+    stored = {path.name: sum(file.stat().st_size for file in [path, *path.glob("*")]) for path in tmp_path.iterdir()}
+    assert stored["torch"] < 1.5 * weight.nbytes < 2 * weight.nbytes < stored["dcp"]
+    found = back("torch", tmp_path / "torch", tied)
+    assert found["2.weight"].data_ptr() == found["4.weight"].data_ptr()
+    with pytest.raises(RuntimeError, match="share memory"):
+        SAVE["safetensors"](tied, tmp_path / "it")
+
+
+def test_safetensors_refuses_what_is_not_contiguous_and_what_is_no_tensor(tmp_path: Path) -> None:
+    for refused in (torch.ones(2, 3).T, 1, "architecture"):
+        with pytest.raises(ValueError, match=r"contiguous|expected torch\.Tensor"):
+            formats.save_safetensors({"a": refused}, tmp_path / "it")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_was_saved_from_a_gpu_is_loaded_where_there_is_none(
@@ -445,6 +495,19 @@ def test_a_state_that_was_loaded_in_part_is_wrong(lone: Gang) -> None:
     assert "1.0.weight has other bits" in told(workload, step=swallowed)
 
 
+@pytest.mark.parametrize("name", ["1.0.bias", "1.1.running_var", "1.1.num_batches_tracked", "2.2.bias"])
+def test_a_single_other_number_is_wrong_in_what_was_reused_and_in_the_head(name: str, lone: Gang) -> None:
+    """The published check compares one weight."""
+    workload, net, donor = parts(lone)
+
+    def step() -> tuple[Any, torch.Tensor]:
+        keys, _ = after(net, first_two(donor))
+        net.state_dict()[name].view(-1)[-1:].add_(1)
+        return keys, read(net.state_dict().values())
+
+    assert f"{name} has other bits" in told(workload, step=step)
+
+
 def test_a_network_that_shares_memory_with_its_donor_is_wrong(lone: Gang, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[State] = []
     monkeypatch.setattr(formats, "save_torch", lambda state, path: given.append(state))
@@ -560,6 +623,32 @@ def test_a_program_says_what_it_refuses(lone: Gang) -> None:
     assert facts(Program(layers=1, width=16, file="parameters").prepare(lone))["other_batch"] == "accepted"
 
 
+def test_a_traced_branch_goes_the_way_that_it_went_without_a_word(lone: Gang) -> None:
+    """Which is why no arm is traced: an exported program refuses the branch."""
+    branch, positive = limits.Branch(), torch.ones(2, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of the branch, and of itself
+        traced = torch.jit.trace(branch, positive)
+    assert torch.equal(traced(positive), branch(positive))
+    assert torch.equal(traced(-positive), -branch(-positive))
+
+
+def test_a_program_for_any_batch_is_one_that_was_exported_so() -> None:
+    net, any_batch = nn.Linear(4, 3), {0: torch.export.Dim("batch")}
+    program = torch.export.export(net, (torch.ones(5, 4),), dynamic_shapes=(any_batch,)).module()
+    x = torch.randn(9, 4)
+    assert torch.equal(program(x), net(x))
+
+
+def test_a_network_with_a_function_of_its_own_cannot_be_pickled(tmp_path: Path) -> None:
+    net = nn.Linear(2, 2)
+    net.rule = lambda x: x
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        torch.save(net, tmp_path / "it")
+    formats.save_torch(net.state_dict(), tmp_path / "it")  # its parameters can be saved
+    assert_same(formats.load_torch(tmp_path / "it", cpu), net.state_dict())
+
+
 def test_a_prediction_by_something_else_is_wrong(lone: Gang) -> None:
     workload = Program(layers=2, width=16).prepare(lone)
     net, output = workload.step()
@@ -601,6 +690,18 @@ def test_a_checkpoint_that_lacks_something_is_wrong(missing: str, lone: Gang, mo
         Training, "checkpoint", lambda self: {key: part for key, part in whole(self).items() if key != missing}
     )
     assert "other bits" in told(Resume(**TRAINING, after="resume").prepare(lone))
+
+
+@pytest.mark.parametrize("missing", ["net", "done"])
+def test_a_checkpoint_without_parameters_or_step_is_no_checkpoint(
+    missing: str, lone: Gang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Training.checkpoint
+    monkeypatch.setattr(
+        Training, "checkpoint", lambda self: {key: part for key, part in whole(self).items() if key != missing}
+    )
+    with pytest.raises(KeyError, match=missing):  # so that its status is error
+        told(Resume(**TRAINING, after="resume").prepare(lone))
 
 
 def test_the_best_so_far_is_no_copy_unless_it_is_copied() -> None:

@@ -133,17 +133,26 @@ FRESH = """
 import sys, torch
 inputs = torch.load(sys.argv[2], weights_only=True)
 print(torch.equal(torch.export.load(sys.argv[1]).module()(inputs["x"]), inputs["due"]), "tests" in sys.modules)
+try:
+    torch.load(sys.argv[3], weights_only=False)
+except (AttributeError, ModuleNotFoundError) as error:
+    print(type(error).__name__)
 """
 
 
-def test_a_program_needs_no_class_in_another_process(program: Any, tmp_path: Path) -> None:
+class Own(nn.Linear):
+    """A class of these tests."""
+
+
+def test_a_program_needs_no_class_in_another_process_and_a_pickle_does(program: Any, tmp_path: Path) -> None:
     path, _, x, due = program
     torch.save({"x": x, "due": due}, tmp_path / "inputs")
+    torch.save(Own(2, 2), tmp_path / "pickled")  # with its architecture, as the name of a class
     told = subprocess.run(
-        [sys.executable, "-c", FRESH, str(path), str(tmp_path / "inputs")],
+        [sys.executable, "-c", FRESH, str(path), str(tmp_path / "inputs"), str(tmp_path / "pickled")],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert told.stdout.split() == ["True", "False"]
+    assert told.stdout.split() == ["True", "False", "ModuleNotFoundError"]
 
 
 def calls(path: Path) -> Iterator[tuple[str, str]]:
