@@ -49,6 +49,15 @@ class Gang:
         """How many of ``total`` pieces are this rank's; the first ranks have one more where it does not divide."""
         return self._shares(total)[self.rank]
 
+    def span(self, total: int) -> slice:
+        """Which of ``total`` pieces are this rank's: ``pieces[gang.span(len(pieces))]``, in rank order."""
+        before = sum(self._shares(total)[: self.rank])
+        return slice(before, before + self.share(total))
+
+    def owners(self, total: int) -> list[int]:
+        """The rank that has each of ``total`` pieces."""
+        return [rank for rank, share in enumerate(self._shares(total)) for _ in range(share)]
+
     def part(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
         """This rank's part of ``tensor``: ``share(tensor.shape[dim])`` long in ``dim``, in rank order; a view."""
         return tensor.tensor_split(self.size, dim)[self.rank]

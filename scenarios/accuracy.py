@@ -1,4 +1,4 @@
-"""How far a product in fp32 may be from the exact one."""
+"""How far a result in fp32 may be from the exact one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ TOLERANCE = 5e-6
 """Normwise relative error: fp32 has 1e-7 to 3e-7 for n from 32 to 2048, TF32 3e-4 and bf16 3e-3 at any n."""
 
 
-def normwise_error(product: torch.Tensor, exact: torch.Tensor) -> float:
-    """‖product - exact‖ / ‖exact‖, in Frobenius norms. Raises AssertionError above ``TOLERANCE``."""
-    shapes = tuple(product.shape), tuple(exact.shape)
-    assert shapes[0] == shapes[1], f"shape {shapes[0]} instead of {shapes[1]}"
-    error = float(torch.linalg.norm(product.to(exact.device) - exact) / torch.linalg.norm(exact))
-    assert error <= TOLERANCE, f"normwise error {error:.1e} (limit {TOLERANCE})"  # NaN is not below it
-    return error
+@torch.no_grad()
+def normwise_error(found: torch.Tensor, exact: torch.Tensor, what: str = "it", *, limit: float = TOLERANCE) -> float:
+    """‖found - exact‖ / ‖exact‖ in Frobenius norms; 0 where ``exact`` is empty or 0, and ``found`` too.
+
+    Raises AssertionError above ``limit`` and where shapes differ; ``what`` names the result then.
+    """
+    shapes = tuple(found.shape), tuple(exact.shape)
+    assert shapes[0] == shapes[1], f"{what} has shape {shapes[0]}, where {shapes[1]} is due"
+    off, size = (float(torch.linalg.norm(each)) for each in (found.to(exact.device) - exact, exact))
+    # NaN is above every limit
+    assert off <= limit * size, f"{what}: a normwise error of {off:.1e} in {size:.1e} (limit {limit})"
+    return off / size if size else 0.0

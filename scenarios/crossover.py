@@ -50,8 +50,8 @@ class Crossover:
         def check(product: torch.Tensor) -> Facts:
             due = gang.device if self.where == "copied" and gang.rank > 0 else home
             assert product.device == due, f"the product is on {product.device}, but due on {due}"
-            left, right = (a if self.where == "copied" else rows).to(gang.device), b.to(gang.device)
-            return {"error": normwise_error(product, left.double() @ right.double())}
+            left, right = (each.to(gang.device).double() for each in (a if self.where == "copied" else gang.part(a), b))
+            return {"error": normwise_error(product, left @ right, "the product")}
 
         work = Work(flops=2 * share * n**2, bytes=4 * n * (2 * share + n), items=share / n, unit="product")
         return Workload(copied if self.where == "copied" else in_place, check=check, work=work, reset=reset)

@@ -35,8 +35,7 @@ class Split:
         """Hand each rank whole products, or its columns, or its slice of the sum of every product."""
         pairs = self.operands(gang)
         if self.how == "whole":
-            mine = [pairs[i] for i in gang.part(torch.arange(self.products)).tolist()]
-            wanted = mine
+            mine = wanted = pairs[gang.span(self.products)]
         elif self.how == "columns":
             mine = wanted = [(a, gang.part(b, dim=1).contiguous()) for a, b in pairs]
         else:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.ranks import Ranks
+
+settings.register_profile("busy", deadline=None)  # how long an example takes says something of the machine only
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.accuracy import normwise_error
+from scenarios.chain import chained
 from scenarios.chapter import exercises
 from scenarios.composition.registration import Family, InList, InModuleList
 
@@ -55,7 +57,7 @@ class Children:
             changed, divergence = self.family(gang.generator).train(gang, x)  # ranks start apart
             twin = self.family(gang.generator)
             found = {"tensors_trained": changed, "samples_restored": family.restores(twin, x), **twin.reach()}
-            _right(output, x, family)
+            normwise_error(output, chained(family.tensors, x), "the output", limit=TOLERANCE)
             registered = self.container != "list"
             wanted = self.whole() if registered else dict.fromkeys(found, 0)
             assert found == wanted, f"found {found}, where {wanted} is due"
@@ -77,13 +79,3 @@ class Children:
             "children_in_eval": self.depth,
             "tensors_in_double": tensors,
         }
-
-
-def _right(output: torch.Tensor, x: torch.Tensor, family: Family) -> None:
-    exact = x.double()
-    for layer in family.children:
-        weight, bias = (tensor.double() for tensor in layer.parameters())
-        exact = exact @ weight.T + bias
-    assert output.shape == exact.shape, f"shape {tuple(output.shape)}, where {tuple(exact.shape)} is due"
-    error = torch.linalg.norm(output - exact) / torch.linalg.norm(exact)
-    assert error <= TOLERANCE, f"normwise error {error:.1e} (limit {TOLERANCE})"

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.composition import factory
+from scenarios.composition.uses import counted, gradients
 
 TOLERANCE = 3e-5
 """Normwise relative error that a gradient in fp32 may have against float64."""
@@ -52,17 +54,14 @@ class Instances:
         x = torch.randn(self.batch, self.width, device=gang.device, generator=gang.generator)
 
         def step() -> torch.Tensor:
-            gradients = torch.autograd.grad(net(x).square().mean(), parameters)
-            return gang.all_reduce(torch.cat([each.flatten() for each in gradients])) / gang.size
+            mine = torch.autograd.grad(net(x).square().mean(), parameters)
+            return gang.all_reduce(torch.cat([each.flatten() for each in mine])) / gang.size
 
         def check(gradient: torch.Tensor) -> Facts:
-            exact = [gang.all_reduce(each) / gang.size for each in _gradients(net, x)]
+            exact = [gang.all_reduce(each) / gang.size for each in gradients(net, x)]
             assert len(gradient) == sum(each.numel() for each in exact), f"a gradient of {len(gradient)} numbers"
-            parts = gradient.split([each.numel() for each in exact])
-            for part, wanted in zip(parts, exact, strict=True):
-                error = torch.linalg.norm(part - wanted.flatten())
-                limit = TOLERANCE * torch.linalg.norm(wanted)
-                assert error <= limit, f"a gradient is {error:.1e} off (limit {limit:.1e})"
+            for part, wanted in zip(gradient.split([each.numel() for each in exact]), exact, strict=True):
+                normwise_error(part, wanted.flatten(), "a gradient", limit=TOLERANCE)
             return {**self.facts(net), "gradient_bytes": gradient.nbytes}
 
         weights = 2 * self.width * self.hidden * self.blocks + self.width * self.outputs
@@ -71,14 +70,7 @@ class Instances:
 
     def facts(self, net: nn.Module) -> dict[str, int]:
         """What there is of parameters, held against what is due; a repeated one stands in the state_dict each time."""
-        entries = list(net.state_dict().values())
-        firsts = torch.stack(entries[:-2:4]).flatten(1)
-        found = {
-            "parameters": sum(parameter.numel() for parameter in net.parameters()),
-            "storages": len({entry.data_ptr() for entry in entries}),
-            "state_dict_numbers": sum(entry.numel() for entry in entries),
-            "initial_weights": len(firsts.unique(dim=0)),
-        }
+        found = counted(net)
         block = 2 * self.width * self.hidden + self.hidden + self.width
         head = self.width * self.outputs + self.outputs
         own = 1 if self.made == "repeated" else self.blocks
@@ -90,18 +82,3 @@ class Instances:
         }
         assert found == due, f"found {found}, where {due} is due"
         return found
-
-
-def _gradients(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
-    """The gradient of each parameter in float64: that of every use on its own, and their sum."""
-    entries = net.state_dict(keep_vars=True).values()  # every use, in order
-    uses = [entry.detach().double().requires_grad_() for entry in entries]
-    y = x.double()
-    for weight, bias in zip(uses[:-2:2], uses[1:-2:2], strict=True):
-        y = torch.tanh(y @ weight.T + bias)
-    weight, bias = uses[-2:]
-    each = torch.autograd.grad((y @ weight.T + bias).square().mean(), uses)
-    return [
-        torch.stack([made for made, entry in zip(each, entries, strict=True) if entry is parameter]).sum(0)
-        for parameter in net.parameters()
-    ]

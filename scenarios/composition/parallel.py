@@ -76,9 +76,7 @@ class Spread(Parallel):
 
     def __init__(self, branches: Sequence[nn.Linear], gang: Gang) -> None:
         super().__init__(branches)
-        self.gang = gang
-        parts = torch.arange(len(branches)).tensor_split(gang.size)
-        self.owners = [rank for rank, part in enumerate(parts) for _ in part]
+        self.gang, self.owners = gang, gang.owners(len(branches))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shapes as above, on every rank. Widths differ, so each output is broadcast by the rank that made it."""

@@ -48,13 +48,14 @@ class Initialization:
             sums = torch.stack([torch.ones_like(exact).sum(), exact.sum(), exact.square().sum()])
             count, total, squares = gang.all_reduce(sums).tolist()  # every rank judges the whole matrix
             largest = gang.all_gather(drawn.abs().max()).max().item()
-            first = gang.all_gather(drawn[0])
+            row_sums = gang.join(exact.sum(1), fans.outputs)
             gram = gang.all_reduce(exact.mT @ exact) if self.initializer == "orthogonal" else None
             assert count == fans.inputs * fans.outputs, f"{count:.0f} weights of {fans.inputs * fans.outputs}"
             if self.initializer == "constant":
                 assert total == squares == count, "they are not all 1"
                 return {"std": 0.0}
-            assert len(first.unique(dim=0)) == gang.size, "ranks drew the same numbers"
+            assert len(row_sums.unique()) == fans.outputs, "a row was drawn once and is there twice"
+            assert (drawn.half() == drawn).float().mean() < 0.5, "weights have half the precision"
             if gram is not None:
                 off = (gram - torch.eye(fans.inputs, device=gang.device)).abs().max()
                 assert off <= ORTHONORMAL, f"QᵀQ is {off:.1e} from 1 (limit {ORTHONORMAL})"

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.accuracy import normwise_error
+from scenarios.chain import chained
 from scenarios.chapter import exercises
-from scenarios.lazy.stack import close, drawn, exact, stack
+from scenarios.lazy.stack import by_meta, drawn, stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class Construction:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = axis(2, full=(32, 512))
-    width: int = axis(256, full=(4096,))
+    width: int = axis(256, full=(1024,))
     inputs: int = 20
     outputs: int = 10
     batch: int = 2
@@ -41,13 +43,9 @@ class Construction:
 
     def construct(self, device: torch.device) -> nn.Sequential:
         """The network before its first batch. Draws from the global generator."""
-        if self.how != "meta":
-            return stack([*self.dims[: self.given], *((None, out) for _, out in self.dims[self.given :])], device)
-        net = stack(self.dims, "meta").to_empty(device=device)
-        for layer in net:
-            if isinstance(layer, nn.Linear):
-                layer.reset_parameters()
-        return net
+        if self.how == "meta":
+            return by_meta(self.dims, device)
+        return stack([*self.dims[: self.given], *((None, out) for _, out in self.dims[self.given :])], device)
 
     def prepare(self, gang: Gang) -> Workload:
         """Every rank makes its replica from one shared seed, so that none needs to be sent."""
@@ -68,7 +66,7 @@ class Construction:
             for mine, due in zip(net.parameters(), law, strict=True):
                 torch.testing.assert_close(mine.detach(), due, rtol=0, atol=1e-6 * float(due.abs().max()))
                 assert not mine.is_inference(), "a parameter that was made under inference mode is never trained"
-            close("output", output.detach(), exact(law, x))
+            normwise_error(output, chained(law, x, torch.relu), "the output")
             return {"parameters": numbers, "at_once": self.at_once(x)}
 
         flops = sum(2 * self.batch * fan_in * fan_out for fan_in, fan_out in self.dims)

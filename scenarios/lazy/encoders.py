@@ -55,3 +55,12 @@ def known(x: Tensor, widths: frozenset[int]) -> Tensor:
     if x.shape[1] not in widths:
         raise ValueError(f"inputs have width {x.shape[1]}, which is none of {sorted(widths)}")
     return x
+
+
+def refuses(net: nn.Module, x: Tensor) -> bool:
+    """Whether inputs ``x`` are an error that names their width."""
+    try:
+        net([x])
+    except ValueError as error:
+        return str(x.shape[1]) in str(error)
+    return False

@@ -27,7 +27,7 @@ class Mismatch:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = 8
-    width: int = axis(128, 1024, full=(512, 2048, 8192))
+    width: int = axis(128, 1024, full=(512, 2048, 4096))
     outputs: int = 10
     batch: int = 32
     how: Literal["forward", "meta", "declared"] = arm(baseline="forward")

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
-
-TOLERANCE = 5e-6
-"""Normwise relative error that fp32 may have against float64; TF32 has 3e-4."""
 
 Dims = tuple[int | None, int]
 """Inputs and outputs of a linear layer; None where the first batch is to tell."""
@@ -27,23 +23,18 @@ def stack(
     return nn.Sequential(*blocks[:-1])
 
 
+def by_meta(dims: Iterable[tuple[int, int]], device: torch.device) -> nn.Sequential:
+    """The same stack, which has shapes before it has memory, and memory before it has values."""
+    net = stack(dims, "meta").to_empty(device=device)
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            layer.reset_parameters()
+    return net
+
+
 def drawn(dims: Iterable[tuple[int, int]], seed: int, device: torch.device) -> list[Tensor]:
     """What ``nn.Linear`` draws, by its law: U(±1/√inputs) for each weight and then its bias, layer by layer."""
     random = torch.Generator(device).manual_seed(seed)
     shapes = ((shape, fan_in) for fan_in, fan_out in dims for shape in ((fan_out, fan_in), (fan_out,)))
     bounds = ((shape, 1 / math.sqrt(fan_in)) for shape, fan_in in shapes)
     return [torch.empty(shape, device=device).uniform_(-bound, bound, generator=random) for shape, bound in bounds]
-
-
-def exact(tensors: Sequence[Tensor], x: Tensor, between: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
-    """The stack's output in float64, from its weights and biases in turn."""
-    hidden = x.double()
-    for number, (weight, bias) in enumerate(zip(tensors[::2], tensors[1::2], strict=True)):
-        hidden = linear(between(hidden) if number else hidden, weight.double(), bias.double())
-    return hidden
-
-
-def close(what: str, found: Tensor, wanted: Tensor) -> None:
-    """Raises AssertionError where ``found`` is further from ``wanted`` than fp32 has to be."""
-    error, size = float(torch.linalg.norm(found - wanted)), float(torch.linalg.norm(wanted))
-    assert error <= TOLERANCE * size, f"{what}: a normwise error of {error:.1e} in {size:.1e} (limit {TOLERANCE})"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from scenarios.lazy.stack import exact
+from scenarios.chain import chained
 
 
 def used(tensors: Mapping[str, Tensor], width: int) -> list[Tensor]:
@@ -25,7 +25,7 @@ def untied(net: nn.Module, groups: Iterable[tuple[Tensor, Tensor]]) -> tuple[Ten
     outputs = []
     for x, target in groups:
         alone = [tensor.clone().requires_grad_() for tensor in used(values, x.shape[1])]
-        outputs.append(exact(alone, x, torch.tanh))
+        outputs.append(chained(alone, x, torch.tanh))
         loss = (outputs[-1] - target).square().sum()
         for total, part in zip(used(gradients, x.shape[1]), torch.autograd.grad(loss, alone), strict=True):
             total.add_(part)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
-from scenarios.lazy.encoders import Adapters, Padded, Sliced
-from scenarios.lazy.stack import close, stack
+from scenarios.lazy.encoders import Adapters, Padded, Sliced, refuses
+from scenarios.lazy.stack import stack
 from scenarios.lazy.untied import untied
 
 
@@ -66,12 +67,12 @@ class Widths:
             outputs, gradient = made
             tied, apart = self.parameters()
             assert gradient.numel() == tied, f"{gradient.numel()} parameters, where the formula says {tied}"
-            close("outputs", outputs, untied(net, mine)[0])
+            normwise_error(outputs, untied(net, mine)[0], "outputs")
             _, wanted = untied(net, everyone)
             parts = gradient.split([each.numel() for each in parameters.values()])
             for (name, due), part in zip(wanted.items(), parts, strict=True):
-                close(f"gradient of {name}", part, due.flatten() / self.samples)
-            assert _refuses(net, torch.ones(1, self.widest + 1, device=gang.device)), "took inputs of unknown width"
+                normwise_error(part, due.flatten() / self.samples, f"gradient of {name}")
+            assert refuses(net, torch.ones(1, self.widest + 1, device=gang.device)), "took inputs of unknown width"
             return {"parameters": tied, "untied": apart}
 
         trunk = self.hidden * (self.hidden + self.outputs)
@@ -85,12 +86,3 @@ class Widths:
         adapters = sum(width * h + h for width in self.known)
         encoder = adapters if self.how == "adapters" else self.widest * h + h
         return encoder + trunk, adapters + len(self.known) * trunk
-
-
-def _refuses(net: nn.Module, x: Tensor) -> bool:
-    """Whether ``x`` is an error that names its width."""
-    try:
-        net([x])
-    except ValueError as error:
-        return str(x.shape[1]) in str(error)
-    return False

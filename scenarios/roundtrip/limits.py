@@ -1,14 +1,18 @@
-"""What cannot be saved with its architecture, tried out."""
+"""What cannot be saved with its architecture, and what is not loaded under another name, tried out."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+
+from scenarios.roundtrip.state import State
 
 
 def verdict(attempt: Callable[[], Any]) -> str:
@@ -28,12 +32,29 @@ class Branch(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+def _quietly(attempt: Callable[[], Any]) -> str:
+    """The same of an export, which logs and prints at length why it refuses."""
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return verdict(attempt)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def limits(x: torch.Tensor) -> dict[str, str]:
     """What comes of a branch that is exported, and of a whole network that is pickled and loaded as weights only."""
     pickled = io.BytesIO()
     torch.save(nn.Linear(1, 1), pickled)
     pickled.seek(0)
     return {
-        "branch": verdict(lambda: torch.export.export(Branch(), (x,))),
+        "branch": _quietly(lambda: torch.export.export(Branch(), (x,))),
         "pickle": verdict(lambda: torch.load(pickled, weights_only=True)),
     }
+
+
+def misnamed(net: nn.Module, fresh: State, part: State) -> int:
+    """How many tensors of ``fresh`` change where ``part`` is loaded with a prefix to its names that ``net`` has not."""
+    net.load_state_dict(fresh)
+    net.load_state_dict({f"model.{name}": tensor for name, tensor in part.items()}, strict=False)
+    return sum(not torch.equal(tensor, fresh[name]) for name, tensor in net.state_dict().items())

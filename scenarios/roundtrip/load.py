@@ -12,7 +12,8 @@ from torch import nn
 from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
 from scenarios.chapter import exercises
 from scenarios.roundtrip import formats
-from scenarios.roundtrip.state import State, assert_read, assert_same, carried, drawn, network, read
+from scenarios.roundtrip.proof import assert_read, assert_same, read
+from scenarios.roundtrip.state import State, carried, drawn, network
 
 Loaded = tuple[nn.Module, torch.Tensor]
 
@@ -25,7 +26,7 @@ class Load:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = 8
-    width: int = axis(1024, full=(4096,))
+    width: int = axis(1024, full=(2048,))
     by: Literal["copy", "assign", "mmap", "safetensors", "pinned", "broadcast"] = arm(baseline="copy")
 
     def prepare(self, gang: Gang) -> Workload:

@@ -9,10 +9,12 @@ import torch
 from torch import nn
 
 from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
+from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.roundtrip import exported, formats
 from scenarios.roundtrip.limits import limits, verdict
-from scenarios.roundtrip.state import State, assert_same, carried, drawn, network
+from scenarios.roundtrip.proof import assert_same
+from scenarios.roundtrip.state import State, carried, drawn, network
 
 BATCH = 2
 EPSILON = 1e-5
@@ -56,8 +58,7 @@ class Program:
             net, output = told
             assert_same(net.state_dict(), state)
             exact = predicted(state, x.double(), self.layers)
-            error = torch.linalg.norm(output - exact) / torch.linalg.norm(exact)
-            assert error <= TOLERANCE, f"normwise error {error:.1e} (limit {TOLERANCE})"
+            normwise_error(output, exact, "the output", limit=TOLERANCE)
             more = limits(x) if self.file == "program" else {}
             other = verdict(lambda: net(torch.cat([x, x])))
             return {"file_bytes": path.stat().st_size, "other_batch": other, **more}

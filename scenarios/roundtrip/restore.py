@@ -11,7 +11,8 @@ from safetensors import safe_open
 from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
-from scenarios.roundtrip.state import State, assert_read, assert_same, carried, drawn, network, read, size
+from scenarios.roundtrip.proof import assert_read, assert_same, read
+from scenarios.roundtrip.state import State, carried, drawn, network, size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Restore:
     scaling: ClassVar[Scaling] = "strong"
 
     layers: int = 8
-    width: int = axis(1024, full=(4096,))
+    width: int = axis(1024, full=(2048,))
     how: Literal["whole", "slices", "dcp"] = arm(baseline="whole")
 
     def prepare(self, gang: Gang) -> Workload:
@@ -34,15 +35,14 @@ class Restore:
             save(state, path)
         gang.barrier()
         room = checkpoint.sharded({name: torch.zeros_like(each) for name, each in state.items()}, gang)
-        rows = {name: _rows(len(each), gang) for name, each in state.items()}
 
         def whole() -> State:
             found = formats.load_torch(path, torch.device("cpu"))
-            return {name: found[name][mine].to(gang.device, copy=True) for name, mine in rows.items()}
+            return {name: gang.part(each).to(gang.device, copy=True) for name, each in found.items()}
 
         def slices() -> State:
             with safe_open(path, "pt", device=str(gang.device)) as file:
-                return {name: file.get_slice(name)[mine] for name, mine in rows.items()}
+                return {name: file.get_slice(name)[gang.span(len(each))] for name, each in state.items()}
 
         def dcp() -> State:
             checkpoint.load(room, path, gang)
@@ -73,8 +73,3 @@ class Restore:
         if self.how == "dcp":
             return checkpoint.local(checkpoint.sharded(state, gang))
         return {name: gang.part(tensor) for name, tensor in state.items()}
-
-
-def _rows(total: int, gang: Gang) -> slice:
-    mine = gang.part(torch.arange(total)).tolist()
-    return slice(mine[0], mine[-1] + 1) if mine else slice(0)

@@ -10,7 +10,8 @@ import torch
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.chapter import exercises
 from scenarios.roundtrip import formats
-from scenarios.roundtrip.state import State, assert_same
+from scenarios.roundtrip.proof import assert_same
+from scenarios.roundtrip.state import State
 from scenarios.roundtrip.training import BATCH, INPUTS, Training
 
 

@@ -1,10 +1,7 @@
-"""States, which are dicts of tensors by name: random ones, their size, their bits, and proof that all was read."""
+"""States, which are dicts of tensors by name: random ones, and what it takes to carry one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import numpy as np
 import torch
 from torch import nn
 
@@ -45,45 +42,3 @@ def size(state: State) -> int:
 def carried(state: State) -> Work:
     """The work of copying a state once: a byte is an item; on its way it is read and written."""
     return Work(items=size(state), bytes=2 * size(state), unit="byte")
-
-
-def read(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Read every byte: each tensor's 64-bit words (and left-over bytes), summed modulo 2⁶⁴. Shape ``[tensors]``.
-
-    A file that is only mapped into memory has not been read; whoever knows these sums has.
-    """
-    return torch.stack([_sum(tensor.detach()) for tensor in tensors])
-
-
-def _sum(tensor: torch.Tensor) -> torch.Tensor:
-    flat = tensor.reshape(-1).view(torch.uint8)
-    if flat.storage_offset() % 8:
-        flat = flat.clone()
-    words = flat.numel() // 8 * 8
-    return flat[:words].view(torch.int64).sum() + flat[words:].sum()
-
-
-def assert_same(found: State, wanted: State) -> None:
-    """Raise AssertionError unless names, devices, dtypes, shapes and every bit are the same."""
-    assert found.keys() == wanted.keys(), f"missing or unexpected: {sorted(found.keys() ^ wanted.keys())}"
-    for name, due in wanted.items():
-        mine = found[name].detach()
-        told = mine.device, mine.dtype, mine.shape
-        assert told == (due.device, due.dtype, due.shape), f"{name} is {told}"
-        assert torch.equal(_bytes(mine), _bytes(due)), f"{name} has other bits"
-
-
-def assert_read(sums: torch.Tensor, wanted: State) -> None:
-    """Raise AssertionError unless ``sums`` is what :func:`read` returns for ``wanted``, which NumPy sums up here."""
-    assert sums.tolist() == [_numpy_sum(tensor) for tensor in wanted.values()], "not every byte was read"
-
-
-def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-
-
-def _numpy_sum(tensor: torch.Tensor) -> int:
-    flat = _bytes(tensor).cpu().numpy()
-    words = len(flat) // 8 * 8
-    total = int(flat[:words].view(np.int64).sum()) + int(flat[words:].sum())
-    return (total + 2**63) % 2**64 - 2**63

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from scenarios.chain import chained
+
 Tensors = list[torch.Tensor]
 
 
@@ -22,7 +24,7 @@ def replay(
     velocities = [torch.zeros_like(copy) for copy in copies]
     x, y = (tensor.double() for tensor in batch)
     for _ in range(steps):
-        loss = F.mse_loss(forward(copies, x), y) * y.shape[1]  # mean over the rows, sum over the outputs
+        loss = F.mse_loss(chained(copies, x, torch.tanh), y) * y.shape[1]  # mean over the rows, sum over the outputs
         gradients = list(torch.autograd.grad(loss, copies))
         for kind in range(2 if tied else 0):  # weights, biases
             places = [2 * layer + kind for layer in tied]
@@ -33,16 +35,3 @@ def replay(
             for copy, velocity, gradient in zip(copies, velocities, gradients, strict=True):
                 copy.sub_(velocity.mul_(0.9).add_(gradient), alpha=rate)
     return [copy.detach() for copy in copies], velocities
-
-
-def forward(tensors: Tensors, x: torch.Tensor) -> torch.Tensor:
-    """What linear layers of these weights and biases make of ``x``, with a tanh after each but the last."""
-    *hidden, last = zip(tensors[::2], tensors[1::2], strict=True)
-    for weight, bias in hidden:
-        x = torch.tanh(F.linear(x, weight, bias))
-    return F.linear(x, *last)
-
-
-def error(tensor: torch.Tensor, exact: torch.Tensor) -> float:
-    """Normwise relative error; NaN where ``exact`` is zero."""
-    return float(torch.linalg.norm(tensor.detach() - exact) / torch.linalg.norm(exact))

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 
 TAPS = 9
@@ -59,8 +60,7 @@ class Symmetry:
             rows = (equations.flatten(0, 1)[None] if tied else equations).double()
             r = torch.linalg.qr(rows, mode="r").R  # of the equations themselves: nothing is squared
             exact = torch.linalg.solve_triangular(r[:, :TAPS, :TAPS], r[:, :TAPS, TAPS:], upper=True)
-            off = float(torch.linalg.norm(filters - exact) / torch.linalg.norm(exact))
-            assert off <= TOLERANCE, f"normwise error {off:.1e} (limit {TOLERANCE})"
+            normwise_error(filters, exact, "filters", limit=TOLERANCE)
             alike, apart = (exact - truth).square().sum((0, 1)).tolist()  # on new signals: the windows are white
             parameters = exact[..., 0].numel()
             return {"parameters": parameters, "error_alike": alike / self.length, "error_apart": apart / self.length}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+import scenarios
 from harness import catalog
 from harness.errors import UsageError
 from harness.planner import make
@@ -115,8 +118,6 @@ class {name}:
 @pytest.fixture
 def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installs a package of two scenarios, and one beside it that answers an exercise of theirs too."""
-    import scenarios
-
     package = tmp_path / "orchestra"
     package.mkdir()
     (package / "__init__.py").write_text('"""Instruments."""')
@@ -179,8 +180,55 @@ def test_a_setting_goes_before_the_preset(preset: str) -> None:
     assert [comparison.params["length"] for comparison in plan.comparisons] == [7, 8]
 
 
-def test_scenarios_import_neither_ray_nor_pandas() -> None:
-    code = (
-        "import sys, scenarios.frobenius, scenarios.split; sys.exit(any(m in sys.modules for m in ('ray', 'pandas')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+IMPORTS = """
+import pkgutil, sys, scenarios
+found = [module.name for module in pkgutil.walk_packages(scenarios.__path__, "scenarios.")]
+for name in found:
+    __import__(name)
+print(len(found), *({"ray", "pandas", "matplotlib"} & sys.modules.keys()))
+"""
+
+
+def test_no_scenario_imports_ray_or_pandas() -> None:
+    files = [path for path in Path(scenarios.__file__).parent.rglob("*.py") if path.name != "__init__.py"]
+    told = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True).stdout.split()
+    assert int(told[0]) >= len(files) > 30
+    assert told[1:] == []
+
+
+MODULES = sorted(Path(scenarios.__file__).parent.rglob("*.py"))
+BANNED = {"time", "timeit", "datetime", "print", "perf_counter", "monotonic", "Event", "synchronize"}
+"""Clocks, what one waits for before reading one, and printing."""
+
+
+def strange(tree: ast.AST) -> Iterator[str]:
+    """What a scenario has no business with: clocks, printing, and arithmetic with ranks."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {getattr(node, "module", None) or "", *(alias.name for alias in node.names)}
+            yield from (name for name in names if name.partition(".")[0] in BANNED)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in BANNED:
+            yield ast.unparse(node)
+        elif isinstance(node, ast.BinOp):
+            terms = (term for term in (node.left, node.right) if not isinstance(term, ast.JoinedStr))  # a file's name
+            if any(
+                isinstance(each, ast.Attribute) and each.attr == "rank" for term in terms for each in ast.walk(term)
+            ):
+                yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_no_scenario_times_prints_or_computes_with_ranks(path: Path) -> None:
+    assert list(strange(ast.parse(path.read_text()))) == []
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "import time", "from time import perf_counter", "start = clock.monotonic()", "torch.cuda.synchronize()",
+        "mark = torch.cuda.Event(enable_timing=True)", "print(norm)", "first = gang.rank * len(pairs) // gang.size",
+        "mine = pairs[self.gang.rank + 1]", "turn = step % (gang.rank + 1)",
+    ],
+)  # fmt: skip
+def test_what_a_scenario_has_no_business_with_is_seen(mistake: str) -> None:
+    assert list(strange(ast.parse(mistake)))

@@ -76,6 +76,38 @@ def test_leading_dimensions_are_left_alone(way: str) -> None:
     torch.testing.assert_close(together[1, 2], layer(x[1, 2]))
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [1, 8, 15])
+def test_an_impulse_has_every_frequency_and_samples_do_not_meet(way: str, size: int) -> None:
+    layer, impulse, x = Fourier(size=size, way=way).layer(cpu), torch.zeros(2, size), torch.randn(5, size)
+    impulse[:, -1] = 1
+    torch.testing.assert_close(layer(impulse).abs(), torch.ones(2, size // 2 + 1))
+    order = torch.tensor([3, 0, 4, 1, 2])
+    torch.testing.assert_close(layer(x[order]), layer(x)[order])
+    torch.testing.assert_close(layer(x)[:, 0], x.sum(1) + 0j)
+
+
+def test_half_a_spectrum_does_not_tell_complex_data_and_no_real_transform_takes_them() -> None:
+    x, half = torch.randn(3, 16, dtype=torch.complex64), 9
+    spectrum = torch.fft.fft(x)
+    spectrum[:, half:] += 1
+    other = torch.fft.ifft(spectrum)
+    cut = Fourier(size=16, way="full").layer(cpu)
+    torch.testing.assert_close(cut(x), cut(other))
+    assert (x - other).abs().max() > 0.1
+    for way in ("real", "matrix"):
+        with pytest.raises(RuntimeError):
+            Fourier(size=16, way=way).layer(cpu)(x)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_comes_out_is_complex_and_no_linear_layer_takes_it(way: str) -> None:
+    spectrum = Fourier(size=16, way=way).layer(cpu)(torch.randn(3, 16))
+    assert spectrum.dtype == torch.complex64
+    with pytest.raises(RuntimeError, match="dtype"):
+        torch.nn.Linear(9, 2)(spectrum)
+
+
 def test_only_the_cut_keeps_coefficients_that_nobody_asked_for() -> None:
     told = {}
     for way in WAYS:
@@ -143,6 +175,63 @@ def test_the_check_refuses(monkeypatch: pytest.MonkeyPatch, mistake: str) -> Non
     spectrum = workload.step()
     with pytest.raises(AssertionError):
         workload.check(spectrum)
+
+
+def published(x: torch.Tensor) -> torch.Tensor:
+    """All dimensions are transformed, and the third is cut."""
+    return torch.fft.fftn(x)[:, :, : x.shape[2] // 2]
+
+
+def test_the_published_layer_has_no_output_for_rows_and_the_wrong_one_for_batches_of_channels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Fourier, "layer", lambda self, device: published)
+    with pytest.raises(IndexError):  # so that its status is error
+        Fourier(batch=4, size=16).prepare(gang(0, 1)).step()
+    for rows in (torch.randn(16), torch.randn(4, 16)):
+        with pytest.raises(IndexError):
+            published(rows)
+    assert published(torch.randn(2, 3, 4, 16)).shape == (2, 3, 2, 16)  # another dimension is cut
+    assert published(torch.randn(4, 3, 15)).shape == (4, 3, 7)  # eight tell the data
+    assert published(torch.randn(4, 3, 1)).shape == (4, 3, 0)  # where one does
+    x = torch.randn(4, 3, 16)
+    changed = torch.cat([x[:3], x[3:] + 1])
+    assert not torch.allclose(published(x)[0], published(changed)[0])  # a sample depends on the others
+    assert torch.allclose(published(x[:1, :1]), torch.fft.fft(x[:1, :1])[..., :8], atol=1e-5)
+
+
+def test_a_spectrum_of_earlier_samples_is_wrong() -> None:
+    workload = Fourier(batch=5, size=16).prepare(gang(0, 1))
+    early = workload.step()
+    workload.check(early)
+    workload.reset()
+    with pytest.raises(AssertionError, match="relative error"):
+        workload.check(early)
+    workload.check(workload.step())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_gradients_pass_through_every_way(way: str) -> None:
+    x = torch.randn(3, 16, requires_grad=True)
+    slopes = torch.randn(3, 9, dtype=torch.complex64)
+    (mine,) = torch.autograd.grad(Fourier(size=16, way=way).layer(cpu)(x), x, slopes)
+    (due,) = torch.autograd.grad(dft(x, 9), x, slopes.to(torch.complex128))
+    torch.testing.assert_close(mine, due, rtol=1e-5, atol=1e-5)
+
+
+def elsewhere(mine: Gang) -> str:
+    """What a rank is told that transforms its peer's samples."""
+    workload = Fourier(batch=6, size=16).prepare(mine)
+    other = Fourier(batch=6, size=16).prepare(gang(1 - mine.rank, 2))
+    try:
+        workload.check(other.step())
+    except AssertionError as error:
+        return str(error)
+    return "right"
+
+
+def test_the_samples_of_another_rank_are_wrong(two_ranks: Ranks) -> None:
+    assert all("relative error" in told for told in two_ranks.do(elsewhere))
 
 
 def test_over_all_dimensions_is_right_for_one_sample_alone(monkeypatch: pytest.MonkeyPatch) -> None:

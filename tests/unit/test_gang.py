@@ -29,6 +29,15 @@ def test_parts_are_the_shares_in_rank_order(total: int, size: int) -> None:
     assert [len(part) for part in parts] == [gang(rank, size).share(total) for rank in range(size)]
 
 
+@given(st.integers(0, 50), st.integers(1, 9))
+def test_spans_and_owners_say_who_has_which_part(total: int, size: int) -> None:
+    pieces = list(range(total))
+    spans = [pieces[gang(rank, size).span(total)] for rank in range(size)]
+    assert spans == [gang(rank, size).part(torch.arange(total)).tolist() for rank in range(size)]
+    owners = gang(0, size).owners(total)
+    assert [[piece for piece in pieces if owners[piece] == rank] for rank in range(size)] == spans
+
+
 def test_generators_are_alike_where_they_are_shared_and_differ_where_not() -> None:
     one, other = gang(0, 2), gang(1, 2)
     assert torch.equal(torch.rand(4, generator=one.shared_generator), torch.rand(4, generator=other.shared_generator))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -21,7 +23,7 @@ from scenarios.lazy import dryrun, encoders, mismatch, widths
 from scenarios.lazy.construction import Construction
 from scenarios.lazy.encoders import Adapters, Groups, Padded, Sliced
 from scenarios.lazy.mismatch import Mismatch
-from scenarios.lazy.stack import close, stack
+from scenarios.lazy.stack import stack
 from scenarios.lazy.widths import Widths
 from tests.ranks import Ranks, gang
 
@@ -177,6 +179,37 @@ def test_construction_gone_wrong(mistake: Construction, told: str) -> None:
         alone(mistake)
 
 
+def test_a_data_parallel_wrapper_refuses_layers_that_wait_for_their_first_batch(two_ranks: Ranks) -> None:
+    assert two_ranks.do(wrapped) == ["Modules with uninitialized parameters"] * 2
+
+
+def wrapped(mine: Gang) -> str:
+    try:
+        nn.parallel.DistributedDataParallel(Construction(how="lazy").construct(cpu), process_group=mine.group)
+    except RuntimeError as error:
+        return str(error).partition(" can't")[0]
+    return "accepted"
+
+
+def test_a_network_that_waits_for_its_first_batch_can_be_saved_and_not_be_loaded(tmp_path: Path) -> None:
+    torch.save(Construction(how="lazy").construct(cpu).state_dict(), tmp_path / "it")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "it", weights_only=True)
+
+
+def test_an_empty_batch_initialises_and_every_layer_once() -> None:
+    net = Construction(how="lazy").construct(cpu)
+    called = []
+    for layer in net:
+        if isinstance(layer, nn.LazyLinear):
+            initialise = layer.initialize_parameters
+            layer.initialize_parameters = lambda *x, own=initialise: called.append(1) or own(*x)
+    assert net(torch.empty(0, 20)).shape == (0, 10)
+    net(torch.randn(2, 20))
+    assert len(called) == 2
+    assert sum(each.numel() for each in net.parameters()) == 7946
+
+
 def test_an_initialiser_by_exact_type_silently_passes_lazy_layers_by() -> None:
     assert alone(OwnInitialiser(how="lazy"))["parameters"] == 7946  # the check finds the default weights
 
@@ -247,6 +280,16 @@ def test_a_lazy_layer_that_a_forward_pass_initialised_can_be_trained() -> None:
     assert dryrun.forward(net, torch.randn(5, 3), torch.randn(5, 4)) is None
     net(torch.randn(5, 3)).sum().backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_a_state_of_other_sizes_is_refused_after_the_rest_of_it_was_copied() -> None:
+    """``strict=False`` forgives names, and no sizes; and what is refused is half loaded."""
+    net, other = stack([(3, 4), (4, 5)], cpu), stack([(3, 4), (4, 6)], cpu)
+    before = [each.detach().clone() for each in net.parameters()]
+    with pytest.raises(RuntimeError, match=r"size mismatch for 2\.weight"):
+        net.load_state_dict(other.state_dict(), strict=False)
+    changed = [not torch.equal(*pair) for pair in zip(before, net.parameters(), strict=True)]
+    assert changed == [True, True, False, False]
 
 
 def test_a_failed_first_batch_decides_for_good() -> None:
@@ -526,12 +569,3 @@ def test_gradients_of_another_loss_are_wrong() -> None:
     for wrong in ((outputs, gradient * 2), (outputs.flip(0), gradient), (outputs, gradient[:-1])):
         with pytest.raises(AssertionError):
             workload.check(wrong)
-
-
-def test_close_is_a_matter_of_the_norm() -> None:
-    wanted = torch.randn(100, dtype=torch.float64)
-    close("it", wanted.float(), wanted)
-    with pytest.raises(AssertionError, match="it: a normwise error"):
-        close("it", wanted * (1 + 1e-5), wanted)
-    with pytest.raises(AssertionError):
-        close("it", wanted * torch.nan, wanted)

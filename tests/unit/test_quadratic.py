@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from harness.gang import Gang
 from harness.ledger import Count, count
@@ -36,8 +37,19 @@ def test_every_layer_is_the_formula(way: str, batch: int, n: int, k: int, seed: 
     torch.manual_seed(seed)
     x, weight = torch.randn(batch, n).double(), torch.randn(n, n, k).double()
     torch.testing.assert_close(quadratic.LAYERS[way](x, weight), in_full(x, weight))
-    antisymmetric = weight - weight.transpose(0, 1)
-    torch.testing.assert_close(quadratic.LAYERS[way](x, antisymmetric), torch.zeros(batch, k).double())
+    transposed = weight.transpose(0, 1)
+    torch.testing.assert_close(quadratic.LAYERS[way](x, weight - transposed), torch.zeros(batch, k).double())
+    torch.testing.assert_close(quadratic.LAYERS[way](x, (weight + transposed) / 2), in_full(x, weight))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_other_sign_has_the_same_value_to_the_bit_and_a_form_has_its_own_gradient(way: str) -> None:
+    layer, x, weight = quadratic.LAYERS[way], torch.randn(4, 5), torch.randn(5, 5, 3, requires_grad=True)
+    values = layer(x, weight)
+    assert torch.equal(layer(-x, weight), values)
+    (gradient,) = torch.autograd.grad(values[:, 1].sum(), weight)
+    torch.testing.assert_close(gradient[:, :, 1], x.T @ x)
+    assert not gradient[:, :, [0, 2]].any()
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 9))
@@ -125,8 +137,15 @@ MISTAKES = {
     "contracted over j and k": lambda x, w: torch.einsum("bij,kij->bk", outer(x), w),
     "k where i belongs": lambda x, w: torch.einsum("bi,bj,kij->bk", x, x, w),
     "k where j belongs": lambda x, w: torch.einsum("bi,bj,ikj->bk", x, x, w),
+    "the input's gradient by one factor alone": lambda x, w: (
+        quadratic.LAYERS["outer"](x, w) + torch.einsum("bi,bj,ijk->bk", x.detach() - x, x.detach(), w)
+    ),
     "weight.data": lambda x, w: quadratic.LAYERS["outer"](x, w.data),
     "a gradient that is not the values'": lambda x, w: quadratic.LAYERS["outer"](x, (w.detach() - w) + w.detach()),
+    "a scale by the fans that Xavier finds in three dimensions": lambda x, w: quadratic.LAYERS["outer"](
+        x, w * (2 / sum(nn.init._calculate_fan_in_and_fan_out(w.permute(2, 0, 1)))) ** 0.5
+    ),
+    "a weight that was never initialised": lambda x, w: quadratic.LAYERS["outer"](x, torch.full_like(w, torch.nan)),
     "bfloat16": lambda x, w: quadratic.LAYERS["outer"](x, w).bfloat16().float(),
     "stale": stale(),
 }
@@ -141,10 +160,35 @@ def test_the_check_refuses(monkeypatch: pytest.MonkeyPatch, mistake: str) -> Non
         workload.check(output)
 
 
-def test_the_published_einsum_raises_for_every_input() -> None:
-    x, weight = torch.randn(4, 6), torch.randn(6, 6, 6)
-    with pytest.raises(RuntimeError):
-        torch.einsum("bij,kij->bk", x, weight)
+def published(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Of a "product" x_j Σ_i x_i, which is one by broadcasting, contracted under a letter too many."""
+    product = torch.einsum("bij,bik->bjk", x.unsqueeze(1), x.unsqueeze(2)).squeeze(2)
+    return torch.einsum("bij,kij->bk", product, weight)
+
+
+def repaired(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The same with as many letters as there are dimensions."""
+    product = torch.einsum("bij,bik->bjk", x.unsqueeze(1), x.unsqueeze(2))
+    assert torch.allclose(product[..., 0], x * x.sum(1, keepdim=True))
+    return torch.einsum("bjk,oij->boi", product, weight)
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 6), (1, 6), (6, 6)])
+def test_the_published_layer_has_no_output_for_any_input(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises((RuntimeError, IndexError)):
+        published(torch.randn(shape), torch.randn(6, 6, 6))
+    monkeypatch.setitem(quadratic.LAYERS, "einsum", published)
+    with pytest.raises(RuntimeError):  # so that its status is error
+        Quadratic(batch=4, inputs=6, outputs=6).prepare(gang(0, 1)).step()
+
+
+def test_the_published_layer_repaired_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(quadratic.LAYERS, "einsum", repaired)
+    workload = Quadratic(batch=4, inputs=6, outputs=6).prepare(gang(0, 1))
+    with pytest.raises(AssertionError, match="shape"):
+        workload.check(workload.step())
 
 
 def test_a_form_transposed_is_the_same_form(monkeypatch: pytest.MonkeyPatch) -> None:

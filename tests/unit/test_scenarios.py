@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.gang import Gang, seeded
 from harness.ledger import count
@@ -165,6 +166,27 @@ def test_frobenius_with_another_norm_is_wrong(
             workload.check(told)
 
 
+@pytest.mark.parametrize("log", LOGS)
+def test_frobenius_of_another_ranks_matrices_is_wrong(log: str) -> None:
+    mine, others = (Frobenius(matrices=10, size=20, log=log).prepare(gang) for gang in gangs(2))
+    mine.check(mine.step())
+    with pytest.raises(AssertionError, match="not close"):
+        mine.check(others.step())
+
+
+def test_frobenius_norms_that_an_earlier_step_left_are_not_taken_for_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = Frobenius(matrices=10, size=20, log="deferred").prepare(next(gangs(1)))
+    monkeypatch.setattr(torch.linalg, "vector_norm", lambda *_, **__: None)
+    assert all(map(math.isnan, workload.step()))
+
+
+def test_frobenius_norms_that_are_thrown_away_are_no_log() -> None:
+    """As published: the loop leaves nothing behind, and what it was asked to print was commented out."""
+    workload = Frobenius(matrices=10, size=20).prepare(next(gangs(1)))
+    with pytest.raises((RuntimeError, TypeError)):  # so that its status is error
+        workload.check(None)
+
+
 class Half(Frobenius):
     """Only every second product is computed."""
 
@@ -187,7 +209,8 @@ def test_frobenius_with_half_of_the_products_is_wrong_or_not_comparable() -> Non
 def test_frobenius_check_sees_order_precision_and_missing_norms() -> None:
     workload = Frobenius(matrices=10, size=20).prepare(next(gangs(1)))
     log = workload.step()
-    wrongs = (log[::-1], log[:-1], [], [*log, log[0]], [value * (1 + 3e-6) for value in log], [float("nan")] * 10)
+    wrongs = (log[::-1], log[:-1], [], [*log, log[0]], [value * (1 + 3e-6) for value in log])
+    wrongs = (*wrongs, [math.nan] * 10, [math.inf] * 10)  # an overflow in half precision
     for wrong in wrongs:
         with pytest.raises(AssertionError):
             workload.check(wrong)
@@ -312,11 +335,38 @@ def test_split_with_operands_of_each_ranks_own_is_wrong_where_ranks_add_up(two_r
     assert not any(right for right, *_ in two_ranks.do(products_of, OwnOperands, "inner"))
 
 
+class OnTwoDevices(Split):
+    """The published answer: one matrix of each product is on the second device."""
+
+    def operands(self, gang: Gang) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(a.to("cuda:0"), b.to("cuda:1")) for a, b in super().operands(gang)]
+
+
+class OnItsOwn(Split):
+    """Both matrices are on the rank's device."""
+
+    def operands(self, gang: Gang) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(a.to(f"cuda:{gang.rank}"), b.to(f"cuda:{gang.rank}")) for a, b in super().operands(gang)]
+
+
+def test_split_multiplies_nothing_across_devices() -> None:
+    with FakeTensorMode():
+        for gang in gangs(2):
+            step = OnItsOwn(size=16).prepare(gang).step
+            assert {product.device for product in step()} == {torch.device("cuda", gang.rank)}
+            across = OnTwoDevices(size=16).prepare(gang)
+            with pytest.raises(RuntimeError, match=r"cuda:0.*cuda:1"):  # so that its status is error
+                across.step()
+
+
 class OneDevice(Gang):
     """The published answer: every chunk of a matrix stays on the first device."""
 
     def part(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
         return tensor if self.rank == 0 else tensor.narrow(dim, 0, 0)
+
+    def span(self, total: int) -> slice:
+        return slice(total if self.rank == 0 else 0)
 
 
 @pytest.mark.parametrize("how", ["whole", "columns"])

@@ -1,0 +1,31 @@
+"""What there is in the network of ``Instances``: blocks of two linear layers, which may be one, and a last layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from scenarios.chain import chained
+
+
+def counted(net: nn.Module) -> dict[str, int]:
+    """Parameters, and what looks like them: the state_dict has an entry for every use."""
+    entries = list(net.state_dict().values())
+    firsts = torch.stack(entries[:-2:4]).flatten(1)  # each block's first weight
+    return {
+        "parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "storages": len({entry.data_ptr() for entry in entries}),
+        "state_dict_numbers": sum(entry.numel() for entry in entries),
+        "initial_weights": len(firsts.unique(dim=0)),
+    }
+
+
+def gradients(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """Each parameter's gradient of the mean squared output, in float64: every use has a copy, and they add up."""
+    entries = net.state_dict(keep_vars=True).values()  # every use, in order
+    uses = [entry.detach().double().requires_grad_() for entry in entries]
+    each = torch.autograd.grad(chained(uses, x, torch.tanh).square().mean(), uses)
+    return [
+        torch.stack([made for made, entry in zip(each, entries, strict=True) if entry is parameter]).sum(0)
+        for parameter in net.parameters()
+    ]

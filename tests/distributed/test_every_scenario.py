@@ -1,0 +1,34 @@
+"""Every scenario of the catalog, end to end: inline on one device, and through torchrun on two."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness import catalog
+from tests.distributed.conftest import rankbench
+from tests.unit.test_every_scenario import SMALL
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
+
+ENTRIES = catalog.scenarios()
+
+
+@pytest.mark.parametrize(("launcher", "sizes"), [("inline", (1,)), ("torchrun", (1, 2))])
+def test_every_scenario_runs(launcher: str, sizes: tuple[int, ...], tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    small = [f"{name}.{field}={value}" for name, fields in SMALL.items() for field, value in fields.items()]
+    small += [f"{entry.name}.{entry.arm_field}={entry.baseline}" for entry in ENTRIES.values()]
+    settings = [word for setting in small for word in ("--set", setting)]
+    run = rankbench(
+        "run", *ENTRIES, "--preset", "smoke", "--devices", f"cpu:{len(sizes)}", "--launcher", launcher,
+        "--launches", 1, "--budget", 10, *settings, "--out", root,
+        root=root,
+    )  # fmt: skip
+    assert run.code == 0, run.out
+    assert {cell.status for cell in run.cells} == {"ok"}
+    rows = {(row["scenario"], row["arm"], row["world_size"]) for row in run.summary["cells"]}
+    assert rows == {(entry.name, entry.baseline, size) for entry in ENTRIES.values() for size in sizes}
+    assert not (root / "scratch").exists()
