@@ -153,7 +153,7 @@ def test_more_ranks_than_devices_are_refused_with_the_remedy() -> None:
 
 def test_full_sweeps_the_axes_and_settings_override() -> None:
     full = make(Wish(names=["frobenius"], devices="cpu:1", preset="full"))
-    assert [comparison.params["size"] for comparison in full.comparisons] == [100, 1000]
+    assert [comparison.params["size"] for comparison in full.comparisons] == [100, 512]
     chosen = make(Wish(names=["frobenius"], devices="cpu:1", settings=["frobenius.size=8,16", "frobenius.matrices=4"]))
     assert [comparison.params for comparison in chosen.comparisons] == [
         {"matrices": 4, "size": 8},
