@@ -42,6 +42,7 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
             "system": platform.platform(),
             "cpu": cpu_model(),
             "cores": len(cores()),
+            "gpus": torch.cuda.device_count(),
             "memory_bytes": psutil.virtual_memory().total,
             "governor": governor(),
         },

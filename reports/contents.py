@@ -21,10 +21,14 @@ def contents(
         ("what was found", "findings", bool(solved)),
         ("the sides", "sides", bool(summary.sides)),
         ("what was planned", "cells", True),
+        ("why not linear", "why", bool(summary.losses)),
         ("ranks", "ranks", bool(summary.ranks)),
+        ("steadiness", "steadiness", bool(summary.health)),
         ("floor and ceilings", "limits", bool(summary.floors or summary.ceilings)),
+        ("projection", "projection", bool(summary.projection)),
         ("environment", "environment", True),
         ("definitions and method", "method", True),
+        ("twelve rules", "audit", True),
         ("do it again", "again", True),
     ]
     groups: list[tuple[str, Sequence[Link]]] = [

@@ -11,7 +11,7 @@ from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.variance_rows import AdviceRow, VarianceRow
-from reports.why_rows import HealthRow, LossRow
+from reports.why_rows import AuditRow, HealthRow, LossRow, ProjectionRow
 
 SCHEMA = 1
 """Version of summary.json. 1: first release."""
@@ -124,6 +124,10 @@ class Summary(Record):
     """Where the efficiency of each case went."""
     health: tuple[HealthRow, ...]
     """How steady each case was in each launch."""
+    projection: tuple[ProjectionRow, ...]
+    """What more devices might do; never measured."""
+    audit: tuple[AuditRow, ...]
+    """The twelve rules of Hoefler and Belli (SC15)."""
     chapter: tuple[ExerciseRow, ...]
     """The exercises that the run answers, in their order."""
     about: tuple[ComparisonFacts, ...]

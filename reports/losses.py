@@ -9,16 +9,16 @@ import pandas as pd
 
 from harness.plan import Case
 from reports import estimates
-from reports.estimates import Estimate, estimate
+from reports.estimates import Estimate, ratio
 from reports.evidence import CaseId
 from reports.loss_sentences import sentence
-from reports.measured import NO_VALUES, Measured
+from reports.measured import Measured
 from reports.rows import CellRow, RankRow
 from reports.watched import Watch, basis, by_launch, per_rank, watches
 from reports.why_rows import LossRow
 
 Factors = dict[str, tuple[Estimate, "pd.Series[float]"]]
-"""By name, in the order in which they are divided out: a factor of the efficiency, and each launch's own."""
+"""By name, in the order in which they are divided out: a ratio of two times, and each launch's own."""
 
 
 def loss_rows(measured: Measured, cells: Iterable[CellRow], ranks: Iterable[RankRow]) -> tuple[LossRow, ...]:
@@ -60,34 +60,23 @@ def _row(measured: Measured, cell: CellRow, case: Case, named: dict[CaseId, int]
 
 
 def _factors(measured: Measured, cell: CellRow, case: Case, watched: dict[int, Watch]) -> Factors:
-    """Those that are known."""
+    """Those that are known: mean work over the most, and that over the whole step, as the POP project has them."""
     key = (cell.comparison, cell.key)
-    found: dict[str, pd.Series[float]] = {}
+    costs: dict[str, tuple[pd.Series[float], pd.Series[float]]] = {}
     if cell.contention is not None:
         base, copies = (measured.twin(case, key[0], size, packed=size > 1) for size in (1, cell.world_size))
         if base and copies:
-            found["contention"] = measured.values(base) / measured.mean_values(copies)
+            costs["contention"] = measured.values(base), measured.mean_values(copies)
     known = basis(measured, key, watched)
     if known == "collectives":
-        found["imbalance"] = by_launch(watched, lambda watch: watch.imbalance)
-        found["communication"] = by_launch(watched, lambda watch: watch.communication)
-    elif known == "times":
-        found["imbalance"] = _balance(measured, key)
-        found["communication"] = found["imbalance"] * 0 + 1
-    told = {name: (estimate(values), values) for name, values in found.items()}
-    factors = {name: (factor, values) for name, (factor, values) in told.items() if factor}
-    if "contention" in factors and cell.contention is not None:  # the ratio of the times, as the case's row has it
-        shown = Estimate(cell.contention, cell.contention_low, cell.contention_high, factors["contention"][0].launches)
-        factors["contention"] = (shown, factors["contention"][1])
-    return factors
-
-
-def _balance(measured: Measured, key: CaseId) -> pd.Series[float]:
-    """Without collectives a rank's time is its own work: mean over the most, median over a launch's samples."""
-    samples = measured.samples(key)
-    if samples is None:
-        return NO_VALUES
-    return (samples["mean_s"] / samples["seconds"]).groupby(samples["launch"]).median()
+        most_s = by_launch(watched, lambda watch: watch.most_work_s)
+        costs["imbalance"] = by_launch(watched, lambda watch: watch.mean_work_s), most_s
+        costs["communication"] = most_s, by_launch(watched, lambda watch: watch.step_s)
+    elif known == "times":  # without collectives a rank's time is its own work
+        costs["imbalance"] = measured.mean_values(key), measured.values(key)
+        costs["communication"] = measured.values(key), measured.values(key)
+    told = {name: (ratio(above, below), above / below) for name, (above, below) in costs.items()}
+    return {name: (factor, values) for name, (factor, values) in told.items() if factor}
 
 
 def _rest(measured: Measured, cell: CellRow, case: Case, factors: Factors) -> Estimate:

@@ -27,6 +27,7 @@ from reports.sections import Section, sections, short
 from reports.sentences import WORDS
 from reports.solutions import solutions
 from reports.summary import summary_of
+from reports.why_parts import why
 
 GLYPHS = {
     "ok": "\N{MIDDLE DOT}",
@@ -89,6 +90,7 @@ def render(summary: Summary, measured: Measured, root: Path) -> str:
             ranks=Markup(rank_plot(summary.ranks, "ranks")),  # noqa: S704 - our own SVG
             rank_table=_rank_table(summary.ranks),
             floors=_floors(summary.floors, parts),
+            why=why(summary, parts),
             environment=tuple(_flat(summary.environment or {})),
             differences=partial(_differences, summary),
             commands=_commands(summary, root),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 
 from reports import labels, units
@@ -45,7 +44,8 @@ def sides(rows: Sequence[SideRow]) -> Iterator[Claim]:
             continue
         counted = [f"{sum(row.verdict == kind for row in own)} {word}" for kind, word in WORDS.items()]
         told = units.listed([each for each in counted if not each.startswith("0 ")])
-        middle = f", median {units.times(statistics.median(ratios))} the time" if ratios else ""
+        ends = list(dict.fromkeys([units.times(min(ratios)), units.times(max(ratios))])) if ratios else []
+        middle = f", {' to '.join(ends)} the time" if ends else ""
         what = f"`{side}` against `{own[0].reference}`, in launches that took turns"
         yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {told}{middle}.")
         yield from (_on_side(row) for row in own if row.verdict in ("faster", "slower"))

@@ -61,11 +61,7 @@ class Series:
     @cached_property
     def points(self) -> tuple[Array, Array]:
         """Start and seconds of the samples, or of so many runs of them."""
-        parts = np.array_split(np.arange(len(self.seconds)), min(len(self.seconds), LONGEST))
-        if len(parts) == len(self.seconds):
-            return self.start_s, self.seconds
-        own, others = (np.array([np.median(of[part]) for part in parts]) for of in (self.start_s, self.seconds))
-        return own, others
+        return _thinned(self.start_s, self.seconds)
 
     @cached_property
     def drift(self) -> float:
@@ -76,7 +72,8 @@ class Series:
     def late_drift(self) -> float:
         """The same at the pace of all but the beginning: what has only warmed up does not go on."""
         rest = ~self.early
-        return _change(self.start_s[rest], self.seconds[rest], float(np.ptp(self.start_s)), self.median_s)
+        points = _thinned(self.start_s[rest], self.seconds[rest])
+        return _change(*points, float(np.ptp(self.start_s)), self.median_s)
 
     @cached_property
     def residuals(self) -> Array:
@@ -135,14 +132,29 @@ class Series:
     @property
     def independent(self) -> float:
         """As how many samples they count, neighbours echoing as they do."""
-        echo = min(max(self.lag1, 0.0), ECHO)
-        return len(self.seconds) * (1 - echo) / (1 + echo)
+        return len(self.seconds) * self._worth
 
     @property
     def looseness(self) -> float:
-        """Half the width of a 95 % interval of the launch's median, relative, from so many."""
-        deviation = float(stats.median_abs_deviation(self.residuals, scale="normal"))
-        return 1.96 * math.sqrt(math.pi / 2 / self.independent) * deviation
+        """Half the width of a 95 % interval of the launch's median, relative: of order statistics of so many."""
+        reach = min(0.98 / math.sqrt(len(self.residuals) * self._worth), 0.5)
+        low, high = np.quantile(self.residuals, [0.5 - reach, 0.5 + reach])
+        return float(high - low) / 2
+
+    @property
+    def _worth(self) -> float:
+        """Of a sample as a share of an independent one."""
+        echo = min(max(self.lag1, 0.0), ECHO)
+        return (1 - echo) / (1 + echo)
+
+
+def _thinned(start_s: Array, seconds: Array) -> tuple[Array, Array]:
+    """Of many samples the medians of runs of them: a line through n points takes all n² pairs."""
+    if len(seconds) <= LONGEST:
+        return start_s, seconds
+    parts = np.array_split(np.arange(len(seconds)), LONGEST)
+    own, others = (np.array([np.median(of[part]) for part in parts]) for of in (start_s, seconds))
+    return own, others
 
 
 def _change(start_s: Array, seconds: Array, span_s: float, median_s: float) -> float:

@@ -9,6 +9,8 @@ from harness.plan import Side
 from harness.rundir import RunDir, write_whole
 from reports.advice import advice_rows
 from reports.answers import chapter
+from reports.audit.examined import Examined
+from reports.audit.twelve import audit_rows
 from reports.book import Book
 from reports.cells import cell_rows
 from reports.claims import claims
@@ -20,6 +22,7 @@ from reports.health import health
 from reports.losses import loss_rows
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
+from reports.projection import projection_rows
 from reports.sides import side_rows
 from reports.stragglers import rank_rows
 from reports.variance import variance_rows
@@ -70,6 +73,8 @@ def summary_of(measured: Measured) -> Summary:
         advice=advice_rows(measured, spread),
         losses=found.losses,
         health=steady.rows,
+        projection=projection_rows(measured, cells),
+        audit=audit_rows(Examined(measured, cells, found.comparisons, found.sides)),
         chapter=exercises,
         about=about,
         strip=found.strip,

@@ -100,6 +100,14 @@ def percent_between(value: float | None, low: float | None, high: float | None) 
     return f"{percent(value)} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
+def deviation(fraction: float | None) -> str:
+    """A relative difference with its sign, e.g. ``+3.2 %``."""
+    if fraction is None:
+        return NONE
+    sign = "+" if fraction > 0 else "−" if fraction < 0 else ""
+    return f"{sign}{percent(abs(fraction))}"
+
+
 def rate(value: float | None, unit: str) -> str:
     """E.g. ``78.0 GFLOP/s`` or ``1.23 k items/s``."""
     if value is None:

@@ -40,18 +40,14 @@ class Watch:
         return float(np.median((self.work_s + self.wait_s + self.transfer_s).max(axis=0)))
 
     @property
-    def imbalance(self) -> float:
-        """Mean over ranks of their own work over the most that one has, median over samples."""
-        return float(np.median(self.work_s.mean(axis=0) / self.work_s.max(axis=0)))
+    def mean_work_s(self) -> float:
+        """The mean over ranks of their own work, median over samples."""
+        return float(np.median(self.work_s.mean(axis=0)))
 
     @property
-    def communication(self) -> float:
-        """The busiest rank's own work over the slowest rank's step, median over samples.
-
-        With ``imbalance`` it makes the mean work over the step: the parallel efficiency of the POP project's metrics.
-        """
-        whole = (self.work_s + self.wait_s + self.transfer_s).max(axis=0)
-        return float(np.median(self.work_s.max(axis=0) / whole))
+    def most_work_s(self) -> float:
+        """The busiest rank's own work, median over samples."""
+        return float(np.median(self.work_s.max(axis=0)))
 
 
 def watches(measured: Measured, key: CaseId) -> dict[int, Watch]:

@@ -113,11 +113,23 @@ class HoldOut(Record):
     world_size: int
     measured: float
     """Its measured speed-up."""
+    measured_low: float
+    measured_high: float
     low: float
+    """The least that any model foretells."""
     high: float
     contained: bool
+    """Whether what was measured, with its interval, meets what was foretold."""
     error: float
-    """Middle of the band over what was measured, less 1."""
+    """Middle of what was foretold over what was measured, less 1."""
+
+
+class Refusal(Record):
+    """Why there is no projection."""
+
+    kind: Literal["few-counts", "few-launches", "shared-device", "uneven-work", "topology"]
+    reason: str
+    """As a clause."""
 
 
 class ProjectionRow(Record):
@@ -131,11 +143,11 @@ class ProjectionRow(Record):
     base_world_size: int | None = None
     counts: tuple[int, ...] = ()
     """The numbers of devices that were measured."""
-    refusal: str | None = None
-    """Why there is no projection, where there is none."""
+    refusal: Refusal | None = None
+    """Where there is none."""
     hold_out: HoldOut | None = None
     horizon: int | None = None
-    """The largest number of devices that may be projected to."""
+    """How far a projection may go, by how well the largest count was foretold; ``points`` end there or before."""
     points: tuple[Projected, ...] = ()
     """The largest count measured, as the models see it, and then its doubles up to the horizon."""
     text: str

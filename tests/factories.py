@@ -108,9 +108,20 @@ def build(root: Path, like: Synthetic | None = None, *others: Synthetic, **chang
         for launch in range(told.launches if told.done is None else told.done):
             for record in _launch((told, *others), plan, launch, noise):
                 journal.write(record.model_dump_json(by_alias=True) + "\n")
-    environment = {"cpu": {"model": "Synthetic 3000", "cores": 8}, "torch": "2.11.0", "python": "3.11.2", "git": None}
-    run.environment_path.write_text(json.dumps(environment, indent=1), encoding="utf-8")
+    run.environment_path.write_text(json.dumps(environment_of(plan), indent=1), encoding="utf-8")
     return run
+
+
+def environment_of(plan: Plan) -> dict[str, Any]:
+    """What environment.json says: of a host that has the plan's devices and no more."""
+    devices = sorted(set(plan.devices))
+    host = {"name": "node", "cpu": "Synthetic 3000", "cores": len(devices) * plan.threads, "gpus": 0}
+    return {
+        "host": host | ({"gpus": len(devices)} if devices[0].startswith("cuda") else {}),
+        "devices": [{"name": name, "model": "Synthetic 3000"} for name in devices],
+        "software": {"python": "3.11.2", "torch": "2.11.0"},
+        "git": None,
+    }
 
 
 def plan_of(told: Synthetic, *others: Synthetic) -> Plan:

@@ -1,0 +1,102 @@
+"""The page's parts on why: losses, how steady launches were, and what more devices might do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports import units
+from reports.document import Summary
+from reports.evidence import CaseId
+from reports.projection_plot import projection_plot
+from reports.rows import CellRow
+from reports.sections import Section
+from reports.why_rows import HealthRow, LossRow, ProjectionRow
+
+EFFECTS = ("drift", "warm_up", "first_of_visit", "first_in_round")
+"""Of a health row, relative and with a sign; of several launches the greatest is shown."""
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """One case over its launches: the greatest of each effect, in words."""
+
+    effects: tuple[str, ...]
+    """As ``EFFECTS`` names them."""
+    lag1: str
+    foreign_load: str
+    clock: str
+    """The slowest device's least clock, and the share of samples in which one was held back; where devices tell."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One comparison's projection, with its figure."""
+
+    name: str
+    rows: tuple[ProjectionRow, ...]
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Why:
+    """All three."""
+
+    losses: dict[CaseId, LossRow]
+    steadiness: dict[CaseId, Steadiness]
+    outlooks: tuple[Outlook, ...]
+    refusals: tuple[str, ...]
+    """Sentences, one for each reason for which something is not projected."""
+
+
+def why(summary: Summary, parts: Sequence[Section]) -> Why:
+    """From a summary; ``parts`` are the page's sections."""
+    launches: dict[CaseId, list[HealthRow]] = {}
+    for row in summary.health:
+        launches.setdefault((row.comparison, row.key), []).append(row)
+    return Why(
+        losses={(row.comparison, row.key): row for row in summary.losses},
+        steadiness={key: _steadiness(rows) for key, rows in launches.items()},
+        outlooks=tuple(_outlooks(summary.projection, parts)),
+        refusals=tuple(_refusals(summary.projection)),
+    )
+
+
+def _steadiness(rows: Sequence[HealthRow]) -> Steadiness:
+    def greatest(name: str) -> float | None:
+        told = [value for row in rows if (value := getattr(row, name)) is not None]
+        return max(told, key=abs, default=None)
+
+    clocks = [row.clock_low_mhz for row in rows if row.clock_low_mhz is not None]
+    held = greatest("throttled")
+    clock = f"{min(clocks):.0f}{units.THIN}MHz" if clocks else units.NONE
+    return Steadiness(
+        effects=tuple(units.deviation(greatest(name)) for name in EFFECTS),
+        lag1=f"{greatest('lag1') or 0.0:+.2f}".replace("-", "−"),
+        foreign_load=units.percent(greatest("foreign_load")),
+        clock=clock if held is None else f"{clock}, {units.percent(held)}",
+    )
+
+
+def _outlooks(rows: Sequence[ProjectionRow], parts: Sequence[Section]) -> Iterator[Outlook]:
+    for part in parts:
+        own = tuple(row for row in rows if row.comparison == part.about.comparison and row.points)
+        if own:
+            cells: tuple[CellRow, ...] = part.cells
+            drawn = Markup(projection_plot(own, cells, f"{part.id}p"))  # noqa: S704 - our own SVG, its text escaped
+            yield Outlook(part.name, own, drawn)
+
+
+def _refusals(rows: Sequence[ProjectionRow]) -> Iterator[str]:
+    reasons: dict[str, list[ProjectionRow]] = {}
+    for row in rows:
+        if row.refusal:
+            reasons.setdefault(row.refusal.reason, []).append(row)
+    for reason, own in reasons.items():
+        if len(own) == 1:
+            yield own[0].text
+        else:
+            which = "" if len(own) == len(rows) else f" of {units.count(len(own), 'arm')}"
+            yield f"No projection{which}, because {reason}."
