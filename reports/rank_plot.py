@@ -67,5 +67,5 @@ def _rank_axes(axes: Axes, ranks: Sequence[tuple[int, str]], rows: Sequence[Rank
     axes.set_xlim(1 - most * 1.15, 1 + most * 1.15)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
-    axes.set_xlabel("time over that of its peers", loc="left")
+    axes.set_xlabel("time, or work, over that of its peers", loc="left")
     axes.set_ylabel("")

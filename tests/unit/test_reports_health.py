@@ -176,6 +176,7 @@ def test_a_line_through_many_samples_is_that_through_their_medians():
     told = plain(many.tolist())
     assert len(told.points[0]) == LONGEST
     assert told.drift == pytest.approx(0.2 / 1.1, rel=0.02)
+    assert told.late_drift == pytest.approx(0.2 / 1.1, rel=0.05)
 
 
 def test_there_is_a_row_a_case_and_launch_with_what_was_put_in(tmp_path):
