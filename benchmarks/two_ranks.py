@@ -30,7 +30,7 @@ def relaunch() -> None:
 @contextmanager
 def joined() -> Iterator[tuple[World, dict[int, Case]]]:
     """The world of two pinned ranks, and the null case alone and on both, by world size."""
-    plan = planner.make(PLAN, ranks=2)
+    plan = planner.make(PLAN, ranks=(2, 2))
     cases = {case.world_size: case for case in plan.comparisons[0].cases if case.probe and case.scenario == "null"}
     with world.joined(plan) as here:
         before = Load.now()

@@ -18,6 +18,8 @@ from reports.why_rows import HealthRow
 
 Opening = Mapping[tuple[int, int], frozenset[int]]
 """Positions of the visits that opened a round, by comparison and launch."""
+PLACE = ["comparison", "launch", "round", "position"]
+"""Columns that tell when a sample was taken."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,14 @@ def health(measured: Measured) -> Health:
 
 def openings(measured: Measured) -> Opening:
     """Of all cases of a comparison, probes and copies too, one opened each round."""
-    found: dict[tuple[int, int], dict[int, int]] = {}
-    for (comparison, _), samples in measured.samples_by_case.items():
-        first = samples.groupby(["launch", "round"], sort=False, as_index=False)["position"].min()
-        for launch, number, position in first.itertuples(index=False):
-            rounds = found.setdefault((comparison, int(launch)), {})
-            rounds[int(number)] = min(int(position), rounds.get(int(number), int(position)))
-    return {key: frozenset(rounds.values()) for key, rounds in found.items()}
+    every = [samples[PLACE] for samples in measured.samples_by_case.values()]
+    if not every:
+        return {}
+    found: dict[tuple[int, int], set[int]] = {}
+    first = pd.concat(every).groupby(PLACE[:3], sort=True)["position"].min().reset_index()
+    for comparison, launch, _, position in first.itertuples(index=False):
+        found.setdefault((int(comparison), int(launch)), set()).add(int(position))
+    return {key: frozenset(positions) for key, positions in found.items()}
 
 
 def _launches(measured: Measured, key: CaseId, opening: Opening) -> Iterator[tuple[CellRecord, Series, Clocks]]:

@@ -56,7 +56,7 @@ class Series:
     @cached_property
     def visit_s(self) -> Array:
         """Each visit's median."""
-        return np.array([np.median(self.seconds[first:end]) for first, end in self.visits])
+        return self._medians(0)
 
     @cached_property
     def points(self) -> tuple[Array, Array]:
@@ -126,8 +126,20 @@ class Series:
     @cached_property
     def firsts(self) -> Array:
         """Of each visit, the logarithm of its first sample over the median of its others."""
-        several = [(first, end) for first, end in self.visits if end > first + 1]
-        return np.array([math.log(self.seconds[at] / np.median(self.seconds[at + 1 : end])) for at, end in several])
+        others_s = self._medians(1)
+        first_s = self.seconds[[first for first, _ in self.visits]]
+        logs: Array = np.log(first_s / others_s)
+        return logs[~np.isnan(logs)]
+
+    def _medians(self, skip: int) -> Array:
+        """Of each visit without its first ``skip`` samples; NaN where none is left. Visits of a length are taken at once."""
+        bounds = np.array(self.visits)
+        sizes = bounds[:, 1] - bounds[:, 0] - skip
+        told = np.full(len(bounds), np.nan)
+        for size in np.unique(sizes[sizes > 0]):
+            own = sizes == size
+            told[own] = np.median(self.seconds[bounds[own, :1] + skip + np.arange(size)], axis=1)
+        return told
 
     @property
     def independent(self) -> float:

@@ -52,7 +52,7 @@ def documented(run: Examined) -> Found:
     if isinstance(git, dict) and git.get("changed"):
         return failed("The folder that the run was started in has changes that are in no commit")
     levels = units.listed([units.count(n, *words) for n, words in _factors(run)])
-    return passed(f"{levels} vary, beside seed, regime and {_leaves(told)} facts about one environment")
+    return passed(f"Of the factors there are {levels}, beside seed, regime and {_leaves(told)} facts about the machine")
 
 
 def _known(told: object, name: str) -> bool:
@@ -128,21 +128,22 @@ def lines(run: Examined) -> Found:
     """Rule 12: every launch is shown, and one may read between the points that a line joins."""
     if not run.timed:
         return without("Nothing is plotted")
-    worst = 0.0
+    worst, inner = 0.0, 0
     for curve in _curves(run):
         points = [(float(curve[0].base_world_size or 1), 1.0), *((row.world_size, row.speedup or 0.0) for row in curve)]
         off, limit = list(_misses(points)), margin(run.measured, curve[0].comparison)
         name = f"The line to {run.name(curve[-1])}"
         if not off and points[-1][0] - points[0][0] > 1:
             return failed(f"{name} passes counts none of which was measured")
-        worst = max([worst, *off])
+        worst, inner = max([worst, *off]), inner + len(off)
         if worst > limit:
             return failed(
                 f"{name} is {units.percent(worst)} off where it passes a count (limit {units.percent(limit)})"
             )
     shown = units.count(sum(len(row.launch_s) for row in run.timed), "launch value")
     told = f"{shown} of {units.count(len(run.timed), 'case')} are dots beside their medians"
-    return passed(f"{told}, and lines join counts only, at most {units.percent(worst)} off where they pass one")
+    passing = f"at most {units.percent(worst)} off where they pass one" if inner else "with none between them"
+    return passed(f"{told}, and lines join counts of devices, {passing}")
 
 
 def _curves(run: Examined) -> list[list[CellRow]]:

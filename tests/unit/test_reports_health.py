@@ -170,6 +170,17 @@ def test_drift_is_told_with_its_sign_and_an_outlier_is_none():
     assert plain([1.0] * 19 + [50.0]).drift == pytest.approx(0, abs=1e-9)
 
 
+@given(st.lists(st.lists(st.floats(0.5, 2.0), min_size=1, max_size=5), min_size=1, max_size=12))
+def test_visits_are_told_apart_whatever_their_lengths(visits):
+    samples = [(place, value) for place, visit in enumerate(visits) for value in visit]
+    columns = {"position": [3 * place for place, _ in samples], "seconds": [value for _, value in samples]}
+    columns |= {name: range(len(samples)) for name in ("sample", "start_s")} | {"round": columns["position"]}
+    told = Series.of(pd.DataFrame(columns), frozenset({0}))
+    assert told.visit_s.tolist() == [np.median(visit) for visit in visits]
+    firsts = [np.log(visit[0] / np.median(visit[1:])) for visit in visits if len(visit) > 1]
+    assert told.firsts == pytest.approx(firsts, abs=1e-12)
+
+
 def test_a_line_through_many_samples_is_that_through_their_medians():
     rng = np.random.default_rng(7)
     many = 1 + 0.2 * np.arange(40_000) / 40_000 + rng.normal(0, 0.05, 40_000)
