@@ -98,8 +98,9 @@ class Entry:
             return self.arms
         metadata = self.cls.__dataclass_fields__[field].metadata
         usual: tuple[Value, ...] = metadata.get("sweep", (self.defaults[field],))
-        more: tuple[Value, ...] = metadata.get("full", ()) if preset == "full" else ()
-        return usual[:1] if preset == "smoke" else usual + more
+        if preset == "full":
+            return metadata.get("full") or usual
+        return usual[:1] if preset == "smoke" else usual
 
     def value(self, field: str, text: str) -> Value:
         """``text`` as a value of ``field``. Raises UsageError."""

@@ -22,7 +22,7 @@ Facts = Mapping[str, Value]
 
 
 def axis(default: T, *more: T, full: tuple[T, ...] = ()) -> T:
-    """A field that is swept over ``default`` and ``more``, under ``--preset full`` over ``full`` too.
+    """A field that is swept over ``default`` and ``more``, under ``--preset full`` over ``full`` where there is any.
 
     Under ``--preset smoke`` it has its default alone.
     """

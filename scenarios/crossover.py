@@ -21,7 +21,7 @@ class Crossover:
     exercises: ClassVar = exercises("5.6.1")
     scaling: ClassVar[Scaling] = "strong"
 
-    size: int = axis(32, 256, 1024, full=(64, 128, 512, 2048, 4096))
+    size: int = axis(32, 256, 1024, full=(32, 64, 128, 256, 512, 1024, 2048))
     where: Literal["host", "resident", "copied"] = arm(baseline="host")
 
     def prepare(self, gang: Gang) -> Workload:

@@ -25,7 +25,7 @@ class Frobenius:
     scaling: ClassVar[Scaling] = "strong"
 
     matrices: int = 1000
-    size: int = axis(100, full=(512,))
+    size: int = axis(100, full=(100, 512))
     log: Literal["each", "deferred", "batched"] = arm(baseline="each")
 
     def operands(self, gang: Gang) -> tuple[torch.Tensor, torch.Tensor]:

@@ -29,7 +29,7 @@ class Instances:
     width: int = axis(512, full=(4096,))
     hidden: int = 512
     outputs: int = 10
-    batch: int = axis(1, 32, full=(1024,))
+    batch: int = axis(1, 32, full=(1, 1024))
     made: Literal["instances", "repeated", "copies"] = arm(baseline="instances")
 
     def net(self, gang: Gang) -> nn.Sequential:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Workload, arm
 from scenarios.chapter import exercises
 from scenarios.roundtrip import formats
 from scenarios.roundtrip.proof import assert_read, assert_same, read
@@ -26,7 +26,7 @@ class Load:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = 8
-    width: int = axis(1024, full=(2048,))
+    width: int = 1024
     by: Literal["copy", "assign", "mmap", "safetensors", "pinned", "broadcast"] = arm(baseline="copy")
 
     def prepare(self, gang: Gang) -> Workload:

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Workload, arm
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.limits import misnamed
@@ -25,8 +25,8 @@ class Part:
     exercises: ClassVar = exercises("5.5.2")
     scaling: ClassVar[Scaling] = "weak"
 
-    layers: int = axis(8, full=(32,))
-    width: int = axis(1024, full=(2048,))
+    layers: int = 8
+    width: int = 1024
     reused: int = 2
     reader: Literal["full", "mmap", "safetensors", "dcp"] = arm(baseline="full")
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Workload, arm
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.roundtrip import exported, formats
@@ -31,7 +31,7 @@ class Program:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = 4
-    width: int = axis(1024, full=(4096,))
+    width: int = 1024
     file: Literal["parameters", "program"] = arm(baseline="parameters")
 
     def prepare(self, gang: Gang) -> Workload:

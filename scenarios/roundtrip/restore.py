@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from safetensors import safe_open
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Workload, arm
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.proof import assert_read, assert_same, read
@@ -23,7 +23,7 @@ class Restore:
     scaling: ClassVar[Scaling] = "strong"
 
     layers: int = 8
-    width: int = axis(1024, full=(2048,))
+    width: int = 1024
     how: Literal["whole", "slices", "dcp"] = arm(baseline="whole")
 
     def prepare(self, gang: Gang) -> Workload:

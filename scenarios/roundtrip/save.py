@@ -28,7 +28,7 @@ class Save:
     scaling: ClassVar[Scaling] = "strong"
 
     layers: int = 8
-    width: int = axis(1024, full=(2048,))
+    width: int = 1024
     durable: bool = axis(False, full=(True,))
     how: Literal["rank0", "torch", "safetensors", "dcp"] = arm(baseline="rank0")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, planner
+from harness import catalog, cli, devices, planner
 from harness.errors import UsageError
 from harness.planner import make
 from harness.wish import Wish
@@ -149,6 +149,14 @@ def test_two_devices_add_packed_copies_and_ceilings(monkeypatch: pytest.MonkeyPa
 def test_more_ranks_than_devices_are_refused_with_the_remedy() -> None:
     with pytest.raises(UsageError, match="at most the 1 devices, but is 2; start 1 or fewer ranks"):
         make(Wish(devices="cpu:1"), ranks=(2, 2))
+
+
+def test_the_whole_chapter_at_full_size_takes_minutes_on_eight_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "parse", lambda *_: tuple(f"cuda:{index}" for index in range(8)))
+    plan = make(Wish(preset="full"))
+    assert {comparison.scenario for comparison in plan.comparisons} == set(catalog.scenarios())
+    assert (plan.launches, plan.world_sizes) == (6, (1, 2, 4, 8))
+    assert plan.budget_s <= 600
 
 
 def test_full_sweeps_the_axes_and_settings_override() -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -140,14 +141,15 @@ except (AttributeError, ModuleNotFoundError) as error:
 """
 
 
-class Own(nn.Linear):
-    """A class of these tests."""
-
-
-def test_a_program_needs_no_class_in_another_process_and_a_pickle_does(program: Any, tmp_path: Path) -> None:
+def test_a_program_needs_no_class_in_another_process_and_a_pickle_does(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, _, x, due = program
     torch.save({"x": x, "due": due}, tmp_path / "inputs")
-    torch.save(Own(2, 2), tmp_path / "pickled")  # with its architecture, as the name of a class
+    mine = ModuleType("mine")  # another process has no such module
+    mine.Own = type("Own", (nn.Linear,), {"__module__": "mine"})
+    monkeypatch.setitem(sys.modules, "mine", mine)
+    torch.save(mine.Own(2, 2), tmp_path / "pickled")  # with its architecture, as the name of a class
     told = subprocess.run(
         [sys.executable, "-c", FRESH, str(path), str(tmp_path / "inputs"), str(tmp_path / "pickled")],
         cwd=tmp_path, capture_output=True, text=True, check=True,
