@@ -132,7 +132,7 @@ class Series:
         return logs[~np.isnan(logs)]
 
     def _medians(self, skip: int) -> Array:
-        """Of each visit without its first ``skip`` samples; NaN where none is left. Visits of a length are taken at once."""
+        """Of each visit without its first ``skip`` samples; NaN where none is left. Visits of a length go at once."""
         bounds = np.array(self.visits)
         sizes = bounds[:, 1] - bounds[:, 0] - skip
         told = np.full(len(bounds), np.nan)
