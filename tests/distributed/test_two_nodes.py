@@ -15,13 +15,13 @@ from tests.distributed.conftest import SMALL, Run
 from tests.distributed.namespaces import Node, await_words, possible, two_nodes
 
 WHY = possible()
-pytestmark = pytest.mark.skipif(WHY is not None, reason=f"network namespaces cannot be made: {WHY}")
+pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 Nodes = tuple[Node, Node]
 DEADLINE_S = 180
 """For what takes half a minute on an idle machine."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def nodes() -> Iterator[Nodes]:
     with two_nodes() as made:
         yield made
@@ -57,6 +57,9 @@ def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_pat
     (launch,) = run.launches
     assert [rank.cpus for rank in launch.ranks] == [(nodes[0].cpu,), (nodes[1].cpu,)]
     assert [rank.device for rank in launch.ranks] == ["cpu:0", "cpu:1"]
+    assert [rank.host for rank in launch.ranks] == [node.name for node in nodes]
+    assert launch.ranks[0].clock_error_s == 0 < launch.ranks[1].clock_error_s
+    assert abs(launch.ranks[1].clock_offset_s) <= launch.ranks[1].clock_error_s  # they do share one clock
     assert not (root / "scratch").exists()
 
 
