@@ -132,6 +132,8 @@ def _device(name: str) -> dict[str, Any]:
     kind, _, index = name.partition(":")
     if kind == "cpu":
         return {"name": name, "model": cpu_model()}
+    if int(index) >= torch.cuda.device_count():
+        return {"name": name}  # on another host: its ranks tell what it is
     facts = torch.cuda.get_device_properties(int(index))
     told = {
         "name": name,
