@@ -13,6 +13,7 @@ from reports.counts import counts
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
 from reports.health import Health
+from reports.layouts import head
 from reports.measured import NO_VALUES, Measured
 from reports.rows import CellRow, RankRow
 
@@ -36,6 +37,7 @@ def _identity(measured: Measured, key: CaseId, case: Case, comparison: Compariso
     status = measured.evidence.state(key)
     worst = next(cell for cell in measured.evidence.by_case[key] if cell.state == status)
     failed = worst.record if status != "ok" else None
+    spreads = {head(layout.ranks_per_host, case.world_size) for layout in measured.evidence.layouts}
     return {
         "comparison": key[0],
         "key": case.key,
@@ -47,6 +49,7 @@ def _identity(measured: Measured, key: CaseId, case: Case, comparison: Compariso
         "world_size": case.world_size,
         "launcher": measured.evidence.side.launcher,
         "side": measured.evidence.side.name,
+        "ranks_per_host": spreads.pop() if len(spreads) == 1 else (),
         "status": status,
         "rank": failed.rank if failed else None,
         "message": failed.message if failed else None,

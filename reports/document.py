@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
+from reports.layouts import Layout, Spread
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.variance_rows import AdviceRow, VarianceRow
 from reports.why_rows import AuditRow, HealthRow, LossRow, ProjectionRow
@@ -50,8 +51,10 @@ class SideFacts(Record):
     launcher: str
     python: str | None
     """The interpreter of its ranks; None for the one that measured."""
-    ranks_per_host: tuple[int, ...]
-    """In the order of ranks; figures of different layouts are not of one series."""
+    ranks_per_host: Spread
+    """In the order of ranks."""
+    layouts: tuple[Layout, ...]
+    """How its ranks were spread over hosts in any launch, each way once."""
     cpus: tuple[tuple[int, ...], ...]
     """Of each rank."""
     threads: tuple[int, ...]

@@ -9,6 +9,7 @@ from pydantic import Field
 from harness.doubts import Kind
 from harness.plan import Record, Scaling, Value
 from reports.evidence import State
+from reports.layouts import Spread
 
 Verdict = Literal["faster", "slower", "equivalent", "undecided", "not comparable"]
 
@@ -39,6 +40,8 @@ class CellRow(Record):
     launcher: str
     side: str
     """Of the run's environments the one that this row tells of; the launcher's name where they are launchers."""
+    ranks_per_host: Spread = ()
+    """How its ranks were spread over hosts, in their order; empty where that was not alike in all launches."""
     status: State
     """The worst of all launches."""
     rank: int | None = None

@@ -85,6 +85,8 @@ class Synthetic:
     """What every rank's check establishes about a case in a launch."""
     counted: Callable[[Case, int, int], Mapping[str, int | None]] = lambda *_: {}
     """More of a rank's facts: of a case, in a launch, on a rank."""
+    host: Callable[[int, int], str] = lambda *_: "node"
+    """Where a rank is, by launch and rank."""
     wall_s: float = 12.5
     """Of a whole launch."""
     watched: Callable[[Case], tuple[Sequence[float], float] | None] = lambda _: None
@@ -179,7 +181,13 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
 def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.Random) -> Sequence[Any]:
     ranks = tuple(
         Rank(
-            rank=rank, host="node", pid=100 + rank, device=device, device_name="Synthetic 3000", cpus=(rank,), threads=1
+            rank=rank,
+            host=every[0].host(launch, rank),
+            pid=100 + rank,
+            device=device,
+            device_name="Synthetic 3000",
+            cpus=(rank,),
+            threads=1,
         )
         for rank, device in enumerate(plan.devices)
     )
