@@ -31,7 +31,9 @@ def run(  # noqa: PLR0913
     ] = None,
     ray_address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", envvar="RAY_ADDRESS", help="A Ray cluster. [default: a local one]"),
+        typer.Option(
+            metavar="HOST:PORT", envvar="RAY_ADDRESS", help="A Ray cluster, also of --resume. [default: a local one]"
+        ),
     ] = None,
     placement: Annotated[str, typer.Option(help="Ranks on Ray's nodes: pack, spread or strict-spread.")] = "pack",
     launches: Annotated[
@@ -53,7 +55,7 @@ def run(  # noqa: PLR0913
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
     from harness.planner import make
-    from harness.running import measure, only_resume
+    from harness.running import measure, only_resume, resumed
     from harness.wish import Wish
 
     ranks: tuple[int, int] | None = late("launch.run:ranks_around")()
@@ -78,7 +80,7 @@ def run(  # noqa: PLR0913
     if resume is not None:
         only_resume(wish, out)
         directory = RunDir(resume)
-        return measure(directory, directory.plan(), "launch.run:own")
+        return measure(directory, resumed(directory.plan(), ray_address), "launch.run:own")
     if ranks is not None:
         if out is None:
             raise UsageError(

@@ -50,6 +50,8 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     sides = wish.sides or of_launchers(wish.launcher, len(found), inside=ranks is not None)
     launchers = [side.launcher for side in sides]
     _placement(wish, sizes[-1], launchers)
+    if wish.nodes is not None and set(launchers) != {"ray"}:
+        _here(found[: sizes[-1]], wish.threads)
     entries = _entries(wish.names, wish.preset)
     points = [
         (entry, params)
@@ -119,6 +121,13 @@ def _placement(wish: Wish, size: int, launchers: Sequence[str]) -> None:
     if "ray" in launchers and wish.placement == "strict-spread" and size > nodes:
         remedy = "use --placement spread, or smaller --world-sizes"
         raise UsageError("--placement strict-spread", f"place at most {nodes} ranks, one a node", size, remedy)
+
+
+def _here(found: Sequence[str], threads: int) -> None:
+    """Refuse devices of a cluster that a launcher of this host alone, beside Ray, does not have."""
+    kind = found[0].partition(":")[0]
+    own = range(len(found))
+    devices.parse(f"cpu:{len(own)}" if kind == "cpu" else f"cuda:{','.join(map(str, own))}", threads)
 
 
 def _entries(names: Sequence[str], preset: str | None) -> list[catalog.Entry]:
