@@ -66,7 +66,7 @@ def run(  # noqa: PLR0913
         launcher=launcher,
         placement=cast("Placement", placement),
         ray_address=ray_address,
-        nodes=late("launch.actors:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
+        nodes=late("launch.cluster:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
         precision=precision,

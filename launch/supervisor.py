@@ -151,6 +151,9 @@ class Supervisor:
             self._visiting = None
             self._ready_s = self._last_s = start_s
             if ending := launcher.launch(order, self._hear):
+                if ending.status == "skipped":
+                    self._write_off(launch, todo, ending)
+                    return
                 self._mourn(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()

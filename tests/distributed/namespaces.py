@@ -1,4 +1,4 @@
-"""Two nodes on one machine, joined by a pair of virtual interfaces, with a core, a network, a name and processes each.
+"""Two nodes on one machine, joined by a pair of virtual interfaces, with cores, a network, a name and processes each.
 
 They share the machine's disk, as nodes of a cluster may do, and its clock. When this process ends so do they.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import psutil
 
@@ -30,9 +31,12 @@ mount -t tmpfs tmpfs /dev/shm
 echo "127.0.0.1 localhost $0" >/dev/shm/hosts
 mount --bind /dev/shm/hosts /etc/hosts
 echo up
-exec cat
+cat
+:
 """
-"""Lives until its standard input is closed. As on most Linux hosts, the name resolves to the loopback."""
+"""Lives until its standard input is closed, and collects orphans, which cat alone would not.
+
+As on most Linux hosts, the name resolves to the loopback."""
 
 
 def ip(*words: object) -> None:
@@ -58,7 +62,7 @@ class Node:
 
     name: str
     address: str
-    cpu: int
+    cpus: tuple[int, ...]
     first: subprocess.Popen[str]
     """Has made its first process."""
 
@@ -69,13 +73,18 @@ class Node:
 
     def start(self, *command: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a command on this node."""
+        cpus = ",".join(map(str, self.cpus))
         return subprocess.Popen(
-            ["nsenter", "--target", str(self.pid), "--all", "taskset", "-c", str(self.cpu), *map(str, command)],
+            ["nsenter", "--target", str(self.pid), "--all", "--wd", "taskset", "-c", cpus, *map(str, command)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=os.environ | (env or {}),
         )
+
+    def path(self, path: str) -> Path:
+        """Where a path of this node is outside of it; below /dev/shm every node has files of its own."""
+        return Path(f"/proc/{self.pid}/root{path}")
 
     def kill(self) -> None:
         """Kill all that runs on it, as if its power had failed."""
@@ -100,7 +109,7 @@ def await_words(process: subprocess.Popen[str], words: str, deadline_s: float = 
 
 
 @contextmanager
-def _booted(name: str, address: str, cpu: int) -> Iterator[Node]:
+def _booted(name: str, address: str, cpus: tuple[int, ...]) -> Iterator[Node]:
     """A node without a network. Raises subprocess.CalledProcessError where it cannot be made."""
     line = [*OWN, "sh", "-c", BOOT, name]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -108,7 +117,7 @@ def _booted(name: str, address: str, cpu: int) -> Iterator[Node]:
         assert first.stdout and first.stderr
         if first.stdout.readline() != "up\n":
             raise subprocess.CalledProcessError(first.wait(), line, stderr=first.stderr.read())
-        node = Node(name, address, cpu, first)
+        node = Node(name, address, cpus, first)
         wires = os.open(f"/proc/{node.pid}/ns/net", os.O_RDONLY)  # a dead node's end of the wire stays plugged in
         try:
             yield node
@@ -118,11 +127,12 @@ def _booted(name: str, address: str, cpu: int) -> Iterator[Node]:
 
 
 @contextmanager
-def two_nodes() -> Iterator[tuple[Node, Node]]:
-    """Two nodes that can reach each other and nothing else."""
+def two_nodes(cores: int = 1) -> Iterator[tuple[Node, Node]]:
+    """Two nodes that can reach each other and nothing else; the first has so many cores, the second the second one."""
     mark = uuid.uuid4().hex[:6]
     links = [f"rb{mark}{number}" for number in range(2)]
-    cpus = sorted(os.sched_getaffinity(0))
+    have = tuple(sorted(os.sched_getaffinity(0)))
+    cpus = have[:cores], have[1:2]
     with ExitStack() as stack:
         nodes = [
             stack.enter_context(_booted(f"node-{mark}-{number}", f"10.77.0.{number + 1}", cpus[number]))

@@ -1,4 +1,4 @@
-"""Two real nodes, as far as the network is concerned: by torchrun and by Ray."""
+"""torchrun over two real nodes, as far as networks and processes are concerned."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_pat
     assert {cell.status for cell in run.cells} == {"ok"}, run.out
     assert {cell.case.rpartition("@")[2] for cell in run.cells} == {"1", "2", "1x2"}
     (launch,) = run.launches
-    assert [rank.cpus for rank in launch.ranks] == [(nodes[0].cpu,), (nodes[1].cpu,)]
+    assert [rank.cpus for rank in launch.ranks] == [node.cpus for node in nodes]
     assert [rank.device for rank in launch.ranks] == ["cpu:0", "cpu:1"]
     assert [rank.host for rank in launch.ranks] == [node.name for node in nodes]
     assert launch.ranks[0].clock_error_s == 0 < launch.ranks[1].clock_error_s

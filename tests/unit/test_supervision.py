@@ -97,7 +97,7 @@ def dies_at_once(order: Order, hear: Callable[[Record], None]) -> Ending:
 def run(folder: Path, script: Script, plan: Plan | None = None) -> tuple[bool, list[CellRecord]]:
     plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=2))
     path, scratch = folder / "journal.jsonl", folder / "scratch"
-    scratch.mkdir()
+    scratch.mkdir(exist_ok=True)
     with Journal(path) as journal:
         supervisor = Supervisor(
             plan, journal, list(read(path)), lambda _: None, fingerprints={"torchrun": "f"}, scratch=str(scratch)
@@ -149,6 +149,19 @@ def test_a_launch_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
     assert [order.launch for order in script.orders] == [0, 0, 1]
     assert {cell.status for cell in cells if cell.launch == 0} == {"died"}
     assert {cell.status for cell in cells if cell.launch == 1} == {"ok"}
+
+
+def test_a_launch_without_devices_is_skipped_at_once_and_the_next_one_tried(tmp_path: Path) -> None:
+    class Away(Script):
+        def launch(self, order: Order, hear: Callable[[Record], None]) -> Ending | None:
+            return Ending("skipped", "no room") if order.launch == 0 and not self.acts else super().launch(order, hear)
+
+    complete, cells = run(tmp_path, Away())
+    assert not complete
+    assert {(cell.launch, cell.status, cell.message) for cell in cells} == {(0, "skipped", "no room"), (1, "ok", None)}
+    back = Script(well)
+    assert run(tmp_path, back)[0]
+    assert [order.launch for order in back.orders] == [0]
 
 
 def test_resuming_measures_what_is_missing_and_nothing_else(tmp_path: Path) -> None:
