@@ -162,9 +162,14 @@ def claim(name: str, local_rank: int, local_size: int, threads: int) -> tuple[Cp
     """Make this process the holder of a device: pin every thread of it, and set how many threads torch uses.
 
     A CPU device gets ``threads`` cores of its own; ranks on GPUs share the host's cores evenly.
-    Returns the device and the CPUs that the process is pinned to.
+    Returns the device and the CPUs that the process is pinned to. Raises UsageError where this host has too few.
     """
-    mine = place(cores(), name, local_rank, local_size, threads)
+    have = cores()
+    mine = place(have, name, local_rank, local_size, threads)
+    if len(mine) < threads and name.startswith("cpu"):
+        rule = f"have {threads} of its host's cores for each rank"
+        remedy = "tell Ray what each node may use: ray start --num-cpus=N"
+        raise UsageError("--devices", rule, f"{name} where {len(have)} may be used", remedy)
     for task in Path("/proc/self/task").iterdir():  # threads that exist already do not inherit
         os.sched_setaffinity(int(task.name), mine)
     torch.set_num_threads(threads)

@@ -32,6 +32,15 @@ def test_gpu_ranks_share_the_hosts_cores_evenly(ranks: int, cores: int) -> None:
         assert len({cpu for cpus in places for cpu in cpus}) == sum(map(len, places))
 
 
+@pytest.mark.parametrize(("name", "threads"), [("cpu:1", 1), ("cpu:0", 2)])
+def test_cores_that_a_cluster_counts_but_a_rank_may_not_use_are_missed(
+    name: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: [0])
+    with pytest.raises(UsageError, match=f"cores for each rank, but is {name} where 1 may be used"):
+        devices.claim(name, 0, 1, threads)
+
+
 def test_a_physical_core_is_used_before_its_sibling(monkeypatch: pytest.MonkeyPatch) -> None:
     siblings = {0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"}
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(siblings))
