@@ -60,9 +60,14 @@ class Ledger:
         return {index: tuple(cases) for index, cases in todo.items()}
 
     @property
+    def begun(self) -> set[int]:
+        """Launches of which there is anything."""
+        return {*self.attempts, *(launch for launch, _, _ in self.cells)}
+
+    @property
     def complete(self) -> bool:
         """Whether every planned cell is ok, and of each launch that was added."""
-        launches = max([self.plan.launches, *(launch + 1 for launch in self.attempts)])
+        launches = max([self.plan.launches, *(launch + 1 for launch in self.begun)])
         cells = self.plan.cells(launches)
         return all(self.cells.get((launch, index, case.key)) == "ok" for launch, index, case in cells)
 
@@ -123,18 +128,19 @@ class Supervisor:
         sides, longest_s = len(self._plan.sides), self._plan.launch_budget_s * len(self._plan.sides)
         for first in count(self._plan.launches, sides):
             block_s = time.monotonic()
-            begun = any(launch in self.ledger.attempts for launch in range(first, first + sides))
+            begun = any(launch in self.ledger.begun for launch in range(first, first + sides))
             if not begun and (
                 self.ledger.widths.within(wanted.fraction) or block_s - begun_s + longest_s > wanted.limit_s
             ):
                 return
             for launch in range(first, first + sides):
                 launcher = launchers[self._plan.side_of(launch).name]
-                self._finish(launch, launcher, time.monotonic() + self._plan.launch_budget_s)
+                if not self._finish(launch, launcher, time.monotonic() + self._plan.launch_budget_s):
+                    return
             longest_s = max(longest_s, time.monotonic() - block_s)
 
-    def _finish(self, launch: int, launcher: Launcher, end_s: float) -> None:
-        """Start gangs for one launch until each of its cases has a cell."""
+    def _finish(self, launch: int, launcher: Launcher, end_s: float) -> bool:
+        """Start gangs for one launch until each of its cases has a cell. False where there were no devices for it."""
         futile = 0
         while todo := self.ledger.missing(launch):
             start_s = time.monotonic()
@@ -153,7 +159,7 @@ class Supervisor:
             if ending := launcher.launch(order, self._hear):
                 if ending.status == "skipped":
                     self._write_off(launch, todo, ending)
-                    return
+                    return False
                 self._mourn(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
@@ -163,6 +169,7 @@ class Supervisor:
             if futile == FUTILE:
                 ending = ending or Ending("error", "the gang ended well but reported nothing")
                 self._write_off(launch, todo, ending)
+        return True
 
     def _hear(self, record: Record) -> None:
         self._last_s = time.monotonic()

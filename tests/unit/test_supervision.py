@@ -151,12 +151,19 @@ def test_a_launch_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
     assert {cell.status for cell in cells if cell.launch == 1} == {"ok"}
 
 
-def test_a_launch_without_devices_is_skipped_at_once_and_the_next_one_tried(tmp_path: Path) -> None:
-    class Away(Script):
-        def launch(self, order: Order, hear: Callable[[Record], None]) -> Ending | None:
-            return Ending("skipped", "no room") if order.launch == 0 and not self.acts else super().launch(order, hear)
+class Away(Script):
+    """Has no devices for the launches in ``away``."""
 
-    complete, cells = run(tmp_path, Away())
+    def __init__(self, away: set[int], *acts: Callable[[Order, Callable[[Record], None]], Ending | None]) -> None:
+        super().__init__(*acts)
+        self.away = away
+
+    def launch(self, order: Order, hear: Callable[[Record], None]) -> Ending | None:
+        return Ending("skipped", "no room") if order.launch in self.away else super().launch(order, hear)
+
+
+def test_a_launch_without_devices_is_skipped_at_once_and_the_next_one_tried(tmp_path: Path) -> None:
+    complete, cells = run(tmp_path, Away({0}))
     assert not complete
     assert {(cell.launch, cell.status, cell.message) for cell in cells} == {(0, "skipped", "no room"), (1, "ok", None)}
     back = Script(well)
@@ -235,3 +242,14 @@ def test_no_launch_is_added_that_would_end_past_the_limit(tmp_path: Path) -> Non
     script = Script(*[steady([1.0, 2.0])] * 30)
     run(tmp_path, script, tight)
     assert len(script.orders) == 6
+
+
+def test_no_launch_is_added_where_the_devices_are_gone_but_after_they_are_back(tmp_path: Path) -> None:
+    plan, act = precise(6, "2%", 600), steady([1.0, 1.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    complete, cells = run(tmp_path, Away({7}, *[act] * 30), plan)
+    assert not complete
+    assert {cell.launch for cell in cells if cell.status == "ok"} == set(range(7))
+    assert {cell.launch for cell in cells if cell.status == "skipped"} == {7}
+    back = Script(*[act] * 30)
+    assert run(tmp_path, back, plan)[0]
+    assert [order.launch for order in back.orders] == [7, 8]
