@@ -68,7 +68,7 @@ def cluster() -> Iterator[Actors]:
 
 def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Actors, tmp_path: Path) -> None:
     names = [f"{PLUGINS}:{name}" for name in ("Raises", "Dies", "Hangs")]
-    plan = make(Wish(names=names, devices="cpu:2", launcher="ray", launches=1, budget_s=30))
+    plan = make(Wish(names=names, devices="cpu:2", launcher="ray", launches=1, budget_s=12))
     run = RunDir(tmp_path / "run")
     run.create(plan)
     with Journal(run.journal_path) as journal, scratch(run.root) as folder:
@@ -89,7 +89,20 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
 
 def test_a_killed_driver_leaves_no_process_and_its_run_can_be_finished(tmp_path: Path) -> None:
     mark, root = uuid.uuid4().hex, tmp_path / "run"
-    line = ["run", "split", *TWO, *SMALL[4:], "--launcher", "ray", "--launches", "1", "--out", str(root)]
+    line = [
+        "run",
+        "split",
+        *TWO,
+        *SMALL[4:],
+        "--launcher",
+        "ray",
+        "--launches",
+        "1",
+        "--budget",
+        "5",
+        "--out",
+        str(root),
+    ]
     driver = subprocess.Popen(
         [*RANKBENCH, *line], env=os.environ | {"RANKBENCH_TEST": mark}, stdout=subprocess.PIPE, text=True
     )
