@@ -71,7 +71,7 @@ def cluster() -> Iterator[Actors]:
 
 def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Actors, tmp_path: Path) -> None:
     names = [f"{PLUGINS}:{name}" for name in ("Raises", "Dies", "Hangs")]
-    plan = make(Wish(names=names, devices="cpu:2", launcher="ray", launches=1, budget_s=30))
+    plan = make(Wish(names=names, devices="cpu:2", launcher="ray", launches=1, budget_s=12))
     run = RunDir(tmp_path / "run")
     run.create(plan)
     with Journal(run.journal_path) as journal, scratch(run.root) as folder:

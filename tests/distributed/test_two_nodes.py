@@ -49,7 +49,7 @@ def torchrun(nodes: Nodes, root: Path, port: int, *more: object) -> Iterator[lis
 
 def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_path: Path) -> None:
     root = tmp_path / "run"
-    with torchrun(nodes, root, 29511) as started:
+    with torchrun(nodes, root, 29511, "--budget", 5) as started:
         told = [process.communicate(timeout=DEADLINE_S)[0] for process in started]
     run = Run(root, 0, "".join(told))
     assert {cell.status for cell in run.cells} == {"ok"}, run.out
