@@ -11,11 +11,12 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 
 import torch
 
-from harness import disk, ledger, load, waits
+from harness import disk, headstart, ledger, load, waits
 from harness.agreement import Failure
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
@@ -136,8 +137,10 @@ class Bench:
                 if self._together(trial, lambda trial=trial, laps=laps: laps.extend(trial.visit(samples))):  # type: ignore[misc] # noqa: B023
                     quickest[trial.case] = min((lap.end_s - lap.start_s for lap in laps), default=0.0) / trial.inner
             self.step_s = dict(zip(quickest, self.world.agreement.greatest([*quickest.values(), 0.0]), strict=False))
+            if samples > 1 and self.world.device.queues:
+                self._look_ahead()
             for trial in self._live:
-                trial.inner = self.sampling.inner(self.step_s[trial.case])
+                trial.inner = self._policy(trial).inner(self.step_s[trial.case])
                 trial.warm = self.sampling.warm(self.step_s[trial.case])
 
     def _watch(self) -> None:
@@ -147,6 +150,24 @@ class Bench:
                 samples = self.sampling.watched(self.step_s[trial.case])
                 self._together(trial, lambda trial=trial, samples=samples: trial.watch(samples))  # type: ignore[misc]
             trial.load = load.Load()
+
+    def _look_ahead(self) -> None:
+        """See how far ahead of its device each case can be launched: all cases get a head start, or none does."""
+        for trial in self._live:
+            steps = min(headstart.MOST, self._policy(trial).inner(self.step_s[trial.case]))
+            self._together(trial, lambda trial=trial, steps=steps: trial.look_ahead(steps))  # type: ignore[misc]
+        told = self.world.agreement.gather([trial.room for trial in self._live])
+        for trial, *rooms in zip(self._live, *told, strict=True):
+            trial.room = headstart.tightest(rooms)
+        ahead = headstart.queueable([trial.room for trial in self._live])
+        for trial in self._live:
+            trial.ahead = ahead
+
+    def _policy(self, trial: Trial) -> Sampling:
+        """The policy, with the limits of one case."""
+        if trial.cold:
+            return replace(self.sampling, most=1)
+        return replace(self.sampling, most=int(trial.room.steps)) if trial.ahead else self.sampling
 
     def _rounds(self, end_s: float) -> None:
         """Visit every case once a round, in a new random order each, until the time is spent."""
@@ -165,11 +186,13 @@ class Bench:
                     position += 1
 
     def _round_s(self) -> float:
-        overhead_s = 2 * self.world.lead_s
-        return sum(self.sampling.visit_cost_s(self.step_s[trial.case], overhead_s) for trial in self._live)
+        return sum(
+            self._policy(trial).visit_cost_s(self.step_s[trial.case], 2 * self.world.lead_s + trial.head_start_s)
+            for trial in self._live
+        )
 
     def _visit(self, trial: Trial, number: int, position: int) -> None:
-        samples = self.sampling.samples(self.step_s[trial.case])
+        samples = self._policy(trial).samples(self.step_s[trial.case])
         trial.visits.append((number, position, samples))
         self._together(trial, lambda: trial.laps.extend(trial.visit(samples)))
 
@@ -184,12 +207,14 @@ class Bench:
             laps, facts, seen = zip(*ranks[: trial.case.world_size], strict=True)
             loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
             doubts = load.doubts(loads)
+            doubts += headstart.doubts(laps)
             doubts += self.doubted.get(trial.case, [])
             self.emit(
                 self._cell(
                     trial.case,
                     unit=trial.unit,
                     inner=trial.inner,
+                    head_start_s=round(trial.head_start_s, 9) if self.world.device.queues else None,
                     samples=self._samples(trial, laps),
                     facts=facts,
                     waits=waits.split(seen, trial.inner),

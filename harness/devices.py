@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
 from harness.errors import UsageError
+from harness.gpu import CudaDevice
 
 
 class Device(Protocol):
@@ -22,14 +23,41 @@ class Device(Protocol):
         """Where tensors belong."""
         ...
 
+    @property
+    def queues(self) -> bool:
+        """Whether work on it is done later than its launch returns."""
+        ...
+
     def synchronize(self) -> None:
         """Wait until everything that was launched on it has ended."""
+
+    def stream(self) -> Any:
+        """The stream on which work is launched now; None where there are none."""
 
     def mark(self) -> Any:
         """Launch a time mark behind what was launched before; None where the host's clock is the only one."""
 
+    def reached(self, mark: Any) -> bool:
+        """Whether it has come to a mark."""
+        ...
+
     def between(self, start: Any, end: Any) -> float | None:
         """Seconds between two marks that have been reached; None where marks are None."""
+
+    def least(self) -> float | None:
+        """Seconds between two marks with nothing in between; None where marks are None."""
+
+    def hold(self, seconds: float) -> Any:
+        """Set a mark and launch a pause of about so long behind it; it ends by itself."""
+
+    def fork(self, streams: Iterable[Any]) -> None:
+        """Let what is launched on ``streams`` from now on wait for all that was launched on the current one."""
+
+    def join(self, streams: Iterable[Any]) -> None:
+        """Let what is launched from now on wait for all that was launched on ``streams``."""
+
+    def flush(self) -> None:
+        """Launch what drives everything else out of its cache."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +65,7 @@ class CpuDevice:
     """One or more CPU cores. Work on it is done when the call returns."""
 
     index: int
+    queues: ClassVar[bool] = False
 
     @property
     def torch(self) -> torch.device:
@@ -51,42 +80,34 @@ class CpuDevice:
     def synchronize(self) -> None:
         """Nothing is ever pending."""
 
+    def stream(self) -> None:
+        """Work on it is done in one order."""
+
     def mark(self) -> None:
         """No clock but the host's."""
+
+    def reached(self, mark: None) -> bool:
+        """Nothing is ever pending."""
+        del mark
+        return True
 
     def between(self, start: None, end: None) -> None:
         """No clock but the host's."""
 
+    def least(self) -> None:
+        """No clock but the host's."""
 
-@dataclass(frozen=True)
-class CudaDevice:
-    """One GPU, timed by events on its current stream."""
+    def hold(self, seconds: float) -> None:
+        """Nothing is ever launched ahead of it."""
 
-    index: int
+    def fork(self, streams: Iterable[Any]) -> None:
+        """It has no streams."""
 
-    @property
-    def torch(self) -> torch.device:
-        """This GPU."""
-        return torch.device("cuda", self.index)
+    def join(self, streams: Iterable[Any]) -> None:
+        """It has no streams."""
 
-    @property
-    def model(self) -> str:
-        """The GPU's model."""
-        return torch.cuda.get_device_name(self.index)
-
-    def synchronize(self) -> None:
-        """Wait for every stream of this GPU."""
-        torch.cuda.synchronize(self.index)
-
-    def mark(self) -> Any:
-        """An event on the current stream."""
-        event = torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(self.index))
-        return event
-
-    def between(self, start: Any, end: Any) -> float:
-        """Seconds from event to event; CUDA tells milliseconds, of about half a microsecond's resolution."""
-        return float(start.elapsed_time(end)) / 1000
+    def flush(self) -> None:
+        """Its caches stay as they are: samples are taken hot."""
 
 
 def parse(text: str | None, threads: int = 1) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ class Rank(Record):
     """Added to its host's clock to have that of rank 0's host; its times are told in the latter."""
     clock_error_s: float = 0.0
     """By how much that may be wrong: start skews below it mean nothing. 0 where ranks share one clock."""
+    least_s: float | None = None
+    """Seconds between two of the device's own marks with nothing in between; None where it has none."""
 
 
 class Samples(Record):
@@ -165,6 +167,9 @@ class CellRecord(Record):
     """What one item of the declared work is."""
     inner: int = 1
     """Steps in one sample: a step's time is the sample's divided by this."""
+    head_start_s: float | None = None
+    """For how long the device was held before each sample, so that launching opens no gaps; 0 where a step of the
+    comparison waits for the device itself; None where work is done when its launch returns."""
     samples: Samples | None = None
     facts: tuple[RankFacts, ...] = ()
     """One a rank of the case's gang."""

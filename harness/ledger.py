@@ -34,6 +34,8 @@ class Count:
     """Bytes of the messages that collectives carried: of an all-gather the gathered, of a reduce-scatter the whole."""
     constant_operands: int = 0
     """Operands of the products counted, of more than one element, whose elements are all alike."""
+    streams: frozenset[Any] = frozenset()
+    """Streams of the device on which it was launched, beside the current one."""
 
 
 _COUNTED = flop_registry.keys() | FORMULAS.keys()
@@ -60,14 +62,17 @@ class _HostReads(TorchFunctionMode):
 
 
 class _Operations(TorchDispatchMode):
-    """Looks at the collectives' messages and at the operands of products."""
+    """Looks at the collectives' messages, at the operands of products, and at the streams."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Callable[[], Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.traffic_bytes = 0
         self.constant_operands = 0
+        self.streams: set[Any] = set()
+        self._stream = stream
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.streams.add(self._stream())
         if func.namespace in ("c10d", "_c10d_functional"):
             self.traffic_bytes += max((_bytes(arg) for arg in args), default=0)
         elif func._overloadpacket in _COUNTED:  # noqa: SLF001 - the registry's own key
@@ -88,12 +93,18 @@ def _constant(arg: Any) -> bool:
     return bool((row == first).all()) and bool((arg == first).all())
 
 
-def count(step: Callable[[], Any]) -> Count:
-    """Do one step and count what it does. It is far slower than a plain step."""
+def _none() -> None:
+    """What has no streams."""
+
+
+def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
+    """Do one step and count what it does. It is far slower than a plain step. ``stream`` tells the current stream."""
     flops = FlopCounterMode(display=False, custom_mapping=FORMULAS)
-    with flops, _Operations() as seen, _HostReads() as reads:
+    home = stream()
+    with flops, _Operations(stream) as seen, _HostReads() as reads:
         step()
-    return Count(flops.get_total_flops(), reads.count, seen.traffic_bytes, seen.constant_operands)
+    streams = frozenset(seen.streams - {home})
+    return Count(flops.get_total_flops(), reads.count, seen.traffic_bytes, seen.constant_operands, streams)
 
 
 @dataclass(frozen=True)

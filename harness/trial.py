@@ -12,6 +12,7 @@ from harness.catalog import load as load_scenario
 from harness.clocks import Lap, StartLine, Stopwatch, now
 from harness.errors import CollectiveError
 from harness.gang import Gang
+from harness.headstart import Room, head_start_s, room
 from harness.journal import RankFacts
 from harness.ledger import Count, count
 from harness.load import Load
@@ -34,6 +35,12 @@ class Trial:
     """Steps in a sample."""
     warm: int = 1
     """Untimed steps at the start of a visit."""
+    cold: bool = False
+    """Whether the device's cache is cleared before each sample."""
+    room: Room = field(default_factory=Room)
+    """How far ahead of the device its steps can be launched."""
+    ahead: bool = False
+    """Whether the device is held while a sample is launched."""
     visits: list[tuple[int, int, int]] = field(default_factory=list)
     """(round, position, samples) of each visit, on every rank of the launch alike."""
     laps: list[Lap] = field(default_factory=list)
@@ -61,10 +68,22 @@ class Trial:
         self.world.device.synchronize()
         self._first_s = now() - start_s
         workload.reset()
-        self._count = count(workload.step)
+        self._count = count(workload.step, self.world.device.stream)
         workload.reset()
         with peak(self.world.device.torch) as self._peak:  # of a plain step: counting needs memory of its own
             workload.step()
+
+    def look_ahead(self, steps: int) -> None:
+        """See how far ahead of the device so many steps can be launched."""
+        workload = self._my_workload
+        workload.reset()
+        found = room(workload.step, steps, self.world.device, self.world.clock)
+        self.room = Room(0) if self._count.host_reads or workload.waits else found
+
+    @property
+    def head_start_s(self) -> float:
+        """For how long the device is held before each sample."""
+        return head_start_s(self.inner, self.room) if self.ahead else 0.0
 
     def visit(self, samples: int) -> list[Lap]:
         """Warm up and take ``samples`` samples, in step with the other ranks of the case."""
@@ -99,14 +118,15 @@ class Trial:
 
     def _visit(self, samples: int, line: StartLine) -> list[Lap]:
         workload = self._my_workload
-        device, watch = self.world.device, Stopwatch(self.world.device, self.world.clock)
+        device, streams = self.world.device, tuple(self._count.streams)
+        watch = Stopwatch(device, self.world.clock, head_start_s=self.head_start_s, streams=streams)
         before = Load.now()
         workload.reset()
         for _ in range(self.warm):
             self._output = workload.step()
         laps = []
         for _ in range(samples):
-            lap, self._output = sample(workload, self.inner, device, line, watch)
+            lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
             laps.append(lap)
         self.load += Load.now() - before
         return laps

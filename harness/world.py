@@ -15,8 +15,9 @@ import torch.distributed as dist
 
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
-from harness.devices import CpuDevice, CudaDevice, claim
+from harness.devices import CpuDevice, claim
 from harness.gang import Gang, seeded
+from harness.gpu import CudaDevice
 from harness.journal import Rank
 from harness.offset import Offset, estimate
 from harness.plan import Case, Plan
@@ -116,6 +117,7 @@ class World:
 
     def describe(self) -> Rank:
         """Where this rank runs."""
+        least_s = self.device.least()
         return Rank(
             rank=self.rank,
             host=socket.gethostname(),
@@ -126,6 +128,7 @@ class World:
             threads=self.threads,
             clock_offset_s=round(self.offset.seconds, 9),
             clock_error_s=round(self.offset.error_s, 9),
+            least_s=None if least_s is None else round(least_s, 9),
         )
 
 

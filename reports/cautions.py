@@ -118,10 +118,7 @@ def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[Ran
 
 
 def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:
-    floor = floor_s(measured, key[0], case.world_size)
-    if row.below_resolution and row.median_s is not None and floor is not None:
-        told = f"{units.seconds(row.median_s)} is less than three times a step that does nothing"
-        yield Kind.BELOW_RESOLUTION, f"{told} ({units.seconds(floor)})"
+    yield from _resolution(measured, key, case, row)
     if measured.evidence.plan.shared_device and case.world_size > 1:
         yield Kind.SHARED_DEVICE, "several ranks ran on one device"
     yield from tuple(_superlinear(row)) or _above_ceiling(row)
@@ -129,6 +126,17 @@ def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterat
     if row.rate is not None and ceiling is not None and row.rate > ABOVE_CEILING * ceiling:
         told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(ceiling, 'FLOP')}"
         yield Kind.ABOVE_CEILING, told
+
+
+def _resolution(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:
+    if not row.below_resolution or row.median_s is None:
+        return
+    floor, least = floor_s(measured, key[0], case.world_size), least_s(measured, key)
+    told = f"{units.seconds(row.median_s)} is less than three times"
+    if floor is not None and row.median_s <= FLOORS * floor:
+        yield Kind.BELOW_RESOLUTION, f"{told} a step that does nothing ({units.seconds(floor)})"
+    elif least is not None:
+        yield Kind.BELOW_RESOLUTION, f"{told} what lies between two marks of the device ({units.seconds(least)})"
 
 
 def _superlinear(row: CellRow) -> Iterator[Fact]:
@@ -156,6 +164,17 @@ def floor_s(measured: Measured, comparison: int, world_size: int) -> float | Non
     probe = measured.probe(comparison, "null", world_size)
     found = measured.time(probe) if probe else None
     return found.value if found else None
+
+
+def least_s(measured: Measured, key: CaseId) -> float | None:
+    """Seconds of one step that its device's own marks cannot tell from nothing: those of a sample, over its steps."""
+    told = []
+    for cell in measured.evidence.by_case[key]:
+        gang = measured.evidence.gangs.get(cell.launch)
+        if cell.record and cell.state == "ok" and gang:
+            ranks = gang.ranks[: cell.case.world_size]
+            told += [rank.least_s / cell.record.inner for rank in ranks if rank.least_s is not None]
+    return max(told, default=None)
 
 
 def _product_rate(measured: Measured, comparison: int, world_size: int) -> float | None:

@@ -59,7 +59,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         return {}
     facts = measured.facts(key)
     flops, items = sum(fact.flops for fact in facts), sum(fact.items for fact in facts)
-    floor = cautions.floor_s(measured, key[0], case.world_size)
+    floors = cautions.floor_s(measured, key[0], case.world_size), cautions.least_s(measured, key)
     return {
         "launches": time.launches,
         "samples": len(samples),
@@ -72,7 +72,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
         "first_s": _first_s(measured, key),
-        "below_resolution": floor is not None and time.value <= cautions.FLOORS * floor,
+        "below_resolution": any(floor is not None and time.value <= cautions.FLOORS * floor for floor in floors),
     }
 
 

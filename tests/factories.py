@@ -78,6 +78,8 @@ class Synthetic:
     """Seconds by which the last rank starts after the first."""
     first: float = 1.0
     """Factor on a launch's first sample."""
+    least: float | None = None
+    """Seconds between two marks of the device with nothing in between."""
     overhang: float = 1e-4
     """Seconds from the device's end of a sample to the host's, where there are device events."""
     exercises: tuple[Exercise, ...] = (Exercise(number="5.6.4", task="Two products.", answer="It is {whole.speedup}."),)
@@ -179,7 +181,14 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
 def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.Random) -> Sequence[Any]:
     ranks = tuple(
         Rank(
-            rank=rank, host="node", pid=100 + rank, device=device, device_name="Synthetic 3000", cpus=(rank,), threads=1
+            rank=rank,
+            host="node",
+            pid=100 + rank,
+            device=device,
+            device_name="Synthetic 3000",
+            cpus=(rank,),
+            threads=1,
+            least_s=every[0].least,
         )
         for rank, device in enumerate(plan.devices)
     )

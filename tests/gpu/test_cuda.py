@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.clocks import StartLine, Stopwatch
-from harness.devices import CudaDevice
+from harness.gpu import CudaDevice
 from harness.measure import sample
 from tests.distributed.conftest import rankbench
 from tests.stand_ins import workload

@@ -1,4 +1,4 @@
-"""Devices: who gets which cores, and the CUDA path against a fake that behaves as documented."""
+"""Devices: what a user may ask for, and who gets which cores."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import devices
-from harness.clocks import Stopwatch
-from harness.devices import CudaDevice, parse, place
+from harness.devices import parse, place
 from harness.errors import UsageError
 
 
@@ -58,37 +57,3 @@ def test_the_best_devices_are_the_default(monkeypatch: pytest.MonkeyPatch) -> No
     for wrong in ("cuda:2", "cuda:x", "cuda:0,", "cpu:4", "cpu:-1"):
         with pytest.raises(UsageError):
             parse(wrong)
-
-
-def test_cuda_is_timed_by_events_on_the_current_stream_and_synchronised_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-
-    class Event:
-        """torch.cuda.Event: elapsed_time gives milliseconds, and only once both events have been reached."""
-
-        def __init__(self, *, enable_timing: bool) -> None:
-            assert enable_timing
-            self.reached = False
-
-        def record(self, stream: str) -> None:
-            told.append(f"record on {stream}")
-            events.append(self)
-
-        def elapsed_time(self, end: Event) -> float:
-            assert self.reached and end.reached, "not synchronised"
-            return 12.5
-
-    events: list[Event] = []
-
-    def synchronize(index: int) -> None:
-        told.append(f"synchronize {index}")
-        for event in events:
-            event.reached = True
-
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda index: f"stream of {index}")
-    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
-    watch = Stopwatch(CudaDevice(1))
-    watch.start()
-    assert watch.stop().seconds == 0.0125
-    assert told == ["record on stream of 1", "record on stream of 1", "synchronize 1"]

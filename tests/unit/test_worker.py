@@ -33,6 +33,7 @@ class Queue:
 
     torch = torch.device("cpu")
     model = "a queue"
+    queues = True
     busy_until_s = 0.0
 
     def launch(self, work_s: float) -> None:
@@ -42,11 +43,25 @@ class Queue:
         while time.monotonic() < self.busy_until_s:
             pass
 
-    def mark(self) -> None:
+    def stream(self) -> None:
         return None
 
-    def between(self, start: None, end: None) -> None:
-        return None
+    def mark(self) -> float:
+        return max(self.busy_until_s, time.monotonic())
+
+    def reached(self, mark: float) -> bool:
+        return time.monotonic() >= mark
+
+    def between(self, start: float, end: float) -> float:
+        return end - start
+
+    def least(self) -> float:
+        return 1e-7
+
+    def hold(self, seconds: float) -> float:
+        mark = self.mark()
+        self.launch(seconds)
+        return mark
 
 
 queue = Queue()
@@ -79,6 +94,8 @@ class Queued:
         def step() -> int:
             queue.launch(WORK_S)
             torch.mm(x, y)
+            if self.fault == "waits":
+                queue.synchronize()
             return 1
 
         return Workload(step, check=check, work=Work(), close=lambda: closed.append(self.fault))
@@ -113,6 +130,14 @@ def test_no_sample_misses_work_that_was_only_launched() -> None:
     assert min(times) >= WORK_S * 0.99
     assert sorted(times)[len(times) // 2] < WORK_S * 1.5
     assert starts[0] >= 0
+
+
+def test_every_case_gets_a_head_start_unless_one_waits_for_the_device_itself() -> None:
+    (alone,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
+    assert alone.head_start_s > 0
+    both = [entry for entry in measured("waits") if isinstance(entry, CellRecord)]
+    assert [cell.head_start_s for cell in both] == [0, 0]
+    assert all(cell.status == "ok" and cell.samples.device_s for cell in both)
 
 
 def test_the_journal_has_launch_begin_cell_in_this_order() -> None:
