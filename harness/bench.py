@@ -1,22 +1,19 @@
 """The bench: one comparison in one launch, on one rank; from preparing its cases to a cell for each.
 
-prepare every case → audit the declared work → pilot → watch the collectives → rounds of visits in random order → check
-→ one cell a case
+prepare every case → audit the declared work → capture → pilot → watch the collectives
+→ rounds of visits in random order → check → one cell a case
 """
 
 from __future__ import annotations
 
 import gc
 import math
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
-import torch
-
-from harness import disk, headstart, ledger, load, waits
+from harness import causes, headstart, ledger, load, waits
 from harness.agreement import Failure
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
@@ -45,9 +42,11 @@ class Bench:
         self.sampling = Sampling()
         self.emit = emit
         seed = (self.order.plan.seed, self.comparison.label)
-        self.trials = {case: Trial(case, self.world.gang(case, *seed), self.world) for case in cases}
+        cold = order.plan.cache == "cold"
+        self.trials = {case: Trial(case, self.world.gang(case, *seed), self.world, cold=cold) for case in cases}
         self.doubted: dict[Case, list[Doubt]] = {}
         self.step_s: dict[Case, float] = {}
+        self.captures = order.plan.execution == "graph"
         self._round = 0, 0
 
     def measure(self, share_s: float) -> None:
@@ -58,6 +57,7 @@ class Bench:
         try:
             self._prepare()
             self._audit()
+            self._capture()
             self._pilot()
             self._watch()
             self._rounds(end_s)
@@ -87,8 +87,8 @@ class Bench:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is data, not only an Exception
-                cause, rank = _culprit(error, self.world.rank, trial.case)
-                failure = _failure(cause, rank, rejected, trial.failed_s or self.world.clock())
+                cause, rank = causes.culprit(error, self.world.rank, trial.case)
+                failure = causes.failure(cause, rank, rejected, trial.failed_s or self.world.clock())
                 if failure.status != "wrong":
                     trial.fail(error)
         agreed = self.world.agreement.settle(failure)
@@ -96,13 +96,16 @@ class Bench:
             self._end(trial, agreed)
         return agreed is None
 
-    def _end(self, trial: Trial, failure: Failure) -> None:
-        """Write the cell of a trial that failed, and let go of it. Every rank calls this alike."""
+    def _end(self, trial: Trial, failure: Failure, *, harmless: bool = False) -> None:
+        """Write the cell of a trial that failed, and let go of it. Every rank calls this alike.
+
+        ``harmless``: nothing was tried, so the process and its groups are as good as before.
+        """
         del self.trials[trial.case]
         told = failure.status, failure.rank, failure.message
         self.emit(self._cell(trial.case, status=told[0], rank=told[1], message=told[2]))
         _close(trial)
-        if failure.status == "wrong":
+        if harmless or failure.status == "wrong":
             return
         if self.world.device.torch.type == "cuda":
             raise SpoiledError
@@ -125,6 +128,25 @@ class Bench:
         for case, reason in refused.items():
             self._end(self.trials[case], Failure.of("wrong", reason, 0))
 
+    def _capture(self) -> None:
+        """Where steps are to be replayed, capture those of all cases but the harness's own, and skip what cannot be."""
+        if not self.captures:
+            return
+        trials = [trial for trial in self._live if not trial.case.probe]
+        self._refuse(trials, [trial.refusal() for trial in trials])
+        for trial in self._live:
+            if not trial.case.probe:
+                self._together(trial, trial.capture)
+
+    def _refuse(self, trials: Sequence[Trial], mine: Sequence[str | None]) -> None:
+        """Skip the trials for which any rank has a reason, one for each of ``trials``; nothing was tried with them."""
+        told = self.world.agreement.gather(list(mine))
+        for trial, *reasons in zip(trials, *told, strict=True):
+            for rank, reason in enumerate(reasons):
+                if reason:
+                    self._end(trial, Failure.of("skipped", reason, rank), harmless=True)
+                    break
+
     def _pilot(self) -> None:
         """Estimate each case's step, first by single steps, then by whole samples: the slowest rank's time counts."""
         for samples in (2, 1):
@@ -146,7 +168,7 @@ class Bench:
     def _watch(self) -> None:
         """Let each gang do a few samples that do not count, to see where it waits. From here on load is counted."""
         for trial in self._live:
-            if trial.case.gang_size > 1 and not trial.case.probe:
+            if trial.case.gang_size > 1 and not trial.case.probe and not self.captures:  # a replay calls nothing
                 samples = self.sampling.watched(self.step_s[trial.case])
                 self._together(trial, lambda trial=trial, samples=samples: trial.watch(samples))  # type: ignore[misc]
             trial.load = load.Load()
@@ -262,25 +284,3 @@ class Bench:
 def _close(trial: Trial) -> None:
     with suppress(Exception):  # the case has been judged; what it leaves behind is not its result
         trial.close()
-
-
-def _culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException, int]:
-    """What went wrong, and on which rank: a distributed checkpoint tells every rank of those that failed."""
-    api = sys.modules.get("torch.distributed.checkpoint.api")  # slow to load; whoever raised its error has loaded it
-    if api is None or not isinstance(error, api.CheckpointException) or not error.failures:
-        return error, rank
-    first = min(error.failures)
-    return error.failures[first][0], rank if case.gang_size == 1 else first
-
-
-def _failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
-    """What an exception from a scenario means."""
-    text = str(error).strip()
-    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, AssertionError):
-        return Failure.of(rejected, text or "the check failed", rank, when_s)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
-        return Failure.of("oom", message, rank, when_s)
-    if complaint := disk.complaint(error):
-        return Failure.of("error", complaint, rank, when_s)
-    return Failure.of("error", message, rank, when_s)

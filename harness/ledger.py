@@ -36,6 +36,8 @@ class Count:
     """Operands of the products counted, of more than one element, whose elements are all alike."""
     streams: frozenset[Any] = frozenset()
     """Streams of the device on which it was launched, beside the current one."""
+    host_operations: int = 0
+    """Operations whose results are on the host, of a step on another device."""
 
 
 _COUNTED = flop_registry.keys() | FORMULAS.keys()
@@ -69,20 +71,30 @@ class _Operations(TorchDispatchMode):
         self.traffic_bytes = 0
         self.constant_operands = 0
         self.streams: set[Any] = set()
+        self.host_operations = 0
         self._stream = stream
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.streams.add(self._stream())
+        stream = self._stream()
+        self.streams.add(stream)
         if func.namespace in ("c10d", "_c10d_functional"):
             self.traffic_bytes += max((_bytes(arg) for arg in args), default=0)
         elif func._overloadpacket in _COUNTED:  # noqa: SLF001 - the registry's own key
             with _disable_current_modes():  # looking is not part of the step
                 self.constant_operands += sum(map(_constant, args))
-        return func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
+        if stream is not None:
+            self.host_operations += _on_host(output)
+        return output
 
 
 def _bytes(arg: Any) -> int:
     return sum(leaf.nbytes for leaf in tree_leaves(arg) if isinstance(leaf, torch.Tensor))
+
+
+def _on_host(output: Any) -> bool:
+    leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    return bool(leaves) and all(leaf.device.type == "cpu" for leaf in leaves)
 
 
 def _constant(arg: Any) -> bool:
@@ -104,7 +116,14 @@ def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
     with flops, _Operations(stream) as seen, _HostReads() as reads:
         step()
     streams = frozenset(seen.streams - {home})
-    return Count(flops.get_total_flops(), reads.count, seen.traffic_bytes, seen.constant_operands, streams)
+    return Count(
+        flops.get_total_flops(),
+        reads.count,
+        seen.traffic_bytes,
+        seen.constant_operands,
+        streams,
+        seen.host_operations,
+    )
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,22 @@ import typer
 
 from harness.errors import UsageError
 from harness.late import late
-from harness.options import Budget, Devices, Margin, Names, Out, Precision, Preset, Seed, Settings, Threads, WorldSizes
-from harness.plan import Placement
+from harness.options import (
+    Budget,
+    CacheState,
+    Devices,
+    ExecutionMode,
+    Margin,
+    Names,
+    Out,
+    Precision,
+    Preset,
+    Seed,
+    Settings,
+    Threads,
+    WorldSizes,
+)
+from harness.plan import Cache, Execution, Placement
 from harness.rundir import RunDir
 
 
@@ -44,6 +58,8 @@ def run(  # noqa: PLR0913
     preset: Preset = None,
     threads: Threads = 1,
     margin: Margin = 0.05,
+    cache: CacheState = "hot",
+    execution: ExecutionMode = "eager",
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
@@ -72,6 +88,8 @@ def run(  # noqa: PLR0913
         seed=seed,
         threads=threads,
         margin=margin,
+        cache=cast("Cache", cache),
+        execution=cast("Execution", execution),
         preset=preset,
         command=_command(),
     )
@@ -112,6 +130,8 @@ def duel(  # noqa: PLR0913
     preset: Preset = None,
     threads: Threads = 1,
     margin: Margin = 0.05,
+    cache: CacheState = "hot",
+    execution: ExecutionMode = "eager",
     seed: Seed = 0,
     out: Out = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where anything is undecided.")] = False,
@@ -138,6 +158,8 @@ def duel(  # noqa: PLR0913
         seed=seed,
         threads=threads,
         margin=margin,
+        cache=cast("Cache", cache),
+        execution=cast("Execution", execution),
         preset=preset,
         command=_command(),
     )

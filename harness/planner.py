@@ -10,6 +10,7 @@ from harness import __version__, catalog, devices, probes
 from harness.effort import above_zero, effort
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Value
+from harness.regime import regime
 from harness.sides import of_launchers
 from harness.wish import Wish
 
@@ -18,14 +19,6 @@ SELECTION = ("tying", "frobenius", "split")
 """What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
 FEW, EVERY = 6, 4
 """Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
-REGIME = {
-    "alignment": "delay window",
-    "cadence": "isolated samples of repeated steps",
-    "cache": "hot: each visit warms up",
-    "execution": "eager",
-    "allocator": "PyTorch's default",
-    "clocks": "as found",
-}
 
 
 def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
@@ -76,7 +69,9 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         strict=wish.budget_s == budget_s,
         precision=precision,
         margin=wish.margin,
-        regime=REGIME | {"threads": f"{wish.threads} a rank", "affinity": "each rank has cores of its own"},
+        cache=wish.cache,
+        execution=wish.execution,
+        regime=regime(wish, found),
         comparisons=comparisons,
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import shutil
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness import graphs
 from harness.catalog import load as load_scenario
 from harness.clocks import Lap, StartLine, Stopwatch, now
 from harness.errors import CollectiveError
@@ -72,6 +73,18 @@ class Trial:
         workload.reset()
         with peak(self.world.device.torch) as self._peak:  # of a plain step: counting needs memory of its own
             workload.step()
+
+    def refusal(self) -> str | None:
+        """Why its step cannot be captured, as far as counting tells."""
+        return None if self.gang is None else graphs.refusal(self._count, self.world.backend)
+
+    def capture(self) -> None:
+        """Have the step captured once, and from now on replayed."""
+        workload, gang = self._my_workload, self._my_gang
+        workload.reset()
+        step = graphs.captured(workload.step, gang.device, (gang.generator, gang.shared_generator))
+        self.workload = replace(workload, step=step)
+        self._count = replace(self._count, streams=frozenset())  # they are inside the graph
 
     def look_ahead(self, steps: int) -> None:
         """See how far ahead of the device so many steps can be launched."""

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import StackSummary
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
 
+from harness import graphs
 from harness.agreement import Failure
 from harness.doubts import Kind
+from harness.errors import RefusedError
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
 from harness.messages import Order, VisitNote
 from harness.plan import Case, Comparison, Plan, Record, Side
@@ -35,6 +37,10 @@ class Queue:
     model = "a queue"
     queues = True
     busy_until_s = 0.0
+    flushed = 0
+
+    def flush(self) -> None:
+        self.flushed += 1
 
     def launch(self, work_s: float) -> None:
         self.busy_until_s = max(self.busy_until_s, time.monotonic()) + work_s
@@ -96,6 +102,8 @@ class Queued:
             torch.mm(x, y)
             if self.fault == "waits":
                 queue.synchronize()
+            if self.fault == "reads":
+                x.sum().item()
             return 1
 
         return Workload(step, check=check, work=Work(), close=lambda: closed.append(self.fault))
@@ -104,7 +112,7 @@ class Queued:
 closed: list[str] = []
 
 
-def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: None) -> list[Record]:
+def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: None, **how: Any) -> list[Record]:
     reference = f"{__name__}:Queued"
     sys.modules.setdefault(__name__, sys.modules[Queued.__module__])
     cases = tuple(
@@ -113,7 +121,7 @@ def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: Non
     comparison = Comparison(scenario="queued", title="", scaling="none", params={}, cases=tuple(dict.fromkeys(cases)))
     plan = Plan(
         version="0", command="", sides=(Side(name="inline", launcher="inline"),), devices=("cpu:0",), world_sizes=(1,),
-        launches=1, budget_s=1, regime={}, comparisons=(comparison,),
+        launches=1, budget_s=1, regime={}, comparisons=(comparison,), **how,
     )  # fmt: skip
     order = Order(plan=plan, launch=0, attempt=0, todo={0: comparison.cases}, budget_s=1.0, fingerprint="f", scratch="")
     world = World(0, 1, queue, "cpu:0", (0,), 1)  # type: ignore[arg-type]
@@ -138,6 +146,39 @@ def test_every_case_gets_a_head_start_unless_one_waits_for_the_device_itself() -
     both = [entry for entry in measured("waits") if isinstance(entry, CellRecord)]
     assert [cell.head_start_s for cell in both] == [0, 0]
     assert all(cell.status == "ok" and cell.samples.device_s for cell in both)
+
+
+def test_a_cold_sample_is_of_one_step_after_the_cache_was_cleared() -> None:
+    flushed = queue.flushed
+    (cell,) = [entry for entry in measured(cache="cold") if isinstance(entry, CellRecord)]
+    assert cell.inner == 1
+    assert queue.flushed - flushed >= len(cell.samples.round)
+    flushed = queue.flushed
+    measured()
+    assert queue.flushed == flushed
+
+
+def test_steps_are_replayed_and_one_that_cannot_be_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    replays: list[int] = []
+
+    def captured(step: Callable[[], Any], *_: object) -> Callable[[], Any]:
+        return lambda: (replays.append(1), step())[1]
+
+    monkeypatch.setattr(graphs, "captured", captured)
+    cells = {cell.case: cell for cell in measured("reads", execution="graph") if isinstance(cell, CellRecord)}
+    plain, reads = cells["queued[fault=none]@1"], cells["queued[fault=reads]@1"]
+    assert (reads.status, reads.message, reads.samples) == ("skipped", "reads to the host once a step", None)
+    assert plain.status == "ok"
+    assert len(replays) >= len(plain.samples.round) * plain.inner
+
+
+def test_a_capture_that_fails_is_a_skipped_case_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def captured(*_: object) -> None:
+        raise RefusedError("cannot be captured: CUDA error")
+
+    monkeypatch.setattr(graphs, "captured", captured)
+    (cell,) = [entry for entry in measured(execution="graph") if isinstance(entry, CellRecord)]
+    assert (cell.status, cell.message, cell.rank) == ("skipped", "cannot be captured: CUDA error", 0)
 
 
 def test_the_journal_has_launch_begin_cell_in_this_order() -> None:
