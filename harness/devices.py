@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
+from harness import no_gpu
 from harness.errors import UsageError
 from harness.gpu import CudaDevice
 
@@ -113,7 +114,7 @@ class CpuDevice:
 def parse(text: str | None, threads: int = 1) -> tuple[str, ...]:
     """The devices that ``--devices`` means, one a rank: ``cpu``, ``cpu:2``, ``cuda``, ``cuda:0,1``; None for the best.
 
-    A GPU named twice is shared by two ranks. Raises UsageError for devices that are not there.
+    Raises UsageError for devices that are not there.
     """
     kind, _, detail = (text or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
     if kind == "cpu":
@@ -155,8 +156,8 @@ def _cpus(detail: str, threads: int) -> tuple[str, ...]:
 def _gpus(detail: str) -> tuple[str, ...]:
     have = torch.cuda.device_count()
     if not have:
-        why = "this PyTorch has no CUDA" if torch.version.cuda is None else "no GPU is visible"
-        raise UsageError("--devices", "name GPUs that are there", f"cuda ({why})", "use --devices cpu")
+        why, remedy = no_gpu.diagnosis()
+        raise UsageError("--devices", "name GPUs that are there", f"cuda ({why})", f"{remedy}, or use --devices cpu")
     chosen = [_number(part) for part in detail.split(",")] if detail else list(range(have))
     if missing := [index for index in chosen if not 0 <= index < have]:
         raise UsageError("--devices", f"name GPUs from 0 to {have - 1}", f"cuda:{missing[0]}", "see rankbench doctor")

@@ -41,6 +41,11 @@ class CudaDevice:
         """The GPU's model."""
         return torch.cuda.get_device_name(self.index)
 
+    @property
+    def uuid(self) -> str:
+        """What tells it from every other GPU, as PyTorch writes it."""
+        return str(torch.cuda.get_device_properties(self.index).uuid)
+
     def synchronize(self) -> None:
         """Wait for every stream of this GPU."""
         torch.cuda.synchronize(self.index)

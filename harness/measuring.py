@@ -24,6 +24,7 @@ from harness.options import (
     Preset,
     Seed,
     Settings,
+    ShareDevice,
     Threads,
     WorldSizes,
 )
@@ -60,6 +61,7 @@ def run(  # noqa: PLR0913
     margin: Margin = 0.05,
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
+    share_device: ShareDevice = False,
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
@@ -90,6 +92,7 @@ def run(  # noqa: PLR0913
         margin=margin,
         cache=cast("Cache", cache),
         execution=cast("Execution", execution),
+        share_device=share_device,
         preset=preset,
         command=_command(),
     )
@@ -132,6 +135,7 @@ def duel(  # noqa: PLR0913
     margin: Margin = 0.05,
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
+    share_device: ShareDevice = False,
     seed: Seed = 0,
     out: Out = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where anything is undecided.")] = False,
@@ -160,6 +164,7 @@ def duel(  # noqa: PLR0913
         margin=margin,
         cache=cast("Cache", cache),
         execution=cast("Execution", execution),
+        share_device=share_device,
         preset=preset,
         command=_command(),
     )

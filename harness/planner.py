@@ -37,6 +37,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         found = devices.parse(wish.devices, wish.threads)
     else:
         found = devices.of_cluster(wish.devices, wish.threads, wish.nodes)
+    _sharing(found, allowed=wish.share_device)
     if ranks is not None:
         found = _one_each(found, *ranks)
     sizes = _world_sizes(wish.world_sizes, len(found))
@@ -74,6 +75,17 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         regime=regime(wish, found),
         comparisons=comparisons,
     )
+
+
+def _sharing(found: tuple[str, ...], *, allowed: bool) -> None:
+    """Refuse a GPU that is named twice, unless that is meant: NCCL takes one rank a GPU."""
+    shared = len(set(found)) < len(found)
+    if shared and not allowed:
+        remedy = "add --share-device to test several ranks on one GPU, over gloo and without any scaling figure"
+        raise UsageError("--devices", "name each GPU once: NCCL takes one rank a GPU", ",".join(found), remedy)
+    if allowed and not shared:
+        remedy = "leave it out, or name a GPU as often as it is to have ranks: --devices cuda:0,0"
+        raise UsageError("--share-device", "come with a GPU that is named twice", ",".join(found), remedy)
 
 
 def _one_each(found: tuple[str, ...], ranks: int, local: int) -> tuple[str, ...]:

@@ -39,4 +39,6 @@ def regime(wish: Wish, devices: Sequence[str]) -> dict[str, str]:
     told = {"cache": CACHES[wish.cache], "execution": EXECUTIONS[wish.execution]}
     if devices[0].startswith("cuda"):
         told["launching"] = "ahead of the device, unless a step of the comparison waits for it"
+    if len(set(devices)) < len(devices):
+        told["collectives"] = "gloo, through the host: ranks share a device"
     return ALWAYS | told | {"threads": f"{wish.threads} a rank"}

@@ -32,4 +32,5 @@ class Wish:
     preset: str | None = None
     cache: Cache = "hot"
     execution: Execution = "eager"
+    share_device: bool = False
     command: str = "rankbench run"

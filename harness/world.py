@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import socket
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch.distributed as dist
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
 from harness.devices import CpuDevice, claim
+from harness.errors import UsageError
 from harness.gang import Gang, seeded
 from harness.gpu import CudaDevice
 from harness.journal import Rank
@@ -132,6 +133,16 @@ class World:
         )
 
 
+def one_rank_each(uuids: Sequence[str | None]) -> None:
+    """Refuse two ranks on one GPU, on every rank alike; ``uuids`` are those of the ranks' GPUs. Raises UsageError."""
+    for rank, uuid in enumerate(uuids):
+        if uuid in uuids[:rank]:
+            rule = "be on GPUs of their own, since NCCL takes one rank a GPU"
+            told = f"{uuids.index(uuid)} and {rank} on GPU {uuid}"
+            remedy = "let every rank see all GPUs, or name one twice in --devices with --share-device"
+            raise UsageError("ranks", rule, told, remedy)
+
+
 @contextmanager
 def alone(plan: Plan) -> Iterator[World]:
     """A world of one rank in this very process, whose affinity is given back afterwards."""
@@ -161,6 +172,8 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
         side = {each: dist.new_group(range(each), side_timeout, "gloo") for each in {*sizes, size}}
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
         agreement = Agreement(rank, size, side)
+        if backend == "nccl":
+            one_rank_each(agreement.gather(device.uuid if isinstance(device, CudaDevice) else None))
         world = World(
             rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )

@@ -8,6 +8,7 @@ import torch
 from harness.errors import UsageError
 from harness.planner import make
 from harness.wish import Wish
+from harness.world import one_rank_each
 
 
 @pytest.fixture
@@ -54,3 +55,29 @@ def test_what_cannot_be_is_refused_in_one_line(wish: dict[str, str], complaint: 
     with pytest.raises(UsageError) as raised:
         make(Wish(names=["split"], devices="cpu:1", **wish))  # type: ignore[arg-type]
     assert str(raised.value).startswith(complaint)
+
+
+def test_ranks_share_a_gpu_only_where_that_is_meant(gpus: None) -> None:
+    with pytest.raises(UsageError) as raised:
+        make(Wish(names=["split"], devices="cuda:0,0"))
+    assert str(raised.value).startswith(
+        "--devices must name each GPU once: NCCL takes one rank a GPU, but is cuda:0,cuda"
+    )
+    assert "--share-device" in str(raised.value)
+    plan = make(Wish(names=["split"], devices="cuda:0,0", share_device=True))
+    assert plan.shared_device and plan.world_sizes == (1, 2)
+    assert plan.regime["collectives"].startswith("gloo")
+    assert not make(Wish(names=["split"], devices="cuda")).shared_device
+
+
+@pytest.mark.parametrize("devices", ["cuda:0,1", "cuda", "cpu:1"])
+def test_sharing_that_shares_nothing_is_refused(gpus: None, devices: str) -> None:
+    with pytest.raises(UsageError, match="--share-device must come with a GPU that is named twice"):
+        make(Wish(names=["split"], devices=devices, share_device=True))
+
+
+def test_two_ranks_that_turn_out_to_be_on_one_gpu_are_refused_before_nccl_is_asked() -> None:
+    one_rank_each(["a", "b", "c"])
+    with pytest.raises(UsageError) as raised:
+        one_rank_each(["a", "b", "a"])
+    assert "0 and 2 on GPU a" in str(raised.value) and "--share-device" in str(raised.value)
