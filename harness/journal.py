@@ -50,6 +50,19 @@ class Rank(Record):
     """Seconds between two of the device's own marks with nothing in between; None where it has none."""
 
 
+class GroupSetup(Record):
+    """What it took a launch's first ranks until they could exchange tensors: seconds of the slowest of them."""
+
+    size: int
+    """How many ranks they are."""
+    setup_s: float
+    """From nothing to a communicator."""
+    first_s: float
+    """Its first all-reduce, of one number."""
+    steady_s: float
+    """One of those that follow: their median."""
+
+
 class Samples(Record):
     """Every sample of one case in one launch. Lists are indexed [sample]; nested ones [rank][sample]."""
 
@@ -134,6 +147,8 @@ class LaunchRecord(Record):
     lead_s: float
     """How far ahead the delay window agrees its start."""
     ranks: tuple[Rank, ...]
+    groups: tuple[GroupSetup, ...] = ()
+    """One a NCCL group; none where messages go over gloo."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Rank 0's environment variables that change figures: launchers set some of their own."""
 

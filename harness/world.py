@@ -19,13 +19,12 @@ from harness.devices import CpuDevice, claim
 from harness.errors import UsageError
 from harness.gang import Gang, seeded
 from harness.gpu import CudaDevice
-from harness.journal import Rank
+from harness.groups import DATA_TIMEOUT_S, over_gloo, over_nccl
+from harness.journal import GroupSetup, Rank
 from harness.offset import Offset, estimate
 from harness.plan import Case, Plan
 from harness.slate import Slate
 
-DATA_TIMEOUT_S = 60.0
-"""A collective of a scenario that takes longer has hung."""
 SIDE_TIMEOUT_S = 4 * DATA_TIMEOUT_S
 """The side channel outlives the hang that it has to report."""
 LEAD_S = 50e-6, 2e-3
@@ -65,6 +64,8 @@ class World:
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
+    setups: list[GroupSetup] = field(default_factory=list)
+    """What it took to make the groups, where that is known."""
 
     def clock(self) -> float:
         """The host clock in seconds, set to that of rank 0's host."""
@@ -101,8 +102,12 @@ class World:
         """Replace the groups that carry tensors: one that has failed is dead for all its ranks."""
         for size in self.sizes:
             self.release(size)
-        timeout = dt.timedelta(seconds=DATA_TIMEOUT_S)
-        self.groups.update({size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes})
+        for size in self.sizes:
+            if self.backend == "nccl":
+                self.groups[size], setup = over_nccl(size, self.device, self.agreement)
+                self.setups.append(setup)
+            else:
+                self.groups[size] = over_gloo(size)
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
