@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from harness import no_gpu
+from harness import gpus, no_gpu
 from harness.errors import UsageError
 from harness.gpu import CudaDevice
 
@@ -170,41 +170,56 @@ def _number(text: str) -> int:
 
 def cores() -> list[int]:
     """The logical CPUs that this process may use: one of each physical core first, then their siblings."""
-    allowed = sorted(os.sched_getaffinity(0))
-    seen: dict[str, int] = {}
-    sibling = {}
-    for cpu in allowed:
+    physical = siblings()
+    return [group[turn] for turn in range(max(map(len, physical))) for group in physical if turn < len(group)]
+
+
+def siblings() -> list[tuple[int, ...]]:
+    """The logical CPUs that this process may use, those of one physical core together."""
+    groups: dict[str, list[int]] = {}
+    for cpu in sorted(os.sched_getaffinity(0)):
         path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        core = path.read_text().strip() if path.exists() else str(cpu)
-        sibling[cpu] = seen[core] = seen.get(core, -1) + 1
-    return sorted(allowed, key=lambda cpu: (sibling[cpu], cpu))
+        groups.setdefault(path.read_text().strip() if path.exists() else str(cpu), []).append(cpu)
+    return [tuple(group) for group in groups.values()]
 
 
-def claim(name: str, local_rank: int, local_size: int, threads: int) -> tuple[CpuDevice | CudaDevice, tuple[int, ...]]:
+def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[CpuDevice | CudaDevice, tuple[int, ...]]:
     """Make this process the holder of a device: pin every thread of it, and set how many threads torch uses.
 
-    A CPU device gets ``threads`` cores of its own; ranks on GPUs share the host's cores evenly.
-    Returns the device and the CPUs that the process is pinned to.
+    A CPU device gets ``threads`` cores of its own; a GPU its share of the cores near it, to be shared once more where
+    ``among`` ranks hold it, of which ``before`` come first. Returns the device, and this process's CPUs.
     """
-    mine = place(cores(), name, local_rank, local_size, threads)
+    kind, _, text = name.partition(":")
+    index = int(text)
+    if kind == "cuda":
+        torch.cuda.set_device(index)
+        mine = seat(siblings(), gpus.near(), index, before, among)
+    else:
+        mine = tuple(cores()[index * threads : (index + 1) * threads])
     for task in Path("/proc/self/task").iterdir():  # threads that exist already do not inherit
         os.sched_setaffinity(int(task.name), mine)
     torch.set_num_threads(threads)
-    kind, _, index = name.partition(":")
-    if kind == "cuda":
-        torch.cuda.set_device(int(index))
-        return CudaDevice(int(index)), mine
-    return CpuDevice(int(index)), mine
+    return CudaDevice(index) if kind == "cuda" else CpuDevice(index), mine
 
 
-def place(have: Sequence[int], name: str, local_rank: int, local_size: int, threads: int) -> tuple[int, ...]:
-    """Which of the CPUs in ``have`` belong to a rank that holds the device ``name``."""
-    kind, _, index = name.partition(":")
-    if kind == "cpu":
-        return tuple(have[int(index) * threads : (int(index) + 1) * threads])
-    share = max(1, len(have) // local_size)
-    start = local_rank * share % len(have)
-    return tuple(have[start : start + share])
+def seat(
+    physical: Sequence[tuple[int, ...]], near: Sequence[frozenset[int]], index: int, before: int = 0, among: int = 1
+) -> tuple[int, ...]:
+    """The CPUs of a rank on GPU ``index``, in whole physical cores: the same ones however many ranks there are.
+
+    ``near`` has the CPUs near each GPU of the host. Where there are more cores than GPUs, the last is left to others.
+    """
+    free = list(physical[:-1] if len(physical) > len(near) else physical)
+    within = [[core for core in free if near_by.intersection(core)] or free for near_by in near]
+    peers = [gpu for gpu, own in enumerate(within) if own == within[index]]
+    mine = _slice(within[index], peers.index(index), len(peers))
+    return tuple(cpu for core in _slice(mine, before, among) for cpu in core)
+
+
+def _slice(cores: list[tuple[int, ...]], place: int, among: int) -> list[tuple[int, ...]]:
+    """One of ``among`` equal parts; of fewer cores than that, one that is shared."""
+    share = len(cores) // among
+    return cores[place * share : (place + 1) * share] if share else [cores[place % len(cores)]]
 
 
 def cpu_model() -> str:

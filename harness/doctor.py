@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import no_gpu
+from harness import gpus, no_gpu
 from harness.devices import cores, cpu_model
 from harness.environment import governor
 
@@ -59,6 +59,9 @@ def _devices() -> Iterator[Finding]:
     for index in range(count):
         facts = torch.cuda.get_device_properties(index)
         yield Finding("good", f"cuda:{index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
+        if strangers := gpus.state(index)["processes"]:
+            told = f"{strangers} other process{'es' * (strangers > 1)} on it: stop them, or expect times that vary"
+            yield Finding("warn", f"cuda:{index}", told)
     have = cores()
     if not count:
         why, remedy = no_gpu.diagnosis()

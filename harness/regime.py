@@ -38,6 +38,7 @@ def regime(wish: Wish, devices: Sequence[str]) -> dict[str, str]:
             raise UsageError(option, f"be {usual} on CPU devices", value, "leave it out, or use --devices cuda")
     told = {"cache": CACHES[wish.cache], "execution": EXECUTIONS[wish.execution]}
     if devices[0].startswith("cuda"):
+        told["affinity"] = "each rank has cores of its own, near its GPU"
         told["launching"] = "ahead of the device, unless a step of the comparison waits for it"
     if len(set(devices)) < len(devices):
         told["collectives"] = "gloo, through the host: ranks share a device"

@@ -153,7 +153,7 @@ def alone(plan: Plan) -> Iterator[World]:
     """A world of one rank in this very process, whose affinity is given back afterwards."""
     before = os.sched_getaffinity(0)
     try:
-        device, cpus = claim(plan.devices[0], 0, 1, plan.threads)
+        device, cpus = claim(plan.devices[0], plan.threads)
         world = World(0, 1, device, plan.devices[0], cpus, plan.threads)
         world.settle_in()
         yield world
@@ -168,8 +168,9 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
     ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    device, cpus = claim(name or plan.devices[rank], local_rank, local_size, plan.threads)
+    mine = plan.devices[rank]
+    shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
+    device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
     side_timeout = dt.timedelta(seconds=SIDE_TIMEOUT_S)
     dist.init_process_group("gloo", timeout=side_timeout)
     try:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from harness import devices, groups, world
+from harness import devices, gpus, groups, world
 from harness.agreement import Agreement
 from harness.gpu import CudaDevice
 from harness.planner import make
@@ -70,7 +70,8 @@ def test_the_device_is_set_before_any_group_is_made_and_gloo_carries_agreement(
     for name, value in around.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
-    monkeypatch.setattr(devices, "cores", lambda: [0])
+    monkeypatch.setattr(devices, "siblings", lambda: [(0,)])
+    monkeypatch.setattr(gpus, "near", lambda: [frozenset()])
     monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(f"set device {index}"))
     monkeypatch.setattr(CudaDevice, "uuid", "a")
     monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: told.append(f"init {backend}"))
