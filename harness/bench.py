@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from typing import TypeVar
 
-from harness import causes, headstart, ledger, load, waits
+from harness import causes, headstart, ledger, load, memory, waits
 from harness.agreement import Failure
+from harness.beside import Beside, beside
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
 from harness.errors import CollectiveError
@@ -25,6 +27,8 @@ from harness.plan import Case, Comparison
 from harness.sampling import Sampling
 from harness.trial import Trial
 from harness.world import World
+
+T = TypeVar("T")
 
 
 class SpoiledError(Exception):
@@ -115,7 +119,10 @@ class Bench:
     def _prepare(self) -> None:
         for trial in self._live:
             self.emit(BeginRecord(launch=self.order.launch, comparison=self.index, case=trial.case.key))
-            self._together(trial, trial.prepare)
+            if self.world.device.memory_bytes is not None:
+                self._refuse([trial], [trial.shortage()])
+            if trial.case in self.trials:
+                self._together(trial, trial.prepare)
 
     def _audit(self) -> None:
         """Refuse the cases whose work is not what they declare."""
@@ -171,7 +178,7 @@ class Bench:
             if trial.case.gang_size > 1 and not trial.case.probe and not self.captures:  # a replay calls nothing
                 samples = self.sampling.watched(self.step_s[trial.case])
                 self._together(trial, lambda trial=trial, samples=samples: trial.watch(samples))  # type: ignore[misc]
-            trial.load = load.Load()
+            trial.load, trial.retries = load.Load(), 0
 
     def _look_ahead(self) -> None:
         """See how far ahead of its device each case can be launched: all cases get a head start, or none does."""
@@ -224,12 +231,14 @@ class Bench:
 
     def _finish(self) -> None:
         """Collect every rank's samples, and emit a cell for each case that is left."""
-        told = self.world.agreement.gather([(trial.laps, self._facts(trial), trial.watched) for trial in self._live])
-        for trial, *ranks in zip(self._live, *told, strict=True):
-            laps, facts, seen = zip(*ranks[: trial.case.world_size], strict=True)
+        self._read()
+        own = [(trial.laps, self._facts(trial), trial.watched, trial.beside) for trial in self._live]
+        for trial, *ranks in zip(self._live, *self.world.agreement.gather(own), strict=True):
+            laps, facts, seen, aside = zip(*ranks[: trial.case.world_size], strict=True)
             loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
             doubts = load.doubts(loads)
             doubts += headstart.doubts(laps)
+            doubts += memory.doubts([fact.alloc_retries for fact in facts])
             doubts += self.doubted.get(trial.case, [])
             self.emit(
                 self._cell(
@@ -237,7 +246,7 @@ class Bench:
                     unit=trial.unit,
                     inner=trial.inner,
                     head_start_s=round(trial.head_start_s, 9) if self.world.device.queues else None,
-                    samples=self._samples(trial, laps),
+                    samples=self._samples(trial, laps, aside),
                     facts=facts,
                     waits=waits.split(seen, trial.inner),
                     doubts=tuple(doubts),
@@ -248,7 +257,14 @@ class Bench:
         for trial in self._live:
             _close(trial)
 
-    def _samples(self, trial: Trial, laps: Sequence[Sequence[Lap]]) -> Samples:
+    def _read(self) -> None:
+        """See what was read of this rank's device meanwhile."""
+        if self.world.gauge is not None:
+            told = beside(self.world.gauge(), [trial.laps for trial in self._live], self.world.offset.seconds)
+            for trial, its in zip(self._live, told, strict=True):
+                trial.beside = its
+
+    def _samples(self, trial: Trial, laps: Sequence[Sequence[Lap]], aside: Sequence[Beside]) -> Samples:
         origin_s = self.world.origin_s
         each = [(number, position) for number, position, samples in trial.visits for _ in range(samples)]
         timed = laps[0][0].device_s is not None
@@ -258,6 +274,8 @@ class Bench:
             start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
             end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
             device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
+            clock_mhz=_of_all([its.mhz for its in aside]),
+            held_back=_of_all([its.held_back for its in aside]),
         )
 
     def _facts(self, trial: Trial) -> RankFacts | None:
@@ -279,6 +297,12 @@ class Bench:
         return CellRecord.model_validate(
             {"launch": self.order.launch, "comparison": self.index, "case": case.key, "status": status, **told}
         )
+
+
+def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
+    """What every rank tells; None where one does not."""
+    told = tuple(its for its in ranks if its is not None)
+    return told if len(told) == len(ranks) else None
 
 
 def _close(trial: Trial) -> None:

@@ -25,6 +25,11 @@ class Device(Protocol):
         ...
 
     @property
+    def memory_bytes(self) -> int | None:
+        """Memory of its own; None where it has the host's."""
+        ...
+
+    @property
     def queues(self) -> bool:
         """Whether work on it is done later than its launch returns."""
         ...
@@ -67,6 +72,7 @@ class CpuDevice:
 
     index: int
     queues: ClassVar[bool] = False
+    memory_bytes: ClassVar[None] = None
 
     @property
     def torch(self) -> torch.device:

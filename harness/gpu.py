@@ -42,6 +42,11 @@ class CudaDevice:
         return torch.cuda.get_device_name(self.index)
 
     @property
+    def memory_bytes(self) -> int:
+        """All of its memory."""
+        return int(torch.cuda.get_device_properties(self.index).total_memory)
+
+    @property
     def uuid(self) -> str:
         """What tells it from every other GPU, as PyTorch writes it."""
         return str(torch.cuda.get_device_properties(self.index).uuid)

@@ -30,12 +30,18 @@ Asks = Mapping[str, Callable[[Any], Any]]
 def handle(index: int) -> Any:
     """NVML's handle of the GPU that PyTorch numbers so, or of the one of which it is an instance. Raises NVMLError."""
     pynvml.nvmlInit()
-    uuid = torch.cuda.get_device_properties(index).uuid
+    name = torch.cuda.get_device_properties(index).uuid
     try:
-        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{name}")
     except pynvml.NVMLError:
-        instance = pynvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid}")
+        instance = pynvml.nvmlDeviceGetHandleByUUID(f"MIG-{name}")
         return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(instance)
+
+
+def uuid(index: int) -> str | None:
+    """As NVML writes it; None where it does not tell."""
+    told: str | None = _ask(index, {"uuid": pynvml.nvmlDeviceGetUUID})["uuid"]
+    return told
 
 
 def facts(index: int) -> dict[str, Any]:

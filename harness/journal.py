@@ -117,6 +117,12 @@ class RankFacts(Record):
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
     peak_bytes: int | None = None
     """Memory that the step needed at its peak beyond what was there before, where the system tells."""
+    reserved_bytes: int | None = None
+    """GPU memory that PyTorch's allocator held at its peak meanwhile, whoever's it was."""
+    alloc_retries: int = 0
+    """How often, in the visits, its memory was full: it then gives back what it keeps, and waits for the GPU."""
+    watts: float | None = None
+    """Mean power of its device during the samples, where that could be told."""
     found: dict[str, Value] = Field(default_factory=dict)
     """What the check established."""
     first_s: float

@@ -8,7 +8,8 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness import graphs
+from harness import graphs, memory
+from harness.beside import Beside
 from harness.catalog import load as load_scenario
 from harness.clocks import Lap, StartLine, Stopwatch, now
 from harness.errors import CollectiveError
@@ -47,7 +48,11 @@ class Trial:
     laps: list[Lap] = field(default_factory=list)
     watched: list[Watched] = field(default_factory=list)
     """Samples that do not count, with their collectives."""
+    beside: Beside = field(default_factory=Beside)
+    """What was read of the device meanwhile."""
     load: Load = field(default_factory=Load)
+    retries: int = 0
+    """How often the device's memory was full in the visits."""
     failed_s: float | None = None
     """Host clock when this rank failed."""
     workload: Workload | None = None
@@ -56,6 +61,14 @@ class Trial:
     _peak: Peak = field(default_factory=Peak)
     _found: dict[str, Value] = field(default_factory=dict)
     _output: Any = None
+
+    def shortage(self) -> str | None:
+        """Why it cannot be in the device's memory, as far as the scenario tells."""
+        size = self.world.device.memory_bytes
+        if self.gang is None or size is None:
+            return None
+        scenario = load_scenario(self.case.reference).cls(**self.case.params)
+        return memory.shortage(scenario, self.gang.size, size)
 
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
@@ -133,7 +146,7 @@ class Trial:
         workload = self._my_workload
         device, streams = self.world.device, tuple(self._count.streams)
         watch = Stopwatch(device, self.world.clock, head_start_s=self.head_start_s, streams=streams)
-        before = Load.now()
+        before, tried = Load.now(), memory.retries(device.torch)
         workload.reset()
         for _ in range(self.warm):
             self._output = workload.step()
@@ -142,6 +155,7 @@ class Trial:
             lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
             laps.append(lap)
         self.load += Load.now() - before
+        self.retries += memory.retries(device.torch) - tried
         return laps
 
     def check(self) -> None:
@@ -173,6 +187,9 @@ class Trial:
             traffic_bytes=self._count.traffic_bytes,
             constant_operands=self._count.constant_operands,
             peak_bytes=self._peak.bytes,
+            reserved_bytes=self._peak.reserved,
+            alloc_retries=self.retries,
+            watts=None if self.beside.watts is None else round(self.beside.watts, 2),
             found=self._found,
             first_s=round(self._first_s, 9),
             cpu_s=round(self.load.cpu_s, 6),

@@ -6,18 +6,20 @@ import datetime as dt
 import os
 import socket
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch.distributed as dist
 
+from harness import gpus
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
 from harness.devices import CpuDevice, claim
 from harness.errors import UsageError
 from harness.gang import Gang, seeded
+from harness.gauging import Read, gauged
 from harness.gpu import CudaDevice
 from harness.groups import DATA_TIMEOUT_S, over_gloo, over_nccl
 from harness.journal import GroupSetup, Rank
@@ -61,6 +63,8 @@ class World:
     """The host clock at which this launch's samples count from, alike on every rank."""
     offset: Offset = field(default_factory=Offset)
     """Of this host's clock; 0 where all ranks share one."""
+    gauge: Read | None = None
+    """What was read of this rank's GPU so far, where it is read."""
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
@@ -149,14 +153,25 @@ def one_rank_each(uuids: Sequence[str | None]) -> None:
 
 
 @contextmanager
+def _gauged(world: World, free: Collection[int]) -> Iterator[None]:
+    """Have the ranks' GPUs read while the world stands; ``free`` are the CPUs that the host's processes may use."""
+    if not isinstance(world.device, CudaDevice):
+        yield
+        return
+    with gauged(world.agreement, gpus.uuid(world.device.index), world.cpus, sorted(free)) as world.gauge:
+        yield
+
+
+@contextmanager
 def alone(plan: Plan) -> Iterator[World]:
     """A world of one rank in this very process, whose affinity is given back afterwards."""
     before = os.sched_getaffinity(0)
     try:
         device, cpus = claim(plan.devices[0], plan.threads)
         world = World(0, 1, device, plan.devices[0], cpus, plan.threads)
-        world.settle_in()
-        yield world
+        with _gauged(world, before):
+            world.settle_in()
+            yield world
     finally:
         os.sched_setaffinity(0, before)
 
@@ -168,6 +183,7 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
     ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    before = os.sched_getaffinity(0)
     mine = plan.devices[rank]
     shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
     device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
@@ -188,8 +204,9 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
         else:
             world.offset = estimate(side[size], now)
         world.renew()
-        world.settle_in()
-        yield world
-        world.agreement.settle(None)  # nobody leaves while another still needs it
+        with _gauged(world, before):
+            world.settle_in()
+            yield world
+            world.agreement.settle(None)  # nobody leaves while another still needs it
     finally:
         dist.destroy_process_group()

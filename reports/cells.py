@@ -27,7 +27,7 @@ def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]
     told = _identity(measured, key, case, comparison) | _time(measured, key, case)
     if told.get("median_s") is not None:
         told |= _scaling(measured, key, case, comparison)
-        told |= counts(measured, key)
+        told |= counts(measured, key, told["median_s"])
     row = CellRow(**told)
     return row.model_copy(update={"warnings": cautions.cautions(measured, key, row, ranks, health.facts[key])})
 

@@ -89,6 +89,14 @@ class CellRow(Record):
     of_ceiling: float | None = None
     peak_bytes: int | None = None
     """Memory that a step needs at its peak beyond what was there before, on the rank that needs most."""
+    reserved_bytes: int | None = None
+    """GPU memory that PyTorch's allocator held at its peak while a step was done, whoever's; where it was most."""
+    watts: float | None = None
+    """Mean power of all its devices together during the samples, where every device's could be told."""
+    joules: float | None = None
+    """Energy of one step on all its devices: mean power times the time."""
+    flops_per_joule: float | None = None
+    """Declared FLOPs over that energy: FLOP/s per watt."""
     traffic_bytes: int | None = None
     """What the collectives of a step carry, on the rank where they carry most."""
     host_reads: int | None = None

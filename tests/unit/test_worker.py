@@ -16,13 +16,14 @@ import pytest
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
 
-from harness import graphs
+from harness import gauge, graphs
 from harness.agreement import Failure
 from harness.doubts import Kind
 from harness.errors import RefusedError
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
 from harness.messages import Order, VisitNote
 from harness.plan import Case, Comparison, Plan, Record, Side
+from harness.readings import Readings
 from harness.scenario import Facts, Gang, Work, Workload
 from harness.worker import run
 from harness.world import World
@@ -36,6 +37,7 @@ class Queue:
     torch = torch.device("cpu")
     model = "a queue"
     queues = True
+    memory_bytes = 80 * 2**30
     busy_until_s = 0.0
     flushed = 0
 
@@ -80,7 +82,11 @@ class Queued:
     scaling: ClassVar = "none"
     fault: str = "none"
 
+    def memory(self, ranks: int) -> int:
+        return 2**40 if self.fault == "huge" else 0
+
     def prepare(self, gang: Gang) -> Workload:
+        assert self.fault != "huge"
         if self.fault == "memory":
             raise MemoryError("17 TiB")
         if self.fault == "disk":
@@ -112,7 +118,24 @@ class Queued:
 closed: list[str] = []
 
 
-def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: None, **how: Any) -> list[Record]:
+class Gauge:
+    """Reads a clock of 1980 MHz, held back by the power cap, and 250 W, every 10 ms from when it is made."""
+
+    def __init__(self) -> None:
+        self.since_s = time.monotonic()
+
+    def __call__(self) -> Readings:
+        count = int((time.monotonic() - self.since_s) / 0.01) + 1
+        told = (
+            gauge.RECORD.pack(self.since_s + 0.01 * place, 0, 1980, 4, 1000 + 2500 * place, 250_000, 60)
+            for place in range(count)
+        )
+        return Readings.of(b"".join(told), 0)
+
+
+def measured(
+    fault: str = "none", tell: Callable[[Record], None] = lambda _: None, *, reading: bool = False, **how: Any
+) -> list[Record]:
     reference = f"{__name__}:Queued"
     sys.modules.setdefault(__name__, sys.modules[Queued.__module__])
     cases = tuple(
@@ -125,6 +148,7 @@ def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: Non
     )  # fmt: skip
     order = Order(plan=plan, launch=0, attempt=0, todo={0: comparison.cases}, budget_s=1.0, fingerprint="f", scratch="")
     world = World(0, 1, queue, "cpu:0", (0,), 1)  # type: ignore[arg-type]
+    world.gauge = Gauge() if reading else None
     world.settle_in()
     told: list[Record] = []
     run(order, world, lambda record: (told.append(record), tell(record)))
@@ -179,6 +203,24 @@ def test_a_capture_that_fails_is_a_skipped_case_too(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(graphs, "captured", captured)
     (cell,) = [entry for entry in measured(execution="graph") if isinstance(entry, CellRecord)]
     assert (cell.status, cell.message, cell.rank) == ("skipped", "cannot be captured: CUDA error", 0)
+
+
+def test_what_was_read_of_a_gpu_beside_its_samples_is_in_the_cell() -> None:
+    (cell,) = [entry for entry in measured(reading=True) if isinstance(entry, CellRecord)]
+    count = len(cell.samples.round)
+    assert cell.samples.clock_mhz == ((1980.0,) * count,)
+    assert cell.samples.held_back == ((4,) * count,)
+    assert cell.facts[0].watts == pytest.approx(250, rel=0.01)
+    (bare,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
+    assert (bare.samples.clock_mhz, bare.samples.held_back, bare.facts[0].watts) == (None, None, None)
+
+
+def test_what_cannot_fit_is_skipped_untried_with_the_reason() -> None:
+    cells = {cell.case: cell for cell in measured("huge") if isinstance(cell, CellRecord)}
+    huge = cells["queued[fault=huge]@1"]
+    assert (huge.status, huge.rank) == ("skipped", 0)
+    assert huge.message == "needs at least 1024 GiB on each device, which has 80 GiB"
+    assert cells["queued[fault=none]@1"].status == "ok"
 
 
 def test_the_journal_has_launch_begin_cell_in_this_order() -> None:
