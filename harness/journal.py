@@ -113,6 +113,8 @@ class RankFacts(Record):
     """Reads from the device to the host that the harness counted in that step."""
     traffic_bytes: int = 0
     """Bytes of the messages that its collectives carried in that step."""
+    products: tuple[str, ...] = ()
+    """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
     peak_bytes: int | None = None

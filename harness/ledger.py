@@ -38,6 +38,8 @@ class Count:
     """Streams of the device on which it was launched, beside the current one."""
     host_operations: int = 0
     """Operations whose results are on the host, of a step on another device."""
+    products: frozenset[str] = frozenset()
+    """Types of the numbers that were multiplied in the operations counted: ``float32``, ``tf32``, ``bfloat16``."""
 
 
 _COUNTED = flop_registry.keys() | FORMULAS.keys()
@@ -72,6 +74,7 @@ class _Operations(TorchDispatchMode):
         self.constant_operands = 0
         self.streams: set[Any] = set()
         self.host_operations = 0
+        self.products: set[str] = set()
         self._stream = stream
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -82,6 +85,7 @@ class _Operations(TorchDispatchMode):
         elif func._overloadpacket in _COUNTED:  # noqa: SLF001 - the registry's own key
             with _disable_current_modes():  # looking is not part of the step
                 self.constant_operands += sum(map(_constant, args))
+                self.products |= _type(func, args)
         output = func(*args, **(kwargs or {}))
         if stream is not None:
             self.host_operations += _on_host(output)
@@ -90,6 +94,17 @@ class _Operations(TorchDispatchMode):
 
 def _bytes(arg: Any) -> int:
     return sum(leaf.nbytes for leaf in tree_leaves(arg) if isinstance(leaf, torch.Tensor))
+
+
+def _type(func: Any, args: Any) -> set[str]:
+    """The type that a product's numbers are multiplied in; GPUs may do with fewer digits of a float32."""
+    first = next((leaf for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)), None)
+    if first is None:
+        return set()
+    short = "convolution" in str(func) or torch.get_float32_matmul_precision() != "highest"
+    if first.dtype == torch.float32 and first.device.type == "cuda" and short:
+        return {"tf32"}
+    return {str(first.dtype).removeprefix("torch.")}
 
 
 def _on_host(output: Any) -> bool:
@@ -123,6 +138,7 @@ def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
         seen.constant_operands,
         streams,
         seen.host_operations,
+        frozenset(seen.products),
     )
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import get_args
 
-from harness import __version__, catalog, devices, probes
+from harness import __version__, catalog, devices, probes, roofs
 from harness.effort import above_zero, effort
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Value
@@ -52,7 +52,8 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     ]
     every = 1 if len(points) <= FEW else EVERY
     comparisons = tuple(
-        _comparison(entry, params, sizes, probed=index % every == 0) for index, (entry, params) in enumerate(points)
+        _comparison(entry, params, sizes, _probes(sizes, found, first=index == 0) if index % every == 0 else ())
+        for index, (entry, params) in enumerate(points)
     )
     budget_s, launches, precision = effort(wish, comparisons, sides, joined=ranks is not None)
     return Plan(
@@ -164,8 +165,15 @@ def _points(
     ]
 
 
+def _probes(sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
+    """Floor and ceilings beside a comparison; of a GPU's roofs once a launch is enough."""
+    if first and found[0].startswith("cuda"):
+        return [*probes.cases(sizes), *roofs.cases(sizes, shared=len(set(found)) < len(found))]
+    return probes.cases(sizes)
+
+
 def _comparison(
-    entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes: tuple[int, ...], *, probed: bool
+    entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes: tuple[int, ...], beside: Sequence[Case]
 ) -> Comparison:
     params = {name: values[0] for name, values in point.items() if name != entry.arm_field}
     arms = point[entry.arm_field] if entry.arm_field else (None,)
@@ -190,5 +198,5 @@ def _comparison(
         if entry.baseline in [str(arm) for arm in arms]
         else (str(arms[0]) if arms[0] is not None else None),
         params=params,
-        cases=(*cases, *(probes.cases(sizes) if probed else ())),
+        cases=(*cases, *beside),
     )

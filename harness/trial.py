@@ -185,6 +185,7 @@ class Trial:
             counted_flops=self._count.flops,
             host_reads=self._count.host_reads,
             traffic_bytes=self._count.traffic_bytes,
+            products=tuple(sorted(self._count.products)),
             constant_operands=self._count.constant_operands,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,

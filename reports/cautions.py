@@ -13,6 +13,7 @@ from reports.diagnosis import FEWEST_SAMPLES, Fact
 from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
+from reports.roofs import product_roof
 from reports.rows import Caution, CellRow, RankRow
 
 SLOW_FIRST = 2.0
@@ -122,7 +123,7 @@ def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterat
     if measured.evidence.plan.shared_device and case.world_size > 1:
         yield Kind.SHARED_DEVICE, "several ranks ran on one device"
     yield from tuple(_superlinear(row)) or _above_ceiling(row)
-    ceiling = _product_rate(measured, key[0], case.world_size)
+    ceiling = product_roof(measured, key, case.world_size)
     if row.rate is not None and ceiling is not None and row.rate > ABOVE_CEILING * ceiling:
         told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(ceiling, 'FLOP')}"
         yield Kind.ABOVE_CEILING, told
@@ -175,13 +176,3 @@ def least_s(measured: Measured, key: CaseId) -> float | None:
             ranks = gang.ranks[: cell.case.world_size]
             told += [rank.least_s / cell.record.inner for rank in ranks if rank.least_s is not None]
     return max(told, default=None)
-
-
-def _product_rate(measured: Measured, comparison: int, world_size: int) -> float | None:
-    """FLOP/s of all ranks together in the large product, scaled from one device where it was measured there only."""
-    for size in (world_size, 1):
-        probe = measured.probe(comparison, "gemm", size)
-        found = measured.time(probe) if probe else None
-        if probe and found:
-            return sum(fact.flops for fact in measured.facts(probe)) / found.value * world_size / size
-    return None

@@ -87,6 +87,8 @@ class CellRow(Record):
     """What a large product reached on as many devices at once, in the same launches."""
     ceiling_high: float | None = None
     of_ceiling: float | None = None
+    roof: float | None = None
+    """FLOP/s that its devices reached in large products of the numbers that it multiplies; on GPUs."""
     peak_bytes: int | None = None
     """Memory that a step needs at its peak beyond what was there before, on the rank that needs most."""
     reserved_bytes: int | None = None
@@ -173,6 +175,16 @@ class CeilingRow(Record):
     speedup: float
     speedup_low: float | None
     speedup_high: float | None
+
+
+class RoofRow(Record):
+    """What a GPU, or so many at once, reached at most: of operations or of bytes."""
+
+    probe: str
+    words: str
+    world_size: int
+    rate: float
+    unit: Literal["FLOP", "B"]
 
 
 class FloorRow(Record):
