@@ -12,8 +12,23 @@ import typer
 
 from harness.errors import UsageError
 from harness.late import late
-from harness.options import Budget, Devices, Margin, Names, Out, Precision, Preset, Seed, Settings, Threads, WorldSizes
-from harness.plan import Placement
+from harness.options import (
+    Budget,
+    CacheState,
+    Devices,
+    ExecutionMode,
+    Margin,
+    Names,
+    Out,
+    Precision,
+    Preset,
+    Seed,
+    Settings,
+    ShareDevice,
+    Threads,
+    WorldSizes,
+)
+from harness.plan import Cache, Execution, Placement
 from harness.rundir import RunDir
 
 
@@ -46,6 +61,9 @@ def run(  # noqa: PLR0913
     preset: Preset = None,
     threads: Threads = 1,
     margin: Margin = 0.05,
+    cache: CacheState = "hot",
+    execution: ExecutionMode = "eager",
+    share_device: ShareDevice = False,
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
@@ -74,6 +92,9 @@ def run(  # noqa: PLR0913
         seed=seed,
         threads=threads,
         margin=margin,
+        cache=cast("Cache", cache),
+        execution=cast("Execution", execution),
+        share_device=share_device,
         preset=preset,
         command=_command(),
     )
@@ -114,6 +135,9 @@ def duel(  # noqa: PLR0913
     preset: Preset = None,
     threads: Threads = 1,
     margin: Margin = 0.05,
+    cache: CacheState = "hot",
+    execution: ExecutionMode = "eager",
+    share_device: ShareDevice = False,
     seed: Seed = 0,
     out: Out = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where anything is undecided.")] = False,
@@ -140,6 +164,9 @@ def duel(  # noqa: PLR0913
         seed=seed,
         threads=threads,
         margin=margin,
+        cache=cast("Cache", cache),
+        execution=cast("Execution", execution),
+        share_device=share_device,
         preset=preset,
         command=_command(),
     )

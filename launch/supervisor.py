@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -51,11 +51,13 @@ class Ledger:
         elif isinstance(entry, LaunchRecord):
             self.attempts[entry.launch] = self.attempts.get(entry.launch, 0) + 1
 
-    def missing(self, launch: int) -> Todo:
-        """The cases of a launch that have no cell, or only a skipped one."""
+    def missing(self, launch: int, but: Collection[tuple[int, str]] = ()) -> Todo:
+        """The cases of a launch that have no cell, or only a skipped one; without those in ``but``."""
         todo: dict[int, list[Case]] = {}
         for number, index, case in self.plan.cells(launch + 1):
-            if number == launch and self.cells.get((launch, index, case.key), "skipped") == "skipped":
+            if number != launch or (index, case.key) in but:
+                continue
+            if self.cells.get((launch, index, case.key), "skipped") == "skipped":
                 todo.setdefault(index, []).append(case)
         return {index: tuple(cases) for index, cases in todo.items()}
 
@@ -99,6 +101,8 @@ class Supervisor:
         self._watch = watch
         self._visiting: VisitNote | None = None
         self._fruitful = False
+        self._told: set[tuple[int, str]] = set()
+        """Cells of this launch that gangs have told: one that they skip is not given to the next."""
         self._beside_s = 0.0
         """What the last gang's processes took to start and to end, beside what they measured."""
         self._ready_s = self._last_s = time.monotonic()
@@ -142,7 +146,8 @@ class Supervisor:
     def _finish(self, launch: int, launcher: Launcher, end_s: float) -> bool:
         """Start gangs for one launch until each of its cases has a cell. False where there were no devices for it."""
         futile = 0
-        while todo := self.ledger.missing(launch):
+        self._told = set()
+        while todo := self.ledger.missing(launch, self._told):
             start_s = time.monotonic()
             order = Order(
                 plan=self._plan,
@@ -184,7 +189,9 @@ class Supervisor:
     def _record(self, record: Record) -> None:
         self._journal.append(record)
         self.ledger.note(record)
-        self._fruitful |= isinstance(record, CellRecord)
+        if isinstance(record, CellRecord):
+            self._fruitful = True
+            self._told.add((record.comparison, record.case))
         self._watch(record)
 
     def _mourn(self, launch: int, ending: Ending) -> None:

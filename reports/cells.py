@@ -15,6 +15,7 @@ from reports.evidence import CaseId
 from reports.health import Health
 from reports.layouts import head
 from reports.measured import NO_VALUES, Measured
+from reports.roofs import has_roofs, product_roof
 from reports.rows import CellRow, RankRow
 
 
@@ -28,7 +29,7 @@ def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]
     told = _identity(measured, key, case, comparison) | _time(measured, key, case)
     if told.get("median_s") is not None:
         told |= _scaling(measured, key, case, comparison)
-        told |= counts(measured, key)
+        told |= counts(measured, key, told["median_s"])
     row = CellRow(**told)
     return row.model_copy(update={"warnings": cautions.cautions(measured, key, row, ranks, health.facts[key])})
 
@@ -62,7 +63,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         return {}
     facts = measured.facts(key)
     flops, items = sum(fact.flops for fact in facts), sum(fact.items for fact in facts)
-    floor = cautions.floor_s(measured, key[0], case.world_size)
+    floors = cautions.floor_s(measured, key[0], case.world_size), cautions.least_s(measured, key)
     return {
         "launches": time.launches,
         "samples": len(samples),
@@ -71,11 +72,12 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "ci_high_s": time.high,
         "launch_s": {int(str(launch)): float(value) for launch, value in measured.values(key).items()},
         "rate": flops / time.value if flops else None,
+        "roof": product_roof(measured, key, case.world_size) if flops and has_roofs(measured) else None,
         "items_per_s": items / time.value if items else None,
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
         "first_s": _first_s(measured, key),
-        "below_resolution": floor is not None and time.value <= cautions.FLOORS * floor,
+        "below_resolution": any(floor is not None and time.value <= cautions.FLOORS * floor for floor in floors),
     }
 
 

@@ -10,7 +10,7 @@ from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
 from reports.layouts import Layout, Spread
-from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
+from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, RoofRow, SideRow
 from reports.variance_rows import AdviceRow, VarianceRow
 from reports.why_rows import AuditRow, HealthRow, LossRow, ProjectionRow
 
@@ -117,6 +117,8 @@ class Summary(Record):
     """The other sides' cases against the first side's; empty where there is one."""
     comparisons: tuple[ContrastRow, ...]
     ceilings: tuple[CeilingRow, ...]
+    roofs: tuple[RoofRow, ...] = ()
+    """What a GPU reaches at most, by type of number and by path of the bytes; none without one."""
     floors: tuple[FloorRow, ...]
     ranks: tuple[RankRow, ...]
     variances: tuple[VarianceRow, ...]

@@ -22,6 +22,7 @@ from reports.losses import loss_rows
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
 from reports.projection import projection_rows
+from reports.roofs import roof_rows
 from reports.sides import side_rows
 from reports.stragglers import rank_rows
 from reports.variance import variance_rows
@@ -66,6 +67,7 @@ def summary_of(measured: Measured) -> Summary:
         sides=found.sides,
         comparisons=found.comparisons,
         ceilings=ceiling_rows(measured),
+        roofs=roof_rows(measured),
         floors=found.floors,
         ranks=found.ranks,
         variances=spread,

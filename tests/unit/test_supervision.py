@@ -90,6 +90,14 @@ def dies(order: Order, hear: Callable[[Record], None]) -> Ending:
     return Ending("died", "rank 1 was killed by SIGKILL", 1)
 
 
+def skips(order: Order, hear: Callable[[Record], None]) -> None:
+    """The first case cannot be measured as asked: its rank says so, and does the rest."""
+    (index, cases), *_ = order.todo.items()
+    hear(CellRecord(launch=order.launch, comparison=index, case=cases[0].key, status="skipped", message="no graph"))
+    rest = {place: each[1:] if place == index else each for place, each in order.todo.items()}
+    well(order.model_copy(update={"todo": rest}), hear)
+
+
 def dies_at_once(order: Order, hear: Callable[[Record], None]) -> Ending:
     return Ending("died", "rank 0 left with exit code 3", 0)
 
@@ -112,6 +120,18 @@ def test_a_quiet_run_launches_once_a_launch(tmp_path: Path) -> None:
     assert complete
     assert [(order.launch, order.attempt) for order in script.orders] == [(0, 0), (1, 0)]
     assert len(cells) == 2 * 5
+
+
+def test_what_a_gang_skips_is_not_given_to_the_next_but_tried_again_on_resumption(tmp_path: Path) -> None:
+    script = Script(skips, skips)
+    complete, cells = run(tmp_path, script)
+    assert not complete
+    assert [order.launch for order in script.orders] == [0, 1]
+    assert [cell.status for cell in cells].count("skipped") == 2
+    (tmp_path / "scratch").rmdir()
+    again = Script()
+    assert run(tmp_path, again)[0]
+    assert [[case.key for case in order.todo[0]] for order in again.orders] == [[cells[0].case]] * 2
 
 
 def test_a_death_costs_its_case_and_the_rest_is_measured_by_a_new_gang(tmp_path: Path) -> None:
