@@ -53,8 +53,9 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         for params in _points(entry, _settings(wish.settings, entries), wish.preset)
     ]
     every = 1 if len(points) <= FEW else EVERY
+    copied = sizes if wish.preset != "chapter" else ()
     comparisons = tuple(
-        _comparison(entry, params, sizes, _probes(sizes, found, first=index == 0) if index % every == 0 else ())
+        _comparison(entry, params, sizes, copied, _probes(sizes, found, first=index == 0) if index % every == 0 else ())
         for index, (entry, params) in enumerate(points)
     )
     budget_s, launches, precision = effort(wish, comparisons, sides, joined=ranks is not None)
@@ -182,8 +183,13 @@ def _probes(sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> S
 
 
 def _comparison(
-    entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes: tuple[int, ...], beside: Sequence[Case]
+    entry: catalog.Entry,
+    point: dict[str, tuple[Value, ...]],
+    sizes: tuple[int, ...],
+    copied: tuple[int, ...],
+    beside: Sequence[Case],
 ) -> Comparison:
+    """One comparison at every size, with packed copies at the sizes ``copied`` and the probes ``beside`` it."""
     params = {name: values[0] for name, values in point.items() if name != entry.arm_field}
     arms = point[entry.arm_field] if entry.arm_field else (None,)
     cases = []
@@ -192,7 +198,7 @@ def _comparison(
         arm = None if value is None else str(value)
         shapes = [(size, False) for size in sizes]
         if sizes[0] == 1 and entry.scaling != "none":  # packed copies say something beside a lone one that scales
-            shapes += [(size, True) for size in sizes if size > 1]
+            shapes += [(size, True) for size in copied if size > 1]
         cases += [
             Case(scenario=entry.name, reference=entry.reference, params=told, arm=arm, world_size=size, packed=packed)
             for size, packed in shapes

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,6 +197,18 @@ def test_of_many_comparisons_every_fourth_has_probes_beside_it() -> None:
     probed = [any(case.probe for case in comparison.cases) for comparison in many.comparisons]
     assert len(probed) > 6
     assert probed == [index % 4 == 0 for index in range(len(probed))]
+
+
+def test_the_chapter_leaves_packed_copies_to_runs_of_a_scenario_so_that_it_fits_its_ten_minutes() -> None:
+    """Ten minutes hold six launches of some 200 cases on two cores, and not of 300."""
+
+    def copies(**wished: Any) -> int:
+        plan = make(Wish(devices="cpu:2", **wished))
+        return sum(case.packed and not case.probe for each in plan.comparisons for case in each.cases)
+
+    assert copies(preset="chapter") == 0
+    assert copies(preset="full") > 0
+    assert copies(names=list(catalog.scenarios())) > 0
 
 
 def test_what_only_the_whole_cluster_has_is_refused_where_torchrun_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
