@@ -16,7 +16,7 @@ LAUNCHES = 6
 """Fewer give no interval."""
 CASE_S = 0.6
 """What a launch may take for each of its cases, unless the user says how long."""
-RUN_S = 480.0
+RUN_S = 420.0
 """What all launches together may take, unless the user says how long or there is more to measure than fits."""
 PRECISE_S = 900.0
 """For how long launches are added where intervals are to be narrow, unless the user says."""

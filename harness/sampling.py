@@ -30,8 +30,8 @@ class Sampling:
     """What a launch is granted beside its samples when a budget is judged."""
 
     def brief(self) -> Sampling:
-        """The same policy with the fewest samples in a visit: where time is short, more rounds beat longer visits."""
-        return replace(self, per_visit=(self.per_visit[0], self.per_visit[0]))
+        """The same policy with one sample a visit: where time is short, more rounds beat longer visits."""
+        return replace(self, per_visit=(1, 1))
 
     def inner(self, step_s: float) -> int:
         """Steps in one sample, where one takes ``step_s`` seconds."""

@@ -25,7 +25,7 @@ class Load:
     exercises: ClassVar = exercises("5.6.2")
     scaling: ClassVar[Scaling] = "weak"
 
-    layers: int = 8
+    layers: int = 4
     width: int = 1024
     by: Literal["copy", "assign", "mmap", "safetensors", "pinned", "broadcast"] = arm(baseline="copy")
 

@@ -25,7 +25,7 @@ class Part:
     exercises: ClassVar = exercises("5.5.2")
     scaling: ClassVar[Scaling] = "weak"
 
-    layers: int = 8
+    layers: int = 4
     width: int = 1024
     reused: int = 2
     reader: Literal["full", "mmap", "safetensors", "dcp"] = arm(baseline="full")

@@ -22,7 +22,7 @@ class Restore:
     exercises: ClassVar = exercises("5.5.1", "5.6.2")
     scaling: ClassVar[Scaling] = "strong"
 
-    layers: int = 8
+    layers: int = 4
     width: int = 1024
     how: Literal["whole", "slices", "dcp"] = arm(baseline="whole")
 

@@ -27,7 +27,7 @@ class Save:
     exercises: ClassVar = exercises("5.5.1", "5.6.2")
     scaling: ClassVar[Scaling] = "strong"
 
-    layers: int = 8
+    layers: int = 4
     width: int = 1024
     durable: bool = axis(False, full=(True,))
     how: Literal["rank0", "torch", "safetensors", "dcp"] = arm(baseline="rank0")
