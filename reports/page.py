@@ -51,13 +51,13 @@ LINKS = 8
 """Comparisons that an answer names at most."""
 
 
-def write(run: RunDir) -> Path:
-    """Write a run's summary.json and report.html; return the page's path."""
+def write(run: RunDir) -> Summary:
+    """Write a run's summary.json and report.html; return the former."""
     measured = measure(load(run))
     summary = summary_of(measured)
     write_whole(run.summary_path, summary.to_json())
     write_whole(run.page_path, render(summary, measured, run.root))
-    return run.page_path
+    return summary
 
 
 def render(summary: Summary, measured: Measured, root: Path) -> str:

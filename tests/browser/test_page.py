@@ -35,7 +35,8 @@ def path(tmp_path_factory):
         world_sizes=(1, 2, 4),
         outcomes={(2, key): ("wrong", 1, "<script>document.title='broken'</script><img src=x onerror=alert(1)>")},
     )
-    return page.write(run)
+    page.write(run)
+    return run.page_path
 
 
 def test_the_browser_reads_what_we_wrote_and_runs_no_script(path, tmp_path):
@@ -76,7 +77,9 @@ def test_a_narrow_page_does_not_scroll_sideways(path, tmp_path):
 
 @pytest.fixture(scope="module")
 def chapter(tmp_path_factory):
-    return page.write(many(tmp_path_factory.mktemp("browser")))
+    run = many(tmp_path_factory.mktemp("browser"))
+    page.write(run)
+    return run.page_path
 
 
 def opened(folder, url):

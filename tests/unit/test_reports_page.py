@@ -168,5 +168,6 @@ def numbers(told):
 
 def test_the_command_writes_both_files(tmp_path):
     runs = [factories.build(tmp_path / name, launches=1) for name in ("a", "b")]
-    assert cli.report([run.root for run in runs]) == [run.page_path for run in runs]
-    assert all(run.summary_path.is_file() for run in runs)
+    made = list(cli.report([run.root for run in runs]))
+    assert [each.page for each in made] == [run.page_path for run in runs]
+    assert [each.summary.to_json() for each in made] == [run.summary_path.read_text() for run in runs]
