@@ -10,6 +10,7 @@ from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
+from reports.trace_rows import TraceRow
 from reports.variance_rows import AdviceRow, VarianceRow
 from reports.why_rows import AuditRow, HealthRow, LossRow, ProjectionRow
 
@@ -128,6 +129,8 @@ class Summary(Record):
     """What more devices might do; never measured."""
     audit: tuple[AuditRow, ...]
     """The twelve rules of Hoefler and Belli (SC15)."""
+    traces: tuple[TraceRow, ...]
+    """Samples of each case in each launch."""
     chapter: tuple[ExerciseRow, ...]
     """The exercises that the run answers, in their order."""
     about: tuple[ComparisonFacts, ...]

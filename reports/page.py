@@ -17,16 +17,14 @@ from reports.chapter_rows import ExerciseRow
 from reports.claims import SINGLE, leading
 from reports.contents import contents
 from reports.document import SideFacts, Summary
-from reports.evidence import load
 from reports.labels import FEW
 from reports.ladder import arm_of
-from reports.measured import Measured, measure
 from reports.rank_plot import rank_plot
 from reports.rows import FloorRow, RankRow
 from reports.sections import Section, sections, short
 from reports.sentences import WORDS
 from reports.solutions import solutions
-from reports.summary import summary_of
+from reports.summary import summarise
 from reports.why_parts import why
 
 GLYPHS = {
@@ -53,16 +51,15 @@ LINKS = 8
 
 def write(run: RunDir) -> Summary:
     """Write a run's summary.json and report.html; return the former."""
-    measured = measure(load(run))
-    summary = summary_of(measured)
+    summary = summarise(run)
     write_whole(run.summary_path, summary.to_json())
-    write_whole(run.page_path, render(summary, measured, run.root))
+    write_whole(run.page_path, render(summary, run.root))
     return summary
 
 
-def render(summary: Summary, measured: Measured, root: Path) -> str:
-    """The page as text. It depends on the run alone: two renderings are equal to the byte."""
-    parts = sections(summary, measured)
+def render(summary: Summary, root: Path) -> str:
+    """The page as text. It depends on the summary alone: what that says is shown, and two renderings are equal."""
+    parts = sections(summary)
     solved = solutions(summary)
     urgent = tuple(claim for claim in summary.claims if solved and claim.kind in URGENT)
     others = tuple(claim for claim in summary.claims if claim not in urgent)

@@ -5,7 +5,9 @@ import re
 
 import pytest
 
-from reports import cli, units
+from harness.doubts import Doubt, Kind
+from reports import cli, page, units
+from reports.document import Summary
 from tests import factories
 from tests.chapters import HOSTILE
 from tests.pages import Checked, text_of
@@ -40,6 +42,11 @@ def rich(tmp_path_factory):
 def test_two_renderings_are_equal_to_the_byte(rich):
     run, text = rich
     assert text_of(run) == text
+
+
+def test_the_page_is_made_of_the_summary_and_nothing_else(rich):
+    run, text = rich
+    assert page.render(Summary.model_validate_json(run.summary_path.read_text()), run.root) == text
 
 
 def test_it_fetches_nothing(rich):
@@ -108,6 +115,24 @@ def test_what_is_missing_is_shown_as_missing(tmp_path):
     assert 'class="not missing"' in text
     assert "1 missing" in text
     assert "missing, 5 of 6" in text
+
+
+def test_launches_that_give_cause_for_a_warning_carry_its_mark(tmp_path):
+    load = Doubt(kind=Kind.FOREIGN_LOAD, fact="rank 0 waited for its core 31 % of the time (limit 5 %)", rank=0)
+    run = factories.build(
+        tmp_path / "run",
+        doubts={(2, KEY): (load,), (4, KEY): (load,)},
+        clock=lambda i, count: (1980.0 - 400 * (i > count / 2), 0x40 if i > count / 2 else 0),
+    )
+    (timeline,) = re.findall(r"<svg[^>]*Step times in true order.*?</svg>", text_of(run), flags=re.DOTALL)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", timeline)
+    marks = {name: texts[place + 1] for place, name in enumerate(texts[:-1]) if name.startswith("launch ")}
+    told = {name: mark for name, mark in marks.items() if not mark.startswith("launch")}
+    assert told == {f"launch {i}": "ab" if i in (2, 4) else "a" for i in range(6)}
+    kinds = [warning.kind for row in page.summarise(run).first for warning in row.warnings]
+    assert list(dict.fromkeys(kinds)) == [Kind.THROTTLED, Kind.FOREIGN_LOAD]
+    held = sum(len(trace.held_back) for trace in page.summarise(run).traces)
+    assert held == 6 * 4 * 5  # of twelve samples the last five, in each launch of each case
 
 
 def test_no_difference_is_said_so(tmp_path):
