@@ -8,20 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from harness.rundir import RunDir, write_whole
-from reports import labels, units
-from reports.chapter_rows import ExerciseRow
+from reports import units
 from reports.claims import SINGLE, leading
 from reports.contents import contents
 from reports.document import SideFacts, Summary
 from reports.labels import FEW
-from reports.ladder import arm_of
+from reports.markup import environment, finished
 from reports.rank_plot import rank_plot
 from reports.rows import FloorRow, RankRow
-from reports.sections import Section, sections, short
+from reports.sections import Section, sections
 from reports.sentences import WORDS
 from reports.solutions import solutions
 from reports.summary import summarise
@@ -65,8 +63,8 @@ def render(summary: Summary, root: Path) -> str:
     others = tuple(claim for claim in summary.claims if claim not in urgent)
     many = len(parts) > FEW
     first = tuple(claim for claim in others if claim.kind not in SINGLE) if many and solved else leading(others, CLAIMS)
-    return (
-        _environment()
+    return finished(
+        environment()
         .get_template("page.html.j2")
         .render(
             s=summary,
@@ -93,47 +91,9 @@ def render(summary: Summary, root: Path) -> str:
             commands=_commands(summary, root),
             glyphs=GLYPHS,
             words=WORDS,
+            LINKS=LINKS,
         )
     )
-
-
-def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.globals.update(u=units, LINKS=LINKS, short=short, arm_of=arm_of, arm=labels.arm)
-    made.filters.update(names=names_marked, answer=answer_marked)
-    return made
-
-
-def names_marked(text: str) -> Markup:
-    """A sentence with its names in backticks as <code>; everything escaped."""
-    parts = (
-        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
-        for place, part in enumerate(text.split("`"))
-    )
-    return Markup("").join(parts)
-
-
-def answer_marked(row: ExerciseRow) -> Markup:
-    """An answer with its figures set off, their intervals quieter, and what is missing in red; everything escaped."""
-    told, code = [], False
-    for text, quote in row.pieces:
-        if quote is None:
-            for place, part in enumerate(text.split("`")):
-                code ^= place > 0
-                told.append(Markup("<code>{}</code>").format(part) if code and part else escape(part))
-        elif not quote.known:
-            told.append(Markup('<b class="bad">{}</b>').format(text))
-        else:
-            figure, _, grounds = text.partition(" (")
-            told.append(Markup("<b>{}</b>").format(figure))
-            told += [Markup(' <span class="interval">({}</span>').format(grounds)] if grounds else []
-    return Markup("").join(told)
 
 
 def _title(summary: Summary) -> str:

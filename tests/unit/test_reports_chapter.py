@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 
 from reports import page
-from reports.page import answer_marked
+from reports.markup import answer_marked
 from reports.solutions import solutions
 from reports.summary import summarise
 from tests import factories

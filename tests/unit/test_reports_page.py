@@ -1,5 +1,7 @@
 """The page: deterministic, self-contained, escaped, and silent about what has no time."""
 
+import base64
+import hashlib
 import json
 import re
 
@@ -54,9 +56,52 @@ def test_it_fetches_nothing(rich):
     assert not re.search(r"""(?:src|href|url|@import)\s*[=(]?\s*['"]?\s*(?:https?:)?//""", text)
     checked = Checked(text)
     assert all(link.startswith("#") for link in checked.links)
-    assert not {"script", "link", "iframe", "object", "embed", "img"} & set(checked.tags)
+    assert not {"link", "iframe", "object", "embed", "img", "image"} & set(checked.tags)
     assert re.findall(r"url\((?!#)", text) == []
-    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in text
+
+
+def test_its_policy_allows_its_own_script_and_no_other(rich):
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', rich[1])
+    (script,) = re.findall(r"<script>(.*?)</script>", rich[1], flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    told = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert told == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert not re.search(r"fetch|XMLHttpRequest|import|innerHTML|eval|https?:", script)
+
+
+def test_every_figure_and_table_has_a_name_and_the_content_can_be_skipped_to(rich):
+    checked = Checked(rich[1])
+    assert checked.links[0] == "#main"
+    assert rich[1].count('<main id="main" tabindex="-1">') == 1
+    tables = re.findall(r"(<div[^>]*><table[^>]*>)", rich[1])
+    assert len(tables) == rich[1].count("<table")
+    assert all('aria-label="' in table or 'class="strip"' in table for table in tables)
+
+
+def test_a_table_that_sorts_has_a_cell_for_every_heading(rich):
+    """Rows that share a cell with others could not be moved apart."""
+    tables = re.findall(r'<table class="sorts">(.*?)</table>', rich[1], flags=re.DOTALL)
+    assert len(tables) > 8
+    for table in tables:
+        head, *rows = (re.findall(r"<t[hd][ >]", row) for row in re.findall(r"<tr.*?</tr>", table, flags=re.DOTALL))
+        assert {len(row) for row in rows} == {len(head)}
+        assert "span=" not in table
+
+
+def test_figures_share_their_looks_and_each_look_has_one_rule(rich):
+    figures = "".join(re.findall(r"<svg.*?</svg>", rich[1], flags=re.DOTALL))
+    used = set(re.findall(r'class="(p\d+)"', figures))
+    rules = re.findall(r"^\.(p\d+) \{", rich[1], flags=re.MULTILINE)
+    assert len(used) > 20
+    assert sorted(used) == sorted(rules)
+    alone = re.findall(r' style="([^"]*)"', figures)
+    assert len(alone) == len(set(alone))
 
 
 def test_what_plugins_say_is_escaped(rich):
@@ -140,9 +185,9 @@ def test_no_difference_is_said_so(tmp_path):
         return factories.work_time(case.model_copy(update={"arm": None}))
 
     text = text_of(factories.build(tmp_path / "run", truth=same))
-    assert "no difference" in text.partition("<main>")[2].partition('<h2 id="cells"')[0]
+    assert "no difference" in text.partition("<main ")[2].partition('<h2 id="cells"')[0]
     assert not re.search(
-        r"slower|faster", text.partition('id="method"')[0].partition("<main>")[2].replace("No rank is slower", "")
+        r"slower|faster", text.partition('id="method"')[0].partition("<main ")[2].replace("No rank is slower", "")
     )
 
 
@@ -177,7 +222,7 @@ def test_numbers_on_the_page_are_in_the_summary(rich):
     run, text = rich
     scale = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
     known = [abs(value) for value in numbers(json.loads(run.summary_path.read_text()))]
-    for table in re.findall(r"<table>.*?</table>", spaced(text), flags=re.DOTALL):
+    for table in re.findall(r"<table.*?</table>", spaced(text), flags=re.DOTALL):
         for shown, unit in re.findall(r">(\d+\.?\d*) (ms|µs|ns|s)\b", table):
             value, step = float(shown) * scale[unit], 10.0 ** -len(shown.partition(".")[2]) * scale[unit]
             assert any(abs(value - other) <= 0.51 * step for other in known), (shown, unit)
