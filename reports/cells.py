@@ -58,7 +58,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
     if time is None or samples is None:
         return {}
     facts = measured.facts(key)
-    flops, items = sum(fact.flops for fact in facts), sum(fact.items for fact in facts)
+    flops, moved, items = (sum(getattr(fact, name) for fact in facts) for name in ("flops", "bytes", "items"))
     floor = cautions.floor_s(measured, key[0], case.world_size)
     return {
         "launches": time.launches,
@@ -68,6 +68,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "ci_high_s": time.high,
         "launch_s": {int(str(launch)): float(value) for launch, value in measured.values(key).items()},
         "rate": flops / time.value if flops else None,
+        "byte_rate": moved / time.value if moved else None,
         "items_per_s": items / time.value if items else None,
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
@@ -98,6 +99,7 @@ def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison
     told |= _spread("speedup", speedup) | _spread("efficiency", efficiency)
     told |= _losses(measured, key, case, base, efficiency)
     if comparison.scaling != "none":
+        told["ideal_s"] = time.value / (devices if comparison.scaling == "strong" else 1)
         told |= _bounds(measured, key, case, base, speedup)
     return told
 

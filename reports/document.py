@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
+from reports.heat_rows import HeatRow
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.trace_rows import TraceRow
 from reports.variance_rows import AdviceRow, VarianceRow
@@ -131,6 +132,8 @@ class Summary(Record):
     """The twelve rules of Hoefler and Belli (SC15)."""
     traces: tuple[TraceRow, ...]
     """Samples of each case in each launch."""
+    heat: tuple[HeatRow, ...]
+    """Ranks against their peers over time, on the most devices of each comparison."""
     chapter: tuple[ExerciseRow, ...]
     """The exercises that the run answers, in their order."""
     about: tuple[ComparisonFacts, ...]

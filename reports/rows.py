@@ -56,6 +56,8 @@ class CellRow(Record):
     """Each launch's own value, the median over its samples."""
     rate: float | None = None
     """Declared floating-point operations of all ranks a second."""
+    byte_rate: float | None = None
+    """Declared bytes of all ranks a second."""
     items_per_s: float | None = None
     unit: str = "item"
     skew_s: float | None = None
@@ -67,6 +69,8 @@ class CellRow(Record):
     base_kind: str | None = None
     base_world_size: int | None = None
     base_median_s: float | None = None
+    ideal_s: float | None = None
+    """What the base's time would become if all devices were made full use of; None where nothing claims to scale."""
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None

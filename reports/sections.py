@@ -19,6 +19,7 @@ from reports.table import marks
 from reports.tally import Tally, telling
 from reports.timeline import timeline_plot
 from reports.trace_rows import TraceRow
+from reports.why_rows import LossRow
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Section:
     """Cells of each case, a launch each."""
     traces: tuple[tuple[CellRow, TraceRow], ...]
     """Of each case with a time that may be shown."""
+    losses: dict[str, LossRow]
+    """By the case's key."""
 
     @property
     def id(self) -> str:
@@ -91,7 +94,7 @@ class Section:
             "time": plots.time_plot(self.cells, f"{self.id}t"),
             "contrast": plots.contrast_plot(tuple(self.contrasts.values()), self.arms, f"{self.id}b"),
             "speedup": speedup_plot(self.cells, self.ceilings, f"{self.id}s"),
-            "efficiency": efficiency_plot(self.cells, f"{self.id}e"),
+            "efficiency": efficiency_plot(self.cells, self.losses, f"{self.id}e"),
             "order": timeline_plot(self.traces, self.arms, self.letters, f"{self.id}o"),
         }
         return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704 - our own SVG, its text escaped
@@ -140,6 +143,7 @@ def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section
         traces=tuple(
             (by_key[trace.key], trace) for trace in summary.traces if trace.comparison == own and trace.key in by_key
         ),
+        losses={row.key: row for row in summary.losses if row.comparison == own},
     )
 
 

@@ -19,6 +19,7 @@ from reports.document import ComparisonFacts, Planned, RunFacts, SideFacts, Summ
 from reports.evidence import WORST_FIRST, Evidence, load
 from reports.findings import Findings, headline
 from reports.health import health
+from reports.heat import heat_rows
 from reports.losses import loss_rows
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
@@ -70,6 +71,7 @@ def summary_of(measured: Measured) -> Summary:
         projection=projection_rows(measured, cells),
         audit=audit_rows(Examined(measured, cells, found.comparisons, found.sides)),
         traces=trace_rows(measured, cells, steady.rows),
+        heat=heat_rows(measured),
         chapter=exercises,
         about=about,
         strip=found.strip,
