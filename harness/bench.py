@@ -1,22 +1,22 @@
 """The bench: one comparison in one launch, on one rank; from preparing its cases to a cell for each.
 
-prepare every case → audit the declared work → pilot → watch the collectives → rounds of visits in random order → check
-→ one cell a case
+prepare every case → audit the declared work → capture → pilot → watch the collectives
+→ rounds of visits in random order → check → one cell a case
 """
 
 from __future__ import annotations
 
 import gc
 import math
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
+from typing import TypeVar
 
-import torch
-
-from harness import disk, ledger, load, waits
+from harness import causes, headstart, ledger, load, memory, waits
 from harness.agreement import Failure
+from harness.beside import Beside, beside
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
 from harness.errors import CollectiveError
@@ -27,6 +27,8 @@ from harness.plan import Case, Comparison
 from harness.sampling import Sampling
 from harness.trial import Trial
 from harness.world import World
+
+T = TypeVar("T")
 
 
 class SpoiledError(Exception):
@@ -44,9 +46,11 @@ class Bench:
         self.sampling = Sampling()
         self.emit = emit
         seed = (self.order.plan.seed, self.comparison.label)
-        self.trials = {case: Trial(case, self.world.gang(case, *seed), self.world) for case in cases}
+        cold = order.plan.cache == "cold"
+        self.trials = {case: Trial(case, self.world.gang(case, *seed), self.world, cold=cold) for case in cases}
         self.doubted: dict[Case, list[Doubt]] = {}
         self.step_s: dict[Case, float] = {}
+        self.captures = order.plan.execution == "graph"
         self._round = 0, 0
 
     def measure(self, share_s: float) -> None:
@@ -57,6 +61,7 @@ class Bench:
         try:
             self._prepare()
             self._audit()
+            self._capture()
             self._pilot()
             self._watch()
             self._rounds(end_s)
@@ -86,8 +91,8 @@ class Bench:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is data, not only an Exception
-                cause, rank = _culprit(error, self.world.rank, trial.case)
-                failure = _failure(cause, rank, rejected, trial.failed_s or self.world.clock())
+                cause, rank = causes.culprit(error, self.world.rank, trial.case)
+                failure = causes.failure(cause, rank, rejected, trial.failed_s or self.world.clock())
                 if failure.status != "wrong":
                     trial.fail(error)
         agreed = self.world.agreement.settle(failure)
@@ -95,13 +100,16 @@ class Bench:
             self._end(trial, agreed)
         return agreed is None
 
-    def _end(self, trial: Trial, failure: Failure) -> None:
-        """Write the cell of a trial that failed, and let go of it. Every rank calls this alike."""
+    def _end(self, trial: Trial, failure: Failure, *, harmless: bool = False) -> None:
+        """Write the cell of a trial that failed, and let go of it. Every rank calls this alike.
+
+        ``harmless``: nothing was tried, so the process and its groups are as good as before.
+        """
         del self.trials[trial.case]
         told = failure.status, failure.rank, failure.message
         self.emit(self._cell(trial.case, status=told[0], rank=told[1], message=told[2]))
         _close(trial)
-        if failure.status == "wrong":
+        if harmless or failure.status == "wrong":
             return
         if self.world.device.torch.type == "cuda":
             raise SpoiledError
@@ -111,7 +119,10 @@ class Bench:
     def _prepare(self) -> None:
         for trial in self._live:
             self.emit(BeginRecord(launch=self.order.launch, comparison=self.index, case=trial.case.key))
-            self._together(trial, trial.prepare)
+            if self.world.device.memory_bytes is not None:
+                self._refuse([trial], [trial.shortage()])
+            if trial.case in self.trials:
+                self._together(trial, trial.prepare)
 
     def _audit(self) -> None:
         """Refuse the cases whose work is not what they declare."""
@@ -123,6 +134,25 @@ class Bench:
         refused, self.doubted = ledger.audit(self.comparison, facts)
         for case, reason in refused.items():
             self._end(self.trials[case], Failure.of("wrong", reason, 0))
+
+    def _capture(self) -> None:
+        """Where steps are to be replayed, capture those of all cases but the harness's own, and skip what cannot be."""
+        if not self.captures:
+            return
+        trials = [trial for trial in self._live if not trial.case.probe]
+        self._refuse(trials, [trial.refusal() for trial in trials])
+        for trial in self._live:
+            if not trial.case.probe:
+                self._together(trial, trial.capture)
+
+    def _refuse(self, trials: Sequence[Trial], mine: Sequence[str | None]) -> None:
+        """Skip the trials for which any rank has a reason, one for each of ``trials``; nothing was tried with them."""
+        told = self.world.agreement.gather(list(mine))
+        for trial, *reasons in zip(trials, *told, strict=True):
+            for rank, reason in enumerate(reasons):
+                if reason:
+                    self._end(trial, Failure.of("skipped", reason, rank), harmless=True)
+                    break
 
     def _pilot(self) -> None:
         """Estimate each case's step, first by single steps, then by whole samples: the slowest rank's time counts."""
@@ -136,17 +166,37 @@ class Bench:
                 if self._together(trial, lambda trial=trial, laps=laps: laps.extend(trial.visit(samples))):  # type: ignore[misc] # noqa: B023
                     quickest[trial.case] = min((lap.end_s - lap.start_s for lap in laps), default=0.0) / trial.inner
             self.step_s = dict(zip(quickest, self.world.agreement.greatest([*quickest.values(), 0.0]), strict=False))
+            if samples > 1 and self.world.device.queues:
+                self._look_ahead()
             for trial in self._live:
-                trial.inner = self.sampling.inner(self.step_s[trial.case])
+                trial.inner = self._policy(trial).inner(self.step_s[trial.case])
                 trial.warm = self.sampling.warm(self.step_s[trial.case])
 
     def _watch(self) -> None:
         """Let each gang do a few samples that do not count, to see where it waits. From here on load is counted."""
         for trial in self._live:
-            if trial.case.gang_size > 1 and not trial.case.probe:
+            if trial.case.gang_size > 1 and not trial.case.probe and not self.captures:  # a replay calls nothing
                 samples = self.sampling.watched(self.step_s[trial.case])
                 self._together(trial, lambda trial=trial, samples=samples: trial.watch(samples))  # type: ignore[misc]
-            trial.load = load.Load()
+            trial.load, trial.retries = load.Load(), 0
+
+    def _look_ahead(self) -> None:
+        """See how far ahead of its device each case can be launched: all cases get a head start, or none does."""
+        for trial in self._live:
+            steps = min(headstart.MOST, self._policy(trial).inner(self.step_s[trial.case]))
+            self._together(trial, lambda trial=trial, steps=steps: trial.look_ahead(steps))  # type: ignore[misc]
+        told = self.world.agreement.gather([trial.room for trial in self._live])
+        for trial, *rooms in zip(self._live, *told, strict=True):
+            trial.room = headstart.tightest(rooms)
+        ahead = headstart.queueable([trial.room for trial in self._live])
+        for trial in self._live:
+            trial.ahead = ahead
+
+    def _policy(self, trial: Trial) -> Sampling:
+        """The policy, with the limits of one case."""
+        if trial.cold:
+            return replace(self.sampling, most=1)
+        return replace(self.sampling, most=int(trial.room.steps)) if trial.ahead else self.sampling
 
     def _rounds(self, end_s: float) -> None:
         """Visit every case once a round, in a new random order each, until the time is spent."""
@@ -165,11 +215,13 @@ class Bench:
                     position += 1
 
     def _round_s(self) -> float:
-        overhead_s = 2 * self.world.lead_s
-        return sum(self.sampling.visit_cost_s(self.step_s[trial.case], overhead_s) for trial in self._live)
+        return sum(
+            self._policy(trial).visit_cost_s(self.step_s[trial.case], 2 * self.world.lead_s + trial.head_start_s)
+            for trial in self._live
+        )
 
     def _visit(self, trial: Trial, number: int, position: int) -> None:
-        samples = self.sampling.samples(self.step_s[trial.case])
+        samples = self._policy(trial).samples(self.step_s[trial.case])
         trial.visits.append((number, position, samples))
         self._together(trial, lambda: trial.laps.extend(trial.visit(samples)))
 
@@ -179,18 +231,22 @@ class Bench:
 
     def _finish(self) -> None:
         """Collect every rank's samples, and emit a cell for each case that is left."""
-        told = self.world.agreement.gather([(trial.laps, self._facts(trial), trial.watched) for trial in self._live])
-        for trial, *ranks in zip(self._live, *told, strict=True):
-            laps, facts, seen = zip(*ranks[: trial.case.world_size], strict=True)
+        self._read()
+        own = [(trial.laps, self._facts(trial), trial.watched, trial.beside) for trial in self._live]
+        for trial, *ranks in zip(self._live, *self.world.agreement.gather(own), strict=True):
+            laps, facts, seen, aside = zip(*ranks[: trial.case.world_size], strict=True)
             loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
             doubts = load.doubts(loads)
+            doubts += headstart.doubts(laps)
+            doubts += memory.doubts([fact.alloc_retries for fact in facts])
             doubts += self.doubted.get(trial.case, [])
             self.emit(
                 self._cell(
                     trial.case,
                     unit=trial.unit,
                     inner=trial.inner,
-                    samples=self._samples(trial, laps),
+                    head_start_s=round(trial.head_start_s, 9) if self.world.device.queues else None,
+                    samples=self._samples(trial, laps, aside),
                     facts=facts,
                     waits=waits.split(seen, trial.inner),
                     doubts=tuple(doubts),
@@ -201,7 +257,14 @@ class Bench:
         for trial in self._live:
             _close(trial)
 
-    def _samples(self, trial: Trial, laps: Sequence[Sequence[Lap]]) -> Samples:
+    def _read(self) -> None:
+        """See what was read of this rank's device meanwhile."""
+        if self.world.gauge is not None:
+            told = beside(self.world.gauge(), [trial.laps for trial in self._live], self.world.offset.seconds)
+            for trial, its in zip(self._live, told, strict=True):
+                trial.beside = its
+
+    def _samples(self, trial: Trial, laps: Sequence[Sequence[Lap]], aside: Sequence[Beside]) -> Samples:
         origin_s = self.world.origin_s
         each = [(number, position) for number, position, samples in trial.visits for _ in range(samples)]
         timed = laps[0][0].device_s is not None
@@ -211,6 +274,8 @@ class Bench:
             start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
             end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
             device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
+            clock_mhz=_of_all([its.mhz for its in aside]),
+            held_back=_of_all([its.held_back for its in aside]),
         )
 
     def _facts(self, trial: Trial) -> RankFacts | None:
@@ -234,28 +299,12 @@ class Bench:
         )
 
 
+def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
+    """What every rank tells; None where one does not."""
+    told = tuple(its for its in ranks if its is not None)
+    return told if len(told) == len(ranks) else None
+
+
 def _close(trial: Trial) -> None:
     with suppress(Exception):  # the case has been judged; what it leaves behind is not its result
         trial.close()
-
-
-def _culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException, int]:
-    """What went wrong, and on which rank: a distributed checkpoint tells every rank of those that failed."""
-    api = sys.modules.get("torch.distributed.checkpoint.api")  # slow to load; whoever raised its error has loaded it
-    if api is None or not isinstance(error, api.CheckpointException) or not error.failures:
-        return error, rank
-    first = min(error.failures)
-    return error.failures[first][0], rank if case.gang_size == 1 else first
-
-
-def _failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
-    """What an exception from a scenario means."""
-    text = str(error).strip()
-    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, AssertionError):
-        return Failure.of(rejected, text or "the check failed", rank, when_s)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
-        return Failure.of("oom", message, rank, when_s)
-    if complaint := disk.complaint(error):
-        return Failure.of("error", complaint, rank, when_s)
-    return Failure.of("error", message, rank, when_s)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.devices import Device
 from harness.errors import CollectiveError
@@ -28,36 +29,63 @@ class Lap:
     """One sample on one rank."""
 
     start_s: float
-    """Host clock at the start mark."""
+    """Host clock at the start mark, after the head start."""
     end_s: float
     """Host clock after the device had done everything up to the end mark."""
     device_s: float | None
     """Seconds between the device's own marks, where it has them."""
+    launched_s: float = -math.inf
+    """Host clock when everything up to the end mark had been launched, where the device was held until then."""
 
     @property
     def seconds(self) -> float:
         """The device's own time where it has one, else the host's."""
         return self.end_s - self.start_s if self.device_s is None else self.device_s
 
+    @property
+    def late(self) -> bool:
+        """Whether launching was not done when the device was let go: it may have waited for a launch."""
+        return self.launched_s > self.start_s
+
 
 class Stopwatch:
     """Times what a device does between ``start`` and ``stop``; synchronises once, at the end."""
 
-    def __init__(self, device: Device, clock: Now = now) -> None:
+    def __init__(
+        self, device: Device, clock: Now = now, *, head_start_s: float = 0.0, streams: Sequence[Any] = ()
+    ) -> None:
+        """``head_start_s``: the device is held for so long before the start mark, so that launching opens no gaps.
+
+        ``streams`` are those that steps use beside the current one: they begin after the start mark, and the end mark
+        waits for them.
+        """
         self._device = device
         self._now = clock
+        self._head_start_s = head_start_s
+        self._streams = streams
 
     def start(self) -> None:
         """Set the start mark. The device must be idle."""
         self._start_s = self._now()
+        self._held = self._device.hold(self._head_start_s) if self._head_start_s else None
         self._mark = self._device.mark()
+        if self._streams:
+            self._device.fork(self._streams)
 
     def stop(self) -> Lap:
         """Set the end mark, wait for the device, and read the clocks."""
-        mark = self._device.mark()
-        self._device.synchronize()
+        device = self._device
+        if self._streams:
+            device.join(self._streams)
+        mark = device.mark()
+        if self._held is None:
+            device.synchronize()
+            return Lap(self._start_s, self._now(), device.between(self._mark, mark))
+        launched_s = self._now()
+        device.synchronize()
         end_s = self._now()
-        return Lap(self._start_s, end_s, self._device.between(self._mark, mark))
+        start_s = self._start_s + (device.between(self._held, self._mark) or 0.0)
+        return Lap(start_s, end_s, device.between(self._mark, mark), launched_s)
 
 
 class StartLine:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
+from harness import gpus, no_gpu
 from harness.errors import UsageError
+from harness.gpu import CudaDevice
 
 
 class Device(Protocol):
@@ -22,14 +24,46 @@ class Device(Protocol):
         """Where tensors belong."""
         ...
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """Memory of its own; None where it has the host's."""
+        ...
+
+    @property
+    def queues(self) -> bool:
+        """Whether work on it is done later than its launch returns."""
+        ...
+
     def synchronize(self) -> None:
         """Wait until everything that was launched on it has ended."""
+
+    def stream(self) -> Any:
+        """The stream on which work is launched now; None where there are none."""
 
     def mark(self) -> Any:
         """Launch a time mark behind what was launched before; None where the host's clock is the only one."""
 
+    def reached(self, mark: Any) -> bool:
+        """Whether it has come to a mark."""
+        ...
+
     def between(self, start: Any, end: Any) -> float | None:
         """Seconds between two marks that have been reached; None where marks are None."""
+
+    def least(self) -> float | None:
+        """Seconds between two marks with nothing in between; None where marks are None."""
+
+    def hold(self, seconds: float) -> Any:
+        """Set a mark and launch a pause of about so long behind it; it ends by itself."""
+
+    def fork(self, streams: Iterable[Any]) -> None:
+        """Let what is launched on ``streams`` from now on wait for all that was launched on the current one."""
+
+    def join(self, streams: Iterable[Any]) -> None:
+        """Let what is launched from now on wait for all that was launched on ``streams``."""
+
+    def flush(self) -> None:
+        """Launch what drives everything else out of its cache."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +71,8 @@ class CpuDevice:
     """One or more CPU cores. Work on it is done when the call returns."""
 
     index: int
+    queues: ClassVar[bool] = False
+    memory_bytes: ClassVar[None] = None
 
     @property
     def torch(self) -> torch.device:
@@ -51,48 +87,40 @@ class CpuDevice:
     def synchronize(self) -> None:
         """Nothing is ever pending."""
 
+    def stream(self) -> None:
+        """Work on it is done in one order."""
+
     def mark(self) -> None:
         """No clock but the host's."""
+
+    def reached(self, mark: None) -> bool:
+        """Nothing is ever pending."""
+        del mark
+        return True
 
     def between(self, start: None, end: None) -> None:
         """No clock but the host's."""
 
+    def least(self) -> None:
+        """No clock but the host's."""
 
-@dataclass(frozen=True)
-class CudaDevice:
-    """One GPU, timed by events on its current stream."""
+    def hold(self, seconds: float) -> None:
+        """Nothing is ever launched ahead of it."""
 
-    index: int
+    def fork(self, streams: Iterable[Any]) -> None:
+        """It has no streams."""
 
-    @property
-    def torch(self) -> torch.device:
-        """This GPU."""
-        return torch.device("cuda", self.index)
+    def join(self, streams: Iterable[Any]) -> None:
+        """It has no streams."""
 
-    @property
-    def model(self) -> str:
-        """The GPU's model."""
-        return torch.cuda.get_device_name(self.index)
-
-    def synchronize(self) -> None:
-        """Wait for every stream of this GPU."""
-        torch.cuda.synchronize(self.index)
-
-    def mark(self) -> Any:
-        """An event on the current stream."""
-        event = torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(self.index))
-        return event
-
-    def between(self, start: Any, end: Any) -> float:
-        """Seconds from event to event; CUDA tells milliseconds, of about half a microsecond's resolution."""
-        return float(start.elapsed_time(end)) / 1000
+    def flush(self) -> None:
+        """Its caches stay as they are: samples are taken hot."""
 
 
 def parse(text: str | None, threads: int = 1) -> tuple[str, ...]:
     """The devices that ``--devices`` means, one a rank: ``cpu``, ``cpu:2``, ``cuda``, ``cuda:0,1``; None for the best.
 
-    A GPU named twice is shared by two ranks. Raises UsageError for devices that are not there.
+    Raises UsageError for devices that are not there.
     """
     kind, _, detail = (text or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
     if kind == "cpu":
@@ -134,8 +162,8 @@ def _cpus(detail: str, threads: int) -> tuple[str, ...]:
 def _gpus(detail: str) -> tuple[str, ...]:
     have = torch.cuda.device_count()
     if not have:
-        why = "this PyTorch has no CUDA" if torch.version.cuda is None else "no GPU is visible"
-        raise UsageError("--devices", "name GPUs that are there", f"cuda ({why})", "use --devices cpu")
+        why, remedy = no_gpu.diagnosis()
+        raise UsageError("--devices", "name GPUs that are there", f"cuda ({why})", f"{remedy}, or use --devices cpu")
     chosen = [_number(part) for part in detail.split(",")] if detail else list(range(have))
     if missing := [index for index in chosen if not 0 <= index < have]:
         raise UsageError("--devices", f"name GPUs from 0 to {have - 1}", f"cuda:{missing[0]}", "see rankbench doctor")
@@ -148,41 +176,62 @@ def _number(text: str) -> int:
 
 def cores() -> list[int]:
     """The logical CPUs that this process may use: one of each physical core first, then their siblings."""
-    allowed = sorted(os.sched_getaffinity(0))
-    seen: dict[str, int] = {}
-    sibling = {}
-    for cpu in allowed:
+    physical = siblings()
+    return [group[turn] for turn in range(max(map(len, physical))) for group in physical if turn < len(group)]
+
+
+def siblings() -> list[tuple[int, ...]]:
+    """The logical CPUs that this process may use, those of one physical core together."""
+    groups: dict[str, list[int]] = {}
+    for cpu in sorted(os.sched_getaffinity(0)):
         path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        core = path.read_text().strip() if path.exists() else str(cpu)
-        sibling[cpu] = seen[core] = seen.get(core, -1) + 1
-    return sorted(allowed, key=lambda cpu: (sibling[cpu], cpu))
+        groups.setdefault(path.read_text().strip() if path.exists() else str(cpu), []).append(cpu)
+    return [tuple(group) for group in groups.values()]
 
 
-def claim(name: str, local_rank: int, local_size: int, threads: int) -> tuple[CpuDevice | CudaDevice, tuple[int, ...]]:
+def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[CpuDevice | CudaDevice, tuple[int, ...]]:
     """Make this process the holder of a device: pin every thread of it, and set how many threads torch uses.
 
-    A CPU device gets ``threads`` cores of its own; ranks on GPUs share the host's cores evenly.
-    Returns the device and the CPUs that the process is pinned to.
+    A CPU device gets ``threads`` cores of its own; a GPU its share of the cores near it, to be shared once more where
+    ``among`` ranks hold it, of which ``before`` come first. Returns the device, and this process's CPUs.
+    Raises UsageError where this host has too few.
     """
-    mine = place(cores(), name, local_rank, local_size, threads)
+    kind, _, text = name.partition(":")
+    index = int(text)
+    if kind == "cuda":
+        torch.cuda.set_device(index)
+        mine = seat(siblings(), gpus.near(), index, before, among)
+    else:
+        have = cores()
+        mine = tuple(have[index * threads : (index + 1) * threads])
+        if len(mine) < threads:
+            rule = f"have {threads} of its host's cores for each rank"
+            remedy = "tell Ray what each node may use: ray start --num-cpus=N"
+            raise UsageError("--devices", rule, f"{name} where {len(have)} may be used", remedy)
     for task in Path("/proc/self/task").iterdir():  # threads that exist already do not inherit
         os.sched_setaffinity(int(task.name), mine)
     torch.set_num_threads(threads)
-    kind, _, index = name.partition(":")
-    if kind == "cuda":
-        torch.cuda.set_device(int(index))
-        return CudaDevice(int(index)), mine
-    return CpuDevice(int(index)), mine
+    return CudaDevice(index) if kind == "cuda" else CpuDevice(index), mine
 
 
-def place(have: Sequence[int], name: str, local_rank: int, local_size: int, threads: int) -> tuple[int, ...]:
-    """Which of the CPUs in ``have`` belong to a rank that holds the device ``name``."""
-    kind, _, index = name.partition(":")
-    if kind == "cpu":
-        return tuple(have[int(index) * threads : (int(index) + 1) * threads])
-    share = max(1, len(have) // local_size)
-    start = local_rank * share % len(have)
-    return tuple(have[start : start + share])
+def seat(
+    physical: Sequence[tuple[int, ...]], near: Sequence[frozenset[int]], index: int, before: int = 0, among: int = 1
+) -> tuple[int, ...]:
+    """The CPUs of a rank on GPU ``index``, in whole physical cores: the same ones however many ranks there are.
+
+    ``near`` has the CPUs near each GPU of the host. Where there are more cores than GPUs, the last is left to others.
+    """
+    free = list(physical[:-1] if len(physical) > len(near) else physical)
+    within = [[core for core in free if near_by.intersection(core)] or free for near_by in near]
+    peers = [gpu for gpu, own in enumerate(within) if own == within[index]]
+    mine = _slice(within[index], peers.index(index), len(peers))
+    return tuple(cpu for core in _slice(mine, before, among) for cpu in core)
+
+
+def _slice(cores: list[tuple[int, ...]], place: int, among: int) -> list[tuple[int, ...]]:
+    """One of ``among`` equal parts; of fewer cores than that, one that is shared."""
+    share = len(cores) // among
+    return cores[place * share : (place + 1) * share] if share else [cores[place % len(cores)]]
 
 
 def cpu_model() -> str:

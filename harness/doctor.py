@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness import gpus, no_gpu
 from harness.devices import cores, cpu_model
 from harness.environment import governor
 
@@ -58,12 +59,13 @@ def _devices() -> Iterator[Finding]:
     for index in range(count):
         facts = torch.cuda.get_device_properties(index)
         yield Finding("good", f"cuda:{index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
+        if strangers := gpus.state(index)["processes"]:
+            told = f"{strangers} other process{'es' * (strangers > 1)} on it: stop them, or expect times that vary"
+            yield Finding("warn", f"cuda:{index}", told)
     have = cores()
     if not count:
-        why = (
-            "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch has CUDA, but sees no GPU"
-        )
-        yield Finding("fact", "GPU", f"none: {why}; CPU cores stand in as devices")
+        why, remedy = no_gpu.diagnosis()
+        yield Finding("fact", "GPU", f"none: {why} ({remedy}); CPU cores stand in as devices")
     grade: Literal["good", "warn"] = "good" if len(have) > 1 else "warn"
     alone = "" if len(have) > 1 else ": with one device there is no scaling to measure"
     yield Finding(grade, "CPU", f"{cpu_model()}, {len(have)} usable core{'s' * (len(have) != 1)}{alone}")

@@ -33,6 +33,8 @@ class Kind(StrEnum):
     WORK_DIFFERS = "work-differs"
     SHARED_DEVICE = "shared-device"
     UNJOINED_STREAM = "unjoined-stream"
+    LAUNCH_GAPS = "launch-gaps"
+    ALLOCATOR_RETRIES = "allocator-retries"
     UNCOUNTED_WORK = "uncounted-work"
     CONSTANT_OPERANDS = "constant-operands"
 
@@ -57,6 +59,8 @@ REMEDIES: dict[Kind, str] = {
     Kind.WORK_DIFFERS: "make the arms do the same work, or do not compare them",
     Kind.SHARED_DEVICE: "ranks shared one device, so this is no scaling figure",
     Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
+    Kind.LAUNCH_GAPS: "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
+    Kind.ALLOCATOR_RETRIES: "leave the GPU more free memory: each time it waits, and what was kept is asked for anew",
     Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
     Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
 }

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pynvml
 import torch
+import torch.distributed as dist
 
+from harness import gpus
 from harness.devices import cores, cpu_model
 from harness.errors import UsageError
 from harness.plan import Side
@@ -29,7 +32,7 @@ ALLOWED = re.compile(
 """Environment variables that may be recorded: those that change figures."""
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|KEY|AUTH", re.IGNORECASE)
 """What is never recorded, whatever its prefix."""
-FLEETING = ("load_average", "hash")
+FLEETING = ("load_average", "gpus_now", "hash")
 """What may differ where nothing does, and what only says that something does."""
 PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
 
@@ -51,13 +54,19 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: found for name in PACKAGES if (found := _version(name))},
             "cuda": torch.version.cuda,
+            "nccl": _nccl(),
             "blas": _blas(),
             "driver": _driver(),
         },
         "variables": variables(),
         "git": _git(),
     }
-    return {**told, "hash": _hash(told), "load_average": list(os.getloadavg())}
+    seen = _visible(devices)
+    if links := gpus.links(seen):
+        told["links"] = links
+    now = {f"cuda:{index}": gpus.state(index) for index in seen}
+    fleeting = {"load_average": list(os.getloadavg())} | ({"gpus_now": now} if now else {})
+    return {**told, "hash": _hash(told), **fleeting}
 
 
 def variables() -> dict[str, str]:
@@ -132,45 +141,23 @@ def _device(name: str) -> dict[str, Any]:
     kind, _, index = name.partition(":")
     if kind == "cpu":
         return {"name": name, "model": cpu_model()}
-    facts = torch.cuda.get_device_properties(int(index))
-    told = {
-        "name": name,
-        "model": facts.name,
-        "memory_bytes": facts.total_memory,
-        "processors": facts.multi_processor_count,
-    }
-    return told | _nvml(int(index))
+    return {"name": name} | (gpus.facts(int(index)) if int(index) in _visible((name,)) else {})
 
 
-def _nvml(index: int) -> dict[str, Any]:
-    """What the driver tells of a GPU beside what PyTorch does; empty where it tells nothing."""
-    import pynvml
+def _visible(devices: Sequence[str]) -> list[int]:
+    """The GPUs among them that this host has; others are on other hosts."""
+    numbers = (int(index) for kind, _, index in (name.partition(":") for name in devices) if kind == "cuda")
+    return [number for number in dict.fromkeys(numbers) if number < torch.cuda.device_count()]
 
-    asks = {
-        "uuid": pynvml.nvmlDeviceGetUUID,
-        "power_limit_mw": pynvml.nvmlDeviceGetEnforcedPowerLimit,
-        "max_sm_clock_mhz": lambda gpu: pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-        "ecc": lambda gpu: bool(pynvml.nvmlDeviceGetEccMode(gpu)[0]),
-        "mig": lambda gpu: bool(pynvml.nvmlDeviceGetMigMode(gpu)[0]),
-        "persistence": lambda gpu: bool(pynvml.nvmlDeviceGetPersistenceMode(gpu)),
-    }
-    told: dict[str, Any] = {}
-    try:
-        pynvml.nvmlInit()
-        gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}")
-        for name, ask in asks.items():
-            try:
-                told[name] = ask(gpu)
-            except pynvml.NVMLError:
-                told[name] = None
-    except pynvml.NVMLError:
-        return told
-    return told
+
+def _nccl() -> str | None:
+    """The version that PyTorch calls, which may be another than the package's."""
+    if torch.version.cuda is None or not dist.is_nccl_available():
+        return None
+    return ".".join(map(str, torch.cuda.nccl.version()))
 
 
 def _driver() -> str | None:
-    import pynvml
-
     try:
         pynvml.nvmlInit()
         return str(pynvml.nvmlSystemGetDriverVersion())

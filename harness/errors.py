@@ -4,6 +4,7 @@ RankbenchError
 ├── UsageError      the user asked for something that cannot be done; exit code 2
 ├── JournalError    a file of a run is not what it should be
 ├── CollectiveError a rank's peers failed; raised on every rank alike
+├── RefusedError    a case cannot be measured as the plan asks; it is skipped, with the reason
 └── GangLostError   a rank or a node is gone, and with it the side channel
 """
 
@@ -31,6 +32,10 @@ class JournalError(RankbenchError):
 
 class CollectiveError(RankbenchError):
     """Another rank of this gang failed, so this rank gives up the case too."""
+
+
+class RefusedError(RankbenchError):
+    """A case that cannot be measured as the plan asks: it is skipped, and this says why."""
 
 
 class GangLostError(RankbenchError):

@@ -46,6 +46,21 @@ class Rank(Record):
     """Added to its host's clock to have that of rank 0's host; its times are told in the latter."""
     clock_error_s: float = 0.0
     """By how much that may be wrong: start skews below it mean nothing. 0 where ranks share one clock."""
+    least_s: float | None = None
+    """Seconds between two of the device's own marks with nothing in between; None where it has none."""
+
+
+class GroupSetup(Record):
+    """What it took a launch's first ranks until they could exchange tensors: seconds of the slowest of them."""
+
+    size: int
+    """How many ranks they are."""
+    setup_s: float
+    """From nothing to a communicator."""
+    first_s: float
+    """Its first all-reduce, of one number."""
+    steady_s: float
+    """One of those that follow: their median."""
 
 
 class Samples(Record):
@@ -98,10 +113,18 @@ class RankFacts(Record):
     """Reads from the device to the host that the harness counted in that step."""
     traffic_bytes: int = 0
     """Bytes of the messages that its collectives carried in that step."""
+    products: tuple[str, ...] = ()
+    """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
     peak_bytes: int | None = None
     """Memory that the step needed at its peak beyond what was there before, where the system tells."""
+    reserved_bytes: int | None = None
+    """GPU memory that PyTorch's allocator held at its peak meanwhile, whoever's it was."""
+    alloc_retries: int = 0
+    """How often, in the visits, its memory was full: it then gives back what it keeps, and waits for the GPU."""
+    watts: float | None = None
+    """Mean power of its device during the samples, where that could be told."""
     found: dict[str, Value] = Field(default_factory=dict)
     """What the check established."""
     first_s: float
@@ -132,6 +155,8 @@ class LaunchRecord(Record):
     lead_s: float
     """How far ahead the delay window agrees its start."""
     ranks: tuple[Rank, ...]
+    groups: tuple[GroupSetup, ...] = ()
+    """One a NCCL group; none where messages go over gloo."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Rank 0's environment variables that change figures: launchers set some of their own."""
 
@@ -165,6 +190,9 @@ class CellRecord(Record):
     """What one item of the declared work is."""
     inner: int = 1
     """Steps in one sample: a step's time is the sample's divided by this."""
+    head_start_s: float | None = None
+    """For how long the device was held before each sample, so that launching opens no gaps; 0 where a step of the
+    comparison waits for the device itself; None where work is done when its launch returns."""
     samples: Samples | None = None
     facts: tuple[RankFacts, ...] = ()
     """One a rank of the case's gang."""

@@ -34,6 +34,12 @@ class Count:
     """Bytes of the messages that collectives carried: of an all-gather the gathered, of a reduce-scatter the whole."""
     constant_operands: int = 0
     """Operands of the products counted, of more than one element, whose elements are all alike."""
+    streams: frozenset[Any] = frozenset()
+    """Streams of the device on which it was launched, beside the current one."""
+    host_operations: int = 0
+    """Operations whose results are on the host, of a step on another device."""
+    products: frozenset[str] = frozenset()
+    """Types of the numbers that were multiplied in the operations counted: ``float32``, ``tf32``, ``bfloat16``."""
 
 
 _COUNTED = flop_registry.keys() | FORMULAS.keys()
@@ -60,24 +66,50 @@ class _HostReads(TorchFunctionMode):
 
 
 class _Operations(TorchDispatchMode):
-    """Looks at the collectives' messages and at the operands of products."""
+    """Looks at the collectives' messages, at the operands of products, and at the streams."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Callable[[], Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.traffic_bytes = 0
         self.constant_operands = 0
+        self.streams: set[Any] = set()
+        self.host_operations = 0
+        self.products: set[str] = set()
+        self._stream = stream
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        stream = self._stream()
+        self.streams.add(stream)
         if func.namespace in ("c10d", "_c10d_functional"):
             self.traffic_bytes += max((_bytes(arg) for arg in args), default=0)
         elif func._overloadpacket in _COUNTED:  # noqa: SLF001 - the registry's own key
             with _disable_current_modes():  # looking is not part of the step
                 self.constant_operands += sum(map(_constant, args))
-        return func(*args, **(kwargs or {}))
+                self.products |= _type(func, args)
+        output = func(*args, **(kwargs or {}))
+        if stream is not None:
+            self.host_operations += _on_host(output)
+        return output
 
 
 def _bytes(arg: Any) -> int:
     return sum(leaf.nbytes for leaf in tree_leaves(arg) if isinstance(leaf, torch.Tensor))
+
+
+def _type(func: Any, args: Any) -> set[str]:
+    """The type that a product's numbers are multiplied in; GPUs may do with fewer digits of a float32."""
+    first = next((leaf for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)), None)
+    if first is None:
+        return set()
+    short = "convolution" in str(func) or torch.get_float32_matmul_precision() != "highest"
+    if first.dtype == torch.float32 and first.device.type == "cuda" and short:
+        return {"tf32"}
+    return {str(first.dtype).removeprefix("torch.")}
+
+
+def _on_host(output: Any) -> bool:
+    leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    return bool(leaves) and all(leaf.device.type == "cpu" for leaf in leaves)
 
 
 def _constant(arg: Any) -> bool:
@@ -88,12 +120,26 @@ def _constant(arg: Any) -> bool:
     return bool((row == first).all()) and bool((arg == first).all())
 
 
-def count(step: Callable[[], Any]) -> Count:
-    """Do one step and count what it does. It is far slower than a plain step."""
+def _none() -> None:
+    """What has no streams."""
+
+
+def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
+    """Do one step and count what it does. It is far slower than a plain step. ``stream`` tells the current stream."""
     flops = FlopCounterMode(display=False, custom_mapping=FORMULAS)
-    with flops, _Operations() as seen, _HostReads() as reads:
+    home = stream()
+    with flops, _Operations(stream) as seen, _HostReads() as reads:
         step()
-    return Count(flops.get_total_flops(), reads.count, seen.traffic_bytes, seen.constant_operands)
+    streams = frozenset(seen.streams - {home})
+    return Count(
+        flops.get_total_flops(),
+        reads.count,
+        seen.traffic_bytes,
+        seen.constant_operands,
+        streams,
+        seen.host_operations,
+        frozenset(seen.products),
+    )
 
 
 @dataclass(frozen=True)

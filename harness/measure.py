@@ -9,13 +9,17 @@ from harness.devices import Device
 from harness.scenario import Workload
 
 
-def sample(workload: Workload, inner: int, device: Device, line: StartLine, watch: Stopwatch) -> tuple[Lap, Any]:
+def sample(  # noqa: PLR0913
+    workload: Workload, inner: int, device: Device, line: StartLine, watch: Stopwatch, *, cold: bool = False
+) -> tuple[Lap, Any]:
     """One sample: state as before, idle device, aligned start, start mark, ``inner`` steps, end mark.
 
-    Returns the lap and what the last step returned.
+    ``cold``: the device's cache holds nothing of the state. Returns the lap and what the last step returned.
     """
     step, output = workload.step, None
     workload.reset()
+    if cold:
+        device.flush()
     device.synchronize()
     line.cross()
     watch.start()

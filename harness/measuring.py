@@ -12,8 +12,23 @@ import typer
 
 from harness.errors import UsageError
 from harness.late import late
-from harness.options import Budget, Devices, Margin, Names, Out, Precision, Preset, Seed, Settings, Threads, WorldSizes
-from harness.plan import Placement
+from harness.options import (
+    Budget,
+    CacheState,
+    Devices,
+    ExecutionMode,
+    Margin,
+    Names,
+    Out,
+    Precision,
+    Preset,
+    Seed,
+    Settings,
+    ShareDevice,
+    Threads,
+    WorldSizes,
+)
+from harness.plan import Cache, Execution, Placement
 from harness.rundir import RunDir
 
 
@@ -31,7 +46,9 @@ def run(  # noqa: PLR0913
     ] = None,
     ray_address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", envvar="RAY_ADDRESS", help="A Ray cluster. [default: a local one]"),
+        typer.Option(
+            metavar="HOST:PORT", envvar="RAY_ADDRESS", help="A Ray cluster, also of --resume. [default: a local one]"
+        ),
     ] = None,
     placement: Annotated[str, typer.Option(help="Ranks on Ray's nodes: pack, spread or strict-spread.")] = "pack",
     launches: Annotated[
@@ -44,6 +61,9 @@ def run(  # noqa: PLR0913
     preset: Preset = None,
     threads: Threads = 1,
     margin: Margin = 0.05,
+    cache: CacheState = "hot",
+    execution: ExecutionMode = "eager",
+    share_device: ShareDevice = False,
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
@@ -53,7 +73,7 @@ def run(  # noqa: PLR0913
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
     from harness.planner import make
-    from harness.running import measure, only_resume
+    from harness.running import measure, only_resume, resumed
     from harness.wish import Wish
 
     ranks: tuple[int, int] | None = late("launch.run:ranks_around")()
@@ -64,7 +84,7 @@ def run(  # noqa: PLR0913
         launcher=launcher,
         placement=cast("Placement", placement),
         ray_address=ray_address,
-        nodes=late("launch.actors:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
+        nodes=late("launch.cluster:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
         precision=precision,
@@ -72,13 +92,16 @@ def run(  # noqa: PLR0913
         seed=seed,
         threads=threads,
         margin=margin,
+        cache=cast("Cache", cache),
+        execution=cast("Execution", execution),
+        share_device=share_device,
         preset=preset,
         command=_command(),
     )
     if resume is not None:
         only_resume(wish, out)
         directory = RunDir(resume)
-        return measure(directory, directory.plan(), "launch.run:own")
+        return measure(directory, resumed(directory.plan(), ray_address), "launch.run:own")
     if ranks is not None:
         if out is None:
             raise UsageError(
@@ -112,6 +135,9 @@ def duel(  # noqa: PLR0913
     preset: Preset = None,
     threads: Threads = 1,
     margin: Margin = 0.05,
+    cache: CacheState = "hot",
+    execution: ExecutionMode = "eager",
+    share_device: ShareDevice = False,
     seed: Seed = 0,
     out: Out = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where anything is undecided.")] = False,
@@ -138,6 +164,9 @@ def duel(  # noqa: PLR0913
         seed=seed,
         threads=threads,
         margin=margin,
+        cache=cast("Cache", cache),
+        execution=cast("Execution", execution),
+        share_device=share_device,
         preset=preset,
         command=_command(),
     )

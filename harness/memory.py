@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from harness.doubts import Doubt, Kind
 
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -21,6 +23,8 @@ class Peak:
 
     bytes: int | None = None
     """None where this system does not tell. A CPU's is resident memory, true to about a megabyte."""
+    reserved: int | None = None
+    """All that PyTorch's allocator held of a GPU's memory meanwhile, whoever's it was; None on a CPU."""
 
 
 @contextmanager
@@ -36,12 +40,43 @@ def peak(device: torch.device) -> Iterator[Peak]:
         torch.cuda.reset_peak_memory_stats(device)
         yield told
         told.bytes = torch.cuda.max_memory_allocated(device) - before
+        told.reserved = torch.cuda.max_memory_reserved(device)
     elif not _reset():
         yield told
     else:
         before = _status("VmRSS")
         yield told
         told.bytes = max(0, _status("VmHWM") - before)
+
+
+def retries(device: torch.device) -> int:
+    """How often so far the allocator found a GPU's memory full, gave back what it kept, and tried again; 0 on a CPU."""
+    return int(torch.cuda.memory_stats(device).get("num_alloc_retries", 0)) if device.type == "cuda" else 0
+
+
+def doubts(counts: Sequence[int]) -> list[Doubt]:
+    """One for each rank whose allocator had to try again; ``counts`` are in rank order."""
+    return [
+        Doubt(
+            kind=Kind.ALLOCATOR_RETRIES,
+            fact=f"rank {rank}'s memory was full {'once' if count == 1 else f'{count} times'} in its visits (limit 0)",
+            rank=rank,
+        )
+        for rank, count in enumerate(counts)
+        if count
+    ]
+
+
+def shortage(scenario: object, ranks: int, device_bytes: int) -> str | None:
+    """Why a rank's part of a scenario cannot be in its device's memory; None where it may, or where nobody says."""
+    tell = getattr(scenario, "memory", None)
+    try:
+        least = tell(ranks) if callable(tell) else 0
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        return f"its memory() raises {type(error).__name__}: {error}"
+    if least <= device_bytes:
+        return None
+    return f"needs at least {least / 2**30:.4g} GiB on each device, which has {device_bytes / 2**30:.4g} GiB"
 
 
 def _reset() -> bool:

@@ -44,4 +44,14 @@ Precision = Annotated[
 ]
 Margin = Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")]
 Seed = Annotated[int, typer.Option(help="Of the data and of the order.")]
+CacheState = Annotated[
+    str, typer.Option(help="hot, or cold: the GPU's L2 cache is cleared before each sample, which is of one step.")
+]
+ExecutionMode = Annotated[str, typer.Option(help="eager, or graph: steps are captured as CUDA graphs and replayed.")]
+ShareDevice = Annotated[
+    bool,
+    typer.Option(
+        "--share-device", help="Let ranks share a GPU that --devices names twice: for testing; nothing scales then."
+    ),
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory. [default: runs/DATE-TIME]")]

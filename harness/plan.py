@@ -22,6 +22,8 @@ Value = bool | int | float | str
 Scaling = Literal["strong", "weak", "none"]
 LauncherName = Literal["inline", "torchrun", "ray"]
 Placement = Literal["pack", "spread", "strict-spread"]
+Cache = Literal["hot", "cold"]
+Execution = Literal["eager", "graph"]
 
 
 class Record(BaseModel):
@@ -153,6 +155,10 @@ class Plan(Record):
     """When to add launches to those that are planned; None: never."""
     margin: float = Field(default=0.05, ge=0)
     """Differences within this fraction count as none, unless A/A noise is larger."""
+    cache: Cache = "hot"
+    """What a sample finds in its device's cache: what the last one left, or nothing."""
+    execution: Execution = "eager"
+    """Whether steps are launched one by one, or captured once and replayed."""
     regime: dict[str, str]
     """How it is measured: figures of different regimes are not compared."""
     comparisons: tuple[Comparison, ...]

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Sequence
 from typing import get_args
 
-from harness import __version__, catalog, devices, probes
+from harness import __version__, catalog, devices, probes, roofs
 from harness.effort import above_zero, effort
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Value
+from harness.regime import regime
 from harness.sides import of_launchers
 from harness.wish import Wish
 
@@ -18,14 +19,6 @@ SELECTION = ("tying", "frobenius", "split")
 """What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
 FEW, EVERY = 6, 4
 """Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
-REGIME = {
-    "alignment": "delay window",
-    "cadence": "isolated samples of repeated steps",
-    "cache": "hot: each visit warms up",
-    "execution": "eager",
-    "allocator": "PyTorch's default",
-    "clocks": "as found",
-}
 
 
 def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
@@ -44,12 +37,15 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         found = devices.parse(wish.devices, wish.threads)
     else:
         found = devices.of_cluster(wish.devices, wish.threads, wish.nodes)
+    _sharing(found, allowed=wish.share_device)
     if ranks is not None:
         found = _one_each(found, *ranks)
     sizes = _world_sizes(wish.world_sizes, len(found))
     sides = wish.sides or of_launchers(wish.launcher, len(found), inside=ranks is not None)
     launchers = [side.launcher for side in sides]
     _placement(wish, sizes[-1], launchers)
+    if wish.nodes is not None and set(launchers) != {"ray"}:
+        _here(found[: sizes[-1]], wish.threads)
     entries = _entries(wish.names, wish.preset)
     points = [
         (entry, params)
@@ -58,7 +54,8 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     ]
     every = 1 if len(points) <= FEW else EVERY
     comparisons = tuple(
-        _comparison(entry, params, sizes, probed=index % every == 0) for index, (entry, params) in enumerate(points)
+        _comparison(entry, params, sizes, _probes(sizes, found, first=index == 0) if index % every == 0 else ())
+        for index, (entry, params) in enumerate(points)
     )
     budget_s, launches, precision = effort(wish, comparisons, sides, joined=ranks is not None)
     return Plan(
@@ -76,9 +73,22 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         strict=wish.budget_s == budget_s,
         precision=precision,
         margin=wish.margin,
-        regime=REGIME | {"threads": f"{wish.threads} a rank", "affinity": "each rank has cores of its own"},
+        cache=wish.cache,
+        execution=wish.execution,
+        regime=regime(wish, found),
         comparisons=comparisons,
     )
+
+
+def _sharing(found: tuple[str, ...], *, allowed: bool) -> None:
+    """Refuse a GPU that is named twice, unless that is meant: NCCL takes one rank a GPU."""
+    shared = len(set(found)) < len(found)
+    if shared and not allowed:
+        remedy = "add --share-device to test several ranks on one GPU, over gloo and without any scaling figure"
+        raise UsageError("--devices", "name each GPU once: NCCL takes one rank a GPU", ",".join(found), remedy)
+    if allowed and not shared:
+        remedy = "leave it out, or name a GPU as often as it is to have ranks: --devices cuda:0,0"
+        raise UsageError("--share-device", "come with a GPU that is named twice", ",".join(found), remedy)
 
 
 def _one_each(found: tuple[str, ...], ranks: int, local: int) -> tuple[str, ...]:
@@ -121,6 +131,13 @@ def _placement(wish: Wish, size: int, launchers: Sequence[str]) -> None:
         raise UsageError("--placement strict-spread", f"place at most {nodes} ranks, one a node", size, remedy)
 
 
+def _here(found: Sequence[str], threads: int) -> None:
+    """Refuse devices of a cluster that a launcher of this host alone, beside Ray, does not have."""
+    kind = found[0].partition(":")[0]
+    own = range(len(found))
+    devices.parse(f"cpu:{len(own)}" if kind == "cpu" else f"cuda:{','.join(map(str, own))}", threads)
+
+
 def _entries(names: Sequence[str], preset: str | None) -> list[catalog.Entry]:
     if not names and preset in ("chapter", "full"):
         return list(catalog.scenarios().values())
@@ -157,8 +174,15 @@ def _points(
     ]
 
 
+def _probes(sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
+    """Floor and ceilings beside a comparison; of a GPU's roofs once a launch is enough."""
+    if first and found[0].startswith("cuda"):
+        return [*probes.cases(sizes), *roofs.cases(sizes, shared=len(set(found)) < len(found))]
+    return probes.cases(sizes)
+
+
 def _comparison(
-    entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes: tuple[int, ...], *, probed: bool
+    entry: catalog.Entry, point: dict[str, tuple[Value, ...]], sizes: tuple[int, ...], beside: Sequence[Case]
 ) -> Comparison:
     params = {name: values[0] for name, values in point.items() if name != entry.arm_field}
     arms = point[entry.arm_field] if entry.arm_field else (None,)
@@ -183,5 +207,5 @@ def _comparison(
         if entry.baseline in [str(arm) for arm in arms]
         else (str(arms[0]) if arms[0] is not None else None),
         params=params,
-        cases=(*cases, *(probes.cases(sizes) if probed else ())),
+        cases=(*cases, *beside),
     )

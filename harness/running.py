@@ -17,10 +17,15 @@ from harness.wish import Wish
 
 def only_resume(wish: Wish, out: Path | None) -> None:
     """Raise UsageError for anything beside ``--resume``: a resumed run follows its own plan."""
-    if out is not None or wish != Wish(command=wish.command):
+    if out is not None or wish != Wish(command=wish.command, ray_address=wish.ray_address):
         raise UsageError(
             "--resume", "stand alone: the run's plan says what to measure", "beside other options", "drop them"
         )
+
+
+def resumed(plan: Plan, ray_address: str | None) -> Plan:
+    """The plan of a run that goes on; one on a Ray cluster where that is now, if it has another address."""
+    return plan.model_copy(update={"ray_address": ray_address}) if plan.ray_address and ray_address else plan
 
 
 def measure(directory: RunDir, plan: Plan, how: str, *, strict: bool = False) -> int:

@@ -24,6 +24,8 @@ class Sampling:
     """Watching the collectives of a gang takes about this long."""
     watched_: tuple[int, int] = (1, 5)
     """Fewest and most samples that are watched."""
+    most: int | None = None
+    """Most steps in a sample, where that is limited."""
     setup_s: float = 2.0
     """What a launch is granted beside its samples when a budget is judged."""
 
@@ -33,7 +35,8 @@ class Sampling:
 
     def inner(self, step_s: float) -> int:
         """Steps in one sample, where one takes ``step_s`` seconds."""
-        return max(1, math.ceil(self.sample_s / max(step_s, 1e-8)))
+        wanted = max(1, math.ceil(self.sample_s / max(step_s, 1e-8)))
+        return wanted if self.most is None else min(wanted, self.most)
 
     def samples(self, step_s: float) -> int:
         """Samples in one visit."""

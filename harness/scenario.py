@@ -70,6 +70,8 @@ class Workload:
     """Puts back what steps used up; called before every sample, and before untimed steps, outside the clock."""
     close: Callable[[], None] = field(default=nothing, kw_only=True)
     """Lets go of files and the like; called once, however the case ended."""
+    waits: bool = field(default=False, kw_only=True)
+    """True where a step waits for the device only now and then; what each does is seen by itself."""
 
 
 class Scenario(Protocol):

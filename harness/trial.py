@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import shutil
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness import graphs, memory
+from harness.beside import Beside
 from harness.catalog import load as load_scenario
 from harness.clocks import Lap, StartLine, Stopwatch, now
 from harness.errors import CollectiveError
 from harness.gang import Gang
+from harness.headstart import Room, head_start_s, room
 from harness.journal import RankFacts
 from harness.ledger import Count, count
 from harness.load import Load
@@ -34,12 +37,22 @@ class Trial:
     """Steps in a sample."""
     warm: int = 1
     """Untimed steps at the start of a visit."""
+    cold: bool = False
+    """Whether the device's cache is cleared before each sample."""
+    room: Room = field(default_factory=Room)
+    """How far ahead of the device its steps can be launched."""
+    ahead: bool = False
+    """Whether the device is held while a sample is launched."""
     visits: list[tuple[int, int, int]] = field(default_factory=list)
     """(round, position, samples) of each visit, on every rank of the launch alike."""
     laps: list[Lap] = field(default_factory=list)
     watched: list[Watched] = field(default_factory=list)
     """Samples that do not count, with their collectives."""
+    beside: Beside = field(default_factory=Beside)
+    """What was read of the device meanwhile."""
     load: Load = field(default_factory=Load)
+    retries: int = 0
+    """How often the device's memory was full in the visits."""
     failed_s: float | None = None
     """Host clock when this rank failed."""
     workload: Workload | None = None
@@ -48,6 +61,14 @@ class Trial:
     _peak: Peak = field(default_factory=Peak)
     _found: dict[str, Value] = field(default_factory=dict)
     _output: Any = None
+
+    def shortage(self) -> str | None:
+        """Why it cannot be in the device's memory, as far as the scenario tells."""
+        size = self.world.device.memory_bytes
+        if self.gang is None or size is None:
+            return None
+        scenario = load_scenario(self.case.reference).cls(**self.case.params)
+        return memory.shortage(scenario, self.gang.size, size)
 
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
@@ -61,10 +82,34 @@ class Trial:
         self.world.device.synchronize()
         self._first_s = now() - start_s
         workload.reset()
-        self._count = count(workload.step)
+        self._count = count(workload.step, self.world.device.stream)
         workload.reset()
         with peak(self.world.device.torch) as self._peak:  # of a plain step: counting needs memory of its own
             workload.step()
+
+    def refusal(self) -> str | None:
+        """Why its step cannot be captured, as far as counting tells."""
+        return None if self.gang is None else graphs.refusal(self._count, self.world.backend)
+
+    def capture(self) -> None:
+        """Have the step captured once, and from now on replayed."""
+        workload, gang = self._my_workload, self._my_gang
+        workload.reset()
+        step = graphs.captured(workload.step, gang.device, (gang.generator, gang.shared_generator))
+        self.workload = replace(workload, step=step)
+        self._count = replace(self._count, streams=frozenset())  # they are inside the graph
+
+    def look_ahead(self, steps: int) -> None:
+        """See how far ahead of the device so many steps can be launched."""
+        workload = self._my_workload
+        workload.reset()
+        found = room(workload.step, steps, self.world.device, self.world.clock)
+        self.room = Room(0) if self._count.host_reads or workload.waits else found
+
+    @property
+    def head_start_s(self) -> float:
+        """For how long the device is held before each sample."""
+        return head_start_s(self.inner, self.room) if self.ahead else 0.0
 
     def visit(self, samples: int) -> list[Lap]:
         """Warm up and take ``samples`` samples, in step with the other ranks of the case."""
@@ -99,16 +144,18 @@ class Trial:
 
     def _visit(self, samples: int, line: StartLine) -> list[Lap]:
         workload = self._my_workload
-        device, watch = self.world.device, Stopwatch(self.world.device, self.world.clock)
-        before = Load.now()
+        device, streams = self.world.device, tuple(self._count.streams)
+        watch = Stopwatch(device, self.world.clock, head_start_s=self.head_start_s, streams=streams)
+        before, tried = Load.now(), memory.retries(device.torch)
         workload.reset()
         for _ in range(self.warm):
             self._output = workload.step()
         laps = []
         for _ in range(samples):
-            lap, self._output = sample(workload, self.inner, device, line, watch)
+            lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
             laps.append(lap)
         self.load += Load.now() - before
+        self.retries += memory.retries(device.torch) - tried
         return laps
 
     def check(self) -> None:
@@ -138,8 +185,12 @@ class Trial:
             counted_flops=self._count.flops,
             host_reads=self._count.host_reads,
             traffic_bytes=self._count.traffic_bytes,
+            products=tuple(sorted(self._count.products)),
             constant_operands=self._count.constant_operands,
             peak_bytes=self._peak.bytes,
+            reserved_bytes=self._peak.reserved,
+            alloc_retries=self.retries,
+            watts=None if self.beside.watts is None else round(self.beside.watts, 2),
             found=self._found,
             first_s=round(self._first_s, 9),
             cpu_s=round(self.load.cpu_s, 6),

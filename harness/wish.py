@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.plan import Placement, Side
+from harness.plan import Cache, Execution, Placement, Side
 
 
 @dataclass(frozen=True)
@@ -30,4 +30,7 @@ class Wish:
     precision: str | None = None
     margin: float = 0.05
     preset: str | None = None
+    cache: Cache = "hot"
+    execution: Execution = "eager"
+    share_device: bool = False
     command: str = "rankbench run"

@@ -49,6 +49,7 @@ def _announce(order: Order, world: World, emit: Emit) -> None:
             fingerprint=order.fingerprint,
             lead_s=round(world.lead_s, 9),
             ranks=tuple(ranks),
+            groups=tuple(world.setups),
             variables=environment.variables(),
         )
     )

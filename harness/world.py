@@ -6,24 +6,27 @@ import datetime as dt
 import os
 import socket
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch.distributed as dist
 
+from harness import gpus
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
-from harness.devices import CpuDevice, CudaDevice, claim
+from harness.devices import CpuDevice, claim
+from harness.errors import UsageError
 from harness.gang import Gang, seeded
-from harness.journal import Rank
+from harness.gauging import Read, gauged
+from harness.gpu import CudaDevice
+from harness.groups import DATA_TIMEOUT_S, over_gloo, over_nccl
+from harness.journal import GroupSetup, Rank
 from harness.offset import Offset, estimate
 from harness.plan import Case, Plan
 from harness.slate import Slate
 
-DATA_TIMEOUT_S = 60.0
-"""A collective of a scenario that takes longer has hung."""
 SIDE_TIMEOUT_S = 4 * DATA_TIMEOUT_S
 """The side channel outlives the hang that it has to report."""
 LEAD_S = 50e-6, 2e-3
@@ -60,9 +63,13 @@ class World:
     """The host clock at which this launch's samples count from, alike on every rank."""
     offset: Offset = field(default_factory=Offset)
     """Of this host's clock; 0 where all ranks share one."""
+    gauge: Read | None = None
+    """What was read of this rank's GPU so far, where it is read."""
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
+    setups: list[GroupSetup] = field(default_factory=list)
+    """What it took to make the groups, where that is known."""
 
     def clock(self) -> float:
         """The host clock in seconds, set to that of rank 0's host."""
@@ -99,8 +106,12 @@ class World:
         """Replace the groups that carry tensors: one that has failed is dead for all its ranks."""
         for size in self.sizes:
             self.release(size)
-        timeout = dt.timedelta(seconds=DATA_TIMEOUT_S)
-        self.groups.update({size: dist.new_group(range(size), timeout, self.backend) for size in self.sizes})
+        for size in self.sizes:
+            if self.backend == "nccl":
+                self.groups[size], setup = over_nccl(size, self.device, self.agreement)
+                self.setups.append(setup)
+            else:
+                self.groups[size] = over_gloo(size)
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
@@ -116,6 +127,7 @@ class World:
 
     def describe(self) -> Rank:
         """Where this rank runs."""
+        least_s = self.device.least()
         return Rank(
             rank=self.rank,
             host=socket.gethostname(),
@@ -126,7 +138,28 @@ class World:
             threads=self.threads,
             clock_offset_s=round(self.offset.seconds, 9),
             clock_error_s=round(self.offset.error_s, 9),
+            least_s=None if least_s is None else round(least_s, 9),
         )
+
+
+def one_rank_each(uuids: Sequence[str | None]) -> None:
+    """Refuse two ranks on one GPU, on every rank alike; ``uuids`` are those of the ranks' GPUs. Raises UsageError."""
+    for rank, uuid in enumerate(uuids):
+        if uuid in uuids[:rank]:
+            rule = "be on GPUs of their own, since NCCL takes one rank a GPU"
+            told = f"{uuids.index(uuid)} and {rank} on GPU {uuid}"
+            remedy = "let every rank see all GPUs, or name one twice in --devices with --share-device"
+            raise UsageError("ranks", rule, told, remedy)
+
+
+@contextmanager
+def _gauged(world: World, free: Collection[int]) -> Iterator[None]:
+    """Have the ranks' GPUs read while the world stands; ``free`` are the CPUs that the host's processes may use."""
+    if not isinstance(world.device, CudaDevice):
+        yield
+        return
+    with gauged(world.agreement, gpus.uuid(world.device.index), world.cpus, sorted(free)) as world.gauge:
+        yield
 
 
 @contextmanager
@@ -134,10 +167,11 @@ def alone(plan: Plan) -> Iterator[World]:
     """A world of one rank in this very process, whose affinity is given back afterwards."""
     before = os.sched_getaffinity(0)
     try:
-        device, cpus = claim(plan.devices[0], 0, 1, plan.threads)
+        device, cpus = claim(plan.devices[0], plan.threads)
         world = World(0, 1, device, plan.devices[0], cpus, plan.threads)
-        world.settle_in()
-        yield world
+        with _gauged(world, before):
+            world.settle_in()
+            yield world
     finally:
         os.sched_setaffinity(0, before)
 
@@ -149,8 +183,10 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
     ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    device, cpus = claim(name or plan.devices[rank], local_rank, local_size, plan.threads)
+    before = os.sched_getaffinity(0)
+    mine = plan.devices[rank]
+    shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
+    device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
     side_timeout = dt.timedelta(seconds=SIDE_TIMEOUT_S)
     dist.init_process_group("gloo", timeout=side_timeout)
     try:
@@ -158,6 +194,8 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
         side = {each: dist.new_group(range(each), side_timeout, "gloo") for each in {*sizes, size}}
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
         agreement = Agreement(rank, size, side)
+        if backend == "nccl":
+            one_rank_each(agreement.gather(device.uuid if isinstance(device, CudaDevice) else None))
         world = World(
             rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )
@@ -166,8 +204,9 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
         else:
             world.offset = estimate(side[size], now)
         world.renew()
-        world.settle_in()
-        yield world
-        world.agreement.settle(None)  # nobody leaves while another still needs it
+        with _gauged(world, before):
+            world.settle_in()
+            yield world
+            world.agreement.settle(None)  # nobody leaves while another still needs it
     finally:
         dist.destroy_process_group()

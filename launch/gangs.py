@@ -27,7 +27,7 @@ def record_of(line: str | bytes) -> Record:
 
 @dataclass(frozen=True)
 class Ending:
-    """A launch that did not end well: who failed first, and how."""
+    """A launch that did not end well: who failed first, and how. Skipped: there were no devices to launch it on."""
 
     status: Status
     message: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from tempfile import gettempdir
 
 from launch.lifeline import afterwards
 
@@ -32,3 +33,17 @@ def scratch(root: Path) -> Iterator[str]:
         folder.mkdir(parents=True)
     with afterwards(REMOVE, str(folder)):
         yield str(folder)
+
+
+@contextmanager
+def lent(folder: Path, gang: str, *, first: bool) -> Iterator[str]:
+    """The ``folder`` that the run's parent has made; on a host without its disk another one, for all ranks of a gang.
+
+    There the host's ``first`` rank makes it, and it is gone with that rank.
+    """
+    own = Path(gettempdir()) / f"rankbench-{gang}"
+    if folder.exists():
+        yield str(folder)
+    else:
+        with scratch(own) if first else nullcontext(str(own.resolve() / "scratch")) as here:
+            yield here

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -51,18 +51,25 @@ class Ledger:
         elif isinstance(entry, LaunchRecord):
             self.attempts[entry.launch] = self.attempts.get(entry.launch, 0) + 1
 
-    def missing(self, launch: int) -> Todo:
-        """The cases of a launch that have no cell, or only a skipped one."""
+    def missing(self, launch: int, but: Collection[tuple[int, str]] = ()) -> Todo:
+        """The cases of a launch that have no cell, or only a skipped one; without those in ``but``."""
         todo: dict[int, list[Case]] = {}
         for number, index, case in self.plan.cells(launch + 1):
-            if number == launch and self.cells.get((launch, index, case.key), "skipped") == "skipped":
+            if number != launch or (index, case.key) in but:
+                continue
+            if self.cells.get((launch, index, case.key), "skipped") == "skipped":
                 todo.setdefault(index, []).append(case)
         return {index: tuple(cases) for index, cases in todo.items()}
 
     @property
+    def begun(self) -> set[int]:
+        """Launches of which there is anything."""
+        return {*self.attempts, *(launch for launch, _, _ in self.cells)}
+
+    @property
     def complete(self) -> bool:
         """Whether every planned cell is ok, and of each launch that was added."""
-        launches = max([self.plan.launches, *(launch + 1 for launch in self.attempts)])
+        launches = max([self.plan.launches, *(launch + 1 for launch in self.begun)])
         cells = self.plan.cells(launches)
         return all(self.cells.get((launch, index, case.key)) == "ok" for launch, index, case in cells)
 
@@ -94,6 +101,8 @@ class Supervisor:
         self._watch = watch
         self._visiting: VisitNote | None = None
         self._fruitful = False
+        self._told: set[tuple[int, str]] = set()
+        """Cells of this launch that gangs have told: one that they skip is not given to the next."""
         self._beside_s = 0.0
         """What the last gang's processes took to start and to end, beside what they measured."""
         self._ready_s = self._last_s = time.monotonic()
@@ -123,20 +132,22 @@ class Supervisor:
         sides, longest_s = len(self._plan.sides), self._plan.launch_budget_s * len(self._plan.sides)
         for first in count(self._plan.launches, sides):
             block_s = time.monotonic()
-            begun = any(launch in self.ledger.attempts for launch in range(first, first + sides))
+            begun = any(launch in self.ledger.begun for launch in range(first, first + sides))
             if not begun and (
                 self.ledger.widths.within(wanted.fraction) or block_s - begun_s + longest_s > wanted.limit_s
             ):
                 return
             for launch in range(first, first + sides):
                 launcher = launchers[self._plan.side_of(launch).name]
-                self._finish(launch, launcher, time.monotonic() + self._plan.launch_budget_s)
+                if not self._finish(launch, launcher, time.monotonic() + self._plan.launch_budget_s):
+                    return
             longest_s = max(longest_s, time.monotonic() - block_s)
 
-    def _finish(self, launch: int, launcher: Launcher, end_s: float) -> None:
-        """Start gangs for one launch until each of its cases has a cell."""
+    def _finish(self, launch: int, launcher: Launcher, end_s: float) -> bool:
+        """Start gangs for one launch until each of its cases has a cell. False where there were no devices for it."""
         futile = 0
-        while todo := self.ledger.missing(launch):
+        self._told = set()
+        while todo := self.ledger.missing(launch, self._told):
             start_s = time.monotonic()
             order = Order(
                 plan=self._plan,
@@ -151,6 +162,9 @@ class Supervisor:
             self._visiting = None
             self._ready_s = self._last_s = start_s
             if ending := launcher.launch(order, self._hear):
+                if ending.status == "skipped":
+                    self._write_off(launch, todo, ending)
+                    return False
                 self._mourn(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
@@ -160,6 +174,7 @@ class Supervisor:
             if futile == FUTILE:
                 ending = ending or Ending("error", "the gang ended well but reported nothing")
                 self._write_off(launch, todo, ending)
+        return True
 
     def _hear(self, record: Record) -> None:
         self._last_s = time.monotonic()
@@ -174,7 +189,9 @@ class Supervisor:
     def _record(self, record: Record) -> None:
         self._journal.append(record)
         self.ledger.note(record)
-        self._fruitful |= isinstance(record, CellRecord)
+        if isinstance(record, CellRecord):
+            self._fruitful = True
+            self._told.add((record.comparison, record.case))
         self._watch(record)
 
     def _mourn(self, launch: int, ending: Ending) -> None:

@@ -13,6 +13,7 @@ from reports.diagnosis import FEWEST_SAMPLES, Fact
 from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
+from reports.roofs import product_roof
 from reports.rows import Caution, CellRow, RankRow
 
 SLOW_FIRST = 2.0
@@ -118,17 +119,25 @@ def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[Ran
 
 
 def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:
-    floor = floor_s(measured, key[0], case.world_size)
-    if row.below_resolution and row.median_s is not None and floor is not None:
-        told = f"{units.seconds(row.median_s)} is less than three times a step that does nothing"
-        yield Kind.BELOW_RESOLUTION, f"{told} ({units.seconds(floor)})"
+    yield from _resolution(measured, key, case, row)
     if measured.evidence.plan.shared_device and case.world_size > 1:
         yield Kind.SHARED_DEVICE, "several ranks ran on one device"
     yield from tuple(_superlinear(row)) or _above_ceiling(row)
-    ceiling = _product_rate(measured, key[0], case.world_size)
+    ceiling = product_roof(measured, key, case.world_size)
     if row.rate is not None and ceiling is not None and row.rate > ABOVE_CEILING * ceiling:
         told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(ceiling, 'FLOP')}"
         yield Kind.ABOVE_CEILING, told
+
+
+def _resolution(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:
+    if not row.below_resolution or row.median_s is None:
+        return
+    floor, least = floor_s(measured, key[0], case.world_size), least_s(measured, key)
+    told = f"{units.seconds(row.median_s)} is less than three times"
+    if floor is not None and row.median_s <= FLOORS * floor:
+        yield Kind.BELOW_RESOLUTION, f"{told} a step that does nothing ({units.seconds(floor)})"
+    elif least is not None:
+        yield Kind.BELOW_RESOLUTION, f"{told} what lies between two marks of the device ({units.seconds(least)})"
 
 
 def _superlinear(row: CellRow) -> Iterator[Fact]:
@@ -158,11 +167,12 @@ def floor_s(measured: Measured, comparison: int, world_size: int) -> float | Non
     return found.value if found else None
 
 
-def _product_rate(measured: Measured, comparison: int, world_size: int) -> float | None:
-    """FLOP/s of all ranks together in the large product, scaled from one device where it was measured there only."""
-    for size in (world_size, 1):
-        probe = measured.probe(comparison, "gemm", size)
-        found = measured.time(probe) if probe else None
-        if probe and found:
-            return sum(fact.flops for fact in measured.facts(probe)) / found.value * world_size / size
-    return None
+def least_s(measured: Measured, key: CaseId) -> float | None:
+    """Seconds of one step that its device's own marks cannot tell from nothing: those of a sample, over its steps."""
+    told = []
+    for cell in measured.evidence.by_case[key]:
+        gang = measured.evidence.gangs.get(cell.launch)
+        if cell.record and cell.state == "ok" and gang:
+            ranks = gang.ranks[: cell.case.world_size]
+            told += [rank.least_s / cell.record.inner for rank in ranks if rank.least_s is not None]
+    return max(told, default=None)

@@ -13,7 +13,9 @@ from reports.counts import counts
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
 from reports.health import Health
+from reports.layouts import head
 from reports.measured import NO_VALUES, Measured
+from reports.roofs import has_roofs, product_roof
 from reports.rows import CellRow, RankRow
 
 
@@ -27,7 +29,7 @@ def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]
     told = _identity(measured, key, case, comparison) | _time(measured, key, case)
     if told.get("median_s") is not None:
         told |= _scaling(measured, key, case, comparison)
-        told |= counts(measured, key)
+        told |= counts(measured, key, told["median_s"])
     row = CellRow(**told)
     return row.model_copy(update={"warnings": cautions.cautions(measured, key, row, ranks, health.facts[key])})
 
@@ -36,6 +38,7 @@ def _identity(measured: Measured, key: CaseId, case: Case, comparison: Compariso
     status = measured.evidence.state(key)
     worst = next(cell for cell in measured.evidence.by_case[key] if cell.state == status)
     failed = worst.record if status != "ok" else None
+    spreads = {head(layout.ranks_per_host, case.world_size) for layout in measured.evidence.layouts}
     return {
         "comparison": key[0],
         "key": case.key,
@@ -47,6 +50,7 @@ def _identity(measured: Measured, key: CaseId, case: Case, comparison: Compariso
         "world_size": case.world_size,
         "launcher": measured.evidence.side.launcher,
         "side": measured.evidence.side.name,
+        "ranks_per_host": spreads.pop() if len(spreads) == 1 else (),
         "status": status,
         "rank": failed.rank if failed else None,
         "message": failed.message if failed else None,
@@ -59,7 +63,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         return {}
     facts = measured.facts(key)
     flops, moved, items = (sum(getattr(fact, name) for fact in facts) for name in ("flops", "bytes", "items"))
-    floor = cautions.floor_s(measured, key[0], case.world_size)
+    floors = cautions.floor_s(measured, key[0], case.world_size), cautions.least_s(measured, key)
     return {
         "launches": time.launches,
         "samples": len(samples),
@@ -69,11 +73,12 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "launch_s": {int(str(launch)): float(value) for launch, value in measured.values(key).items()},
         "rate": flops / time.value if flops else None,
         "byte_rate": moved / time.value if moved else None,
+        "roof": product_roof(measured, key, case.world_size) if flops and has_roofs(measured) else None,
         "items_per_s": items / time.value if items else None,
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
         "first_s": _first_s(measured, key),
-        "below_resolution": floor is not None and time.value <= cautions.FLOORS * floor,
+        "below_resolution": any(floor is not None and time.value <= cautions.FLOORS * floor for floor in floors),
     }
 
 

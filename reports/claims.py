@@ -12,6 +12,7 @@ from reports.estimates import FEWEST_LAUNCHES
 from reports.failures import failures
 from reports.findings import Findings
 from reports.labels import Labels
+from reports.placement import placements
 from reports.rows import CellRow, ContrastRow, RankRow
 from reports.sentences import comparison, scaling, sides
 
@@ -22,6 +23,7 @@ def claims(found: Findings) -> tuple[Claim, ...]:
     lost = {(row.comparison, row.key): row for row in found.losses}
     return (
         *_caveats(found),
+        *placements(found.run.sides),
         *failures(found, names),
         *_precision(found, names),
         *sides(found.sides),

@@ -13,13 +13,14 @@ from reports.evidence import CaseId
 from reports.measured import Measured
 
 
-def counts(measured: Measured, key: CaseId) -> dict[str, object]:
-    """Peak memory, traffic, reads and facts of a case that has a time, as its row has them."""
+def counts(measured: Measured, key: CaseId, median_s: float) -> dict[str, object]:
+    """Memory, energy, traffic, reads and facts of a case whose step takes so long, as its row has them."""
     launches = _launches(measured, key)
     if not launches:
         return {}
-    return {
+    return _energy(launches, median_s) | {
         "peak_bytes": _typical([fact.peak_bytes for fact in facts] for facts in launches),
+        "reserved_bytes": _typical([fact.reserved_bytes for fact in facts] for facts in launches),
         "traffic_bytes": _typical([fact.traffic_bytes for fact in facts] for facts in launches),
         "host_reads": _typical([fact.host_reads for fact in facts] for facts in launches),
         "facts": _found([facts[0].found for facts in launches]),
@@ -36,6 +37,17 @@ def _typical(launches: Iterable[Sequence[int | None]]) -> int | None:
     """Median over launches of the rank that has most; None where no launch tells."""
     most = [max(told) for ranks in launches if (told := [value for value in ranks if value is not None])]
     return round(median(most)) if most else None
+
+
+def _energy(launches: Sequence[Sequence[RankFacts]], median_s: float) -> dict[str, object]:
+    """Power of all ranks together, the median of the launches that know each rank's; and what follows from it."""
+    told = [[fact.watts for fact in facts if fact.watts is not None] for facts in launches]
+    known = [sum(watts) for watts, facts in zip(told, launches, strict=True) if len(watts) == len(facts)]
+    if not known:
+        return {}
+    joules = median(known) * median_s
+    flops = sum(fact.flops for fact in launches[0])
+    return {"watts": median(known), "joules": joules, "flops_per_joule": flops / joules if flops else None}
 
 
 def _found(launches: Sequence[dict[str, Value]]) -> dict[str, Value]:

@@ -10,7 +10,8 @@ from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
 from reports.heat_rows import HeatRow
-from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, SideRow
+from reports.layouts import Layout, Spread
+from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, RoofRow, SideRow
 from reports.trace_rows import TraceRow
 from reports.variance_rows import AdviceRow, VarianceRow
 from reports.why_rows import AuditRow, HealthRow, LossRow, ProjectionRow
@@ -52,8 +53,10 @@ class SideFacts(Record):
     launcher: str
     python: str | None
     """The interpreter of its ranks; None for the one that measured."""
-    ranks_per_host: tuple[int, ...]
-    """In the order of ranks; figures of different layouts are not of one series."""
+    ranks_per_host: Spread
+    """In the order of ranks."""
+    layouts: tuple[Layout, ...]
+    """How its ranks were spread over hosts in any launch, each way once."""
     cpus: tuple[tuple[int, ...], ...]
     """Of each rank."""
     threads: tuple[int, ...]
@@ -116,6 +119,8 @@ class Summary(Record):
     """The other sides' cases against the first side's; empty where there is one."""
     comparisons: tuple[ContrastRow, ...]
     ceilings: tuple[CeilingRow, ...]
+    roofs: tuple[RoofRow, ...] = ()
+    """What a GPU reaches at most, by type of number and by path of the bytes; none without one."""
     floors: tuple[FloorRow, ...]
     ranks: tuple[RankRow, ...]
     variances: tuple[VarianceRow, ...]

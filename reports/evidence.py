@@ -13,6 +13,7 @@ from harness.errors import JournalError
 from harness.journal import CellRecord, LaunchRecord, Status
 from harness.plan import Case, Comparison, Plan, Side
 from harness.rundir import RunDir
+from reports.layouts import Layout, layouts
 from reports.taken import Taken, parse
 
 State = Status | Literal["missing"]
@@ -58,6 +59,8 @@ class Evidence:
     """What environment.json says."""
     side: Side
     """Whose launches are asked about; those of a run's other sides are left out, but for ``all_cells``."""
+    all_gangs: tuple[LaunchRecord, ...]
+    """Every gang that was up, of every side; of a renewed launch all."""
     wall_s: dict[int, float]
     """From the order to launch until its last process had ended, by launch; of a renewed one all gangs together."""
 
@@ -76,6 +79,11 @@ class Evidence:
         """The last gang of each of the side's launches."""
         mine = (launch for launch in sorted(self.launched) if self.plan.side_of(launch) == self.side)
         return {launch: self.launched[launch] for launch in mine}
+
+    @cached_property
+    def layouts(self) -> tuple[Layout, ...]:
+        """How the ranks of the side's gangs were spread over hosts, each way once; the first gang's first."""
+        return layouts(gang for gang in self.all_gangs if self.plan.side_of(gang.launch) == self.side)
 
     @cached_property
     def all_cells(self) -> tuple[Cell, ...]:
@@ -117,14 +125,14 @@ class Evidence:
 
 def load(run: RunDir) -> Evidence:
     """Read a run directory. Raises UsageError or JournalError where it cannot be read as one."""
-    launched: dict[int, LaunchRecord] = {}
+    gangs: list[LaunchRecord] = []
     records: dict[tuple[int, int, str], CellRecord] = {}
     samples: dict[tuple[int, int, str], Taken] = {}
     wall_s: dict[int, float] = {}
     plan = run.plan()
     for entry, taken in journal.read_by(parse, run.journal_path):
         if entry.type == "launch":
-            launched[entry.launch] = entry
+            gangs.append(entry)
         elif entry.type == "cell":
             place = entry.launch, entry.comparison, entry.case
             records[place] = entry
@@ -133,7 +141,8 @@ def load(run: RunDir) -> Evidence:
                 samples[place] = taken
         elif entry.type == "end":
             wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
-    return Evidence(plan, launched, records, samples, _environment(run), plan.sides[0], wall_s)
+    launched = {gang.launch: gang for gang in gangs}
+    return Evidence(plan, launched, records, samples, _environment(run), plan.sides[0], tuple(gangs), wall_s)
 
 
 def _environment(run: RunDir) -> dict[str, Any] | None:

@@ -102,5 +102,7 @@ def plain(text: str) -> str:
 
 def printable(text: str) -> str:
     """Text with a blank for each line break and the like, and a sign for each character that is none."""
+    if text.isprintable():  # nearly always: then its only blanks are such
+        return text
     shown = (" " if each.isspace() else each if each.isprintable() else UNPRINTABLE for each in text)
     return "".join(shown)

@@ -9,6 +9,7 @@ from pydantic import Field
 from harness.doubts import Kind
 from harness.plan import Record, Scaling, Value
 from reports.evidence import State
+from reports.layouts import Spread
 
 Verdict = Literal["faster", "slower", "equivalent", "undecided", "not comparable"]
 
@@ -39,6 +40,8 @@ class CellRow(Record):
     launcher: str
     side: str
     """Of the run's environments the one that this row tells of; the launcher's name where they are launchers."""
+    ranks_per_host: Spread = ()
+    """How its ranks were spread over hosts, in their order; empty where that was not alike in all launches."""
     status: State
     """The worst of all launches."""
     rank: int | None = None
@@ -91,8 +94,18 @@ class CellRow(Record):
     """What a large product reached on as many devices at once, in the same launches."""
     ceiling_high: float | None = None
     of_ceiling: float | None = None
+    roof: float | None = None
+    """FLOP/s that its devices reached in large products of the numbers that it multiplies; on GPUs."""
     peak_bytes: int | None = None
     """Memory that a step needs at its peak beyond what was there before, on the rank that needs most."""
+    reserved_bytes: int | None = None
+    """GPU memory that PyTorch's allocator held at its peak while a step was done, whoever's; where it was most."""
+    watts: float | None = None
+    """Mean power of all its devices together during the samples, where every device's could be told."""
+    joules: float | None = None
+    """Energy of one step on all its devices: mean power times the time."""
+    flops_per_joule: float | None = None
+    """Declared FLOPs over that energy: FLOP/s per watt."""
     traffic_bytes: int | None = None
     """What the collectives of a step carry, on the rank where they carry most."""
     host_reads: int | None = None
@@ -169,6 +182,16 @@ class CeilingRow(Record):
     speedup: float
     speedup_low: float | None
     speedup_high: float | None
+
+
+class RoofRow(Record):
+    """What a GPU, or so many at once, reached at most: of operations or of bytes."""
+
+    probe: str
+    words: str
+    world_size: int
+    rate: float
+    unit: Literal["FLOP", "B"]
 
 
 class FloorRow(Record):

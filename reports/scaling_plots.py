@@ -22,11 +22,14 @@ BAR = 0.62
 OUTLINE: dict[str, Any] = {"height": BAR, "facecolor": "none", "edgecolor": QUIET, "linewidth": 0.6, "zorder": 2}
 FACTORS: dict[str, dict[str, Any]] = {
     "contention": {},
-    "imbalance": {"hatch": "....."},
+    "imbalance": {"hatch": "|||||"},
     "communication": {"hatch": "/////"},
     "rest": {"facecolor": WASH},
 }
 """How what is lost to each factor looks, in the order in which the factors are divided out."""
+
+SECOND_HOST = "second host"
+"""Names the line beyond which ranks are on more than one host."""
 
 
 def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: str) -> str:
@@ -56,6 +59,7 @@ def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: 
         axes.set_xlim(0, most * 1.04)
         axes.set_ylim(0, max(tops) * 1.06)
         name_ends(axes, ends)
+        _host_boundary(axes, measured)
         _device_axes(axes, sorted({base, *(row.world_size for row in measured)}), base)
         return svg(figure, name, f"Speed-up on up to {most} devices, for {len(arms.names)} arms")
 
@@ -95,6 +99,19 @@ def _launches(axes: Axes, rows: Sequence[CellRow], every: Sequence[CellRow], col
         axes.scatter(places, heights, s=12, color=colour, alpha=0.35, linewidths=0, zorder=3)
 
 
+def _host_boundary(axes: Axes, rows: Sequence[CellRow]) -> None:
+    """A line where ranks begin to be on a second host, with its name where the plot has room: above the speed-ups."""
+    over = next((row for row in rows if len(row.ranks_per_host) > 1), None)
+    if over is None:
+        return
+    at, (_, end) = over.ranks_per_host[0] + 0.5, axes.get_xlim()
+    early = at < end / 2
+    axes.axvline(at, color=QUIET, linewidth=0.6, dashes=(1, 2), zorder=1)
+    text = SECOND_HOST if early else f"{SECOND_HOST} \N{RIGHTWARDS ARROW}"
+    look: dict[str, Any] = {"color": QUIET, "fontsize": 10, "va": "top", "ha": "left" if early else "right"}
+    axes.annotate(text, (at, 1), (4 if early else -4, 0), axes.get_xaxis_transform(), "offset points", **look)
+
+
 def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
     axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -115,6 +132,9 @@ def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name
         for row, place in zip(shown, ladder.places, strict=True):
             _loss_bar(axes, row, losses.get(row.key), place, arms.palette[arm_of(row)])
         ladder.label(axes, names, [units.percent(row.efficiency) for row in shown])
+        over = [place for row, place in zip(shown, ladder.places, strict=True) if len(row.ranks_per_host) > 1]
+        if over:
+            _host_rule(axes, over[0] - 1)
         axes.set_xlim(0, max(1.0, *(row.efficiency or 0 for row in shown)) * 1.01)
         axes.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
         axes.xaxis.set_major_formatter(
@@ -124,6 +144,13 @@ def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name
         )
         axes.set_xlabel("efficiency", loc="left")
         return svg(figure, name, f"Efficiency and where the rest went, {len(shown)} cases")
+
+
+def _host_rule(axes: Axes, heading: float) -> None:
+    """The same between rows: above the heading at this place, and named beside it."""
+    axes.axhline(max(heading - 0.7, -0.55), color=QUIET, linewidth=0.6, dashes=(1, 2))
+    across = axes.get_yaxis_transform()
+    axes.text(1, heading, SECOND_HOST, transform=across, color=QUIET, va="center", ha="right", fontsize=10)
 
 
 def _loss_bar(axes: Axes, row: CellRow, loss: LossRow | None, place: float, colour: str) -> None:

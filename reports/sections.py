@@ -77,7 +77,7 @@ class Section:
     @property
     def has(self) -> dict[str, bool]:
         """Which columns its table needs."""
-        names = ("speedup", "efficiency", "contention", "rate", "items_per_s")
+        names = ("speedup", "efficiency", "contention", "rate", "roof", "items_per_s")
         told = {name: any(getattr(row, name) is not None for row in self.cells) for name in names}
         scales = self.about.scaling != "none"
         return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}

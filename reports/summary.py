@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import groupby
 
 from harness.plan import Side
 from harness.rundir import RunDir
@@ -24,6 +23,7 @@ from reports.losses import loss_rows
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
 from reports.projection import projection_rows
+from reports.roofs import roof_rows
 from reports.sides import side_rows
 from reports.stragglers import rank_rows
 from reports.traces import trace_rows
@@ -62,6 +62,7 @@ def summary_of(measured: Measured) -> Summary:
         sides=found.sides,
         comparisons=found.comparisons,
         ceilings=ceiling_rows(measured),
+        roofs=roof_rows(measured),
         floors=found.floors,
         ranks=found.ranks,
         variances=spread,
@@ -144,14 +145,15 @@ def _run_facts(evidence: Evidence) -> RunFacts:
 
 
 def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
-    gangs = (gang for launch, gang in sorted(evidence.launched.items()) if evidence.plan.side_of(launch) == side)
-    gang = next(gangs, None)
+    own = evidence.of(side)
+    gang = next(iter(own.gangs.values()), None)
     ranks = gang.ranks if gang else ()
     return SideFacts(
         name=side.name,
         launcher=side.launcher,
         python=side.python,
-        ranks_per_host=tuple(len(tuple(own)) for _, own in groupby(ranks, key=lambda rank: rank.host)),
+        ranks_per_host=own.layouts[0].ranks_per_host if own.layouts else (),
+        layouts=own.layouts,
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),
         variables=gang.variables if gang else {},

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reports import labels, units
 from reports.book import FATES
 from reports.rows import CellRow
 
-COUNTS = {"memory": "peak memory", "traffic": "traffic", "reads": "host reads"}
+COUNTS = {
+    "memory": "peak memory",
+    "reserved": "reserved",
+    "power": "power",
+    "energy": "energy a step",
+    "thrift": "FLOP/s per watt",
+    "traffic": "traffic",
+    "reads": "host reads",
+}
 """What is counted, with the headings of the columns."""
 LEAST_MEMORY = 1 << 20
 """Bytes: on a CPU the peak is that of resident memory, which grows by pages and by what libraries set aside."""
@@ -47,6 +55,12 @@ def telling(rows: Sequence[CellRow]) -> Tally:
 def _telling(rows: Sequence[CellRow]) -> Iterator[str]:
     if max((row.peak_bytes or 0 for row in rows), default=0) >= LEAST_MEMORY:
         yield "memory"
+    if any(row.reserved_bytes is not None for row in rows):
+        yield "reserved"
+    if any(row.watts is not None for row in rows):
+        yield from ("power", "energy")
+    if any(row.flops_per_joule is not None for row in rows):
+        yield "thrift"
     if any(row.traffic_bytes for row in rows):
         yield "traffic"
     if any(row.host_reads for row in rows):
@@ -61,13 +75,21 @@ def _line(row: CellRow, columns: Sequence[str], sizes: int) -> tuple[str, tuple[
     return f"{name}{where}", tuple(_told(row, column) for column in columns), fate
 
 
+WORDS: dict[str, Callable[[CellRow], str]] = {
+    "memory": lambda row: units.memory(row.peak_bytes),
+    "reserved": lambda row: units.memory(row.reserved_bytes),
+    "power": lambda row: units.quantity(row.watts, "W"),
+    "energy": lambda row: units.quantity(row.joules, "J"),
+    "thrift": lambda row: units.quantity(row.flops_per_joule, "FLOP/s/W"),
+    "traffic": lambda row: units.amount(row.traffic_bytes),
+    "reads": lambda row: units.NONE if row.host_reads is None else units.number(row.host_reads),
+}
+"""What is counted, by name."""
+
+
 def _told(row: CellRow, name: str) -> str:
-    if name == "memory":
-        return units.memory(row.peak_bytes)
-    if name == "traffic":
-        return units.amount(row.traffic_bytes)
-    if name == "reads":
-        return units.NONE if row.host_reads is None else units.number(row.host_reads)
+    if name in WORDS:
+        return WORDS[name](row)
     return labels.plain(units.told(name, row.facts[name])) if name in row.facts else units.NONE
 
 

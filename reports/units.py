@@ -12,6 +12,7 @@ THIN = "\N{NO-BREAK SPACE}"
 
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
 _PREFIX = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_SMALL = ((1e-3, "m"), (1e-6, "\N{MICRO SIGN}"), (1e-9, "n"))
 _BINARY = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"))
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -117,6 +118,15 @@ def rate(value: float | None, unit: str) -> str:
         return f"{digits(value / scale)}{THIN}{prefix}FLOP/s"
     plural = unit if unit.endswith("s") else f"{unit}s"
     return THIN.join(part for part in (digits(value / scale), prefix, f"{plural}/s") if part)
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """Any unit of the SI, e.g. ``312 W`` and ``4.21 mJ``."""
+    if value is None:
+        return NONE
+    pairs = (*_PREFIX, *_SMALL)
+    scale, prefix = next((pair for pair in pairs if abs(value) * 1.0005 >= pair[0]), pairs[-1])
+    return f"{digits(value / scale)}{THIN}{prefix}{unit}"
 
 
 def amount(value: float | None) -> str:

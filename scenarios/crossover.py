@@ -24,6 +24,10 @@ class Crossover:
     size: int = axis(32, 256, 1024, full=(32, 64, 128, 256, 512, 1024, 2048))
     where: Literal["host", "resident", "copied"] = arm(baseline="host")
 
+    def memory(self, ranks: int) -> int:  # noqa: ARG002
+        """The operands as they were drawn, on every rank, and as much room for copies of them."""
+        return 4 * 4 * self.size**2
+
     def prepare(self, gang: Gang) -> Workload:
         """Every rank multiplies its rows. With copies, rank 0's memory has the operands and gets the product."""
         n, share = self.size, gang.share(self.size)

@@ -30,6 +30,10 @@ class Fourier:
     size: int = axis(256, full=(257, 4096, 4099))
     way: Literal["full", "real", "matrix"] = arm(baseline="full")
 
+    def memory(self, ranks: int) -> int:
+        """Every rank draws all samples, and transforms a part of them."""
+        return 4 * self.batch * self.size * (ranks + 1) // ranks
+
     def layer(self, device: torch.device) -> Callable[[Tensor], Tensor]:
         """What takes real ``[..., size]`` to complex ``[..., size // 2 + 1]``, along the last dimension."""
         half = self.size // 2 + 1

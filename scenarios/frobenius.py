@@ -28,6 +28,10 @@ class Frobenius:
     size: int = axis(100, full=(100, 512))
     log: Literal["each", "deferred", "batched"] = arm(baseline="each")
 
+    def memory(self, ranks: int) -> int:  # noqa: ARG002
+        """Every rank draws both stacks."""
+        return 4 * 2 * self.matrices * self.size**2
+
     def operands(self, gang: Gang) -> tuple[torch.Tensor, torch.Tensor]:
         """Two stacks of matrices, the same bits in every arm and on every rank: shape ``[matrices, size, size]``."""
         shape = self.matrices, self.size, self.size

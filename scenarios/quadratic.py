@@ -39,6 +39,10 @@ class Quadratic:
     outputs: int = axis(256, full=(16, 1024))
     way: Literal["einsum", "outer", "contract", "bilinear"] = arm(baseline="einsum")
 
+    def memory(self, ranks: int) -> int:
+        """Every rank draws all forms, and keeps a part of them."""
+        return 4 * self.outputs * self.inputs**2 * (ranks + 1) // ranks
+
     def prepare(self, gang: Gang) -> Workload:
         """Draw the input and all forms alike on every rank, and keep this rank's forms as its parameter."""
         n, layer = self.inputs, LAYERS[self.way]

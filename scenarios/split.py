@@ -24,6 +24,10 @@ class Split:
     size: int = axis(1024, full=(2048, 8192))
     how: Literal["whole", "columns", "inner"] = arm(baseline="whole")
 
+    def memory(self, ranks: int) -> int:
+        """Every rank draws all operands, and multiplies a part of them."""
+        return 4 * self.size**2 * self.products * (2 * ranks + 1) // ranks
+
     def operands(self, gang: Gang) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Every product's two matrices, each ``[size, size]``: the same bits in every arm and on every rank."""
         pair = 2, self.size, self.size

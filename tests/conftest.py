@@ -7,10 +7,22 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from harness.rundir import RunDir
 from tests.ranks import Ranks
 
 settings.register_profile("busy", deadline=None)  # how long an example takes says something of the machine only
 settings.load_profile("busy")
+
+
+@pytest.fixture(scope="session")
+def chapter_run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run of a whole chapter, with its page, which takes seconds to draw."""
+    from reports import page
+    from tests.chapters import many
+
+    run = many(tmp_path_factory.mktemp("chapter"))
+    page.write(run)
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts
 from harness.plan import Case, Comparison, Exercise, Plan, Side, Value
 from harness.rundir import RunDir
 
+ROOFS = ("gemm_tf32", "gemm_bf16", "gemm_fp16", "copy", "upload", "download")
 FLOPS = 4.0e9
 """Declared by all ranks of a synthetic case together, in one step."""
 
@@ -23,7 +24,8 @@ def work_time(case: Case) -> float:
     """The default truth, seconds of one step on every rank: 100 ms shared out, 3 % contention, 2 ms to communicate."""
     if case.probe:
         busy = 1.02 if case.world_size > 1 else 1.0
-        return {"null": 2e-6, "spin": 5e-3, "gemm": 4e-3}[case.scenario] * (busy if case.scenario == "gemm" else 1.0)
+        alone = {"null": 2e-6, "spin": 5e-3, "gemm": 4e-3} | dict.fromkeys(ROOFS, 1e-3)
+        return alone[case.scenario] * (busy if case.scenario == "gemm" else 1.0)
     whole = 0.1 * (1.5 if case.arm in ("each", "pieces") else 1.0)
     if case.packed:
         return whole * 1.03
@@ -61,6 +63,8 @@ class Synthetic:
     """Status, rank and message by launch and key, for cells that are not ok; ``missing`` writes no record."""
     doubts: Mapping[tuple[int, str], tuple[Doubt, ...]] = field(default_factory=dict)
     probes: bool = True
+    roofs: bool = False
+    """A GPU's, on one device."""
     packed: bool = True
     device_events: bool = False
     devices: tuple[str, ...] | None = None
@@ -78,6 +82,8 @@ class Synthetic:
     """Seconds by which the last rank starts after the first."""
     first: float = 1.0
     """Factor on a launch's first sample."""
+    least: float | None = None
+    """Seconds between two marks of the device with nothing in between."""
     overhang: float = 1e-4
     """Seconds from the device's end of a sample to the host's, where there are device events."""
     exercises: tuple[Exercise, ...] = (Exercise(number="5.6.4", task="Two products.", answer="It is {whole.speedup}."),)
@@ -85,6 +91,8 @@ class Synthetic:
     """What every rank's check establishes about a case in a launch."""
     counted: Callable[[Case, int, int], Mapping[str, int | None]] = lambda *_: {}
     """More of a rank's facts: of a case, in a launch, on a rank."""
+    host: Callable[[int, int], str] = lambda *_: "node"
+    """Where a rank is, by launch and rank."""
     wall_s: float = 12.5
     """Of a whole launch."""
     watched: Callable[[Case], tuple[Sequence[float], float] | None] = lambda _: None
@@ -164,6 +172,11 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
                 )
                 for name in ("null", "spin", "gemm")
             ]
+    if told.roofs:
+        cases += [
+            Case(scenario=name, reference="harness.roofs:Product", params={}, world_size=1, probe=True)
+            for name in ROOFS
+        ]
     return Comparison(
         scenario=told.scenario,
         title=told.title,
@@ -179,7 +192,14 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
 def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.Random) -> Sequence[Any]:
     ranks = tuple(
         Rank(
-            rank=rank, host="node", pid=100 + rank, device=device, device_name="Synthetic 3000", cpus=(rank,), threads=1
+            rank=rank,
+            host=every[0].host(launch, rank),
+            pid=100 + rank,
+            device=device,
+            device_name="Synthetic 3000",
+            cpus=(rank,),
+            threads=1,
+            least_s=every[0].least,
         )
         for rank, device in enumerate(plan.devices)
     )
@@ -224,12 +244,15 @@ def _cell(told: Synthetic, launch: int, index: int, case: Case, luck: tuple[rand
 
 
 def _facts(told: Synthetic, case: Case, launch: int) -> tuple[RankFacts, ...]:
-    whole = {"gemm": 1.2 * FLOPS * 0.04, "null": 0.0, "spin": 0.0}.get(case.scenario, FLOPS)
+    product = 1.2 * FLOPS * 0.04
+    whole = {"gemm": product, "null": 0.0, "spin": 0.0, "copy": 0.0, "upload": 0.0, "download": 0.0}.get(
+        case.scenario, product if case.probe else FLOPS
+    )
     parts = [1.0 if case.probe else told.share(case, rank) for rank in range(case.world_size)]
     return tuple(
         RankFacts(
             flops=whole * part,
-            bytes=0,
+            bytes=2.5e8 if case.scenario in ("copy", "upload", "download") else 0,
             items=100 * part,
             counted_flops=whole * part,
             first_s=3 * told.truth(case),

@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from reports import labels
 from reports.changes.rows import Difference
 from reports.evidence import Evidence
+from reports.layouts import head, words
 
 HARDWARE = re.compile(
     r"devices\.\d+\.(model|memory_bytes|processors|ecc|mig|power_limit_mw|max_sm_clock_mhz)|host\.(cpu|governor)"
@@ -96,6 +97,7 @@ def _fixed(base: Evidence, new: Evidence, size: int) -> Iterator[tuple[str, str,
     olds, news = base.plan, new.plan
     yield "schema", _text(olds.schema_version), _text(news.schema_version)
     yield "devices", _text(olds.devices[:size]), _text(news.devices[:size])
+    yield "ranks per host", *_both(_spreads(base, size), _spreads(new, size))
     yield "device names", *_both(_device_names(base, size), _device_names(new, size))
     yield "threads", _text(olds.threads), _text(news.threads)
     for name in {**olds.regime, **news.regime}:
@@ -115,6 +117,12 @@ def _device_names(evidence: Evidence, size: int) -> str:
     """What the first so many ranks ran on, each kind once."""
     names = {rank.rank: rank.device_name for gang in evidence.gangs.values() for rank in gang.ranks[:size]}
     return ", ".join(dict.fromkeys(name for _, name in sorted(names.items())))
+
+
+def _spreads(evidence: Evidence, size: int) -> str:
+    """How the first so many ranks were spread over hosts, each way once."""
+    spreads = {head(layout.ranks_per_host, size) for layout in evidence.layouts}
+    return "; or ".join(words(spread) for spread in sorted(spreads))
 
 
 def _told(evidence: Evidence) -> Iterator[tuple[str, str]]:

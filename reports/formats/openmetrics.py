@@ -90,6 +90,7 @@ def _labels(row: CellRow) -> Pairs:
         "arm": row.arm or "",
         "world_size": str(row.world_size),
         "side": row.side,
+        "ranks_per_host": "+".join(map(str, row.ranks_per_host)),
     }
 
 

@@ -38,6 +38,10 @@ class Initialization:
         "normal", "constant", "trunc_normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "orthogonal"
     ] = arm(baseline="normal")
 
+    def memory(self, ranks: int) -> int:
+        """The rows of a rank."""
+        return 4 * 3 * self.width**2 // ranks
+
     def prepare(self, gang: Gang) -> Workload:
         """Each rank draws its rows of a matrix that makes queries, keys and values: three outputs for each input."""
         fans = Fans(self.width, 3 * self.width)

@@ -10,7 +10,6 @@ import pytest
 
 from reports import page
 from tests import factories
-from tests.chapters import many
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium")
@@ -120,10 +119,8 @@ def test_a_narrow_page_does_not_scroll_sideways(path, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def chapter(tmp_path_factory):
-    run = many(tmp_path_factory.mktemp("browser"))
-    page.write(run)
-    return run.page_path
+def chapter(chapter_run):
+    return chapter_run.page_path
 
 
 def opened(folder, url):

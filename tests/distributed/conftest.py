@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from harness.devices import cores
 from harness.journal import BeginRecord, CellRecord, Entry, LaunchRecord
 from harness.rundir import RunDir
 
@@ -70,6 +71,16 @@ def rankbench(*arguments: object, root: Path, timeout_s: float = 240) -> Run:
     return Run(root, told.returncode, told.stdout + told.stderr)
 
 
+def torchrun(root: Path, *arguments: str, ranks: int = 2) -> Run:
+    """Somebody's own torchrun, of which rankbench is the ranks."""
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    told = subprocess.run(
+        [*line, "-m", "harness", "run", *arguments, "--out", str(root)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    return Run(root, told.returncode, told.stdout + told.stderr)
+
+
 def offspring_of(address: str) -> list[psutil.Process]:
     """Processes that still have ``address`` in their environment: they belong to a run."""
     found = []
@@ -87,7 +98,27 @@ def main_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Six launches of both scenarios, small, and of one with a slow rank."""
     root = tmp_path_factory.mktemp("main") / "run"
     scenarios = ("frobenius", "split", f"{PLUGINS}:SlowOnOne")
-    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 90, "--out", root, root=root)
+    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 72, "--out", root, root=root)
+
+
+@pytest.fixture(scope="session")
+def joined_run(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Somebody's own torchrun, twice, on one run directory."""
+    root = tmp_path_factory.mktemp("joined") / "run"
+    return [torchrun(root, "frobenius", *SMALL[:4], "--budget", "4") for _ in range(2)]
+
+
+@pytest.fixture(scope="session")
+def disturbed_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One launch with another seed, while another process burns the second core."""
+    root = tmp_path_factory.mktemp("disturbed") / "run"
+    burn = f"import os; os.sched_setaffinity(0, {{{cores()[1]}}})\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", burn]) as neighbour:
+        try:
+            line = ("run", "frobenius", *TWO, *SMALL[:4], "--launches", 1, "--budget", 8, "--seed", 1)
+            return rankbench(*line, "--out", root, root=root)
+        finally:
+            neighbour.kill()
 
 
 @pytest.fixture(scope="session")
@@ -95,4 +126,4 @@ def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One launch of everything that goes wrong."""
     root = tmp_path_factory.mktemp("faulty") / "run"
     scenarios = [f"{PLUGINS}:{name}" for name in ("WrongOnOne", "Lazy", "Raises", "Dies")]
-    return rankbench("run", *scenarios, *TWO, "--launches", 1, "--budget", 20, "--out", root, root=root)
+    return rankbench("run", *scenarios, *TWO, "--launches", 1, "--budget", 8, "--out", root, root=root)

@@ -1,4 +1,7 @@
-"""Two nodes on one machine: network namespaces joined by a pair of virtual interfaces, and a core each."""
+"""Two nodes on one machine, joined by a pair of virtual interfaces, with cores, a network, a name and processes each.
+
+They share the machine's disk, as nodes of a cluster may do, and its clock. When this process ends so do they.
+"""
 
 from __future__ import annotations
 
@@ -7,59 +10,85 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import psutil
 
 from launch.lifeline import kill_tree
 
+OWN = ("unshare", "--net", "--uts", "--ipc", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child")
+"""Runs a command as the first process of a node: when that ends, the kernel ends all others there."""
+BOOT = """
+set -e
+hostname "$0"
+ip link set lo up
+mkdir -p /tmp/ray
+mount -t tmpfs tmpfs /tmp/ray
+mount -t tmpfs tmpfs /dev/shm
+echo "127.0.0.1 localhost $0" >/dev/shm/hosts
+mount --bind /dev/shm/hosts /etc/hosts
+echo up
+cat
+:
+"""
+"""Lives until its standard input is closed, and collects orphans, which cat alone would not.
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+As on most Linux hosts, the name resolves to the loopback."""
+
+
+def ip(*words: object) -> None:
+    subprocess.run(["ip", *map(str, words)], check=True, capture_output=True, text=True)
 
 
 def possible() -> str | None:
-    """Why namespaces cannot be made here; None where they can."""
-    name = f"rankbench-{uuid.uuid4().hex[:6]}"
+    """Why nodes cannot be made here; None where they can."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return "two nodes need two cores"
     try:
-        ip("netns", "add", name)
-        ip("netns", "del", name)
-    except FileNotFoundError:
-        return "there is no ip command"
+        with two_nodes():
+            return None
+    except FileNotFoundError as error:
+        return f"there is no {error.filename} command"
     except subprocess.CalledProcessError as error:
-        return f"ip netns add: {error.stderr.decode().strip()}"
-    return None if len(os.sched_getaffinity(0)) > 1 else "two nodes need two cores"
+        return f"network namespaces cannot be made: {error.stderr or error}".strip()
 
 
 @dataclass(frozen=True)
 class Node:
     """One of them."""
 
-    namespace: str
+    name: str
     address: str
-    cpu: int
+    cpus: tuple[int, ...]
+    first: subprocess.Popen[str]
+    """Has made its first process."""
+
+    @cached_property
+    def pid(self) -> int:
+        """Its first process."""
+        return psutil.Process(self.first.pid).children()[0].pid
 
     def start(self, *command: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a command on this node."""
+        cpus = ",".join(map(str, self.cpus))
         return subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace, "taskset", "-c", str(self.cpu), *map(str, command)],
+            ["nsenter", "--target", str(self.pid), "--all", "--wd", "taskset", "-c", cpus, *map(str, command)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=os.environ | (env or {}),
         )
 
-    @property
-    def processes(self) -> list[psutil.Process]:
-        """What runs on it."""
-        told = subprocess.run(["ip", "netns", "pids", self.namespace], check=True, capture_output=True, text=True)
-        return [psutil.Process(int(pid)) for pid in told.stdout.split() if psutil.pid_exists(int(pid))]
+    def path(self, path: str) -> Path:
+        """Where a path of this node is outside of it; below /dev/shm every node has files of its own."""
+        return Path(f"/proc/{self.pid}/root{path}")
 
     def kill(self) -> None:
-        """Kill all of it, as if its power had failed."""
-        for process in self.processes:
-            kill_tree(process.pid)
+        """Kill all that runs on it, as if its power had failed."""
+        kill_tree(self.first.pid)
 
 
 def await_words(process: subprocess.Popen[str], words: str, deadline_s: float = 120) -> None:
@@ -80,25 +109,50 @@ def await_words(process: subprocess.Popen[str], words: str, deadline_s: float = 
 
 
 @contextmanager
-def two_nodes() -> Iterator[tuple[Node, Node]]:
-    """Two nodes that can reach each other and nothing else."""
-    mark = uuid.uuid4().hex[:6]
-    nodes = tuple(
-        Node(f"rankbench-{mark}-{number}", f"10.77.0.{number + 1}", cpu)
-        for number, cpu in enumerate(sorted(os.sched_getaffinity(0))[:2])
-    )
-    links = [f"rb{mark}{number}" for number in range(2)]
-    for node in nodes:
-        ip("netns", "add", node.namespace)
-    try:
-        ip("link", "add", links[0], "type", "veth", "peer", "name", links[1])
-        for node, link in zip(nodes, links, strict=True):
-            ip("link", "set", link, "netns", node.namespace)
-            ip("-n", node.namespace, "addr", "add", f"{node.address}/24", "dev", link)
-            ip("-n", node.namespace, "link", "set", link, "up")
-            ip("-n", node.namespace, "link", "set", "lo", "up")
-        yield nodes[0], nodes[1]
-    finally:
-        for node in nodes:
+def _booted(name: str, address: str, cpus: tuple[int, ...]) -> Iterator[Node]:
+    """A node without a network. Raises subprocess.CalledProcessError where it cannot be made."""
+    line = [*OWN, "sh", "-c", BOOT, name]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(line, **pipes, text=True) as first:
+        assert first.stdout and first.stderr
+        if first.stdout.readline() != "up\n":
+            raise subprocess.CalledProcessError(first.wait(), line, stderr=first.stderr.read())
+        node = Node(name, address, cpus, first)
+        wires = os.open(f"/proc/{node.pid}/ns/net", os.O_RDONLY)  # a dead node's end of the wire stays plugged in
+        try:
+            yield node
+        finally:
+            os.close(wires)
             node.kill()
-            ip("netns", "del", node.namespace)
+
+
+@contextmanager
+def two_nodes(cores: int = 1) -> Iterator[tuple[Node, Node]]:
+    """Two nodes that can reach each other and nothing else; the first has so many cores, the second the second one."""
+    mark = uuid.uuid4().hex[:6]
+    links = [f"rb{mark}{number}" for number in range(2)]
+    have = tuple(sorted(os.sched_getaffinity(0)))
+    cpus = have[:cores], have[1:2]
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(_booted(f"node-{mark}-{number}", f"10.77.0.{number + 1}", cpus[number]))
+            for number in range(2)
+        ]
+        ip(
+            "link",
+            "add",
+            links[0],
+            "netns",
+            nodes[0].pid,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            links[1],
+            "netns",
+            nodes[1].pid,
+        )
+        for node, link in zip(nodes, links, strict=True):
+            for words in (["addr", "add", f"{node.address}/24", "dev", link], ["link", "set", link, "up"]):
+                subprocess.run(["nsenter", "--target", str(node.pid), "--net", "ip", *words], check=True)
+        yield nodes[0], nodes[1]

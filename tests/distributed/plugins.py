@@ -137,3 +137,16 @@ class Hangs:
             return a @ b
 
         return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeps:
+    """Each rank reads back the file that it has written on its host."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        path = gang.scratch / f"{gang.rank}.pt"
+        torch.save(a, path)
+        return Workload(lambda: torch.load(path) @ b, check=lambda output: right(output, a, b), work=work())

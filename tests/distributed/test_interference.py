@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 from statistics import median
 
 import pytest
 
-from harness.devices import cores
 from harness.doubts import Kind
 from harness.journal import CellRecord
 from harness.load import LIMIT, Load
-from tests.distributed.conftest import TWO, Run, rankbench
+from tests.distributed.conftest import Run
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -33,16 +29,8 @@ def test_without_a_neighbour_hardly_a_cell_is_flagged(main_run: Run) -> None:
     assert sum(bool(flagged(cell)) for cell in main_run.cells) < len(main_run.cells) / 4
 
 
-def test_a_neighbour_is_flagged_where_it_is(tmp_path: Path) -> None:
-    burn = f"import os; os.sched_setaffinity(0, {{{cores()[1]}}})\nwhile True: pass"
-    neighbour = subprocess.Popen([sys.executable, "-c", burn])
-    try:
-        run = rankbench(
-            "run", "frobenius", *TWO, "--launches", 1, "--budget", 14, "--out", tmp_path / "run", root=tmp_path / "run"
-        )
-    finally:
-        neighbour.kill()
-        neighbour.wait()
+def test_a_neighbour_is_flagged_where_it_is(disturbed_run: Run) -> None:
+    run = disturbed_run
     assert run.code == 0, run.out
     cells = [cell for cell in run.cells if cell.case.startswith("frobenius")]
     busy = [cell for cell in cells if cell.case.endswith("@1x2")]

@@ -10,7 +10,7 @@ from statistics import fmean, median
 
 import pytest
 
-from tests.distributed.conftest import SMALL, TWO, Run, rankbench
+from tests.distributed.conftest import Run
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -61,20 +61,13 @@ def test_rounds_visit_every_case_in_orders_that_differ(main_run: Run) -> None:
         assert repeated <= chance + 1, (comparison, repeated)
 
 
-def test_the_seed_fixes_the_order(main_run: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("seeds")
-    told = {}
-    for name, seed in (("same", 0), ("other", 1)):
-        run = rankbench(
-            "run", "frobenius", *TWO, *SMALL[:4], "--launches", 1, "--budget", 8, "--seed", seed,
-            "--out", folder / name,
-            root=folder / name,
-        )  # fmt: skip
-        told[name] = orders(run)[0, 0]
-    first = orders(main_run)[0, 0]
-    assert told["same"][0] == first[0]
-    assert told["same"][1] == first[1]
-    assert told["other"][0] != first[0]
+def test_the_seed_fixes_the_order(main_run: Run, joined_run: list[Run], disturbed_run: Run) -> None:
+    """The runs have the same cases of frobenius; the second is somebody's own torchrun, the third has another seed."""
+    first, same, other = (orders(run)[0, 0] for run in (main_run, joined_run[-1], disturbed_run))
+    assert {*first[0]} == {*same[0]} == {*other[0]}
+    assert same[0] == first[0]
+    assert same[1] == first[1]
+    assert other[0] != first[0]
 
 
 def test_each_rank_is_pinned_to_a_core_of_its_own_with_one_thread(main_run: Run) -> None:

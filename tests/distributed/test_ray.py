@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from harness.journal import CellRecord, Journal, LaunchRecord
+from harness.messages import Order
 from harness.planner import make
 from harness.rundir import RunDir
 from harness.wish import Wish
@@ -22,6 +24,7 @@ from launch.actors import Actors
 from launch.scratch import scratch
 from launch.supervisor import Supervisor
 from tests.distributed.conftest import PLUGINS, RANKBENCH, SMALL, TWO, Run, offspring_of, rankbench
+from tests.distributed.namespaces import await_words
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -68,7 +71,7 @@ def cluster() -> Iterator[Actors]:
 
 def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Actors, tmp_path: Path) -> None:
     names = [f"{PLUGINS}:{name}" for name in ("Raises", "Dies", "Hangs")]
-    plan = make(Wish(names=names, devices="cpu:2", launcher="ray", launches=1, budget_s=30))
+    plan = make(Wish(names=names, devices="cpu:2", launcher="ray", launches=1, budget_s=12))
     run = RunDir(tmp_path / "run")
     run.create(plan)
     with Journal(run.journal_path) as journal, scratch(run.root) as folder:
@@ -87,22 +90,64 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
     assert len(launched) == 4  # one, and one after each gang that was lost
 
 
-def test_a_killed_driver_leaves_no_process_and_its_run_can_be_finished(tmp_path: Path) -> None:
-    mark, root = uuid.uuid4().hex, tmp_path / "run"
-    line = ["run", "split", *TWO, *SMALL[4:], "--launcher", "ray", "--launches", "1", "--out", str(root)]
-    driver = subprocess.Popen(
-        [*RANKBENCH, *line], env=os.environ | {"RANKBENCH_TEST": mark}, stdout=subprocess.PIPE, text=True
-    )
-    assert driver.stdout is not None
-    assert "2 ranks up" in driver.stdout.readline()
-    driver.send_signal(signal.SIGKILL)
-    driver.communicate()
-    left = offspring_of(mark)
-    _, alive = psutil.wait_procs(left, timeout=20)
-    assert not alive, [process.cmdline() for process in alive]
-    assert rankbench("run", "--resume", root, root=root).code == 0
-    with contextlib.suppress(FileNotFoundError):
-        assert not list((root / "scratch").iterdir())
+def test_devices_that_others_use_are_not_waited_for_without_end(
+    cluster: Actors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launch.cluster.PLACEMENT_S", 1.0)
+    plan = make(Wish(names=["split"], devices="cpu:2", launcher="ray", launches=1))
+    order = Order(plan=plan, launch=0, attempt=0, todo={}, budget_s=1, fingerprint="f", scratch=str(tmp_path))
+    with cluster._cluster.room([{"CPU": 1.0}], "PACK"):
+        ending = cluster.launch(order, lambda _: None)
+    assert ending is not None and ending.status == "skipped"
+    cores = len(os.sched_getaffinity(0))
+    told = f"the cluster did not give within 1 s 2 × 1 CPU (pack); it has 1 node: {cores} CPU"
+    assert ending.message == told
+
+
+def test_a_cluster_of_our_own_obeys_nobody_else(cluster: Actors) -> None:
+    stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    told = subprocess.run(
+        [sys.executable, "-c", f"import ray; ray.init({cluster._cluster._head!r})"],
+        env=stranger | {"RAY_AUTH_MODE": "disabled", "RAY_NUM_REDIS_GET_RETRIES": "1"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert told.returncode != 0
+    assert "Authentication token is missing" in told.stderr
+
+
+SHORT = ("split", *TWO, *SMALL[4:], "--set", "split.how=whole", "--world-sizes", 2, "--launcher", "ray")
+
+
+@contextlib.contextmanager
+def driver(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process of its own; no process of it may be left."""
+    mark = uuid.uuid4().hex
+    line = [*RANKBENCH, "run", *map(str, words)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(line, env=os.environ | {"RANKBENCH_TEST": mark}, **pipes, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+    _, alive = psutil.wait_procs(offspring_of(mark), timeout=20)
+    assert not alive, [each.cmdline() for each in alive]
+
+
+def test_a_driver_that_is_killed_or_interrupted_leaves_no_process_and_keeps_what_it_had(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    with driver(*SHORT, "--launches", 2, "--out", root) as process:
+        await_words(process, "launch 1 of 2: 2 ranks up")
+        process.send_signal(signal.SIGKILL)
+    with driver("--resume", root) as process:
+        await_words(process, "launch 2 of 2: 2 ranks up")
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, told
+    kept = {cell.case for cell in Run(root, 130, told).cells if cell.launch == 0 and cell.status == "ok"}
+    assert kept == {case.key for launch, _, case in RunDir(root).plan().cells() if launch == 0}
+    assert "report.html" in told
+    assert not (root / "scratch").exists()
 
 
 REFUSED = {

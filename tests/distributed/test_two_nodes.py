@@ -1,4 +1,4 @@
-"""Two real nodes, as far as the network is concerned: by torchrun and by Ray."""
+"""torchrun over two real nodes, as far as networks and processes are concerned."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.distributed.conftest import SMALL, Run
 from tests.distributed.namespaces import Node, await_words, possible, two_nodes
 
 WHY = possible()
-pytestmark = pytest.mark.skipif(WHY is not None, reason=f"network namespaces cannot be made: {WHY}")
+pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 Nodes = tuple[Node, Node]
 DEADLINE_S = 180
 """For what takes half a minute on an idle machine."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def nodes() -> Iterator[Nodes]:
     with two_nodes() as made:
         yield made
@@ -49,14 +49,17 @@ def torchrun(nodes: Nodes, root: Path, port: int, *more: object) -> Iterator[lis
 
 def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_path: Path) -> None:
     root = tmp_path / "run"
-    with torchrun(nodes, root, 29511) as started:
+    with torchrun(nodes, root, 29511, "--budget", 5) as started:
         told = [process.communicate(timeout=DEADLINE_S)[0] for process in started]
     run = Run(root, 0, "".join(told))
     assert {cell.status for cell in run.cells} == {"ok"}, run.out
     assert {cell.case.rpartition("@")[2] for cell in run.cells} == {"1", "2", "1x2"}
     (launch,) = run.launches
-    assert [rank.cpus for rank in launch.ranks] == [(nodes[0].cpu,), (nodes[1].cpu,)]
+    assert [rank.cpus for rank in launch.ranks] == [node.cpus for node in nodes]
     assert [rank.device for rank in launch.ranks] == ["cpu:0", "cpu:1"]
+    assert [rank.host for rank in launch.ranks] == [node.name for node in nodes]
+    assert launch.ranks[0].clock_error_s == 0 < launch.ranks[1].clock_error_s
+    assert abs(launch.ranks[1].clock_offset_s) <= launch.ranks[1].clock_error_s  # they do share one clock
     assert not (root / "scratch").exists()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.clocks import StartLine, Stopwatch
-from harness.devices import CudaDevice
+from harness.gpu import CudaDevice
 from harness.measure import sample
 from tests.distributed.conftest import rankbench
 from tests.stand_ins import workload
@@ -38,7 +38,9 @@ def test_one_gpu_is_measured_end_to_end(tmp_path: Path) -> None:
 
 def test_two_ranks_on_one_gpu_are_marked_and_make_no_scaling_figure(tmp_path: Path) -> None:
     root = tmp_path / "run"
-    run = rankbench("run", "split", "--devices", "cuda:0,0", "--launches", 2, "--out", root, root=root)
+    run = rankbench(
+        "run", "split", "--devices", "cuda:0,0", "--share-device", "--launches", 2, "--out", root, root=root
+    )
     assert run.code == 0, run.out
     assert run.summary["run"]["shared_device"] is True
     assert all(row["speedup"] is None for row in run.summary["cells"])

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from harness.clocks import StartLine, Stopwatch
-from harness.devices import CudaDevice
 from harness.gang import Gang, seeded
+from harness.gpu import CudaDevice
 from harness.measure import sample
 from scenarios.crossover import Crossover
 from scenarios.split import Split

@@ -6,52 +6,15 @@ import math
 import threading
 
 import pytest
-import torch
 
 from harness.clocks import Lap, StartLine, Stopwatch
 from harness.errors import CollectiveError
 from harness.measure import sample
+from tests.gpus import Clock, FakeGpu
 from tests.stand_ins import workload
 
 
-class Clock:
-    """A clock that moves only when something takes time."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        self.now_s += 1e-7  # reading it takes time too, so that a spin ends
-        return self.now_s
-
-
-class AsyncDevice:
-    """A queue: launching takes a microsecond, the work is done later, and marks are reached in their turn."""
-
-    torch = torch.device("cpu")
-
-    def __init__(self, clock: Clock, *, marks: bool) -> None:
-        self.clock = clock
-        self.busy_until_s = 0.0
-        self.marks = marks
-        self.synchronized = 0
-
-    def launch(self, work_s: float) -> None:
-        self.clock.now_s += 1e-6
-        self.busy_until_s = max(self.busy_until_s, self.clock.now_s) + work_s
-
-    def synchronize(self) -> None:
-        self.synchronized += 1
-        self.clock.now_s = max(self.clock.now_s, self.busy_until_s)
-
-    def mark(self) -> float | None:
-        return max(self.busy_until_s, self.clock.now_s) if self.marks else None
-
-    def between(self, start: float | None, end: float | None) -> float | None:
-        return None if start is None or end is None else end - start
-
-
-def take(device: AsyncDevice, clock: Clock, inner: int, work_s: float) -> Lap:
+def take(device: FakeGpu, clock: Clock, inner: int, work_s: float) -> Lap:
     line = StartLine(lambda value: value, 1e-4, clock)
     return sample(workload(lambda: device.launch(work_s)), inner, device, line, Stopwatch(device, clock))[0]
 
@@ -59,29 +22,29 @@ def take(device: AsyncDevice, clock: Clock, inner: int, work_s: float) -> Lap:
 @pytest.mark.parametrize("marks", [True, False])
 def test_a_sample_holds_the_work_and_not_only_its_launch(marks: bool) -> None:
     clock = Clock()
-    lap = take(AsyncDevice(clock, marks=marks), clock, inner=5, work_s=0.010)
+    lap = take(FakeGpu(clock, marks=marks), clock, inner=5, work_s=0.010)
     assert lap.seconds == pytest.approx(0.050, rel=1e-3)
 
 
 @pytest.mark.parametrize("marks", [True, False])
 def test_work_that_was_pending_before_is_not_in_the_sample(marks: bool) -> None:
     clock = Clock()
-    device = AsyncDevice(clock, marks=marks)
+    device = FakeGpu(clock, marks=marks)
     device.launch(1.0)
     assert take(device, clock, inner=1, work_s=0.010).seconds == pytest.approx(0.010, rel=1e-3)
 
 
 def test_steps_are_not_synchronised_one_by_one() -> None:
     clock = Clock()
-    device = AsyncDevice(clock, marks=True)
+    device = FakeGpu(clock)
     take(device, clock, inner=100, work_s=0.001)
-    assert device.synchronized == 2  # once before the start, once after the end
+    assert device.told.count("synchronize") == 2  # once before the start, once after the end
 
 
 @pytest.mark.parametrize("marks", [True, False])
 def test_a_clock_read_without_waiting_would_let_a_slow_device_overtake(marks: bool) -> None:
     clock = Clock()
-    device = AsyncDevice(clock, marks=marks)
+    device = FakeGpu(clock, marks=marks)
     host_s, device_s = 0.001, 0.010
     start_s = clock()
     device.launch(device_s)
@@ -93,7 +56,7 @@ def test_a_clock_read_without_waiting_would_let_a_slow_device_overtake(marks: bo
 @pytest.mark.parametrize("marks", [True, False])
 def test_putting_the_state_back_is_outside_the_clock(marks: bool) -> None:
     clock = Clock()
-    device = AsyncDevice(clock, marks=marks)
+    device = FakeGpu(clock, marks=marks)
     told: list[str] = []
 
     def reset() -> None:
@@ -118,7 +81,7 @@ def test_the_devices_own_time_is_preferred_to_the_hosts() -> None:
 
 def test_the_sample_returns_the_last_steps_output() -> None:
     clock = Clock()
-    device = AsyncDevice(clock, marks=False)
+    device = FakeGpu(clock, marks=False)
     outputs = iter(range(10))
     line = StartLine(lambda value: value, 0.0, clock)
     _, output = sample(workload(lambda: next(outputs)), 4, device, line, Stopwatch(device, clock))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog, cli, devices, planner
+from harness import catalog, cli, devices, planner, running
 from harness.errors import UsageError
 from harness.planner import make
+from harness.rundir import RunDir
 from harness.wish import Wish
 
 BROKEN = "import torch\nraise RuntimeError('no such cluster')\nclass Mine: ...\n"
@@ -195,3 +196,27 @@ def test_of_many_comparisons_every_fourth_has_probes_beside_it() -> None:
     probed = [any(case.probe for case in comparison.cases) for comparison in many.comparisons]
     assert len(probed) > 6
     assert probed == [index % 4 == 0 for index in range(len(probed))]
+
+
+def test_what_only_the_whole_cluster_has_is_refused_where_torchrun_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner.devices, "cores", lambda: [0, 1])
+    nodes = [{"cpu": 2, "cuda": 0}] * 2
+    for launcher, most in (("ray", 4), ("torchrun,ray", 2)):
+        like = {"names": ["split"], "launcher": launcher, "nodes": nodes}
+        assert len(make(Wish(devices=f"cpu:{most}", **like)).devices) == most
+    with pytest.raises(UsageError, match="--devices must name 1 to 2 CPU devices, but is cpu:4"):
+        make(Wish(devices="cpu:4", **like))
+
+
+def test_a_run_on_a_cluster_is_resumed_where_the_cluster_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = []
+    monkeypatch.setattr(running, "measure", lambda directory, plan, *rest: addresses.append(plan.ray_address) or 0)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.9:6379")  # as in a job
+    nodes = [{"cpu": 2, "cuda": 0}]
+    for launcher, address in (("ray", "10.0.0.1:6379"), ("torchrun", None)):
+        directory = RunDir(tmp_path / launcher)
+        directory.create(make(Wish(names=["split"], launcher=launcher, ray_address=address, nodes=nodes)))
+        assert cli.run_app(["run", "--resume", str(directory.root)]) == 0
+    assert addresses == ["10.0.0.9:6379", None]

@@ -1,4 +1,4 @@
-"""Devices: who gets which cores, and the CUDA path against a fake that behaves as documented."""
+"""Devices: what a user may ask for, and who gets which cores."""
 
 from __future__ import annotations
 
@@ -10,26 +10,89 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import devices
-from harness.clocks import Stopwatch
-from harness.devices import CudaDevice, parse, place
+from harness import devices, gpus
+from harness.devices import parse
 from harness.errors import UsageError
 
+Cores = list[tuple[int, ...]]
 
-@given(st.integers(1, 4), st.integers(1, 4))
-def test_cpu_ranks_get_cores_of_their_own(count: int, threads: int) -> None:
+
+def pinned(monkeypatch: pytest.MonkeyPatch, name: str, threads: int, have: list[int], *shared: int) -> tuple[int, ...]:
+    """The CPUs that a rank is pinned to; nothing of this process changes."""
+    set_to: list[tuple[int, ...]] = []
+    monkeypatch.setattr(devices, "siblings", lambda: [(cpu,) for cpu in have])
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cpus: set_to.append(cpus))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    _, mine = devices.claim(name, threads, *shared)
+    assert set(set_to) == {mine}  # every thread of it
+    return mine
+
+
+@pytest.mark.parametrize(("count", "threads"), [(1, 1), (4, 1), (2, 3), (3, 4)])
+def test_cpu_ranks_get_cores_of_their_own(monkeypatch: pytest.MonkeyPatch, count: int, threads: int) -> None:
     have = list(range(100, 100 + count * threads))
-    places = [place(have, f"cpu:{rank}", rank, count, threads) for rank in range(count)]
+    places = [pinned(monkeypatch, f"cpu:{rank}", threads, have) for rank in range(count)]
     assert all(len(cpus) == threads for cpus in places)
     assert sorted(cpu for cpus in places for cpu in cpus) == have
 
 
-@given(st.integers(1, 8), st.integers(1, 64))
-def test_gpu_ranks_share_the_hosts_cores_evenly(ranks: int, cores: int) -> None:
-    places = [place(range(cores), f"cuda:{rank}", rank, ranks, 1) for rank in range(ranks)]
-    assert all(places)
-    if cores >= ranks:
-        assert len({cpu for cpus in places for cpu in cpus}) == sum(map(len, places))
+@st.composite
+def hosts(draw: st.DrawFn) -> tuple[Cores, list[frozenset[int]]]:
+    """Physical cores of one or two CPUs each, and the CPUs near each GPU: a node's, or not known."""
+    count, ways = draw(st.integers(1, 24)), draw(st.integers(1, 2))
+    physical = [tuple(core + way * count for way in range(ways)) for core in range(count)]
+    nodes = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    near = [
+        frozenset(cpu for core, its in zip(physical, nodes, strict=True) if its == node for cpu in core)
+        for node in draw(st.lists(st.integers(0, 4), min_size=1, max_size=8))
+    ]
+    return physical, near
+
+
+@given(hosts())
+def test_gpu_ranks_have_whole_cores_near_their_gpus_and_of_their_own(host: tuple[Cores, list[frozenset[int]]]) -> None:
+    physical, near = host
+    seats = [devices.seat(physical, near, gpu) for gpu in range(len(near))]
+    assert all(seats)
+    for mine, around in zip(seats, near, strict=True):
+        assert all(set(core) <= set(mine) for core in physical if set(core) & set(mine))
+        spare = physical[-1] if len(physical) > len(near) else ()
+        assert set(mine) <= around or not around - set(spare)
+    if len(physical) > len(near) and not any(near):
+        assert len({cpu for cpus in seats for cpu in cpus}) == sum(map(len, seats))
+        assert not set(physical[-1]) & {cpu for cpus in seats for cpu in cpus}  # left to whoever watches
+
+
+def test_gpus_of_two_nodes_share_the_cores_of_their_own_and_one_core_is_left_over() -> None:
+    physical = [(cpu, cpu + 16) for cpu in range(16)]
+    left, right = (frozenset(cpu + way for cpu in range(8) for way in (base, base + 16)) for base in (0, 8))
+    near = [left, left, right, right]
+    assert devices.seat(physical, near, 0) == (0, 16, 1, 17, 2, 18, 3, 19)
+    assert devices.seat(physical, near, 1) == (4, 20, 5, 21, 6, 22, 7, 23)
+    assert devices.seat(physical, near, 3) == (11, 27, 12, 28, 13, 29)
+    assert devices.seat(physical, near, 2, before=1, among=2) == (9, 25)  # two ranks share this one
+
+
+def test_fewer_cores_than_gpus_are_shared() -> None:
+    assert [devices.seat([(0,), (1,)], [frozenset()] * 3, gpu) for gpu in range(3)] == [(0,), (1,), (0,)]
+
+
+def test_a_rank_on_a_gpu_is_pinned_near_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", told.append)
+    monkeypatch.setattr(gpus, "near", lambda: [frozenset({0, 1}), frozenset({2, 3})])
+    assert pinned(monkeypatch, "cuda:1", 1, [0, 1, 2, 3, 4]) == (2, 3)
+    assert pinned(monkeypatch, "cuda:1", 1, [0, 1, 2, 3, 4], 1, 2) == (3,)
+    assert told == [1, 1]
+
+
+@pytest.mark.parametrize(("name", "threads"), [("cpu:1", 1), ("cpu:0", 2)])
+def test_cores_that_a_cluster_counts_but_a_rank_may_not_use_are_missed(
+    name: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: [0])
+    with pytest.raises(UsageError, match=f"cores for each rank, but is {name} where 1 may be used"):
+        devices.claim(name, threads)
 
 
 def test_a_physical_core_is_used_before_its_sibling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,37 +121,3 @@ def test_the_best_devices_are_the_default(monkeypatch: pytest.MonkeyPatch) -> No
     for wrong in ("cuda:2", "cuda:x", "cuda:0,", "cpu:4", "cpu:-1"):
         with pytest.raises(UsageError):
             parse(wrong)
-
-
-def test_cuda_is_timed_by_events_on_the_current_stream_and_synchronised_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-
-    class Event:
-        """torch.cuda.Event: elapsed_time gives milliseconds, and only once both events have been reached."""
-
-        def __init__(self, *, enable_timing: bool) -> None:
-            assert enable_timing
-            self.reached = False
-
-        def record(self, stream: str) -> None:
-            told.append(f"record on {stream}")
-            events.append(self)
-
-        def elapsed_time(self, end: Event) -> float:
-            assert self.reached and end.reached, "not synchronised"
-            return 12.5
-
-    events: list[Event] = []
-
-    def synchronize(index: int) -> None:
-        told.append(f"synchronize {index}")
-        for event in events:
-            event.reached = True
-
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda index: f"stream of {index}")
-    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
-    watch = Stopwatch(CudaDevice(1))
-    watch.start()
-    assert watch.stop().seconds == 0.0125
-    assert told == ["record on stream of 1", "record on stream of 1", "synchronize 1"]

@@ -177,3 +177,17 @@ def test_without_a_baseline_that_counts_half_is_refused_and_none_is_doubted(
     refusals, doubts = audit(comparison, {case: [told]})
     assert len(refusals) == refused
     assert [doubt.kind for each in doubts.values() for doubt in each] == [Kind.UNCOUNTED_WORK] * doubted
+
+
+def test_the_streams_that_a_step_launches_on_are_seen_but_for_its_own() -> None:
+    current = ["main"]
+
+    def step() -> None:
+        torch.ones(2) + 1
+        current[0] = "side"
+        torch.ones(2) * 2
+        current[0] = "main"
+        torch.ones(2) * 2
+
+    assert count(step, lambda: current[0]).streams == {"side"}
+    assert count(step).streams == frozenset()

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from harness import catalog
+from harness.doubts import Kind
 from harness.ledger import count
-from harness.memory import peak
+from harness.memory import doubts, peak, retries, shortage
+from tests.ranks import gang
 
 MB = 2**20
 cpu = torch.device("cpu")
@@ -65,3 +68,90 @@ def test_counting_copies_no_operand() -> None:
     wide, narrow = torch.randn(4096, 4096), torch.randn(4096, 8)
     count(lambda: wide.T @ narrow)  # the first time, counting loads modules
     assert needed(lambda: count(lambda: wide.T @ narrow)) < 4 * MB  # the operand alone has 64 MB
+
+
+class Allocator:
+    """PyTorch's of a GPU, as documented: peaks since they were reset, and counters since the process began."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.top, self.retries, self.told = 3 * MB, 9 * MB, 2, []
+        for name, answer in {
+            "synchronize": lambda device: self.told.append("wait"),
+            "memory_allocated": lambda device: self.now,
+            "reset_peak_memory_stats": lambda device: (self.told.append("reset"), setattr(self, "top", self.now)),
+            "max_memory_allocated": lambda device: self.top,
+            "max_memory_reserved": lambda device: 20 * MB,
+            "memory_stats": lambda device: {"num_alloc_retries": self.retries},
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, answer)
+
+    def step(self) -> None:
+        self.now += 5 * MB
+        self.top = max(self.top, self.now)
+        self.now -= 4 * MB
+
+
+def test_a_gpus_peak_is_the_allocators_beyond_what_was_there_and_all_that_it_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    allocator = Allocator(monkeypatch)
+    with peak(torch.device("cuda", 0)) as told:
+        allocator.step()
+    assert (told.bytes, told.reserved) == (5 * MB, 20 * MB)
+    assert allocator.told == ["wait", "reset"]
+    with peak(cpu) as told:
+        whole()
+    assert told.reserved is None
+
+
+def test_retries_are_counted_on_gpus_and_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    Allocator(monkeypatch)
+    assert retries(torch.device("cuda", 0)) == 2
+    assert retries(cpu) == 0
+    first, second = doubts([0, 1, 3])
+    assert (first.rank, first.kind) == (1, Kind.ALLOCATOR_RETRIES) and "full once in its visits" in first.fact
+    assert (second.rank, "full 3 times" in second.fact) == (2, True)
+    assert doubts([0, 0]) == []
+
+
+class Large:
+    def __init__(self, needs: int) -> None:
+        self.needs = needs
+
+    def memory(self, ranks: int) -> int:
+        return self.needs // ranks
+
+
+def test_what_cannot_fit_is_told_beforehand_with_both_numbers() -> None:
+    card = 80 * 2**30
+    assert shortage(Large(160 * 2**30), 2, card) is None
+    reason = shortage(Large(200 * 2**30), 2, card)
+    assert reason == "needs at least 100 GiB on each device, which has 80 GiB"
+    assert shortage(object(), 1, card) is None
+    assert shortage(Large(1), 0, card) == "its memory() raises ZeroDivisionError: integer division or modulo by zero"
+
+
+TELLING = {
+    "crossover": {"size": 2048},
+    "fourier": {"batch": 65536, "size": 256},
+    "frobenius": {"size": 128},
+    "initialization": {"width": 2048},
+    "quadratic": {"inputs": 256, "outputs": 256},
+    "split": {"size": 2048},
+}
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_what_a_scenario_says_that_it_needs_is_there_once_it_has_done_a_step(name: str) -> None:
+    scenario = catalog.scenarios()[name].cls(**TELLING[name])
+    kept: list[Any] = []
+
+    def prepare() -> None:
+        workload = scenario.prepare(gang(0, 1))
+        kept.append((workload, workload.step()))
+
+    prepare()  # the first time, libraries set memory aside
+    kept.clear()
+    gc.collect()
+    assert 0.5 * needed(prepare) < scenario.memory(1) < 1.05 * needed(prepare)
+    assert scenario.memory(2) <= scenario.memory(1)

@@ -98,6 +98,17 @@ def test_a_stream_is_unjoined_beyond_a_tenth_and_100_us(tmp_path, share, least, 
     assert all((Kind.UNJOINED_STREAM in facts) is raised for facts in found.values())
 
 
+@pytest.mark.parametrize(("least", "raised"), [(0.06, False), (0.08, True)])
+def test_a_sample_that_the_devices_marks_can_hardly_tell_is_below_resolution(tmp_path, least, raised):
+    """A sample of two steps of 100 ms takes 200 ms: three times ``least``, or less."""
+    found = doubts(tmp_path, truth=lambda _: 0.1, least=least, noise=0.0, launch_noise=0.0, probes=False)
+    assert all((Kind.BELOW_RESOLUTION in facts) is raised for facts in found.values())
+    for facts in found.values():
+        assert not raised or facts[Kind.BELOW_RESOLUTION].endswith(
+            "between two marks of the device (40.0\N{NO-BREAK SPACE}ms)"
+        )
+
+
 def test_without_device_events_no_stream_is_unjoined(tmp_path):
     assert kinds(tmp_path, overhang=0.05) == set()
 

@@ -11,15 +11,14 @@ from reports.markup import answer_marked
 from reports.solutions import solutions
 from reports.summary import summarise
 from tests import factories
-from tests.chapters import SWEPT, ask, counted, many, spaced
+from tests.chapters import SWEPT, ask, counted, spaced
 from tests.factories import Synthetic
 from tests.pages import Checked, text_of
 
 
 @pytest.fixture(scope="module")
-def chapter(tmp_path_factory):
-    run = many(tmp_path_factory.mktemp("chapter"))
-    return run, text_of(run)
+def chapter(chapter_run):
+    return chapter_run, chapter_run.page_path.read_text(encoding="utf-8")
 
 
 def solved(path, answer, **changes):

@@ -114,3 +114,17 @@ def test_whole_numbers_are_exact(value):
 )
 def test_a_name_tells_the_unit(name, value, shown):
     assert spaced(units.told(name, value)) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (312.4, "W", "312 W"),
+        (0.00421, "J", "4.21 mJ"),
+        (1234.0, "J", "1.23 kJ"),
+        (5.61e10, "FLOP/s/W", "56.1 GFLOP/s/W"),
+        (None, "W", "–"),
+    ],
+)
+def test_quantities_of_any_unit(value, unit, shown):
+    assert spaced(units.quantity(value, unit)) == shown

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from launch.scratch import scratch
+from launch.scratch import lent, scratch
 
 
 def test_hosts_that_share_a_disk_make_one_folder_at_the_same_moment(
@@ -37,3 +37,18 @@ def test_what_else_is_in_the_run_directory_stays(tmp_path: Path) -> None:
     with scratch(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
+
+
+def test_ranks_on_a_host_without_the_disk_share_a_folder_of_its_own(tmp_path: Path) -> None:
+    away = tmp_path / "nowhere" / "scratch"
+    with lent(away, "gang", first=True) as made, lent(away, "gang", first=False) as seen:
+        assert made == seen
+        assert Path(made).is_dir()
+    assert not Path(made).parent.exists()
+    assert not away.exists()
+
+
+def test_ranks_on_a_host_with_the_disk_use_the_folder_that_is_there(tmp_path: Path) -> None:
+    with lent(tmp_path, "gang", first=True) as folder:
+        assert folder == str(tmp_path)
+    assert tmp_path.exists()

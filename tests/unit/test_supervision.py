@@ -90,6 +90,14 @@ def dies(order: Order, hear: Callable[[Record], None]) -> Ending:
     return Ending("died", "rank 1 was killed by SIGKILL", 1)
 
 
+def skips(order: Order, hear: Callable[[Record], None]) -> None:
+    """The first case cannot be measured as asked: its rank says so, and does the rest."""
+    (index, cases), *_ = order.todo.items()
+    hear(CellRecord(launch=order.launch, comparison=index, case=cases[0].key, status="skipped", message="no graph"))
+    rest = {place: each[1:] if place == index else each for place, each in order.todo.items()}
+    well(order.model_copy(update={"todo": rest}), hear)
+
+
 def dies_at_once(order: Order, hear: Callable[[Record], None]) -> Ending:
     return Ending("died", "rank 0 left with exit code 3", 0)
 
@@ -97,7 +105,7 @@ def dies_at_once(order: Order, hear: Callable[[Record], None]) -> Ending:
 def run(folder: Path, script: Script, plan: Plan | None = None) -> tuple[bool, list[CellRecord]]:
     plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=2))
     path, scratch = folder / "journal.jsonl", folder / "scratch"
-    scratch.mkdir()
+    scratch.mkdir(exist_ok=True)
     with Journal(path) as journal:
         supervisor = Supervisor(
             plan, journal, list(read(path)), lambda _: None, fingerprints={"torchrun": "f"}, scratch=str(scratch)
@@ -112,6 +120,18 @@ def test_a_quiet_run_launches_once_a_launch(tmp_path: Path) -> None:
     assert complete
     assert [(order.launch, order.attempt) for order in script.orders] == [(0, 0), (1, 0)]
     assert len(cells) == 2 * 5
+
+
+def test_what_a_gang_skips_is_not_given_to_the_next_but_tried_again_on_resumption(tmp_path: Path) -> None:
+    script = Script(skips, skips)
+    complete, cells = run(tmp_path, script)
+    assert not complete
+    assert [order.launch for order in script.orders] == [0, 1]
+    assert [cell.status for cell in cells].count("skipped") == 2
+    (tmp_path / "scratch").rmdir()
+    again = Script()
+    assert run(tmp_path, again)[0]
+    assert [[case.key for case in order.todo[0]] for order in again.orders] == [[cells[0].case]] * 2
 
 
 def test_a_death_costs_its_case_and_the_rest_is_measured_by_a_new_gang(tmp_path: Path) -> None:
@@ -149,6 +169,26 @@ def test_a_launch_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
     assert [order.launch for order in script.orders] == [0, 0, 1]
     assert {cell.status for cell in cells if cell.launch == 0} == {"died"}
     assert {cell.status for cell in cells if cell.launch == 1} == {"ok"}
+
+
+class Away(Script):
+    """Has no devices for the launches in ``away``."""
+
+    def __init__(self, away: set[int], *acts: Callable[[Order, Callable[[Record], None]], Ending | None]) -> None:
+        super().__init__(*acts)
+        self.away = away
+
+    def launch(self, order: Order, hear: Callable[[Record], None]) -> Ending | None:
+        return Ending("skipped", "no room") if order.launch in self.away else super().launch(order, hear)
+
+
+def test_a_launch_without_devices_is_skipped_at_once_and_the_next_one_tried(tmp_path: Path) -> None:
+    complete, cells = run(tmp_path, Away({0}))
+    assert not complete
+    assert {(cell.launch, cell.status, cell.message) for cell in cells} == {(0, "skipped", "no room"), (1, "ok", None)}
+    back = Script(well)
+    assert run(tmp_path, back)[0]
+    assert [order.launch for order in back.orders] == [0]
 
 
 def test_resuming_measures_what_is_missing_and_nothing_else(tmp_path: Path) -> None:
@@ -222,3 +262,14 @@ def test_no_launch_is_added_that_would_end_past_the_limit(tmp_path: Path) -> Non
     script = Script(*[steady([1.0, 2.0])] * 30)
     run(tmp_path, script, tight)
     assert len(script.orders) == 6
+
+
+def test_no_launch_is_added_where_the_devices_are_gone_but_after_they_are_back(tmp_path: Path) -> None:
+    plan, act = precise(6, "2%", 600), steady([1.0, 1.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    complete, cells = run(tmp_path, Away({7}, *[act] * 30), plan)
+    assert not complete
+    assert {cell.launch for cell in cells if cell.status == "ok"} == set(range(7))
+    assert {cell.launch for cell in cells if cell.status == "skipped"} == {7}
+    back = Script(*[act] * 30)
+    assert run(tmp_path, back, plan)[0]
+    assert [order.launch for order in back.orders] == [7, 8]

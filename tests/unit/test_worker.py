@@ -10,17 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import StackSummary
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
 
+from harness import gauge, graphs
 from harness.agreement import Failure
 from harness.doubts import Kind
+from harness.errors import RefusedError
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
 from harness.messages import Order, VisitNote
 from harness.plan import Case, Comparison, Plan, Record, Side
+from harness.readings import Readings
 from harness.scenario import Facts, Gang, Work, Workload
 from harness.worker import run
 from harness.world import World
@@ -33,7 +36,13 @@ class Queue:
 
     torch = torch.device("cpu")
     model = "a queue"
+    queues = True
+    memory_bytes = 80 * 2**30
     busy_until_s = 0.0
+    flushed = 0
+
+    def flush(self) -> None:
+        self.flushed += 1
 
     def launch(self, work_s: float) -> None:
         self.busy_until_s = max(self.busy_until_s, time.monotonic()) + work_s
@@ -42,11 +51,25 @@ class Queue:
         while time.monotonic() < self.busy_until_s:
             pass
 
-    def mark(self) -> None:
+    def stream(self) -> None:
         return None
 
-    def between(self, start: None, end: None) -> None:
-        return None
+    def mark(self) -> float:
+        return max(self.busy_until_s, time.monotonic())
+
+    def reached(self, mark: float) -> bool:
+        return time.monotonic() >= mark
+
+    def between(self, start: float, end: float) -> float:
+        return end - start
+
+    def least(self) -> float:
+        return 1e-7
+
+    def hold(self, seconds: float) -> float:
+        mark = self.mark()
+        self.launch(seconds)
+        return mark
 
 
 queue = Queue()
@@ -59,7 +82,11 @@ class Queued:
     scaling: ClassVar = "none"
     fault: str = "none"
 
+    def memory(self, ranks: int) -> int:
+        return 2**40 if self.fault == "huge" else 0
+
     def prepare(self, gang: Gang) -> Workload:
+        assert self.fault != "huge"
         if self.fault == "memory":
             raise MemoryError("17 TiB")
         if self.fault == "disk":
@@ -79,6 +106,10 @@ class Queued:
         def step() -> int:
             queue.launch(WORK_S)
             torch.mm(x, y)
+            if self.fault == "waits":
+                queue.synchronize()
+            if self.fault == "reads":
+                x.sum().item()
             return 1
 
         return Workload(step, check=check, work=Work(), close=lambda: closed.append(self.fault))
@@ -87,7 +118,24 @@ class Queued:
 closed: list[str] = []
 
 
-def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: None) -> list[Record]:
+class Gauge:
+    """Reads a clock of 1980 MHz, held back by the power cap, and 250 W, every 10 ms from when it is made."""
+
+    def __init__(self) -> None:
+        self.since_s = time.monotonic()
+
+    def __call__(self) -> Readings:
+        count = int((time.monotonic() - self.since_s) / 0.01) + 1
+        told = (
+            gauge.RECORD.pack(self.since_s + 0.01 * place, 0, 1980, 4, 1000 + 2500 * place, 250_000, 60)
+            for place in range(count)
+        )
+        return Readings.of(b"".join(told), 0)
+
+
+def measured(
+    fault: str = "none", tell: Callable[[Record], None] = lambda _: None, *, reading: bool = False, **how: Any
+) -> list[Record]:
     reference = f"{__name__}:Queued"
     sys.modules.setdefault(__name__, sys.modules[Queued.__module__])
     cases = tuple(
@@ -96,10 +144,11 @@ def measured(fault: str = "none", tell: Callable[[Record], None] = lambda _: Non
     comparison = Comparison(scenario="queued", title="", scaling="none", params={}, cases=tuple(dict.fromkeys(cases)))
     plan = Plan(
         version="0", command="", sides=(Side(name="inline", launcher="inline"),), devices=("cpu:0",), world_sizes=(1,),
-        launches=1, budget_s=1, regime={}, comparisons=(comparison,),
+        launches=1, budget_s=1, regime={}, comparisons=(comparison,), **how,
     )  # fmt: skip
     order = Order(plan=plan, launch=0, attempt=0, todo={0: comparison.cases}, budget_s=1.0, fingerprint="f", scratch="")
     world = World(0, 1, queue, "cpu:0", (0,), 1)  # type: ignore[arg-type]
+    world.gauge = Gauge() if reading else None
     world.settle_in()
     told: list[Record] = []
     run(order, world, lambda record: (told.append(record), tell(record)))
@@ -113,6 +162,65 @@ def test_no_sample_misses_work_that_was_only_launched() -> None:
     assert min(times) >= WORK_S * 0.99
     assert sorted(times)[len(times) // 2] < WORK_S * 1.5
     assert starts[0] >= 0
+
+
+def test_every_case_gets_a_head_start_unless_one_waits_for_the_device_itself() -> None:
+    (alone,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
+    assert alone.head_start_s > 0
+    both = [entry for entry in measured("waits") if isinstance(entry, CellRecord)]
+    assert [cell.head_start_s for cell in both] == [0, 0]
+    assert all(cell.status == "ok" and cell.samples.device_s for cell in both)
+
+
+def test_a_cold_sample_is_of_one_step_after_the_cache_was_cleared() -> None:
+    flushed = queue.flushed
+    (cell,) = [entry for entry in measured(cache="cold") if isinstance(entry, CellRecord)]
+    assert cell.inner == 1
+    assert queue.flushed - flushed >= len(cell.samples.round)
+    flushed = queue.flushed
+    measured()
+    assert queue.flushed == flushed
+
+
+def test_steps_are_replayed_and_one_that_cannot_be_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    replays: list[int] = []
+
+    def captured(step: Callable[[], Any], *_: object) -> Callable[[], Any]:
+        return lambda: (replays.append(1), step())[1]
+
+    monkeypatch.setattr(graphs, "captured", captured)
+    cells = {cell.case: cell for cell in measured("reads", execution="graph") if isinstance(cell, CellRecord)}
+    plain, reads = cells["queued[fault=none]@1"], cells["queued[fault=reads]@1"]
+    assert (reads.status, reads.message, reads.samples) == ("skipped", "reads to the host once a step", None)
+    assert plain.status == "ok"
+    assert len(replays) >= len(plain.samples.round) * plain.inner
+
+
+def test_a_capture_that_fails_is_a_skipped_case_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def captured(*_: object) -> None:
+        raise RefusedError("cannot be captured: CUDA error")
+
+    monkeypatch.setattr(graphs, "captured", captured)
+    (cell,) = [entry for entry in measured(execution="graph") if isinstance(entry, CellRecord)]
+    assert (cell.status, cell.message, cell.rank) == ("skipped", "cannot be captured: CUDA error", 0)
+
+
+def test_what_was_read_of_a_gpu_beside_its_samples_is_in_the_cell() -> None:
+    (cell,) = [entry for entry in measured(reading=True) if isinstance(entry, CellRecord)]
+    count = len(cell.samples.round)
+    assert cell.samples.clock_mhz == ((1980.0,) * count,)
+    assert cell.samples.held_back == ((4,) * count,)
+    assert cell.facts[0].watts == pytest.approx(250, rel=0.01)
+    (bare,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
+    assert (bare.samples.clock_mhz, bare.samples.held_back, bare.facts[0].watts) == (None, None, None)
+
+
+def test_what_cannot_fit_is_skipped_untried_with_the_reason() -> None:
+    cells = {cell.case: cell for cell in measured("huge") if isinstance(cell, CellRecord)}
+    huge = cells["queued[fault=huge]@1"]
+    assert (huge.status, huge.rank) == ("skipped", 0)
+    assert huge.message == "needs at least 1024 GiB on each device, which has 80 GiB"
+    assert cells["queued[fault=none]@1"].status == "ok"
 
 
 def test_the_journal_has_launch_begin_cell_in_this_order() -> None:

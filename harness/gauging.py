@@ -1,0 +1,94 @@
+"""The gauge from the ranks' side: one a host, away from their cores, and read by all of them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from harness.agreement import Agreement
+from harness.readings import Readings
+
+TOKEN = 16
+"""Bytes at the head of the file, to tell it from another process's."""
+
+Read = Callable[[], Readings]
+"""Everything that was read of this rank's GPU so far."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a rank is, as all of a launch are told."""
+
+    host: str
+    uuid: str
+    """Of its GPU, as NVML writes it."""
+    cpus: tuple[int, ...]
+
+
+@contextmanager
+def gauged(agreement: Agreement, uuid: str | None, cpus: Sequence[int], free: Sequence[int]) -> Iterator[Read | None]:
+    """Have the GPUs of this launch read meanwhile; None where this rank's GPU cannot be. Every rank calls this.
+
+    ``uuid`` is this rank's GPU as NVML writes it, None where it does not tell; ``cpus`` are this rank's own, and
+    ``free`` all that this host's processes may use.
+    """
+    ranks: list[_Place | None] = agreement.gather(_Place(socket.gethostname(), uuid, tuple(cpus)) if uuid else None)
+    mine = ranks[agreement.rank]
+    peers = [rank for rank, its in enumerate(ranks) if its and mine and its.host == mine.host]
+    here = [ranks[peer] for peer in peers]
+    uuids = list(dict.fromkeys(its.uuid for its in here if its))
+    taken = {cpu for its in here if its for cpu in its.cpus}
+    process, told = None, None
+    if peers and peers[0] == agreement.rank:
+        process, told = _start(uuids, [cpu for cpu in free if cpu not in taken] or list(free))
+    everywhere = agreement.gather(told)
+    try:
+        yield _reader(everywhere[peers[0]], uuids.index(mine.uuid)) if peers and mine else None
+    finally:
+        if process is not None:
+            process.communicate()  # closes its standard input, at which it ends
+
+
+def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[bytes], tuple[int, int, bytes]]:
+    """Start a gauge on these CPUs; with it returns the process and file descriptor to read from, and its token."""
+    token = secrets.token_bytes(TOKEN)
+    file = os.memfd_create("rankbench-gauge", 0)  # memory without a name to leave behind
+    os.write(file, token)
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "harness.gauge", str(file), *uuids],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": path},
+        pass_fds=[file],
+    )
+    os.close(file)
+    itself = psutil.Process(process.pid)
+    itself.cpu_affinity(list(cpus))
+    itself.nice(10)
+    return process, (process.pid, file, token)
+
+
+def _reader(told: tuple[int, int, bytes], place: int) -> Read:
+    """What reads the memory of a process of this host, as far as it is there and can be read from here."""
+    pid, number, token = told
+    path = Path(f"/proc/{pid}/fd/{number}")
+
+    def read() -> Readings:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            content = b""
+        return Readings.of(content[TOKEN:] if content.startswith(token) else b"", place)
+
+    return read

@@ -1,0 +1,45 @@
+"""The regime: how samples are taken. It is written into the plan, and figures of different regimes are not compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from harness.errors import UsageError, nearest
+from harness.plan import Cache, Execution
+from harness.wish import Wish
+
+ALWAYS = {
+    "alignment": "delay window",
+    "cadence": "isolated samples of repeated steps",
+    "allocator": "PyTorch's default",
+    "clocks": "as found",
+    "affinity": "each rank has cores of its own",
+}
+CACHES: dict[Cache, str] = {
+    "hot": "hot: each visit warms up",
+    "cold": "cold: the L2 cache is cleared before each sample, of one step",
+}
+EXECUTIONS: dict[Execution, str] = {
+    "eager": "eager",
+    "graph": "graph: each step is captured once and replayed",
+}
+
+
+def regime(wish: Wish, devices: Sequence[str]) -> dict[str, str]:
+    """How the cases of a wish are to be measured on these devices. Raises UsageError."""
+    for option, value, known, usual in (
+        ("--cache", wish.cache, get_args(Cache), "hot"),
+        ("--execution", wish.execution, get_args(Execution), "eager"),
+    ):
+        if value not in known:
+            raise UsageError(option, f"be one of {', '.join(known)}", repr(value), nearest(value, known))
+        if value != usual and not devices[0].startswith("cuda"):
+            raise UsageError(option, f"be {usual} on CPU devices", value, "leave it out, or use --devices cuda")
+    told = {"cache": CACHES[wish.cache], "execution": EXECUTIONS[wish.execution]}
+    if devices[0].startswith("cuda"):
+        told["affinity"] = "each rank has cores of its own, near its GPU"
+        told["launching"] = "ahead of the device, unless a step of the comparison waits for it"
+    if len(set(devices)) < len(devices):
+        told["collectives"] = "gloo, through the host: ranks share a device"
+    return ALWAYS | told | {"threads": f"{wish.threads} a rank"}

@@ -1,0 +1,174 @@
+"""A Ray cluster, somebody's or a small one of our own: joining it, and room on it for a gang."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
+
+import ray
+from ray.exceptions import RayError
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+
+from harness.errors import RankbenchError, UsageError
+from launch.lifeline import afterwards
+
+PLACEMENT_S = 60.0
+"""How long to wait for devices that the cluster has but others use."""
+REJOIN_S = 5.0
+"""How long to wait for devices that the cluster has no more: once, so that a run without them ends soon."""
+PROBE_S = 5.0
+"""An address that accepts no connection within this time is refused: Ray itself would try for minutes."""
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+VISIBLE = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
+"""All of a node's GPUs stay visible to each rank: NCCL and symmetric memory are slow or wrong where they are masked."""
+SWEEP = 'for it in /proc/[0-9]*; do grep -qaF -e "$0" "$it/environ" && kill -9 "${it#/proc/}"; done'
+"""Kills what has ``$0`` in its environment: some of Ray's processes outlive a driver that is killed."""
+STRICT = "STRICT_SPREAD"
+
+GONE = (RayError, ConnectionError)
+"""What Ray raises where an actor, a node or the connection is lost."""
+
+Bundle = Mapping[str, float]
+"""What one rank needs, by Ray's name of the resource."""
+
+
+class NoRoomError(RankbenchError):
+    """The cluster does not give what a gang needs."""
+
+
+class Cluster:
+    """A connection to a cluster, as long as the block lasts."""
+
+    def __init__(self, address: str | None) -> None:
+        """``address`` of a cluster to join; None for one of our own on this machine."""
+        self._address = address
+        self._head = ""
+        self._lost: str | None = None
+        self._grace_s = REJOIN_S
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._address is None:
+            self._start()
+            self._head = ray.get_runtime_context().gcs_address
+        else:
+            _join(self._address)
+            self._head = self._address
+        return self
+
+    def _start(self) -> None:
+        mark = uuid.uuid4().hex
+        self._stack.enter_context(afterwards(SWEEP, mark))
+        os.environ.update(QUIET | VISIBLE | {"RANKBENCH_CLUSTER": mark})
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # its ports are open to the network
+        os.environ.pop("RAY_AUTH_MODE", None)  # unset, Ray asks for the token; it has read this at its import
+        ray.init(
+            address="local",
+            num_cpus=len(os.sched_getaffinity(0)),
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+
+    def __exit__(self, *error: object) -> None:
+        ray.shutdown()
+        self._stack.close()
+
+    def lost(self) -> str | None:
+        """Why the cluster cannot be reached any more; None where it can.
+
+        It is then given up for good: every further look would take as long, and Ray ends a driver after a minute.
+        """
+        try:
+            if self._lost is None:
+                _reach(self._head)
+        except OSError as error:
+            self._lost = f"the cluster's head at {self._head} cannot be reached any more ({error.strerror or error})"
+        return self._lost
+
+    @contextlib.contextmanager
+    def room(self, bundles: Sequence[Bundle], strategy: str) -> Iterator[PlacementGroup]:
+        """Reserve the bundles as a placement group, as long as the block lasts. Raises NoRoomError."""
+        if why := self.lost():
+            raise NoRoomError(why)
+        try:
+            if self._address is not None:
+                _join(self._address)  # again, where the connection broke
+        except UsageError as error:
+            raise NoRoomError(str(error)) from None
+        group = placement_group([dict(bundle) for bundle in bundles], strategy)
+        try:
+            self._await(group, bundles, strategy)
+            yield group
+        finally:
+            if not self.lost():  # Ray would wait for it
+                with contextlib.suppress(*GONE):
+                    remove_placement_group(group)
+
+    def _await(self, group: PlacementGroup, bundles: Sequence[Bundle], strategy: str) -> None:
+        start_s = time.monotonic()
+        while not group.wait(1):
+            have = resources()
+            could = fits(bundles, strategy, have)
+            limit_s = PLACEMENT_S if could else self._grace_s
+            if time.monotonic() - start_s >= limit_s:
+                self._grace_s = 0.0
+                refused = f"did not give within {limit_s:g} s" if could else "does not have"
+                raise NoRoomError(f"the cluster {refused} {_asked(bundles, strategy)}; it has {_words(have)}")
+        self._grace_s = REJOIN_S
+
+
+def fits(bundles: Sequence[Bundle], strategy: str, have: Sequence[Bundle]) -> bool:
+    """Whether nodes that have so much could hold so many equal bundles, were they idle."""
+    rooms = [min(int(node.get(kind, 0) // amount) for kind, amount in bundles[0].items()) for node in have]
+    return sum(min(room, 1) if strategy == STRICT else room for room in rooms) >= len(bundles)
+
+
+def resources() -> list[Bundle]:
+    """What each node of the cluster has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def nodes(address: str) -> list[dict[str, int]]:
+    """What each node of a cluster has, by kind of device, where it has any; joins the cluster. Raises UsageError."""
+    _join(address)
+    told = [{"cpu": int(has.get("CPU", 0)), "cuda": int(has.get("GPU", 0))} for has in resources()]
+    return [node for node in told if any(node.values())]
+
+
+def _asked(bundles: Sequence[Bundle], strategy: str) -> str:
+    return f"{len(bundles)} × {_amounts(bundles[0])} ({strategy.lower().replace('_', '-')})"
+
+
+def _words(have: Sequence[Bundle]) -> str:
+    return f"{len(have)} node{'s' * (len(have) != 1)}: {'; '.join(map(_amounts, have))}"
+
+
+def _amounts(has: Bundle) -> str:
+    return ", ".join(f"{has[kind]:g} {kind}" for kind in ("CPU", "GPU") if has.get(kind)) or "neither CPU nor GPU"
+
+
+def _join(address: str) -> None:
+    if ray.is_initialized():
+        return
+    os.environ.update(QUIET)
+    try:
+        _reach(address)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except (OSError, ValueError) as error:
+        rule = "be host:port of a running cluster of which this host is a node"
+        remedy = "start it, correct the address, or use ray://host:10001 from elsewhere"
+        raise UsageError("--ray-address", rule, f"{address} ({error})", remedy) from None
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nobody listens at an address, and ValueError where it is none."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), PROBE_S).close()

@@ -1,0 +1,31 @@
+"""Whether a cluster has room for a gang."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launch.cluster import STRICT, fits
+
+NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GPU": st.integers(0, 4)}), max_size=5)
+
+
+@given(NODES, st.integers(1, 12), st.integers(1, 3))
+def test_what_fits_is_what_can_be_handed_out_rank_by_rank(have: list[Any], ranks: int, threads: int) -> None:
+    left = [dict(node) for node in have]
+    placed = []
+    for _ in range(ranks):
+        roomy = [number for number, node in enumerate(left) if node["CPU"] >= threads and node.get("GPU", 0) >= 1]
+        if roomy:
+            placed.append(roomy[0])
+            left[roomy[0]] = {"CPU": left[roomy[0]]["CPU"] - threads, "GPU": left[roomy[0]]["GPU"] - 1}
+    bundles = [{"CPU": float(threads), "GPU": 1.0}] * ranks
+    assert fits(bundles, "PACK", have) == fits(bundles, "SPREAD", have) == (len(placed) == ranks)
+
+
+@given(NODES, st.integers(1, 6), st.integers(1, 3))
+def test_a_strict_spread_takes_a_node_a_rank(have: list[Any], ranks: int, threads: int) -> None:
+    roomy = sum(node["CPU"] >= threads for node in have)
+    assert fits([{"CPU": float(threads)}] * ranks, STRICT, have) == (roomy >= ranks)

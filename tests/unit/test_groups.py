@@ -1,0 +1,82 @@
+"""Groups over NCCL: bound to a device that was set before, and what it takes to make one told apart; with fakes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from harness import devices, gpus, groups, world
+from harness.agreement import Agreement
+from harness.gpu import CudaDevice
+from harness.planner import make
+from harness.wish import Wish
+from tests.gpus import FakeGpu
+
+SETUP_S, FIRST_S, STEADY_S = 8.0, 0.5, 20e-6
+
+
+class Nccl:
+    """Makes communicators in seconds, connects them in the first operation, and is quick from then on."""
+
+    def __init__(self, gpu: FakeGpu) -> None:
+        self.gpu = gpu
+        self.made: list[dict[str, Any]] = []
+        self.operations = 0
+
+    def new_group(self, ranks: range, timeout: Any, backend: str, **more: Any) -> str:
+        self.made.append({"ranks": list(ranks), "backend": backend, **more})
+        self.gpu.clock.now_s += SETUP_S
+        return "a group"
+
+    def all_reduce(self, tensor: torch.Tensor, group: str) -> None:
+        assert group == "a group" and tensor.numel() == 1
+        self.gpu.launch(STEADY_S if self.operations else FIRST_S)
+        self.operations += 1
+
+
+@pytest.fixture
+def nccl(monkeypatch: pytest.MonkeyPatch) -> Nccl:
+    made = Nccl(FakeGpu())
+    monkeypatch.setattr(dist, "new_group", made.new_group)
+    monkeypatch.setattr(dist, "all_reduce", made.all_reduce)
+    return made
+
+
+def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> None:
+    group, setup = groups.over_nccl(2, nccl.gpu, Agreement(), nccl.gpu.clock)
+    assert group == "a group" and setup.size == 2
+    assert setup.setup_s == pytest.approx(SETUP_S, rel=1e-3)
+    assert setup.first_s == pytest.approx(FIRST_S, rel=1e-3)
+    assert setup.steady_s == pytest.approx(STEADY_S, rel=0.5)
+    assert nccl.made == [{"ranks": [0, 1], "backend": "nccl", "device_id": nccl.gpu.torch}]
+
+
+def test_a_rank_outside_of_the_group_makes_it_too_but_operates_on_nothing(nccl: Nccl) -> None:
+    outside = Agreement(rank=1)
+    groups.over_nccl(1, nccl.gpu, outside, nccl.gpu.clock)
+    assert len(nccl.made) == 1 and nccl.operations == 0
+
+
+def test_the_device_is_set_before_any_group_is_made_and_gloo_carries_agreement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    plan = make(Wish(names=["split"], devices="cpu:1")).model_copy(update={"devices": ("cuda:0",)})
+    around = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
+    for name, value in around.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(devices, "siblings", lambda: [(0,)])
+    monkeypatch.setattr(gpus, "near", lambda: [frozenset()])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(f"set device {index}"))
+    monkeypatch.setattr(CudaDevice, "uuid", "a")
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: told.append(f"init {backend}"))
+    monkeypatch.setattr(dist, "new_group", lambda ranks, _, backend: told.append(f"{backend} of {len(ranks)}"))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: told.append("destroy"))
+    with world.joined(plan) as joined:
+        assert joined.backend == "nccl" and joined.device.torch == torch.device("cuda", 0)
+    assert told == ["set device 0", "init gloo", "gloo of 1", "destroy"]

@@ -1,0 +1,163 @@
+"""The head start: a fast device is timed and not the launching, whatever a step does, and nothing ever hangs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.clocks import Lap, StartLine, Stopwatch
+from harness.doubts import Kind
+from harness.headstart import HOLD_S, MOST, Room, doubts, head_start_s, queueable, room, tightest
+from harness.measure import sample
+from tests.gpus import DEPTH, LAUNCH_S, FakeGpu
+from tests.stand_ins import workload
+
+QUICK_S = 2e-6
+"""A kernel that is done before the next one can be launched."""
+
+
+def take(
+    gpu: FakeGpu, step: Callable[[], None], inner: int, *, head_start_s: float = 0.0, streams: tuple[str, ...] = ()
+) -> Lap:
+    line = StartLine(lambda value: value, 1e-4, gpu.clock)
+    watch = Stopwatch(gpu, gpu.clock, head_start_s=head_start_s, streams=streams)
+    return sample(workload(step), inner, gpu, line, watch)[0]
+
+
+def looked(gpu: FakeGpu, step: Callable[[], None], steps: int = 100) -> Room:
+    return room(step, steps, gpu, gpu.clock)
+
+
+def test_the_order_is_flush_align_hold_mark_fork_steps_join_mark_and_one_wait() -> None:
+    gpu = FakeGpu()
+
+    def latest(value: float) -> float:
+        gpu.told.append("align")
+        return value
+
+    def reset() -> None:
+        gpu.told.append("reset")
+
+    line = StartLine(latest, 1e-4, gpu.clock)
+    watch = Stopwatch(gpu, gpu.clock, head_start_s=1e-3, streams=("side",))
+    sample(workload(lambda: gpu.launch(1e-3, "step"), reset=reset), 3, gpu, line, watch, cold=True)
+    before, after = ["reset", "flush", "synchronize", "align"], ["join side", "mark", "synchronize"]
+    assert gpu.told == [*before, "mark", "hold", "mark", "fork side", "step", "step", "step", *after]
+
+
+def test_a_hot_sample_without_head_start_clears_and_holds_nothing() -> None:
+    gpu = FakeGpu()
+    take(gpu, lambda: gpu.launch(1e-3, "step"), 2)
+    assert gpu.calls() == ["synchronize", "mark", "step", "mark", "synchronize"]
+
+
+def test_without_a_head_start_the_launches_are_timed_and_with_one_the_device() -> None:
+    gpu = FakeGpu()
+    bare = take(gpu, lambda: gpu.launch(QUICK_S), 200)
+    assert bare.seconds == pytest.approx(200 * LAUNCH_S, rel=0.02)
+    ahead = take(gpu, lambda: gpu.launch(QUICK_S), 200, head_start_s=2e-3)
+    assert ahead.seconds == pytest.approx(200 * QUICK_S, rel=1e-6)
+    assert not ahead.late
+
+
+@given(work_us=st.floats(0.1, 1000), launches=st.integers(1, 5), inner=st.integers(1, MOST), serial=st.booleans())
+def test_whatever_fits_is_timed_without_its_launches(work_us: float, launches: int, inner: int, serial: bool) -> None:
+    gpu = FakeGpu()
+
+    def step() -> None:
+        for _ in range(launches):
+            gpu.launch(work_us * 1e-6)
+
+    found = looked(gpu, step, inner)
+    inner = min(inner, int(found.steps))
+    lap = take(gpu, step, inner, head_start_s=head_start_s(inner, found))
+    assert not lap.late
+    assert lap.seconds == pytest.approx(inner * launches * work_us * 1e-6, rel=1e-6)
+
+
+def test_a_head_start_is_no_part_of_the_sample() -> None:
+    gpu = FakeGpu()
+    lap = take(gpu, lambda: gpu.launch(0.010), 1, head_start_s=0.5)
+    assert lap.end_s - lap.start_s == pytest.approx(0.010, rel=1e-3)
+    assert lap.seconds == pytest.approx(0.010, rel=1e-3)
+    assert lap.launched_s < lap.start_s
+
+
+def test_a_step_that_waits_for_the_device_has_no_room_and_does_not_hang() -> None:
+    gpu = FakeGpu()
+
+    def step() -> None:
+        gpu.launch(1e-3)
+        gpu.wait()
+
+    assert looked(gpu, step).steps == 0
+    lap = take(gpu, step, 5, head_start_s=0.020)  # were it held all the same
+    assert lap.late
+    assert lap.seconds == pytest.approx(5 * (1e-3 + LAUNCH_S), rel=0.02)
+
+
+@pytest.mark.parametrize("per_step", [1, 7, 300, 999, 1500])
+def test_no_more_steps_fit_than_the_device_takes_launches_ahead(per_step: int) -> None:
+    gpu = FakeGpu()
+
+    def step() -> None:
+        for _ in range(per_step):
+            gpu.launch(1e-6)
+
+    steps = min(MOST, max(4, 2 * DEPTH // per_step))
+    fit = (DEPTH - 1) // per_step  # the pause is a launch too
+    assert looked(gpu, step, steps).steps == min(steps, fit)
+
+
+def test_every_rank_does_as_many_steps_however_many_fit() -> None:
+    for wait in (True, False):
+        gpu, done = FakeGpu(), []
+
+        def step(gpu: FakeGpu = gpu, done: list[int] = done, wait: bool = wait) -> None:
+            gpu.launch(1e-3)
+            done.append(1)
+            if wait:
+                gpu.wait()
+
+        looked(gpu, step, 37)
+        assert len(done) == 37  # else their collectives would not match
+
+
+def test_launching_is_timed_by_the_host_and_not_by_the_device() -> None:
+    gpu = FakeGpu()
+    found = looked(gpu, lambda: gpu.launch(1e-3), 40)
+    assert found.steps == 40
+    assert found.launch_s == pytest.approx(LAUNCH_S, rel=0.1)
+    assert looked(gpu, lambda: gpu.launch(HOLD_S), 1).launch_s < 2 * LAUNCH_S
+
+
+def test_all_cases_of_a_comparison_get_a_head_start_or_none_does() -> None:
+    assert queueable([Room(3, 1e-5), Room(512, 1e-6)])
+    assert not queueable([Room(3, 1e-5), Room(0, math.inf)])
+    assert tightest([Room(), Room(7, 1e-5), Room(9, 3e-5)]) == Room(7, 3e-5)
+
+
+def test_what_other_streams_do_is_inside_the_sample_once_they_are_joined() -> None:
+    gpu = FakeGpu()
+
+    def step() -> None:
+        gpu.launch(1e-3)
+        gpu.launch(0.020, stream="side")
+
+    assert take(gpu, step, 1, head_start_s=1e-3).seconds == pytest.approx(1e-3, rel=0.1)
+    for held_s in (0.0, 1e-3, 0.030):  # nor do they begin while the main stream is held
+        lap = take(gpu, step, 1, head_start_s=held_s, streams=("side",))
+        assert lap.seconds == pytest.approx(0.020, rel=0.01)
+
+
+def test_a_rank_that_often_launches_too_late_is_doubted() -> None:
+    early, late = Lap(1.0, 2.0, 0.9, launched_s=0.5), Lap(1.0, 2.0, 0.9, launched_s=1.5)
+    assert late.late and not early.late and not Lap(1.0, 2.0, None).late
+    assert doubts([[early] * 19 + [late]]) == []
+    (doubt,) = doubts([[early] * 20, [early] * 18 + [late] * 2])
+    assert (doubt.kind, doubt.rank) == (Kind.LAUNCH_GAPS, 1)
+    assert "10% of its samples (limit 5%)" in doubt.fact

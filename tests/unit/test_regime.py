@@ -1,0 +1,83 @@
+"""Regimes: what may be asked for where, and that the plan says how it is measured."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.errors import UsageError
+from harness.planner import make
+from harness.wish import Wish
+from harness.world import one_rank_each
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+def test_a_plan_says_how_it_is_measured(gpus: None) -> None:
+    plain = make(Wish(names=["split"], devices="cuda"))
+    assert (plain.cache, plain.execution) == ("hot", "eager")
+    asked = make(Wish(names=["split"], devices="cuda", cache="cold", execution="graph"))
+    assert (asked.cache, asked.execution) == ("cold", "graph")
+    told = {name for name in plain.regime if plain.regime[name] != asked.regime[name]}
+    assert told == {"cache", "execution"}
+    assert asked.regime["cache"].startswith("cold") and asked.regime["execution"].startswith("graph")
+    assert plain.identity != asked.identity
+
+
+def test_a_cpu_is_measured_as_ever() -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1"))
+    assert plan.regime == {
+        "alignment": "delay window",
+        "cadence": "isolated samples of repeated steps",
+        "cache": "hot: each visit warms up",
+        "execution": "eager",
+        "allocator": "PyTorch's default",
+        "clocks": "as found",
+        "threads": "1 a rank",
+        "affinity": "each rank has cores of its own",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wish", "complaint"),
+    [
+        ({"cache": "cold"}, "--cache must be hot on CPU devices, but is cold; leave it out, or use --devices cuda"),
+        ({"execution": "graph"}, "--execution must be eager on CPU devices, but is graph"),
+        ({"cache": "cool"}, "--cache must be one of hot, cold, but is 'cool'"),
+        ({"execution": "grph"}, "--execution must be one of eager, graph, but is 'grph'; did you mean 'graph'?"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(wish: dict[str, str], complaint: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        make(Wish(names=["split"], devices="cpu:1", **wish))  # type: ignore[arg-type]
+    assert str(raised.value).startswith(complaint)
+
+
+def test_ranks_share_a_gpu_only_where_that_is_meant(gpus: None) -> None:
+    with pytest.raises(UsageError) as raised:
+        make(Wish(names=["split"], devices="cuda:0,0"))
+    assert str(raised.value).startswith(
+        "--devices must name each GPU once: NCCL takes one rank a GPU, but is cuda:0,cuda"
+    )
+    assert "--share-device" in str(raised.value)
+    plan = make(Wish(names=["split"], devices="cuda:0,0", share_device=True))
+    assert plan.shared_device and plan.world_sizes == (1, 2)
+    assert plan.regime["collectives"].startswith("gloo")
+    assert not make(Wish(names=["split"], devices="cuda")).shared_device
+
+
+@pytest.mark.parametrize("devices", ["cuda:0,1", "cuda", "cpu:1"])
+def test_sharing_that_shares_nothing_is_refused(gpus: None, devices: str) -> None:
+    with pytest.raises(UsageError, match="--share-device must come with a GPU that is named twice"):
+        make(Wish(names=["split"], devices=devices, share_device=True))
+
+
+def test_two_ranks_that_turn_out_to_be_on_one_gpu_are_refused_before_nccl_is_asked() -> None:
+    one_rank_each(["a", "b", "c"])
+    with pytest.raises(UsageError) as raised:
+        one_rank_each(["a", "b", "a"])
+    assert "0 and 2 on GPU a" in str(raised.value) and "--share-device" in str(raised.value)

@@ -1,0 +1,115 @@
+"""Roofs: probes that only GPUs get, right on any device; and figures that stay below the roof of their own numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness import roofs
+from harness.catalog import load
+from harness.doubts import Kind
+from harness.ledger import count
+from harness.planner import make
+from harness.wish import Wish
+from reports import summary, units
+from tests import factories
+from tests.ranks import gang
+
+WHOLE = "split[how=whole,size=1024]@1"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofs, "PRODUCT", {"cpu": 64})
+    monkeypatch.setattr(roofs, "BYTES", dict.fromkeys(roofs.BYTES, 2**16))
+
+
+@pytest.mark.parametrize("case", roofs.cases((1, 2), shared=False), ids=lambda case: case.key)
+def test_every_roof_does_what_it_declares_and_its_check_can_fail(small: None, case) -> None:
+    workload = load(case.reference).cls(**case.params).prepare(gang(0, 1))
+    workload.reset()
+    output = workload.step()
+    workload.check(output)
+    seen = count(workload.step)
+    assert seen.flops == workload.work.flops
+    assert bool(workload.work.flops) == case.scenario.startswith("gemm")
+    workload.reset()
+    with pytest.raises(AssertionError):
+        workload.check(output * 2 if workload.work.flops else output)
+
+
+def test_the_types_of_products_are_told_and_tf32_is_put_back(small: None) -> None:
+    told = {name: count(roofs.Product(format=name).prepare(gang(0, 1)).step).products for name in ("bf16", "fp16")}
+    assert told == {"bf16": {"bfloat16"}, "fp16": {"float16"}}
+    before = torch.get_float32_matmul_precision()
+    assert count(roofs.Product(format="tf32").prepare(gang(0, 1)).step).products == {"float32"}  # on a CPU
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_roofs_are_measured_on_gpus_only_once_a_launch_and_on_devices_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def planned(**wish) -> list[list[str]]:
+        plan = make(Wish(names=["split", "frobenius"], **wish))
+        beside = [[case for case in each.cases if case.probe] for each in plan.comparisons]
+        return [[case.key for case in each if "roofs" in case.reference] for each in beside]
+
+    assert planned(devices="cpu:1") == [[], []]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    first, second = planned(devices="cuda")
+    assert second == []
+    assert first == [
+        *(f"gemm_{name}[format={name}]@1" for name in ("tf32", "bf16", "fp16")),
+        *(f"{way}[way={way}]@1" for way in ("copy", "upload", "download")),
+        *("upload[way=upload]@1x2", "download[way=download]@1x2"),
+    ]
+    assert not any("x2" in key for key in planned(devices="cuda:0,0", share_device=True)[0])
+
+
+def rows(tmp_path, **changes):
+    changes = {"noise": 0.0, "launch_noise": 0.0, "roofs": True} | changes
+    found = summary.summarise(factories.build(tmp_path / "run", **changes))
+    return found, {row.key: row for row in found.cells}
+
+
+def test_a_rate_is_held_against_the_roof_of_its_own_numbers(tmp_path) -> None:
+    """4 GFLOP in 30 ms is below what bf16 reaches, and above what fp32 does."""
+
+    def truth(case):
+        return 0.03 if not case.probe else factories.work_time(case)
+
+    products = {"fp32": ("float32",), "bf16": ("bfloat16",), "both": ("bfloat16", "float32"), "other": ("float64",)}
+    doubted = {}
+    for name, types in products.items():
+        _, told = rows(tmp_path / name, truth=truth, counted=lambda *_, types=types: {"products": types})
+        doubted[name] = Kind.ABOVE_CEILING in {each.kind for each in told[WHOLE].warnings}
+        assert (told[WHOLE].roof is None) == (name == "other")
+    assert doubted == {"fp32": True, "bf16": False, "both": False, "other": False}
+
+
+def test_the_roofs_are_rates_in_their_own_unit(tmp_path) -> None:
+    found, told = rows(tmp_path)
+    rates = {row.probe: (row.rate, row.unit) for row in found.roofs if row.world_size == 1}
+    assert rates["gemm_bf16"] == (pytest.approx(1.2 * factories.FLOPS * 0.04 / 1e-3), "FLOP")
+    assert rates["upload"] == (pytest.approx(2.5e11), "B")
+    assert list(rates) == ["gemm", *factories.ROOFS]
+    assert told[WHOLE].roof == pytest.approx(rates["gemm"][0])
+
+
+def test_without_a_gpu_there_are_none(tmp_path) -> None:
+    found, told = rows(tmp_path, roofs=False)
+    assert found.roofs == () and told[WHOLE].roof is None
+
+
+def test_the_page_shows_them(tmp_path) -> None:
+    from reports import page
+
+    run = factories.build(tmp_path / "run", roofs=True)
+    page.write(run)
+    text = run.page_path.read_text()
+    assert "<h3>Roofs</h3>" in text and "large product, bf16" in text and "of the roof" in text
+    assert f"250{units.THIN}GB/s" in text
+    cpu = factories.build(tmp_path / "cpu")
+    page.write(cpu)
+    assert "<h3>Roofs</h3>" not in cpu.page_path.read_text()
