@@ -15,7 +15,7 @@ from reports.evidence import CaseId
 from reports.health import Health
 from reports.layouts import head
 from reports.measured import NO_VALUES, Measured
-from reports.roofs import has_roofs, product_roof
+from reports.roofs import product_roof
 from reports.rows import CellRow, RankRow
 
 
@@ -73,7 +73,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "launch_s": {int(str(launch)): float(value) for launch, value in measured.values(key).items()},
         "rate": flops / time.value if flops else None,
         "byte_rate": moved / time.value if moved else None,
-        "roof": product_roof(measured, key, case.world_size) if flops and has_roofs(measured) else None,
+        "roof": product_roof(measured, key, case.world_size) if flops else None,
         "items_per_s": items / time.value if items else None,
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from harness.doubts import Kind
 from reports import labels, units
 from reports.document import ComparisonFacts
-from reports.rows import CellRow, ContrastRow, Verdict
+from reports.heat_rows import HeatRow
+from reports.ladder import arm_of
+from reports.rows import CellRow, ContrastRow, RankRow, Verdict
 from reports.sentences import WORDS
+from reports.trace_rows import TraceRow
 from reports.why_rows import LossRow
 
 FEW = 4
@@ -57,6 +61,77 @@ def losses_sentence(rows: Sequence[LossRow], about: ComparisonFacts) -> str:
     worst = min((row for row in rows if row.world_size == most), key=lambda row: row.efficiency)
     who = f"`{labels.plain(worst.arm)}`: " if about.arm_field and worst.arm is not None else ""
     return f"{who}{worst.text}"
+
+
+def order_sentence(traces: Sequence[tuple[CellRow, TraceRow]], letters: Mapping[str, str]) -> str:
+    """Which launches give cause for a warning, and for which."""
+    if not traces:
+        return ""
+    launches = len({trace.launch for _, trace in traces})
+    doubted: dict[Kind, set[int]] = {}
+    for _, trace in traces:
+        for kind in trace.doubts:
+            doubted.setdefault(kind, set()).add(trace.launch)
+    if not doubted:
+        return f"All {launches} launches were steady." if launches > 1 else "The launch was steady."
+    told = [
+        f"{kind.replace('-', ' ')} ({letters[kind]}) in {_launches(own, launches)}" for kind, own in doubted.items()
+    ]
+    return f"{units.listed(told)}.".capitalize()
+
+
+def _launches(own: Collection[int], among: int) -> str:
+    if len(own) == among:
+        return "every launch"
+    told = units.listed([str(launch) for launch in sorted(own)]) if len(own) <= FEW else f"{len(own)} of {among}"
+    return f"{'launch' if len(own) == 1 else 'launches'} {told}" if len(own) <= FEW else f"{told} launches"
+
+
+def spread_sentence(traces: Sequence[tuple[CellRow, TraceRow]]) -> str:
+    """How far the middle nine tenths of samples reach in the arm where they do so most, and how far its launches do."""
+    most = max((row.world_size for row, _ in traces), default=0)
+    by_arm: dict[str, list[tuple[CellRow, TraceRow]]] = {}
+    for row, trace in traces:
+        if row.world_size == most:
+            by_arm.setdefault(arm_of(row), []).append((row, trace))
+    if not by_arm:
+        return ""
+    within = {arm: max(_within(trace) for _, trace in own) for arm, own in by_arm.items()}
+    worst = max(within, key=lambda arm: within[arm])
+    row = by_arm[worst][0][0]
+    values = list(row.launch_s.values())
+    between = (max(values) - min(values)) / (row.median_s or 1.0)
+    named = f" of `{labels.plain(worst)}`" if len(by_arm) > 1 else ""
+    apart = f"; its {len(values)} launches lie {units.percent(between)} apart" if len(values) > 1 else ""
+    return f"Nine tenths of a launch’s samples{named} span up to {units.percent(within[worst])} of its time{apart}."
+
+
+def _within(trace: TraceRow) -> float:
+    low, middle, high = (trace.at(level) for level in (0.05, 0.5, 0.95))
+    return (high - low) / middle
+
+
+def heat_sentence(rows: Sequence[tuple[CellRow, HeatRow]], ranks: Iterable[RankRow]) -> str:
+    """The rank that is named as slow, or that none is; then the worst of it."""
+    if not rows:
+        return ""
+    keys = {row.key for _, row in rows}
+    named = sorted({row.rank for row in ranks if row.named and row.key in keys})
+    worst, rank, arm = max(
+        (max(values), rank, arm_of(cell)) for cell, row in rows for rank, values in enumerate(row.excess)
+    )
+    who = f"Rank {units.listed([str(each) for each in named])} is slow" if named else "No rank is slow throughout"
+    where = f" (`{labels.plain(arm)}`)" if len(rows) > 1 else ""
+    return f"{who}; furthest behind its peers at any time was rank {rank}{where}, by {units.percent(worst)}."
+
+
+def roof_sentence(rows: Sequence[CellRow]) -> str:
+    """How near the cases on the most devices come to what a large product reaches."""
+    shown = _on_most(rows)
+    if not shown:
+        return ""
+    told = _range(shown, lambda row: (row.rate or 0.0) / (row.roof or 1.0), units.percent)
+    return f"{_where(shown)} cases reach {told} of what a large product does."
 
 
 def _on_most(rows: Iterable[CellRow]) -> list[CellRow]:

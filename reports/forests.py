@@ -17,7 +17,7 @@ from reports.rows import ContrastRow, SideRow, Verdict
 from reports.sentences import WORDS
 
 FEWEST = 2
-"""A single ratio needs no plot."""
+"""A single ratio needs no plot, and a single comparison no other one than its own."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Forest:
     branches: tuple[Branch, ...]
     among: int
     """How many ratios were asked for; those that are not comparable have no branch."""
+    table: str
+    """The id of the table that has its numbers."""
     control: str | None = None
     """The side that is the first once more, where there is one."""
 
@@ -61,7 +63,7 @@ class Forest:
 
 
 def arm_forest(summary: Summary) -> Forest | None:
-    """Arms against their baselines on the most devices of each comparison; None where a plot would say little."""
+    """Arms against baselines on the most devices of each comparison; None of one comparison, which has its own plot."""
     names = Labels.of(summary.first)
     most = {about.comparison: 0 for about in summary.about}
     for row in summary.comparisons:
@@ -69,11 +71,16 @@ def arm_forest(summary: Summary) -> Forest | None:
     rows = [row for row in summary.comparisons if row.world_size == most[row.comparison]]
     sizes = sorted(set(most.values()) - {0})
     branches = tuple(_branch(row, names, summary) for row in rows if row.ratio and row.verdict != "not comparable")
-    if len(branches) < FEWEST:
+    if len(branches) < FEWEST or len(summary.about) < FEWEST:
         return None
     devices = units.count(sizes[-1], "device")
     return Forest(
-        "verdicts", f"Arms against their baselines on {devices}", "time over the baseline’s", branches, len(rows)
+        "verdicts",
+        f"Arms against their baselines on {devices}",
+        "time over the baseline’s",
+        branches,
+        len(rows),
+        f"c{rows[0].comparison}-figures",
     )
 
 
@@ -101,7 +108,17 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
         if len(branches) >= FEWEST:
             title, across = f"{side} against {rows[0].reference}", f"time over that on {rows[0].reference}"
             control = controls[0].side if controls else None
-            made.append(Forest(f"side{place}", labels.plain(title), labels.plain(across), branches, len(rows), control))
+            made.append(
+                Forest(
+                    f"side{place}",
+                    labels.plain(title),
+                    labels.plain(across),
+                    branches,
+                    len(rows),
+                    "sides-table",
+                    control,
+                )
+            )
     return tuple(made)
 
 

@@ -19,3 +19,8 @@ class HeatRow(Record):
     """The launch of each bin of neighbouring samples."""
     excess: tuple[tuple[float, ...], ...]
     """[rank][bin]: the median over the bin's samples of its own time, over the median of the other ranks', less 1."""
+
+    def worst(self, rank: int, launch: int) -> float | None:
+        """The most that a rank was behind in any bin of a launch; None where the launch has none."""
+        own = (value for value, place in zip(self.excess[rank], self.launches, strict=True) if place == launch)
+        return max(own, default=None)

@@ -38,7 +38,7 @@ def environment() -> Environment:
     made.globals.update(u=units, short=short, arm_of=arm_of, arm=labels.arm)
     made.globals.update(style=Markup(_text("page.css")), script=Markup(_text("sort.js")))  # noqa: S704 - our own files
     made.globals.update(script_hash=base64.b64encode(hashlib.sha256(_text("sort.js").encode()).digest()).decode())
-    made.filters.update(names=names_marked, answer=answer_marked)
+    made.filters.update(names=names_marked, answer=answer_marked, percent=units.percent)
     return made
 
 

@@ -15,6 +15,9 @@ from reports import units
 from reports.claims import SINGLE, leading
 from reports.contents import contents
 from reports.document import SideFacts, Summary
+from reports.drawings import drawings
+from reports.forests import arm_forest, side_forests
+from reports.heat_plot import STEPS
 from reports.labels import FEW
 from reports.markup import environment, finished
 from reports.rank_plot import rank_plot
@@ -45,6 +48,8 @@ URGENT = ("failure", "caveat", "load")
 """Kinds of claims that stand before the chapter: they bear on every answer."""
 LINKS = 8
 """Comparisons that an answer names at most."""
+SPREAD_LEVELS = (0.0, 0.05, 0.5, 0.95, 1.0)
+"""Quantiles that a table has."""
 
 
 def write(run: RunDir) -> Summary:
@@ -92,6 +97,11 @@ def render(summary: Summary, root: Path) -> str:
             glyphs=GLYPHS,
             words=WORDS,
             LINKS=LINKS,
+            drawings={part.id: drawings(part, summary) for part in parts},
+            forest=arm_forest(summary),
+            side_forests=side_forests(summary),
+            SPREAD_LEVELS=SPREAD_LEVELS,
+            HEAT_STEPS=STEPS,
         )
     )
 

@@ -95,7 +95,7 @@ class CellRow(Record):
     ceiling_high: float | None = None
     of_ceiling: float | None = None
     roof: float | None = None
-    """FLOP/s that its devices reached in large products of the numbers that it multiplies; on GPUs."""
+    """FLOP/s that its devices reached in large products of the numbers that it multiplies."""
     peak_bytes: int | None = None
     """Memory that a step needs at its peak beyond what was there before, on the rank that needs most."""
     reserved_bytes: int | None = None
@@ -185,7 +185,7 @@ class CeilingRow(Record):
 
 
 class RoofRow(Record):
-    """What a GPU, or so many at once, reached at most: of operations or of bytes."""
+    """What so many devices at once reached at most: of operations or of bytes."""
 
     probe: str
     words: str

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from markupsafe import Markup
-
 from harness.doubts import REMEDIES
-from reports import labels, plots, units
+from reports import labels, units
 from reports.document import ComparisonFacts, Planned, Summary
+from reports.heat_rows import HeatRow
 from reports.labels import Labels, by_arm
 from reports.ladder import Arms
-from reports.rows import CeilingRow, CellRow, ContrastRow
-from reports.scaling_plots import efficiency_plot, speedup_plot
+from reports.rows import CeilingRow, CellRow, ContrastRow, RoofRow
 from reports.table import marks
 from reports.tally import Tally, telling
-from reports.timeline import timeline_plot
 from reports.trace_rows import TraceRow
 from reports.why_rows import LossRow
+
+SEEN = 0.002
+"""Of a bar: less of it cannot be seen."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Section:
     """Of each case with a time that may be shown."""
     losses: dict[str, LossRow]
     """By the case's key."""
+    heat: tuple[tuple[CellRow, HeatRow], ...]
+    """Of the cases on the most devices."""
+    roofs: tuple[RoofRow, ...]
+    """Of the whole run."""
 
     @property
     def id(self) -> str:
@@ -87,17 +91,15 @@ class Section:
         """What was counted and established, as far as it says something."""
         return telling(self.cells)
 
-    @cached_property
-    def figures(self) -> dict[str, Markup]:
-        """Its plots by name; empty where there is nothing to draw."""
-        drawn = {
-            "time": plots.time_plot(self.cells, f"{self.id}t"),
-            "contrast": plots.contrast_plot(tuple(self.contrasts.values()), self.arms, f"{self.id}b"),
-            "speedup": speedup_plot(self.cells, self.ceilings, f"{self.id}s"),
-            "efficiency": efficiency_plot(self.cells, self.losses, f"{self.id}e"),
-            "order": timeline_plot(self.traces, self.arms, self.letters, f"{self.id}o"),
-        }
-        return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704 - our own SVG, its text escaped
+    @property
+    def launches(self) -> int:
+        """How many launches have samples."""
+        return len({trace.launch for _, trace in self.traces})
+
+    def loses(self, factor: str) -> bool:
+        """Whether any of its cases is known to lose to a factor, as far as a plot can show it."""
+        told = (getattr(loss, factor) for loss in self.losses.values())
+        return any(value is not None and value < 1 - SEEN for value in told)
 
     @property
     def shown(self) -> int:
@@ -144,6 +146,8 @@ def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section
             (by_key[trace.key], trace) for trace in summary.traces if trace.comparison == own and trace.key in by_key
         ),
         losses={row.key: row for row in summary.losses if row.comparison == own},
+        heat=tuple((by_key[row.key], row) for row in summary.heat if row.comparison == own and row.key in by_key),
+        roofs=summary.roofs,
     )
 
 

@@ -25,3 +25,7 @@ class TraceRow(Record):
     """Of all samples, at ``LEVELS``."""
     doubts: tuple[Kind, ...] = ()
     """Those of the case's warnings that this launch gives cause for."""
+
+    def at(self, level: float) -> float:
+        """The quantile at one of ``LEVELS``."""
+        return self.quantiles[LEVELS.index(level)]

@@ -44,7 +44,7 @@ def test_the_browser_reads_what_we_wrote_and_runs_no_script_of_others(path, tmp_
     dom = chromium(tmp_path, "--dump-dom", f"file://{path}").stdout
     assert "<title>split on 4 devices (Synthetic 3000)" in dom
     assert dom.count("<script") == 1
-    assert len(re.findall("<svg ", dom)) == 7
+    assert len(re.findall("<svg ", dom)) == 10
     assert "&lt;script&gt;" in dom
 
 

@@ -125,7 +125,7 @@ def test_it_stays_small(rich):
 
 def test_figures_have_names_text_and_the_pages_colours(rich):
     figures = re.findall(r"<svg.*?</svg>", rich[1], flags=re.DOTALL)
-    assert len(figures) == 2 * 5 + 1 + 1  # of each comparison, of the ranks, of the exercise
+    assert len(figures) == 2 * 8 + 1 + 1 + 1  # of each comparison, of the ranks, of the exercise, of all verdicts
     for svg in figures:
         assert re.match(r'<svg class="plot" role="img" aria-label="[^"]+" viewBox="0 0 380 [\d.]+"', svg)
         assert "<text" in svg
