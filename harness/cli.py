@@ -96,9 +96,8 @@ app.command()(measuring.duel)
 def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]) -> None:
     """Build the table and report.html of a run again."""
     console = Console()
-    for path, page in zip(run, late("reports.cli:report")(run), strict=True):
-        late("reports.cli:table")(path, console)
-        console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
+    for reported in late("reports.cli:report")(run):
+        reported.show(console)
 
 
 @app.command()

@@ -11,10 +11,10 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -212,6 +212,7 @@ class EndRecord(Record):
 
 Entry = Annotated[LaunchRecord | BeginRecord | CellRecord | EndRecord, Field(discriminator="type")]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+T = TypeVar("T")
 
 
 def parse(line: str | bytes) -> Entry:
@@ -219,8 +220,18 @@ def parse(line: str | bytes) -> Entry:
     return _ENTRY.validate_json(line)
 
 
+def validate(told: object) -> Entry:
+    """A journal line that was taken apart already, as a record. Raises pydantic.ValidationError."""
+    return _ENTRY.validate_python(told)
+
+
 def read(path: Path) -> Iterator[Entry]:
     """Every record of a journal, in order; a torn last line (no newline) is left out. Raises JournalError."""
+    return read_by(parse, path)
+
+
+def read_by(parse: Callable[[bytes], T], path: Path) -> Iterator[T]:
+    """The same, each line by a parser that raises ValueError."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -232,6 +243,8 @@ def read(path: Path) -> Iterator[Entry]:
             except ValidationError as error:
                 first = error.errors()[0]
                 raise JournalError(f"{path}, line {number}: {first['msg']} at {first['loc']}") from None
+            except ValueError as error:
+                raise JournalError(f"{path}, line {number}: {error}") from None
 
 
 class Journal:

@@ -39,17 +39,17 @@ def measure(directory: RunDir, plan: Plan, how: str, *, strict: bool = False) ->
         well = late(how)(directory, plan, console)
     except KeyboardInterrupt:
         interrupted = True
+    reported = None
     if os.environ.get("RANK", "0") == "0":
-        (page,) = late("reports.cli:report")([directory.root])
-        late("reports.cli:table")(directory.root, console)
-        console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
+        (reported,) = late("reports.cli:report")([directory.root])
+        reported.show(console)
         if interrupted:
             console.print(
                 f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
             )
     if interrupted or not well:
         return INTERRUPTED if interrupted else NOT_OK
-    if not plan.is_duel:
+    if not plan.is_duel or reported is None:
         return OK
-    slower, undecided = late("reports.cli:outcome")(directory.root)
+    slower, undecided = reported.outcome
     return NOT_OK if slower else UNDECIDED if undecided and strict else OK

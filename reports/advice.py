@@ -47,10 +47,9 @@ def costs(evidence: Evidence) -> Costs | None:
 def _sampling_s(evidence: Evidence) -> dict[int, float]:
     """Of each launch, from the first sample of a comparison to its last, in seconds, over all comparisons."""
     spans: dict[tuple[int, int], tuple[float, float]] = {}
-    for (launch, comparison, _), record in evidence.records.items():
-        if launch in evidence.gangs and record.samples and record.samples.start_s[0]:
-            first_s = min(starts[0] for starts in record.samples.start_s)
-            last_s = max(ends[-1] for ends in record.samples.end_s)
+    for (launch, comparison, _), taken in evidence.taken.items():
+        if launch in evidence.gangs:
+            first_s, last_s = float(taken.start_s[:, 0].min()), float(taken.end_s[:, -1].max())
             before = spans.get((launch, comparison), (first_s, last_s))
             spans[launch, comparison] = min(first_s, before[0]), max(last_s, before[1])
     found: dict[int, float] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -21,13 +22,16 @@ INK = "#101112"
 QUIET = "#707172"
 RULE = "#d0d1d2"
 WASH = "#f0f1f2"
+BAD = "#b1201f"
 HUES = ("#0173b2", "#d55e00", "#029e73", "#cc78bc")
 """Of seaborn's colorblind palette; a fifth arm repeats the first hue, with another marker and dash."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
-VARIABLES = {INK: "ink", QUIET: "quiet", RULE: "rule", WASH: "wash"} | {hue: f"hue{i}" for i, hue in enumerate(HUES)}
+VARIABLES = {INK: "ink", QUIET: "quiet", RULE: "rule", WASH: "wash", BAD: "bad"} | {
+    hue: f"hue{i}" for i, hue in enumerate(HUES)
+}
 """Stand-in colour to the page's CSS variable."""
 
 WIDTH = 380.0
@@ -116,8 +120,8 @@ def svg(figure: Figure, name: str, label: str) -> str:
 
 
 def _coloured(text: str) -> str:
-    """A tag with the page's colours, the page's font, and two decimals in its coordinates."""
-    text = re.sub(r"-?\d+\.\d{3,}(e-?\d+)?", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), text)
+    """A tag with the page's colours, the page's font, and one decimal in its coordinates."""
+    text = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: _rounded(found[0]), text)
     text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var(--{variable})")
@@ -126,19 +130,34 @@ def _coloured(text: str) -> str:
     return re.sub(r"font: (\d+|bold) ([\d.]+)px [^;\"]*", r"font-weight: \1; font-size: \2px", text)
 
 
+def _rounded(text: str) -> str:
+    text = re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
+    return re.sub(r"\s*([MLCQZzHV])\s*", r"\1", text) if text.startswith(" d=") else text
+
+
 def _lean(text: str) -> str:
-    """Without clipping (the axes hold all that is drawn), with one style for a run of markers, and no idle groups."""
+    """Without clipping (the axes hold all that is drawn), with one style for a run of markers, and no idle groups.
+
+    Open lines of one style that follow one another become one path.
+    """
     text = re.sub(r"<clipPath.*?</clipPath>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<defs>\s*</defs>", "", text)
+    text = re.sub(r"<defs>\s*</defs>|<g/>", "", text)
     text = re.sub(r' clip-path="[^"]*"', "", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
-    text = re.sub(r"<g>\n(<(?:use|path) [^>]*/>)\n</g>", r"\1", text)
+    for _ in range(2):
+        text = re.sub(r"<g>\n(<(?:use|path) [^>]*/>|<text [^>]*>[^<]*</text>)\n</g>", r"\1", text)
     run = r'(<use [^>]*?) style="([^"]*)"/>\n((?:<use [^>]*? style="\2"/>\n)+)'
-    return re.sub(run, lambda found: f'<g style="{found[2]}">{found[1]}/>{_bare(found[3])}</g>\n', text)
+    text = re.sub(run, lambda found: f'<g style="{found[2]}">{found[1]}/>{_bare(found[3])}</g>\n', text)
+    run = r'<path d="([^"]*)" style="(fill: none;[^"]*)"/>\n((?:<path d="[^"]*" style="\2"/>\n)+)'
+    return re.sub(run, lambda found: f'<path d="{found[1]}{_lines(found[3])}" style="{found[2]}"/>\n', text)
 
 
 def _bare(uses: str) -> str:
     return re.sub(r' style="[^"]*"/>\n', "/>", uses)
+
+
+def _lines(paths: str) -> str:
+    return "".join(re.findall(r' d="([^"]*)"', paths))
 
 
 def _named(text: str, name: str) -> str:
@@ -148,3 +167,16 @@ def _named(text: str, name: str) -> str:
     text = re.sub(r' id="([^"]+)"', lambda found: f' id="{short[found[1]]}"' if found[1] in short else "", text)
     text = text.replace("xlink:href", "href")
     return re.sub(r'(href="#|url\(#)([^")]+)', lambda found: found[1] + short[found[2]], text)
+
+
+def shared(page: str) -> tuple[str, str]:
+    """A page with a class in place of each style that its figures have more than once, and these classes' rules."""
+    figures = re.split(r'(<svg class="plot".*?</svg>)', page, flags=re.DOTALL)
+    styles = Counter(style for figure in figures[1::2] for style in re.findall(r' style="([^"]*)"', figure))
+    names = {style: f"p{place}" for place, style in enumerate(style for style, uses in styles.items() if uses > 1)}
+
+    def named(found: re.Match[str]) -> str:
+        return f' class="{names[found[1]]}"' if found[1] in names else found[0]
+
+    figures[1::2] = [re.sub(r' style="([^"]*)"', named, figure) for figure in figures[1::2]]
+    return "".join(figures), "\n".join(f".{name} {{ {style} }}" for style, name in names.items())

@@ -15,7 +15,7 @@ from reports.evidence import CaseId
 from reports.health import Health
 from reports.layouts import head
 from reports.measured import NO_VALUES, Measured
-from reports.roofs import has_roofs, product_roof
+from reports.roofs import product_roof
 from reports.rows import CellRow, RankRow
 
 
@@ -62,7 +62,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
     if time is None or samples is None:
         return {}
     facts = measured.facts(key)
-    flops, items = sum(fact.flops for fact in facts), sum(fact.items for fact in facts)
+    flops, moved, items = (sum(getattr(fact, name) for fact in facts) for name in ("flops", "bytes", "items"))
     floors = cautions.floor_s(measured, key[0], case.world_size), cautions.least_s(measured, key)
     return {
         "launches": time.launches,
@@ -72,7 +72,8 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "ci_high_s": time.high,
         "launch_s": {int(str(launch)): float(value) for launch, value in measured.values(key).items()},
         "rate": flops / time.value if flops else None,
-        "roof": product_roof(measured, key, case.world_size) if flops and has_roofs(measured) else None,
+        "byte_rate": moved / time.value if moved else None,
+        "roof": product_roof(measured, key, case.world_size) if flops else None,
         "items_per_s": items / time.value if items else None,
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
@@ -103,6 +104,7 @@ def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison
     told |= _spread("speedup", speedup) | _spread("efficiency", efficiency)
     told |= _losses(measured, key, case, base, efficiency)
     if comparison.scaling != "none":
+        told["ideal_s"] = time.value / (devices if comparison.scaling == "strong" else 1)
         told |= _bounds(measured, key, case, base, speedup)
     return told
 

@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.errors import UsageError
 from harness.rundir import RunDir, write_whole
-from reports import exports, summary
+from reports import exports
 from reports import table as terminal
+from reports.document import Summary
 from reports.rows import SideRow
 
 
-def report(runs: list[Path]) -> list[Path]:
-    """Write summary.json and report.html of each run; return the pages' paths."""
+@dataclass(frozen=True)
+class Reported:
+    """A run whose summary and page were written."""
+
+    page: Path
+    summary: Summary
+
+    def show(self, console: Console) -> None:
+        """Print its table, its claims, and where its page is."""
+        terminal.show(self.summary, console)
+        console.print(f"\nreport: {self.page}", highlight=False, soft_wrap=True)
+
+    @property
+    def outcome(self) -> tuple[bool, bool]:
+        """Of a duel: whether a case is slower on its other side for certain, and whether anything is undecided."""
+        rows = [row for row in self.summary.sides if not row.control]
+        slower = any(row.confirmed for row in rows)
+        return slower, any(row.verdict in ("undecided", "not comparable") or _unsure(row) for row in rows)
+
+
+def report(runs: list[Path]) -> Iterator[Reported]:
+    """Write summary.json and report.html of each run, one after the other."""
     from reports.page import write
 
-    return [write(RunDir(root)) for root in runs]
-
-
-def table(run: Path, console: Console) -> None:
-    """Print the table and the claims of a run."""
-    terminal.show(summary.summarise(RunDir(run)), console)
-
-
-def outcome(run: Path) -> tuple[bool, bool]:
-    """Of a duel: whether a case is slower on its other side for certain, and whether anything is undecided."""
-    rows = [row for row in summary.summarise(RunDir(run)).sides if not row.control]
-    slower = any(row.confirmed for row in rows)
-    return slower, any(row.verdict in ("undecided", "not comparable") or _unsure(row) for row in rows)
+    return (Reported(RunDir(root).page_path, write(RunDir(root))) for root in runs)
 
 
 def _unsure(row: SideRow) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.doubts import Kind
-from harness.journal import Samples
 from reports import units
+from reports.taken import Taken
 
 THROTTLING = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 """NVML's reasons that mean heat or power: power cap, slowdown, thermal by software and by hardware, power brake."""
@@ -30,13 +30,13 @@ class Clocks:
     """Share of the samples in which a device was held back against heat or power."""
 
     @classmethod
-    def of(cls, samples: Samples | None) -> Clocks:
+    def of(cls, samples: Taken | None) -> Clocks:
         """What the journal tells; nothing where nobody asked the devices."""
         made = cls()
-        if samples and samples.clock_mhz:
+        if samples and samples.clock_mhz is not None:
             mhz, low, high = np.quantile(np.min(samples.clock_mhz, axis=0), (0.5, 0.05, 0.95))
             made = replace(made, mhz=float(mhz), low_mhz=float(low), high_mhz=float(high))
-        if samples and samples.held_back:
+        if samples and samples.held_back is not None:
             bits = np.bitwise_and(samples.held_back, THROTTLING)
             made = replace(made, throttled=float(np.mean(np.any(bits, axis=0))))
         return made

@@ -9,8 +9,10 @@ from pydantic import ConfigDict, Field
 from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
+from reports.heat_rows import HeatRow
 from reports.layouts import Layout, Spread
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, RoofRow, SideRow
+from reports.trace_rows import TraceRow
 from reports.variance_rows import AdviceRow, VarianceRow
 from reports.why_rows import AuditRow, HealthRow, LossRow, ProjectionRow
 
@@ -133,6 +135,10 @@ class Summary(Record):
     """What more devices might do; never measured."""
     audit: tuple[AuditRow, ...]
     """The twelve rules of Hoefler and Belli (SC15)."""
+    traces: tuple[TraceRow, ...]
+    """Samples of each case in each launch."""
+    heat: tuple[HeatRow, ...]
+    """Ranks against their peers over time, on the most devices of each comparison."""
     chapter: tuple[ExerciseRow, ...]
     """The exercises that the run answers, in their order."""
     about: tuple[ComparisonFacts, ...]

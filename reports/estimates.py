@@ -1,4 +1,4 @@
-"""The statistics of rankbench, pure: frames and series in, estimates out.
+"""The statistics of rankbench, pure: arrays, frames and series in, estimates out.
 
 Time of a sample is the maximum over ranks; a launch's value is the median over its samples; the time
 is the median over launches. Intervals come from launches, the unit of replication, and never from
@@ -8,12 +8,15 @@ pooled samples: those covered 40-48 % instead of 95 % in simulation.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from harness.precision import interval_ranks
+from reports.taken import Taken
 
 FEWEST_LAUNCHES = 6
 """Below this many launches no order-statistic interval of the median reaches 95 %."""
@@ -62,33 +65,32 @@ def scaled(found: Estimate | None, factor: float) -> Estimate | None:
     return Estimate(found.value * factor, low, high, found.launches)
 
 
-def sample_times(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a sample of the frame's ``ok`` rows: ``seconds`` is the maximum over ranks, ``skew_s`` the starts' spread.
+def sample_times(launches: Mapping[int, tuple[Taken, int]]) -> pd.DataFrame:
+    """A row a sample of one case; of each launch what was taken, and how many steps a sample has.
 
-    Columns: comparison, case, launch, sample, round, position, inner, start_s (the first rank's), seconds, mean_s (the
-    mean over ranks), skew_s, and excess_s, by how much the host's span exceeds the device's own time on the rank where
-    it does most (NaN without).
+    Columns: launch, sample, round, position, inner, start_s (the first rank's), seconds (the maximum over ranks),
+    mean_s (the mean over ranks), skew_s (the starts' spread), and excess_s, by how much the host's span exceeds the
+    device's own time on the rank where it does most (NaN without).
     """
-    taken = rows[rows["status"] == "ok"]
-    taken = taken.assign(excess_s=taken["host_s"] - taken["seconds"] * taken["inner"].astype(float))
-    grouped = taken.groupby(["comparison", "case", "launch", "sample"], sort=True)
-    table = grouped.agg(
-        round=("round", "first"),
-        position=("position", "first"),
-        inner=("inner", "first"),
-        start_s=("start_s", "min"),
-        last_s=("start_s", "max"),
-        seconds=("seconds", "max"),
-        mean_s=("seconds", "mean"),
-        excess_s=("excess_s", "max"),
-    ).reset_index()
-    return table.assign(skew_s=table["last_s"] - table["start_s"]).drop(columns="last_s")
+    parts = [_sample_times(launch, taken, inner) for launch, (taken, inner) in launches.items()]
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def launch_values(samples: pd.DataFrame) -> pd.Series[float]:
-    """Median over samples, indexed by (comparison, case, launch)."""
-    values: pd.Series[float] = samples.groupby(["comparison", "case", "launch"], sort=True)["seconds"].median()
-    return values
+def _sample_times(launch: int, taken: Taken, inner: int) -> dict[str, npt.NDArray[np.generic]]:
+    seconds, first_s = taken.seconds(inner), taken.start_s.min(axis=0)
+    unknown = taken.device_s is None
+    return {
+        "launch": np.full(taken.count, launch),
+        "sample": np.arange(taken.count),
+        "round": taken.round,
+        "position": taken.position,
+        "inner": np.full(taken.count, inner),
+        "start_s": first_s,
+        "seconds": seconds.max(axis=0),
+        "mean_s": seconds.mean(axis=0),
+        "excess_s": np.full(taken.count, np.nan) if unknown else (taken.host_s - inner * seconds).max(axis=0),
+        "skew_s": taken.start_s.max(axis=0) - first_s,
+    }
 
 
 def null_contrast(samples: pd.DataFrame) -> float | None:
@@ -96,8 +98,9 @@ def null_contrast(samples: pd.DataFrame) -> float | None:
 
     The two halves of a launch are the same work under the same name: what tells them apart is noise.
     """
-    halves = samples.groupby(["launch", samples["round"] % 2])["seconds"].median().unstack()  # noqa: PD010 - a pivot would aggregate again
-    if not {0, 1} <= set(halves.columns):
-        return None
-    logs: pd.Series[float] = (halves[0] / halves[1]).dropna().map(math.log)
-    return abs(float(logs.median())) if len(logs) else None
+    logs = []
+    for _, own in samples.groupby("launch", sort=True):
+        seconds, odd = own["seconds"].to_numpy(), own["round"].to_numpy() % 2 == 1
+        if odd.any() and not odd.all():
+            logs.append(math.log(np.median(seconds[~odd]) / np.median(seconds[odd])))
+    return abs(float(np.median(logs))) if logs else None

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from harness import journal
 from harness.errors import JournalError
 from harness.journal import CellRecord, LaunchRecord, Status
 from harness.plan import Case, Comparison, Plan, Side
 from harness.rundir import RunDir
 from reports.layouts import Layout, layouts
+from reports.taken import Taken, parse
 
 State = Status | Literal["missing"]
 """What became of a planned cell, as reports tell it: a status of the journal, or none was ever written."""
@@ -32,6 +34,9 @@ class Cell:
     comparison: int
     case: Case
     record: CellRecord | None
+    """Without its samples."""
+    taken: Taken | None
+    """Its samples, where it has any."""
 
     @property
     def state(self) -> State:
@@ -47,7 +52,9 @@ class Evidence:
     launched: dict[int, LaunchRecord]
     """The last gang of each launch."""
     records: dict[tuple[int, int, str], CellRecord]
-    """By launch, comparison and case: of several records the last one holds."""
+    """By launch, comparison and case, without their samples: of several records the last one holds."""
+    taken: dict[tuple[int, int, str], Taken]
+    """Their samples."""
     environment: dict[str, Any] | None
     """What environment.json says."""
     side: Side
@@ -82,8 +89,9 @@ class Evidence:
     def all_cells(self) -> tuple[Cell, ...]:
         """Every planned cell of every side, launch by launch, in the order of the plan."""
         return tuple(
-            Cell(launch, index, case, self.records.get((launch, index, case.key)))
+            Cell(launch, index, case, self.records.get((launch, index, key)), self.taken.get((launch, index, key)))
             for launch, index, case in self.plan.cells(self.launches)
+            for key in (case.key,)
         )
 
     @cached_property
@@ -119,17 +127,22 @@ def load(run: RunDir) -> Evidence:
     """Read a run directory. Raises UsageError or JournalError where it cannot be read as one."""
     gangs: list[LaunchRecord] = []
     records: dict[tuple[int, int, str], CellRecord] = {}
+    samples: dict[tuple[int, int, str], Taken] = {}
     wall_s: dict[int, float] = {}
     plan = run.plan()
-    for entry in run.entries():
+    for entry, taken in journal.read_by(parse, run.journal_path):
         if entry.type == "launch":
             gangs.append(entry)
         elif entry.type == "cell":
-            records[entry.launch, entry.comparison, entry.case] = entry
+            place = entry.launch, entry.comparison, entry.case
+            records[place] = entry
+            samples.pop(place, None)
+            if taken is not None and taken.count:
+                samples[place] = taken
         elif entry.type == "end":
             wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
     launched = {gang.launch: gang for gang in gangs}
-    return Evidence(plan, launched, records, _environment(run), plan.sides[0], tuple(gangs), wall_s)
+    return Evidence(plan, launched, records, samples, _environment(run), plan.sides[0], tuple(gangs), wall_s)
 
 
 def _environment(run: RunDir) -> dict[str, Any] | None:

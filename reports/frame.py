@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from harness.plan import Plan
@@ -16,11 +18,14 @@ COLUMNS = (
 )
 """The fixed columns; a column for each parameter follows, sorted by name."""
 
-OWN = ("case", "host_s")
-"""For the reports alone: the case's key, and the host's span of the whole sample where the device told its own."""
+CASE = "case"
+"""For the reports alone, the last column: the case's key."""
 
 WHOLE = ("rank", "round", "sample", "position", "inner")
 """Whole numbers, empty where a cell has no samples."""
+READ = (*WHOLE, "start_s", "seconds")
+
+Columns = dict[str, npt.NDArray[Any]]
 
 
 def parameters(plan: Plan) -> dict[str, str]:
@@ -30,31 +35,44 @@ def parameters(plan: Plan) -> dict[str, str]:
 
 
 def frame(evidence: Evidence) -> pd.DataFrame:
-    """Every sample of every rank: the columns ``COLUMNS``, the parameters, and last ``OWN``.
+    """Every sample of every rank: the columns ``COLUMNS``, the parameters, and last ``CASE``.
 
     ``seconds`` is one step's: the device's own time where it has one, else the host's, divided by ``inner``.
     """
     columns = parameters(evidence.plan)
-    rows = (row for cell in evidence.cells for row in _rows(cell, tuple(columns)))
-    table = pd.DataFrame(list(rows), columns=[*COLUMNS, *columns.values(), *OWN], dtype=object)
+    parts = [_part(cell, columns) for cell in evidence.cells]
+    names = (*COLUMNS, *columns.values(), CASE)
+    table = pd.DataFrame({name: _joined([part[name] for part in parts]) for name in names})
     kinds = dict.fromkeys(("launch", "comparison", "world_size"), "int64") | dict.fromkeys(("packed", "probe"), "bool")
-    kinds |= dict.fromkeys(WHOLE, "Int64") | dict.fromkeys(("start_s", "seconds", "host_s"), "float64")
-    return table.astype(kinds)
+    return table.astype(kinds | dict.fromkeys(WHOLE, "Int64") | dict.fromkeys(("start_s", "seconds"), "float64"))
 
 
-def _rows(cell: Cell, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
-    case, record = cell.case, cell.record
-    head = (cell.launch, cell.comparison, case.scenario, case.arm, case.world_size, case.packed, case.probe)
-    tail = (*(case.params.get(name) for name in names), case.key)
-    if record is None or record.status != "ok" or record.samples is None:
-        yield *head, *(None,) * 7, cell.state, *tail, None
-        return
-    taken = record.samples
-    for rank, starts in enumerate(taken.start_s):
-        device_s = taken.device_s[rank] if taken.device_s is not None else None
-        for sample, start in enumerate(starts):
-            host_s = taken.end_s[rank][sample] - start
-            whole = device_s[sample] if device_s is not None else host_s
-            place = (rank, taken.round[sample], sample, taken.position[sample], record.inner)
-            outer = host_s if device_s is not None else None
-            yield *head, *place, start, whole / record.inner, "ok", *tail, outer
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.concatenate(parts) if parts else np.array([], dtype=object)
+
+
+def _part(cell: Cell, columns: Mapping[str, str]) -> Columns:
+    """The rows of one cell."""
+    case, taken = cell.case, _readings(cell)
+    told = {"launch": cell.launch, "comparison": cell.comparison, "scenario": case.scenario, "arm": case.arm}
+    told |= {"world_size": case.world_size, "packed": case.packed, "probe": case.probe, "status": cell.state}
+    told |= {column: case.params.get(name) for name, column in columns.items()} | {CASE: case.key}
+    rows = len(taken["seconds"])
+    return taken | {name: np.array([value], dtype=object).repeat(rows) for name, value in told.items()}
+
+
+def _readings(cell: Cell) -> Columns:
+    """What the ranks of a cell read, rank by rank; one empty row where it has no samples."""
+    taken, record = cell.taken, cell.record
+    if taken is None or record is None or record.status != "ok":
+        return {name: np.array([np.nan]) for name in READ}
+    ranks, samples = taken.start_s.shape
+    return {
+        "rank": np.arange(ranks).repeat(samples),
+        "round": np.tile(taken.round, ranks),
+        "sample": np.tile(np.arange(samples), ranks),
+        "position": np.tile(taken.position, ranks),
+        "inner": np.full(ranks * samples, record.inner),
+        "start_s": taken.start_s.ravel(),
+        "seconds": taken.seconds(record.inner).ravel(),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from harness.journal import CellRecord
@@ -18,8 +19,6 @@ from reports.why_rows import HealthRow
 
 Opening = Mapping[tuple[int, int], frozenset[int]]
 """Positions of the visits that opened a round, by comparison and launch."""
-PLACE = ["comparison", "launch", "round", "position"]
-"""Columns that tell when a sample was taken."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,13 @@ def health(measured: Measured) -> Health:
 
 def openings(measured: Measured) -> Opening:
     """Of all cases of a comparison, probes and copies too, one opened each round."""
-    every = [samples[PLACE] for samples in measured.samples_by_case.values()]
-    if not every:
-        return {}
-    found: dict[tuple[int, int], set[int]] = {}
-    first = pd.concat(every).groupby(PLACE[:3], sort=True)["position"].min().reset_index()
-    for comparison, launch, _, position in first.itertuples(index=False):
-        found.setdefault((int(comparison), int(launch)), set()).add(int(position))
-    return {key: frozenset(positions) for key, positions in found.items()}
+    found: dict[tuple[int, int], dict[int, int]] = {}
+    for key in measured.samples_by_case:
+        for launch, (taken, _) in measured.taken(key).items():
+            first = found.setdefault((key[0], launch), {})
+            for number, position in np.unique(np.stack([taken.round, taken.position]), axis=1).T.tolist():
+                first[number] = min(position, first.get(number, position))
+    return {key: frozenset(first.values()) for key, first in found.items()}
 
 
 def _launches(measured: Measured, key: CaseId, opening: Opening) -> Iterator[tuple[CellRecord, Series, Clocks]]:
@@ -62,7 +60,7 @@ def _launches(measured: Measured, key: CaseId, opening: Opening) -> Iterator[tup
     for cell in measured.evidence.by_case[key]:
         if cell.record and cell.launch in by_launch:
             series = Series.of(by_launch[cell.launch], opening[key[0], cell.launch])
-            yield cell.record, series, Clocks.of(cell.record.samples)
+            yield cell.record, series, Clocks.of(cell.taken)
 
 
 def _row(key: CaseId, record: CellRecord, series: Series, clocks: Clocks) -> HealthRow:

@@ -13,7 +13,7 @@ from harness.plan import Case
 from reports import estimates
 from reports.estimates import Estimate
 from reports.evidence import CaseId, Evidence
-from reports.frame import frame
+from reports.taken import Array, Taken
 
 NO_VALUES: pd.Series[float] = pd.Series(dtype=float, index=pd.Index([], name="launch", dtype=int))
 
@@ -23,8 +23,6 @@ class Measured:
     """Samples and launch values by case. A case that is wrong in any launch has neither."""
 
     evidence: Evidence
-    rows: pd.DataFrame
-    """A row a sample and rank, see ``reports.frame``; without the cases that are wrong anywhere."""
     samples_by_case: dict[CaseId, pd.DataFrame]
     """A row a sample, see ``estimates.sample_times``."""
     values_by_case: dict[CaseId, pd.Series[float]]
@@ -48,6 +46,14 @@ class Measured:
     def samples(self, case: CaseId) -> pd.DataFrame | None:
         """The samples of a case, None where it has no time."""
         return self.samples_by_case.get(case)
+
+    def taken(self, case: CaseId) -> dict[int, tuple[Taken, int]]:
+        """Samples of all ranks, and the steps in each, by launch; empty where it has no time."""
+        return taken_in(self.evidence, case)
+
+    def readings(self, case: CaseId) -> dict[int, Array]:
+        """Seconds of one step [rank, sample], by launch; empty where it has no time."""
+        return {launch: taken.seconds(inner) for launch, (taken, inner) in self.taken(case).items()}
 
     def ratio(self, above: CaseId, below: CaseId) -> Estimate | None:
         """Time of one case over another's, from launches that have both."""
@@ -86,21 +92,18 @@ class Measured:
 
 def measure(evidence: Evidence) -> Measured:
     """Reduce a run's samples to launch values."""
-    rows = frame(evidence)
-    wrong = {key for key in evidence.by_case if not evidence.has_times(key)}
-    if wrong:
-        keys = zip(rows["comparison"], rows["case"], strict=True)
-        rows = rows[[key not in wrong for key in keys]]
-    samples = estimates.sample_times(rows)
-    by_case = {case_id(key): table for key, table in samples.groupby(["comparison", "case"], sort=True)}
+    found = ((key, taken_in(evidence, key)) for key in sorted(evidence.by_case))
+    by_case = {key: estimates.sample_times(launches) for key, launches in found if launches}
     values = {key: table.groupby("launch")["seconds"].median() for key, table in by_case.items()}
-    return Measured(evidence, rows, by_case, values, _aa(evidence, by_case))
+    return Measured(evidence, by_case, values, _aa(evidence, by_case))
 
 
-def case_id(key: object) -> CaseId:
-    """A group's key in a frame as the case that it is."""
-    comparison, case = key if isinstance(key, tuple) else (key, "")
-    return int(comparison), str(case)
+def taken_in(evidence: Evidence, case: CaseId) -> dict[int, tuple[Taken, int]]:
+    """By launch what was taken of a case and the steps in a sample; empty where it may show no times."""
+    if not evidence.has_times(case):
+        return {}
+    told = ((cell.launch, cell.taken, cell.record) for cell in evidence.by_case[case] if cell.state == "ok")
+    return {launch: (taken, record.inner) for launch, taken, record in told if taken and record}
 
 
 def _aa(evidence: Evidence, by_case: dict[CaseId, pd.DataFrame]) -> dict[int, float]:

@@ -8,25 +8,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from harness.rundir import RunDir, write_whole
-from reports import labels, units
-from reports.chapter_rows import ExerciseRow
+from reports import units
 from reports.claims import SINGLE, leading
 from reports.contents import contents
 from reports.document import SideFacts, Summary
-from reports.evidence import load
+from reports.drawings import drawings
+from reports.forests import arm_forest, side_forests
+from reports.heat_plot import STEPS
 from reports.labels import FEW
-from reports.ladder import arm_of
-from reports.measured import Measured, measure
+from reports.markup import environment, finished
 from reports.rank_plot import rank_plot
 from reports.rows import FloorRow, RankRow
-from reports.sections import Section, sections, short
+from reports.sections import Section, sections
 from reports.sentences import WORDS
 from reports.solutions import solutions
-from reports.summary import summary_of
+from reports.summary import summarise
 from reports.why_parts import why
 
 GLYPHS = {
@@ -49,27 +48,28 @@ URGENT = ("failure", "caveat", "load")
 """Kinds of claims that stand before the chapter: they bear on every answer."""
 LINKS = 8
 """Comparisons that an answer names at most."""
+SPREAD_LEVELS = (0.0, 0.05, 0.5, 0.95, 1.0)
+"""Quantiles that a table has."""
 
 
-def write(run: RunDir) -> Path:
-    """Write a run's summary.json and report.html; return the page's path."""
-    measured = measure(load(run))
-    summary = summary_of(measured)
+def write(run: RunDir) -> Summary:
+    """Write a run's summary.json and report.html; return the former."""
+    summary = summarise(run)
     write_whole(run.summary_path, summary.to_json())
-    write_whole(run.page_path, render(summary, measured, run.root))
-    return run.page_path
+    write_whole(run.page_path, render(summary, run.root))
+    return summary
 
 
-def render(summary: Summary, measured: Measured, root: Path) -> str:
-    """The page as text. It depends on the run alone: two renderings are equal to the byte."""
-    parts = sections(summary, measured)
+def render(summary: Summary, root: Path) -> str:
+    """The page as text. It depends on the summary alone: what that says is shown, and two renderings are equal."""
+    parts = sections(summary)
     solved = solutions(summary)
     urgent = tuple(claim for claim in summary.claims if solved and claim.kind in URGENT)
     others = tuple(claim for claim in summary.claims if claim not in urgent)
     many = len(parts) > FEW
     first = tuple(claim for claim in others if claim.kind not in SINGLE) if many and solved else leading(others, CLAIMS)
-    return (
-        _environment()
+    return finished(
+        environment()
         .get_template("page.html.j2")
         .render(
             s=summary,
@@ -96,47 +96,14 @@ def render(summary: Summary, measured: Measured, root: Path) -> str:
             commands=_commands(summary, root),
             glyphs=GLYPHS,
             words=WORDS,
+            LINKS=LINKS,
+            drawings={part.id: drawings(part, summary) for part in parts},
+            forest=arm_forest(summary),
+            side_forests=side_forests(summary),
+            SPREAD_LEVELS=SPREAD_LEVELS,
+            HEAT_STEPS=STEPS,
         )
     )
-
-
-def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.globals.update(u=units, LINKS=LINKS, short=short, arm_of=arm_of, arm=labels.arm)
-    made.filters.update(names=names_marked, answer=answer_marked)
-    return made
-
-
-def names_marked(text: str) -> Markup:
-    """A sentence with its names in backticks as <code>; everything escaped."""
-    parts = (
-        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
-        for place, part in enumerate(text.split("`"))
-    )
-    return Markup("").join(parts)
-
-
-def answer_marked(row: ExerciseRow) -> Markup:
-    """An answer with its figures set off, their intervals quieter, and what is missing in red; everything escaped."""
-    told, code = [], False
-    for text, quote in row.pieces:
-        if quote is None:
-            for place, part in enumerate(text.split("`")):
-                code ^= place > 0
-                told.append(Markup("<code>{}</code>").format(part) if code and part else escape(part))
-        elif not quote.known:
-            told.append(Markup('<b class="bad">{}</b>').format(text))
-        else:
-            figure, _, grounds = text.partition(" (")
-            told.append(Markup("<b>{}</b>").format(figure))
-            told += [Markup(' <span class="interval">({}</span>').format(grounds)] if grounds else []
-    return Markup("").join(told)
 
 
 def _title(summary: Summary) -> str:

@@ -16,7 +16,7 @@ from reports.sentences import WORDS
 
 
 def time_plot(rows: Sequence[CellRow], name: str) -> str:
-    """Time of one step: a dot for each launch, the median as a stroke, its interval as a line."""
+    """Time of one step: a dot for each launch, the median as a stroke, its interval as a line, the ideal dashed."""
     shown = sorted((row for row in rows if row.median_s is not None and not row.below_resolution), key=by_size)
     if not shown:
         return ""
@@ -34,8 +34,11 @@ def time_plot(rows: Sequence[CellRow], name: str) -> str:
         scatter(axes, dots, "seconds", arms, s=26, alpha=0.55)
         for row, place in zip(shown, ladder.places, strict=True):
             interval_bar(axes, place, (row.median_s, row.ci_low_s, row.ci_high_s), arms.palette[arm_of(row)])
+            if row.ideal_s is not None:
+                axes.plot([row.ideal_s] * 2, [place - 0.42, place + 0.42], color=QUIET, linewidth=1, dashes=(1.5, 1.5))
         ladder.label(axes, names, [units.seconds(row.median_s) for row in shown])
-        _seconds_axis(axes, dots["seconds"], "time of one step")
+        ideals = [row.ideal_s for row in shown if row.ideal_s is not None]
+        _seconds_axis(axes, pd.concat([dots["seconds"], pd.Series(ideals, dtype=float)]), "time of one step")
         return svg(figure, name, f"Time of one step by arm and number of devices, {len(shown)} cases")
 
 
@@ -86,17 +89,17 @@ def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
             interval_bar(axes, place, (None, row.ratio_low, row.ratio_high), arms.palette[arm_of(row)])
         scatter(axes, points, "ratio", arms, s=42, zorder=4)
         ladder.label(axes, names, [f"{units.times(row.ratio)} {WORDS[row.verdict]}" for row in shown])
-        _ratio_axis(axes, shown)
+        ends = [end for row in shown for end in (row.ratio, row.ratio_low, row.ratio_high) if end is not None]
+        ratio_axis(axes, ends, delta, f"time over that of {shown[0].baseline}")
         return svg(figure, name, f"Time over the baseline {shown[0].baseline}, {len(shown)} cases")
 
 
-def _ratio_axis(axes: Axes, rows: Sequence[ContrastRow]) -> None:
-    ends = [end for row in rows for end in (row.ratio, row.ratio_low, row.ratio_high) if end is not None]
-    wide = max(ends) > 4 * min(ends)
-    band = min(1.5 * rows[0].margin, 0.6)
+def ratio_axis(axes: Axes, ends: Sequence[float], margin: float, label: str) -> None:
+    """An axis of ratios that holds all ``ends``, 1, and a good part of the margin; wide ones are logarithmic."""
+    band = min(1.5 * margin, 0.6)
     low, high = min([1 - band, *ends]), max([1 + band, *ends])
     room = 0.06 * (high - low)
-    if wide:
+    if max(ends) > 4 * min(ends):
         axes.set_xscale("log")
         axes.set_xlim(max(low, 0.01) / 1.2, high * 1.2)
         axes.xaxis.set_minor_locator(NullLocator())
@@ -104,5 +107,5 @@ def _ratio_axis(axes: Axes, rows: Sequence[ContrastRow]) -> None:
         axes.set_xlim(low - room, high + room)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
-    axes.set_xlabel(f"time over that of {rows[0].baseline}", loc="left")
+    axes.set_xlabel(label, loc="left")
     axes.set_ylabel("")

@@ -59,6 +59,8 @@ class CellRow(Record):
     """Each launch's own value, the median over its samples."""
     rate: float | None = None
     """Declared floating-point operations of all ranks a second."""
+    byte_rate: float | None = None
+    """Declared bytes of all ranks a second."""
     items_per_s: float | None = None
     unit: str = "item"
     skew_s: float | None = None
@@ -70,6 +72,8 @@ class CellRow(Record):
     base_kind: str | None = None
     base_world_size: int | None = None
     base_median_s: float | None = None
+    ideal_s: float | None = None
+    """What the base's time would become if all devices were made full use of; None where nothing claims to scale."""
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None
@@ -91,7 +95,7 @@ class CellRow(Record):
     ceiling_high: float | None = None
     of_ceiling: float | None = None
     roof: float | None = None
-    """FLOP/s that its devices reached in large products of the numbers that it multiplies; on GPUs."""
+    """FLOP/s that its devices reached in large products of the numbers that it multiplies."""
     peak_bytes: int | None = None
     """Memory that a step needs at its peak beyond what was there before, on the rank that needs most."""
     reserved_bytes: int | None = None
@@ -181,7 +185,7 @@ class CeilingRow(Record):
 
 
 class RoofRow(Record):
-    """What a GPU, or so many at once, reached at most: of operations or of bytes."""
+    """What so many devices at once reached at most: of operations or of bytes."""
 
     probe: str
     words: str

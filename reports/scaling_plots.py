@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,10 +10,23 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from harness.doubts import Kind
 from reports import units
-from reports.canvas import INK, QUIET, WASH, blank, name_ends, styled, svg
+from reports.canvas import BAD, INK, QUIET, WASH, blank, name_ends, styled, svg
 from reports.ladder import Arms, Ladder, arm_of, by_size, margin
 from reports.rows import CeilingRow, CellRow
+from reports.why_rows import LossRow
+
+BAR = 0.62
+"""Height of a bar, of a row's."""
+OUTLINE: dict[str, Any] = {"height": BAR, "facecolor": "none", "edgecolor": QUIET, "linewidth": 0.6, "zorder": 2}
+FACTORS: dict[str, dict[str, Any]] = {
+    "contention": {},
+    "imbalance": {"hatch": "|||||"},
+    "communication": {"hatch": "/////"},
+    "rest": {"facecolor": WASH},
+}
+"""How what is lost to each factor looks, in the order in which the factors are divided out."""
 
 SECOND_HOST = "second host"
 """Names the line beyond which ranks are on more than one host."""
@@ -39,7 +52,9 @@ def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: 
         for place, arm in enumerate(arms.names):
             own = [row for row in measured if arm_of(row) == arm]
             if own:
-                _curve(axes, own, arms, base, (place - (len(arms.names) - 1) / 2) * 0.012 * most)
+                shift = (place - (len(arms.names) - 1) / 2) * 0.012 * most
+                _launches(axes, own, rows, arms.palette[arm], shift)
+                _curve(axes, own, arms, base, shift)
                 ends.append((own[-1].speedup or 0, arm, arms.palette[arm]))
         axes.set_xlim(0, most * 1.04)
         axes.set_ylim(0, max(tops) * 1.06)
@@ -65,6 +80,23 @@ def _curve(axes: Axes, rows: Sequence[CellRow], arms: Arms, base: int, shift: fl
         if row.speedup_low is not None and row.speedup_high is not None:
             at = [row.world_size + shift] * 2
             axes.plot(at, [row.speedup_low, row.speedup_high], color=INK, linewidth=1.2, zorder=5)
+        if any(caution.kind is Kind.SUPERLINEAR for caution in row.warnings):
+            ring: dict[str, Any] = {"marker": "o", "markersize": 13, "markerfacecolor": "none", "linewidth": 0}
+            axes.plot(row.world_size + shift, row.speedup or 0.0, color=BAD, zorder=5, **ring)
+
+
+def _launches(axes: Axes, rows: Sequence[CellRow], every: Sequence[CellRow], colour: str, shift: float) -> None:
+    """Each launch's own speed-up, as a faint dot: over the same arm's time on the fewest devices in that launch."""
+    dots = []
+    for row in rows:
+        base = next((one for one in every if one.arm == row.arm and one.world_size == row.base_world_size), None)
+        factor = row.world_size / (row.base_world_size or 1) if row.scaling == "weak" else 1.0
+        for launch, seconds in row.launch_s.items():
+            if base and launch in base.launch_s:
+                dots.append((row.world_size + shift, factor * base.launch_s[launch] / seconds))
+    if dots:
+        places, heights = zip(*dots, strict=True)
+        axes.scatter(places, heights, s=12, color=colour, alpha=0.35, linewidths=0, zorder=3)
 
 
 def _host_boundary(axes: Axes, rows: Sequence[CellRow]) -> None:
@@ -89,8 +121,8 @@ def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
     axes.set_ylabel("")
 
 
-def efficiency_plot(rows: Sequence[CellRow], name: str) -> str:
-    """Efficiency from zero as a full bar; what communication costs is hatched, what contention costs is hollow."""
+def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name: str) -> str:
+    """Efficiency from zero as a full bar, and behind it what is lost to each known factor; ``losses`` by key."""
     shown = sorted((row for row in rows if row.efficiency is not None and not row.below_resolution), key=by_size)
     if not shown:
         return ""
@@ -98,7 +130,7 @@ def efficiency_plot(rows: Sequence[CellRow], name: str) -> str:
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
         for row, place in zip(shown, ladder.places, strict=True):
-            _loss_bar(axes, row, place, arms.palette[arm_of(row)])
+            _loss_bar(axes, row, losses.get(row.key), place, arms.palette[arm_of(row)])
         ladder.label(axes, names, [units.percent(row.efficiency) for row in shown])
         over = [place for row, place in zip(shown, ladder.places, strict=True) if len(row.ranks_per_host) > 1]
         if over:
@@ -121,15 +153,23 @@ def _host_rule(axes: Axes, heading: float) -> None:
     axes.text(1, heading, SECOND_HOST, transform=across, color=QUIET, va="center", ha="right", fontsize=10)
 
 
-def _loss_bar(axes: Axes, row: CellRow, place: float, colour: str) -> None:
-    reached = row.efficiency or 0.0
-    axes.barh(place, reached, height=0.62, color=colour, linewidth=0, zorder=2)
-    look: dict[str, Any] = {"height": 0.62, "facecolor": "none", "edgecolor": QUIET, "linewidth": 0.6, "zorder": 2}
-    if row.contention is None:
-        axes.barh(place, max(1 - reached, 0), left=reached, **(look | {"facecolor": WASH}))
-    else:
-        until = min(max(row.contention, reached), 1.0)
-        axes.barh(place, max(until - reached, 0), left=reached, hatch="/////", **look)
-        axes.barh(place, 1 - until, left=until, **look)
+def _loss_bar(axes: Axes, row: CellRow, loss: LossRow | None, place: float, colour: str) -> None:
+    """From 100 % down each factor takes its part, the first one rightmost; what gives back is not drawn."""
+    reached, before = row.efficiency or 0.0, 1.0
+    axes.barh(place, reached, height=BAR, color=colour, linewidth=0, zorder=2)
+    for name, factor in factors(row, loss).items():
+        after = before * factor
+        left, right = max(after, reached), min(before, 1.0)
+        if right > left:
+            axes.barh(place, right - left, left=left, **(OUTLINE | FACTORS[name]))
+        before = after
     if row.efficiency_low is not None and row.efficiency_high is not None:
         axes.plot([row.efficiency_low, row.efficiency_high], [place, place], color=INK, linewidth=1.4, zorder=5)
+
+
+def factors(row: CellRow, loss: LossRow | None) -> dict[str, float]:
+    """The known factors of a case's efficiency, in the order in which they are divided out."""
+    if loss is not None:
+        return {name: factor for name in FACTORS if (factor := getattr(loss, name)) is not None}
+    busy = row.contention
+    return {"rest": row.efficiency or 0.0} if not busy else {"contention": busy, "rest": (row.efficiency or 0.0) / busy}

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import pandas as pd
-from markupsafe import Markup
-
 from harness.doubts import REMEDIES
-from reports import labels, plots, units
+from reports import labels, units
 from reports.document import ComparisonFacts, Planned, Summary
+from reports.heat_rows import HeatRow
 from reports.labels import Labels, by_arm
-from reports.ladder import Arms, arm_of
-from reports.measured import Measured
-from reports.rows import CeilingRow, CellRow, ContrastRow
-from reports.scaling_plots import efficiency_plot, speedup_plot
+from reports.ladder import Arms
+from reports.rows import CeilingRow, CellRow, ContrastRow, RoofRow
 from reports.table import marks
 from reports.tally import Tally, telling
-from reports.timeline import timeline_plot
+from reports.trace_rows import TraceRow
+from reports.why_rows import LossRow
 
-POINTS = 3000
-"""Samples that the page's timelines show at most, all together."""
-FEWEST_POINTS = 240
-"""And a comparison's timeline at least."""
+SEEN = 0.002
+"""Of a bar: less of it cannot be seen."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +33,14 @@ class Section:
     ceilings: tuple[CeilingRow, ...]
     strip: tuple[tuple[str, tuple[Planned, ...]], ...]
     """Cells of each case, a launch each."""
-    samples: pd.DataFrame
-    """For its timeline."""
+    traces: tuple[tuple[CellRow, TraceRow], ...]
+    """Of each case with a time that may be shown."""
+    losses: dict[str, LossRow]
+    """By the case's key."""
+    heat: tuple[tuple[CellRow, HeatRow], ...]
+    """Of the cases on the most devices."""
+    roofs: tuple[RoofRow, ...]
+    """Of the whole run."""
 
     @property
     def id(self) -> str:
@@ -90,23 +91,20 @@ class Section:
         """What was counted and established, as far as it says something."""
         return telling(self.cells)
 
-    @cached_property
-    def figures(self) -> dict[str, Markup]:
-        """Its plots by name; empty where there is nothing to draw."""
-        drawn = {
-            "time": plots.time_plot(self.cells, f"{self.id}t"),
-            "contrast": plots.contrast_plot(tuple(self.contrasts.values()), self.arms, f"{self.id}b"),
-            "speedup": speedup_plot(self.cells, self.ceilings, f"{self.id}s"),
-            "efficiency": efficiency_plot(self.cells, f"{self.id}e"),
-            "order": self._timeline(),
-        }
-        return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704 - our own SVG, its text escaped
+    @property
+    def launches(self) -> int:
+        """How many launches have samples."""
+        return len({trace.launch for _, trace in self.traces})
 
-    def _timeline(self) -> str:
-        if self.samples.empty:
-            return ""
-        sizes = sorted({row.world_size for row in self.cells})
-        return timeline_plot(self.samples, self.arms, sizes, f"{self.id}o")
+    def loses(self, factor: str) -> bool:
+        """Whether any of its cases is known to lose to a factor, as far as a plot can show it."""
+        told = (getattr(loss, factor) for loss in self.losses.values())
+        return any(value is not None and value < 1 - SEEN for value in told)
+
+    @property
+    def shown(self) -> int:
+        """How many samples its timeline shows."""
+        return sum(len(trace.seconds) for _, trace in self.traces)
 
 
 def short(row: CellRow) -> str:
@@ -120,13 +118,13 @@ def _cases(names: list[str], among: int) -> str:
     return units.listed(names) if len(names) <= 6 else units.count(len(names), "case")
 
 
-def sections(summary: Summary, measured: Measured) -> tuple[Section, ...]:
+def sections(summary: Summary) -> tuple[Section, ...]:
     """One for each comparison of the plan."""
     names = Labels.of(summary.first)
-    return tuple(_section(about, summary, measured, names) for about in summary.about)
+    return tuple(_section(about, summary, names) for about in summary.about)
 
 
-def _section(about: ComparisonFacts, summary: Summary, measured: Measured, names: Labels) -> Section:
+def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section:
     own = about.comparison
     contrasts: dict[tuple[str | None, int], ContrastRow] = {
         (row.arm, row.world_size): row for row in summary.comparisons if row.comparison == own
@@ -136,6 +134,7 @@ def _section(about: ComparisonFacts, summary: Summary, measured: Measured, names
         if cell.comparison == own:
             by_case.setdefault(cell.case, []).append(cell)
     cells = by_arm([row for row in summary.first if row.comparison == own])
+    by_key = {row.key: row for row in cells if row.median_s is not None and not row.below_resolution}
     return Section(
         about=about,
         name=names.comparison(about),
@@ -143,7 +142,12 @@ def _section(about: ComparisonFacts, summary: Summary, measured: Measured, names
         contrasts=contrasts,
         ceilings=tuple(row for row in summary.ceilings if row.comparison == own),
         strip=tuple((_without(case, about), tuple(each)) for case, each in by_case.items()),
-        samples=_samples(cells, measured, max(POINTS // len(summary.about), FEWEST_POINTS)),
+        traces=tuple(
+            (by_key[trace.key], trace) for trace in summary.traces if trace.comparison == own and trace.key in by_key
+        ),
+        losses={row.key: row for row in summary.losses if row.comparison == own},
+        heat=tuple((by_key[row.key], row) for row in summary.heat if row.comparison == own and row.key in by_key),
+        roofs=summary.roofs,
     )
 
 
@@ -152,19 +156,3 @@ def _without(case: str, about: ComparisonFacts) -> str:
     for name, value in about.params.items():
         case = case.replace(f"{name}={value},", "").replace(f",{name}={value}]", "]").replace(f"[{name}={value}]", "")
     return case
-
-
-def _samples(cells: Sequence[CellRow], measured: Measured, most: int) -> pd.DataFrame:
-    """Samples of the shown cases over their launch's median, thinned evenly to about ``most``."""
-    parts = []
-    for row in cells:
-        samples = measured.samples((row.comparison, row.key))
-        if samples is None or row.median_s is None or row.below_resolution:
-            continue
-        typical = samples["launch"].map(measured.values((row.comparison, row.key)))
-        told = samples.assign(relative=samples["seconds"] / typical, arm=arm_of(row), world_size=row.world_size)
-        parts.append(told[["launch", "start_s", "relative", "arm", "world_size"]])
-    if not parts:
-        return pd.DataFrame({"launch": []})
-    table = pd.concat(parts).sort_values(["launch", "start_s"], kind="stable", ignore_index=True)
-    return table.iloc[:: max(1, -(-len(table) // most))]

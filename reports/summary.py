@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from harness.plan import Side
-from harness.rundir import RunDir, write_whole
+from harness.rundir import RunDir
 from reports.advice import advice_rows
 from reports.answers import chapter
 from reports.audit.examined import Examined
@@ -18,6 +18,7 @@ from reports.document import ComparisonFacts, Planned, RunFacts, SideFacts, Summ
 from reports.evidence import WORST_FIRST, Evidence, load
 from reports.findings import Findings, headline
 from reports.health import health
+from reports.heat import heat_rows
 from reports.losses import loss_rows
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
@@ -25,19 +26,13 @@ from reports.projection import projection_rows
 from reports.roofs import roof_rows
 from reports.sides import side_rows
 from reports.stragglers import rank_rows
+from reports.traces import trace_rows
 from reports.variance import variance_rows
 
 
 def summarise(run: RunDir) -> Summary:
     """Compute a run's summary. Raises UsageError or JournalError where the directory cannot be read as a run."""
     return summary_of(measure(load(run)))
-
-
-def write(run: RunDir) -> Summary:
-    """Compute a run's summary and write it to summary.json."""
-    summary = summarise(run)
-    write_whole(run.summary_path, summary.to_json())
-    return summary
 
 
 def summary_of(measured: Measured) -> Summary:
@@ -76,6 +71,8 @@ def summary_of(measured: Measured) -> Summary:
         health=steady.rows,
         projection=projection_rows(measured, cells),
         audit=audit_rows(Examined(measured, cells, found.comparisons, found.sides)),
+        traces=trace_rows(measured, cells, steady.rows),
+        heat=heat_rows(measured),
         chapter=exercises,
         about=about,
         strip=found.strip,

@@ -21,14 +21,27 @@ EFFECTS = ("drift", "warm_up", "first_of_visit", "first_in_round")
 
 @dataclass(frozen=True)
 class Steadiness:
-    """One case over its launches: the greatest of each effect, in words."""
+    """One case over its launches: the greatest of each effect, None where it is not known."""
 
-    effects: tuple[str, ...]
+    effects: tuple[float | None, ...]
     """As ``EFFECTS`` names them."""
-    lag1: str
-    foreign_load: str
-    clock: str
-    """The slowest device's least clock, and the share of samples in which one was held back; where devices tell."""
+    lag1: float
+    foreign_load: float | None
+    least_mhz: float | None
+    """The slowest device's least clock."""
+    held: float | None
+    """The share of samples in which a device was held back."""
+
+    @property
+    def echo(self) -> str:
+        """The autocorrelation in words."""
+        return f"{self.lag1:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+    @property
+    def clock(self) -> str:
+        """What devices tell of their clocks, in words."""
+        told = f"{self.least_mhz:.0f}{units.THIN}MHz" if self.least_mhz is not None else units.NONE
+        return told if self.held is None else f"{told}, {units.percent(self.held)}"
 
 
 @dataclass(frozen=True)
@@ -70,13 +83,12 @@ def _steadiness(rows: Sequence[HealthRow]) -> Steadiness:
         return max(told, key=abs, default=None)
 
     clocks = [row.clock_low_mhz for row in rows if row.clock_low_mhz is not None]
-    held = greatest("throttled")
-    clock = f"{min(clocks):.0f}{units.THIN}MHz" if clocks else units.NONE
     return Steadiness(
-        effects=tuple(units.deviation(greatest(name)) for name in EFFECTS),
-        lag1=f"{greatest('lag1') or 0.0:+.2f}".replace("-", "−"),
-        foreign_load=units.percent(greatest("foreign_load")),
-        clock=clock if held is None else f"{clock}, {units.percent(held)}",
+        effects=tuple(greatest(name) for name in EFFECTS),
+        lag1=greatest("lag1") or 0.0,
+        foreign_load=greatest("foreign_load"),
+        least_mhz=min(clocks, default=None),
+        held=greatest("throttled"),
     )
 
 

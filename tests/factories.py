@@ -72,6 +72,8 @@ class Synthetic:
     """More fields of the scenario."""
     share: Callable[[Case, int], float] = lambda case, _: 1 / (1 if case.packed else case.world_size)
     """Part of the whole work that a rank declares."""
+    moved: float = 0.0
+    """Bytes that all ranks of a case declare together."""
     drift: float = 0.0
     """Relative change of the time over a launch."""
     course: Callable[[int, int], float] = lambda *_: 1.0
@@ -252,7 +254,7 @@ def _facts(told: Synthetic, case: Case, launch: int) -> tuple[RankFacts, ...]:
     return tuple(
         RankFacts(
             flops=whole * part,
-            bytes=2.5e8 if case.scenario in ("copy", "upload", "download") else 0,
+            bytes=2.5e8 if case.scenario in ("copy", "upload", "download") else 0 if case.probe else told.moved * part,
             items=100 * part,
             counted_flops=whole * part,
             first_s=3 * told.truth(case),

@@ -37,4 +37,5 @@ class Checked(HTMLParser):
 
 
 def text_of(run):
-    return page.write(run).read_text(encoding="utf-8")
+    page.write(run)
+    return run.page_path.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports import cli
+from reports import cli, table
 
 HERE = Path(__file__).parent
 CHROMIUM = (
@@ -33,11 +33,11 @@ def shoot(page: Path, picture: str, width: int, height: int, *more: str) -> None
 
 
 def main(run: Path) -> None:
-    (page,) = cli.report([run])
-    shoot(page, "page-light.png", 1000, 1900)
-    shoot(page, "page-dark.png", 1000, 1900, "--blink-settings=preferredColorScheme=0")
+    (reported,) = cli.report([run])
+    shoot(reported.page, "page-light.png", 1000, 1900)
+    shoot(reported.page, "page-dark.png", 1000, 1900, "--blink-settings=preferredColorScheme=0")
     console = Console(record=True, width=112, force_terminal=True, file=Path("/dev/null").open("w"))
-    cli.table(run, console)
+    table.show(reported.summary, console)
     svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="rankbench run"), flags=re.DOTALL)
     view = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     width, height = (int(float(side)) + 1 for side in view.groups())

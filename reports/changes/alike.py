@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from harness.errors import UsageError
 from reports import labels
 from reports.changes.rows import Difference
@@ -80,8 +82,8 @@ def mixed(evidence: Evidence) -> bool:
 
 def _same_launches(base: Evidence, new: Evidence) -> bool:
     """Whether any cell of both runs has samples that started at the very same instants."""
-    pairs = ((base.records[key].samples, new.records[key].samples) for key in base.records.keys() & new.records.keys())
-    return any(old is not None and now is not None and old.start_s == now.start_s for old, now in pairs)
+    pairs = ((base.taken[key], new.taken[key]) for key in base.taken.keys() & new.taken.keys())
+    return any(np.array_equal(old.start_s, now.start_s) for old, now in pairs)
 
 
 def _first_case(evidence: Evidence) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from harness.errors import UsageError
 from harness.rundir import RunDir
 from reports.evidence import Evidence, load
-from reports.frame import COLUMNS, OWN, frame
+from reports.frame import CASE, COLUMNS, frame
 
 
 def csv(run: RunDir) -> str:
@@ -52,10 +52,10 @@ def _of_side(evidence: Evidence) -> pd.DataFrame:
     table = frame(evidence)
     wrong = {case for case in evidence.by_case if not evidence.has_times(case)}
     if wrong:
-        keys = zip(table["comparison"], table["case"], strict=True)
+        keys = zip(table["comparison"], table[CASE], strict=True)
         hidden = np.array([key in wrong for key in keys], dtype=bool)
         table = table.assign(seconds=table["seconds"].mask(hidden))
-    return table.drop(columns=list(OWN))
+    return table.drop(columns=CASE)
 
 
 def _kind(column: pd.Series[Any]) -> str:

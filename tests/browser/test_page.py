@@ -1,5 +1,7 @@
 """The page in a real browser, light and dark, wide, narrow and printed."""
 
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -34,14 +36,15 @@ def path(tmp_path_factory):
         world_sizes=(1, 2, 4),
         outcomes={(2, key): ("wrong", 1, "<script>document.title='broken'</script><img src=x onerror=alert(1)>")},
     )
-    return page.write(run)
+    page.write(run)
+    return run.page_path
 
 
-def test_the_browser_reads_what_we_wrote_and_runs_no_script(path, tmp_path):
+def test_the_browser_reads_what_we_wrote_and_runs_no_script_of_others(path, tmp_path):
     dom = chromium(tmp_path, "--dump-dom", f"file://{path}").stdout
     assert "<title>split on 4 devices (Synthetic 3000)" in dom
-    assert "<script" not in dom
-    assert len(re.findall("<svg ", dom)) == 7
+    assert dom.count("<script") == 1
+    assert len(re.findall("<svg ", dom)) == 10
     assert "&lt;script&gt;" in dom
 
 
@@ -49,6 +52,48 @@ def test_it_violates_nothing_and_asks_for_nothing(path, tmp_path):
     told = chromium(tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{path}").stderr
     assert "Content Security Policy" not in told
     assert "ERR_" not in told
+
+
+def test_a_table_sorts_by_a_button_and_comes_back(path, tmp_path):
+    told = asked(
+        tmp_path,
+        path,
+        """
+        const table = page.querySelector("section table.sorts"), head = table.tHead.rows[0].cells[2];
+        const button = head.firstElementChild;
+        button.focus();
+        const seen = [button.tagName, page.activeElement === button];
+        for (let turn = 0; turn < 4; turn++) {
+            seen.push([head.ariaSort, [...table.tBodies[0].rows].map(row => row.cells[2].dataset.v)]);
+            button.click();
+        }
+        page.querySelector("section table.sorts").tHead.rows[0].cells[1].firstElementChild.click();
+        seen.push([...table.tHead.rows[0].cells].map(each => each.ariaSort));
+        return seen;
+        """,
+    )
+    assert told[:2] == ["BUTTON", True]
+    (none, plain), (up, rising), (down, falling), (again, back) = told[2:6]
+    assert (none, up, down, again) == (None, "ascending", "descending", None)
+    assert plain == back
+    assert plain != rising
+    timed = sorted((value for value in plain if value), key=float)
+    assert "" in plain  # a wrong case has no time: it stays behind the others
+    assert rising == timed + [""] * (len(plain) - len(timed))
+    assert falling == timed[::-1] + [""] * (len(plain) - len(timed))
+    assert told[6] == [None, "ascending", *[None] * (len(told[6]) - 2)]
+
+
+def test_the_first_stop_of_the_keyboard_leads_to_the_content(path, tmp_path):
+    script = """
+        const link = page.querySelector("a, button, summary, [tabindex]");
+        const away = link.getBoundingClientRect().bottom;
+        link.focus();
+        const there = link.getBoundingClientRect().top;
+        link.click();
+        return [away < 0, there >= 0, page.activeElement.id];
+    """
+    assert asked(tmp_path, path, script) == [True, True, "main"]
 
 
 def test_light_and_dark_differ(path, tmp_path):
@@ -93,7 +138,7 @@ def test_a_chapter_runs_no_script_and_asks_for_nothing(chapter, tmp_path):
     told = chromium(tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{chapter}")
     assert "Content Security Policy" not in told.stderr
     assert "ERR_" not in told.stderr
-    assert "<script" not in told.stdout
+    assert told.stdout.count("<script") == 1
     assert "<img" not in told.stdout
 
 
@@ -115,15 +160,21 @@ def test_no_width_makes_a_chapter_scroll_sideways(chapter, tmp_path, width):
 
 
 def width_of(folder, path, width):
-    """The width that a page takes in a frame, told through the title of the page around it."""
+    """The width that a page takes in a frame."""
+    return asked(folder, path, "return page.documentElement.scrollWidth", width)
+
+
+def asked(folder, path, script, width=1000):
+    """What a script finds out about a page in a frame: told, as JSON, through the title of the page around it."""
     probe = folder / "probe.html"
     probe.write_text(
         f"<body><iframe id=f src='file://{path}' style='border:0;width:{width}px;height:900px'></iframe><script>"
-        "f.onload = () => { document.title = 'width ' + f.contentDocument.documentElement.scrollWidth }</script>"
+        f"function found(page) {{ {script} }}"
+        "f.onload = () => { document.title = JSON.stringify(found(f.contentDocument)) }</script>"
     )
     flags = ("--allow-file-access-from-files", "--virtual-time-budget=2000", "--window-size=1300,1000")
     dom = chromium(folder, *flags, "--dump-dom", f"file://{probe}").stdout
-    return int(re.search("<title>width ([0-9]+)</title>", dom)[1])
+    return json.loads(html.unescape(re.search("<title>(.*?)</title>", dom)[1]))
 
 
 def brightness(shot):

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from reports import page, summary, units
+from reports import summary, units
 from tests import factories
+from tests.pages import text_of
 
 BASE, OTHER = "split[how=whole,size=1024]@1", "split[how=whole,size=1024]@2"
 SOUND = {"rounds": 12, "noise": 0.005, "launch_noise": 0.002}
@@ -156,7 +157,7 @@ def test_of_a_line_the_counts_between_are_read_off_it(tmp_path):
 
 def test_the_page_lists_them_in_the_method(tmp_path):
     run = factories.build(tmp_path / "run", **SOUND, probes=False)
-    text = page.write(run).read_text().partition('id="method"')[2]
+    text = text_of(run).partition('id="method"')[2]
     assert text.count('<span class="verdict-word') == 12
     assert text.count('<span class="verdict-word bad">Failed.') == 1
     for row in summary.summarise(run).audit:

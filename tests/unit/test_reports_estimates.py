@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports import estimates
+from reports.taken import Taken
 
 TIMES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=24)
 PAIRS = st.lists(st.tuples(st.floats(1e-6, 1e3), st.floats(1e-6, 1e3)), min_size=1, max_size=24)
@@ -91,38 +92,35 @@ def test_a_ratio_and_its_interval_come_from_the_same_launches():
     assert found.low <= found.value <= found.high
 
 
-def table(seconds, **columns):
-    """A frame of ok rows of one case in one launch; ``seconds`` is indexed [rank][sample]."""
-    rows = [
-        {
-            "comparison": 0,
-            "case": "a",
-            "launch": 0,
-            "sample": i,
-            "round": i // 2,
-            "position": i,
-            "inner": 1,
-            "start_s": float(i),
-            "seconds": value,
-            "host_s": math.nan,
-            "rank": rank,
-            "status": "ok",
-        }
-        | columns
-        for rank, own in enumerate(seconds)
-        for i, value in enumerate(own)
-    ]
-    return pd.DataFrame(rows)
+def samples_of(*launches):
+    """The table of one case; of each launch the seconds [rank][sample]."""
+    return estimates.sample_times({launch: (taken(seconds), 1) for launch, seconds in enumerate(launches)})
+
+
+def taken(seconds, device_s=None):
+    count = len(seconds[0])
+    starts = [[float(i) for i in range(count)] for _ in seconds]
+    ends = [[start + own for start, own in zip(*pair, strict=True)] for pair in zip(starts, seconds, strict=True)]
+    told = {"round": [i // 2 for i in range(count)], "position": list(range(count)), "start_s": starts, "end_s": ends}
+    return Taken.of(told | {"device_s": device_s})
 
 
 def test_a_launch_is_the_median_of_maxima_and_not_the_maximum_of_medians():
-    samples = estimates.sample_times(table([[1, 1, 9, 1, 9], [9, 1, 1, 9, 1]]))
+    samples = samples_of([[1, 1, 9, 1, 9], [9, 1, 1, 9, 1]])
     assert list(samples["seconds"]) == [9, 1, 9, 9, 9]
-    assert estimates.launch_values(samples).iloc[0] == 9
+    assert list(samples["mean_s"]) == [5, 1, 5, 5, 5]
+
+
+def test_a_sample_is_told_by_its_device_where_that_tells_and_all_of_a_step():
+    found = estimates.sample_times({3: (taken([[4.0, 6.0]] * 2, device_s=[[3.0, 5.0], [2.0, 5.5]]), 2)})
+    assert list(found["seconds"]) == [1.5, 2.75]
+    assert list(found["excess_s"]) == [2.0, 1.0]
+    assert list(found["launch"]) == [3, 3]
 
 
 def test_a_case_is_no_contrast_to_itself_but_its_noise_is():
-    assert estimates.null_contrast(estimates.sample_times(table([[2.0] * 8]))) == 0.0
-    halves = estimates.sample_times(table([[2.0, 2.0, 3.0, 3.0] * 2]))
-    assert estimates.null_contrast(halves) == pytest.approx(math.log(1.5))
-    assert estimates.null_contrast(estimates.sample_times(table([[2.0, 2.0]]))) is None
+    assert estimates.null_contrast(samples_of([[2.0] * 8])) == 0.0
+    halves = [[2.0, 2.0, 3.0, 3.0] * 2]
+    assert estimates.null_contrast(samples_of(halves)) == pytest.approx(math.log(1.5))
+    assert estimates.null_contrast(samples_of(halves, [[2.0] * 8], [[2.0] * 8])) == 0.0
+    assert estimates.null_contrast(samples_of([[2.0, 2.0]])) is None

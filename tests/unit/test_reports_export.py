@@ -131,6 +131,8 @@ def test_every_scaling_figure_follows_from_the_csv(told):
         expected = [end * share for end in (ratio, *ends)]
         assert [row.efficiency, row.efficiency_low, row.efficiency_high] == pytest.approx(expected)
         assert row.base_median_s == pytest.approx(again.time(base))
+        ideal = {"strong": again.time(base) / p, "weak": again.time(base), "none": None}[row.scaling]
+        assert row.ideal_s == (ideal if ideal is None else pytest.approx(ideal))
         contention = again.time(base) / again.mean_time(case_of(row, packed=True))
         assert row.contention == pytest.approx(contention)
         assert row.communication == pytest.approx(ratio * share / contention)

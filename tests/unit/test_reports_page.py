@@ -1,11 +1,15 @@
 """The page: deterministic, self-contained, escaped, and silent about what has no time."""
 
+import base64
+import hashlib
 import json
 import re
 
 import pytest
 
-from reports import cli, units
+from harness.doubts import Doubt, Kind
+from reports import cli, page, units
+from reports.document import Summary
 from tests import factories
 from tests.chapters import HOSTILE
 from tests.pages import Checked, text_of
@@ -42,14 +46,62 @@ def test_two_renderings_are_equal_to_the_byte(rich):
     assert text_of(run) == text
 
 
+def test_the_page_is_made_of_the_summary_and_nothing_else(rich):
+    run, text = rich
+    assert page.render(Summary.model_validate_json(run.summary_path.read_text()), run.root) == text
+
+
 def test_it_fetches_nothing(rich):
     _, text = rich
     assert not re.search(r"""(?:src|href|url|@import)\s*[=(]?\s*['"]?\s*(?:https?:)?//""", text)
     checked = Checked(text)
     assert all(link.startswith("#") for link in checked.links)
-    assert not {"script", "link", "iframe", "object", "embed", "img"} & set(checked.tags)
+    assert not {"link", "iframe", "object", "embed", "img", "image"} & set(checked.tags)
     assert re.findall(r"url\((?!#)", text) == []
-    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in text
+
+
+def test_its_policy_allows_its_own_script_and_no_other(rich):
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', rich[1])
+    (script,) = re.findall(r"<script>(.*?)</script>", rich[1], flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    told = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert told == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert not re.search(r"fetch|XMLHttpRequest|import|innerHTML|eval|https?:", script)
+
+
+def test_every_figure_and_table_has_a_name_and_the_content_can_be_skipped_to(rich):
+    checked = Checked(rich[1])
+    assert checked.links[0] == "#main"
+    assert rich[1].count('<main id="main" tabindex="-1">') == 1
+    tables = re.findall(r"(<div[^>]*><table[^>]*>)", rich[1])
+    assert len(tables) == rich[1].count("<table")
+    assert all('aria-label="' in table or 'class="strip"' in table for table in tables)
+
+
+def test_a_table_that_sorts_has_a_cell_for_every_heading(rich):
+    """Rows that share a cell with others could not be moved apart."""
+    tables = re.findall(r'<table class="sorts">(.*?)</table>', rich[1], flags=re.DOTALL)
+    assert len(tables) > 8
+    for table in tables:
+        head, *rows = (re.findall(r"<t[hd][ >]", row) for row in re.findall(r"<tr.*?</tr>", table, flags=re.DOTALL))
+        assert {len(row) for row in rows} == {len(head)}
+        assert "span=" not in table
+
+
+def test_figures_share_their_looks_and_each_look_has_one_rule(rich):
+    figures = "".join(re.findall(r"<svg.*?</svg>", rich[1], flags=re.DOTALL))
+    used = set(re.findall(r'class="(p\d+)"', figures))
+    rules = re.findall(r"^\.(p\d+) \{", rich[1], flags=re.MULTILINE)
+    assert len(used) > 20
+    assert sorted(used) == sorted(rules)
+    alone = re.findall(r' style="([^"]*)"', figures)
+    assert len(alone) == len(set(alone))
 
 
 def test_what_plugins_say_is_escaped(rich):
@@ -73,7 +125,7 @@ def test_it_stays_small(rich):
 
 def test_figures_have_names_text_and_the_pages_colours(rich):
     figures = re.findall(r"<svg.*?</svg>", rich[1], flags=re.DOTALL)
-    assert len(figures) == 2 * 5 + 1 + 1  # of each comparison, of the ranks, of the exercise
+    assert len(figures) == 2 * 8 + 1 + 1 + 1  # of each comparison, of the ranks, of the exercise, of all verdicts
     for svg in figures:
         assert re.match(r'<svg class="plot" role="img" aria-label="[^"]+" viewBox="0 0 380 [\d.]+"', svg)
         assert "<text" in svg
@@ -110,14 +162,32 @@ def test_what_is_missing_is_shown_as_missing(tmp_path):
     assert "missing, 5 of 6" in text
 
 
+def test_launches_that_give_cause_for_a_warning_carry_its_mark(tmp_path):
+    load = Doubt(kind=Kind.FOREIGN_LOAD, fact="rank 0 waited for its core 31 % of the time (limit 5 %)", rank=0)
+    run = factories.build(
+        tmp_path / "run",
+        doubts={(2, KEY): (load,), (4, KEY): (load,)},
+        clock=lambda i, count: (1980.0 - 400 * (i > count / 2), 0x40 if i > count / 2 else 0),
+    )
+    (timeline,) = re.findall(r"<svg[^>]*Step times in true order.*?</svg>", text_of(run), flags=re.DOTALL)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", timeline)
+    marks = {name: texts[place + 1] for place, name in enumerate(texts[:-1]) if name.startswith("launch ")}
+    told = {name: mark for name, mark in marks.items() if not mark.startswith("launch")}
+    assert told == {f"launch {i}": "ab" if i in (2, 4) else "a" for i in range(6)}
+    kinds = [warning.kind for row in page.summarise(run).first for warning in row.warnings]
+    assert list(dict.fromkeys(kinds)) == [Kind.THROTTLED, Kind.FOREIGN_LOAD]
+    held = sum(len(trace.held_back) for trace in page.summarise(run).traces)
+    assert held == 6 * 4 * 5  # of twelve samples the last five, in each launch of each case
+
+
 def test_no_difference_is_said_so(tmp_path):
     def same(case):
         return factories.work_time(case.model_copy(update={"arm": None}))
 
     text = text_of(factories.build(tmp_path / "run", truth=same))
-    assert "no difference" in text.partition("<main>")[2].partition('<h2 id="cells"')[0]
+    assert "no difference" in text.partition("<main ")[2].partition('<h2 id="cells"')[0]
     assert not re.search(
-        r"slower|faster", text.partition('id="method"')[0].partition("<main>")[2].replace("No rank is slower", "")
+        r"slower|faster", text.partition('id="method"')[0].partition("<main ")[2].replace("No rank is slower", "")
     )
 
 
@@ -152,7 +222,7 @@ def test_numbers_on_the_page_are_in_the_summary(rich):
     run, text = rich
     scale = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
     known = [abs(value) for value in numbers(json.loads(run.summary_path.read_text()))]
-    for table in re.findall(r"<table>.*?</table>", spaced(text), flags=re.DOTALL):
+    for table in re.findall(r"<table.*?</table>", spaced(text), flags=re.DOTALL):
         for shown, unit in re.findall(r">(\d+\.?\d*) (ms|µs|ns|s)\b", table):
             value, step = float(shown) * scale[unit], 10.0 ** -len(shown.partition(".")[2]) * scale[unit]
             assert any(abs(value - other) <= 0.51 * step for other in known), (shown, unit)
@@ -168,5 +238,6 @@ def numbers(told):
 
 def test_the_command_writes_both_files(tmp_path):
     runs = [factories.build(tmp_path / name, launches=1) for name in ("a", "b")]
-    assert cli.report([run.root for run in runs]) == [run.page_path for run in runs]
-    assert all(run.summary_path.is_file() for run in runs)
+    made = list(cli.report([run.root for run in runs]))
+    assert [each.page for each in made] == [run.page_path for run in runs]
+    assert [each.summary.to_json() for each in made] == [run.summary_path.read_text() for run in runs]

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from harness.plan import Exercise
-from reports import cli
+from reports import table
+from reports.summary import summarise
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"
@@ -14,9 +15,8 @@ KEY = "split[how=pieces,size=1024]@2"
 
 def shown(run, width, *, colour=False):
     buffer = io.StringIO()
-    cli.table(
-        run.root, Console(file=buffer, width=width, force_terminal=colour, color_system="standard" if colour else None)
-    )
+    console = Console(file=buffer, width=width, force_terminal=colour, color_system="standard" if colour else None)
+    table.show(summarise(run), console)
     return buffer.getvalue()
 
 

@@ -106,9 +106,9 @@ def test_costs_are_what_a_launch_took_beside_its_samples(tmp_path):
     evidence = load(built(tmp_path))
     found = costs(evidence)
     assert found.overhead_s + found.sampling_s == pytest.approx(40.0)
-    (first, *_), last = zip(*(record.samples.start_s[0] for record in evidence.records.values()), strict=False), 0.0
-    last = max(max(ends) for record in evidence.records.values() for ends in record.samples.end_s)
-    assert found.sampling_s == pytest.approx(last - min(first), rel=0.01)
+    first = min(float(taken.start_s.min()) for taken in evidence.taken.values())
+    last = max(float(taken.end_s.max()) for taken in evidence.taken.values())
+    assert found.sampling_s == pytest.approx(last - first, rel=0.01)
     assert costs(load(built(tmp_path / "short", wall_s=0.5))) is None
 
 

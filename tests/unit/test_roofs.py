@@ -97,8 +97,12 @@ def test_the_roofs_are_rates_in_their_own_unit(tmp_path) -> None:
     assert told[WHOLE].roof == pytest.approx(rates["gemm"][0])
 
 
-def test_without_a_gpu_there_are_none(tmp_path) -> None:
+def test_without_a_gpu_there_is_the_product_s_alone(tmp_path) -> None:
     found, told = rows(tmp_path, roofs=False)
+    assert [(row.probe, row.world_size) for row in found.roofs] == [("gemm", 1), ("gemm", 2)]
+    assert told[WHOLE].roof == found.roofs[0].rate
+    assert told["split[how=whole,size=1024]@2"].roof == found.roofs[1].rate
+    found, told = rows(tmp_path / "none", roofs=False, probes=False)
     assert found.roofs == () and told[WHOLE].roof is None
 
 
@@ -106,7 +110,10 @@ def test_the_page_shows_them(tmp_path) -> None:
     from reports import page
 
     run = factories.build(tmp_path / "run", roofs=True)
-    text = page.write(run).read_text()
+    page.write(run)
+    text = run.page_path.read_text()
     assert "<h3>Roofs</h3>" in text and "large product, bf16" in text and "of the roof" in text
     assert f"250{units.THIN}GB/s" in text
-    assert "Roofs" not in page.write(factories.build(tmp_path / "cpu")).read_text()
+    bare = factories.build(tmp_path / "bare", probes=False)
+    page.write(bare)
+    assert "<h3>Roofs</h3>" not in bare.page_path.read_text()

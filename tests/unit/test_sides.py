@@ -17,10 +17,10 @@ from harness.planner import make
 from harness.sides import of_duel, of_launchers, turns
 from harness.wish import Wish
 from reports.document import Summary
-from reports.page import write
 from reports.rows import SideRow
 from reports.summary import summarise
 from tests.factories import Synthetic, build, plan_of
+from tests.pages import text_of
 
 TWO = (Side(name="torchrun"), Side(name="ray", launcher="ray"))
 
@@ -104,12 +104,12 @@ def test_few_turns_give_no_verdict(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_the_sides_and_a_run_of_one_has_no_such_part(tmp_path: Path) -> None:
-    both = write(build(tmp_path / "both", Synthetic(sides=TWO, launches=12, pace={"ray": 1.2}))).read_text()
+    both = text_of(build(tmp_path / "both", Synthetic(sides=TWO, launches=12, pace={"ray": 1.2})))
     assert "torchrun against ray" in both
     assert "1.20" in both
     assert "<code>RAY_JOB</code> &lt;7&gt;" in both
     assert "<code>OMP_NUM_THREADS</code>" not in both
-    assert 'id="sides"' not in write(build(tmp_path / "one", Synthetic())).read_text()
+    assert 'id="sides"' not in text_of(build(tmp_path / "one", Synthetic()))
 
 
 DUEL = (Side(name="a"), Side(name="b", variables={"NCCL_ALGO": "Tree"}), Side(name="a again", control=True))

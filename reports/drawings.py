@@ -1,0 +1,62 @@
+"""A comparison's figures, each with the sentence that it supports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports import figure_sentences as say
+from reports import plots
+from reports.document import Summary
+from reports.heat_plot import heat_plot
+from reports.ladder import arm_of
+from reports.roof_plot import roof_plot, roofed
+from reports.rows import RankRow
+from reports.scaling_plots import efficiency_plot, speedup_plot
+from reports.sections import Section
+from reports.spread_plot import spread_plot
+from reports.timeline import timeline_plot
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and what it shows."""
+
+    svg: Markup
+    sentence: str
+
+    @property
+    def line(self) -> bool:
+        """Of a roof: whether it is a roofline, with a slope."""
+        return 'aria-label="Roofline' in self.svg
+
+
+def drawings(section: Section, summary: Summary) -> dict[str, Drawing]:
+    """By name, in the page's order; without those that have nothing to show."""
+    return {
+        name: Drawing(Markup(svg), sentence)  # noqa: S704 - our own SVG, its text escaped
+        for name, svg, sentence in _drawn(section, summary)
+        if svg
+    }
+
+
+def _drawn(section: Section, summary: Summary) -> Iterator[tuple[str, str, str]]:
+    cells, own = section.cells, section.id
+    contrasts, losses = tuple(section.contrasts.values()), section.losses
+    yield "time", plots.time_plot(cells, f"{own}t"), say.time_sentence(cells)
+    yield "contrast", plots.contrast_plot(contrasts, section.arms, f"{own}b"), say.contrast_sentence(contrasts)
+    yield "speedup", speedup_plot(cells, section.ceilings, f"{own}s"), say.speedup_sentence(cells)
+    efficiency = efficiency_plot(cells, losses, f"{own}e")
+    yield "efficiency", efficiency, say.losses_sentence(tuple(losses.values()), section.about)
+    yield "roof", roof_plot(cells, section.roofs, f"{own}r"), say.roof_sentence(roofed(cells))
+    yield "spread", spread_plot(section.traces, section.arms, f"{own}d"), say.spread_sentence(section.traces)
+    order = timeline_plot(section.traces, section.arms, section.letters, f"{own}o")
+    yield "order", order, say.order_sentence(section.traces, section.letters)
+    heat = heat_plot([(arm_of(cell), row) for cell, row in section.heat], f"{own}h")
+    yield "heat", heat, say.heat_sentence(section.heat, _ranks(section, summary))
+
+
+def _ranks(section: Section, summary: Summary) -> Iterator[RankRow]:
+    return (row for row in summary.ranks if row.comparison == section.about.comparison)

@@ -1,0 +1,161 @@
+"""The sentence above each figure of a comparison: what it shows, in this run's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from harness.doubts import Kind
+from reports import labels, units
+from reports.document import ComparisonFacts
+from reports.heat_rows import HeatRow
+from reports.ladder import arm_of
+from reports.rows import CellRow, ContrastRow, RankRow, Verdict
+from reports.sentences import WORDS
+from reports.trace_rows import TraceRow
+from reports.why_rows import LossRow
+
+FEW = 4
+"""Names that are listed; more are counted."""
+
+
+def time_sentence(rows: Sequence[CellRow]) -> str:
+    """What a step takes on the most devices, and would take ideally; who is fastest is a verdict's to say."""
+    shown = _on_most(row for row in rows if row.median_s is not None and not row.below_resolution)
+    if not shown:
+        return ""
+    told = _range(shown, lambda row: row.median_s or 0.0, units.seconds)
+    ideal = [row for row in shown if row.ideal_s is not None]
+    rest = f"; ideally, {_range(ideal, lambda row: row.ideal_s or 0.0, units.seconds, named=False)}" if ideal else ""
+    return f"{_where(shown)} a step takes {told}{rest}."
+
+
+def speedup_sentence(rows: Sequence[CellRow]) -> str:
+    """How far arms get on the most devices, of what the machine reaches."""
+    shown = _on_most(row for row in rows if row.speedup is not None and not row.below_resolution)
+    if not shown or shown[0].scaling == "none":
+        return ""
+    told = _range(shown, lambda row: row.speedup or 0.0, units.times)
+    ceiling = next((row.ceiling_speedup for row in shown if row.ceiling_speedup is not None), None)
+    rest = f", where a large product reaches {units.times(ceiling)}" if ceiling else ""
+    return f"{_where(shown)} {told}{rest}."
+
+
+def contrast_sentence(rows: Sequence[ContrastRow]) -> str:
+    """The verdicts on the most devices."""
+    if not rows:
+        return ""
+    most = max(row.world_size for row in rows)
+    by_verdict: dict[Verdict, list[str]] = {}
+    for row in rows:
+        if row.world_size == most:
+            by_verdict.setdefault(row.verdict, []).append(f"`{labels.plain(row.arm)}`")
+    told = [f"{_listed(by_verdict[kind])} {WORDS[kind]}" for kind in WORDS if kind in by_verdict]
+    return f"On {units.count(most, 'device')}: {'; '.join(told)}."
+
+
+def losses_sentence(rows: Sequence[LossRow], about: ComparisonFacts) -> str:
+    """Where the least efficient case on the most devices loses."""
+    if not rows:
+        return ""
+    most = max(row.world_size for row in rows)
+    worst = min((row for row in rows if row.world_size == most), key=lambda row: row.efficiency)
+    who = f"`{labels.plain(worst.arm)}`: " if about.arm_field and worst.arm is not None else ""
+    return f"{who}{worst.text}"
+
+
+def order_sentence(traces: Sequence[tuple[CellRow, TraceRow]], letters: Mapping[str, str]) -> str:
+    """Which launches give cause for a warning, and for which."""
+    if not traces:
+        return ""
+    launches = len({trace.launch for _, trace in traces})
+    doubted: dict[Kind, set[int]] = {}
+    for _, trace in traces:
+        for kind in trace.doubts:
+            doubted.setdefault(kind, set()).add(trace.launch)
+    if not doubted:
+        return f"All {launches} launches were steady." if launches > 1 else "The launch was steady."
+    told = [
+        f"{kind.replace('-', ' ')} ({letters[kind]}) in {_launches(own, launches)}" for kind, own in doubted.items()
+    ]
+    return f"{units.listed(told)}.".capitalize()
+
+
+def _launches(own: Collection[int], among: int) -> str:
+    if len(own) == among:
+        return "every launch"
+    told = units.listed([str(launch) for launch in sorted(own)]) if len(own) <= FEW else f"{len(own)} of {among}"
+    return f"{'launch' if len(own) == 1 else 'launches'} {told}" if len(own) <= FEW else f"{told} launches"
+
+
+def spread_sentence(traces: Sequence[tuple[CellRow, TraceRow]]) -> str:
+    """How far the middle nine tenths of samples reach in the arm where they do so most, and how far its launches do."""
+    most = max((row.world_size for row, _ in traces), default=0)
+    by_arm: dict[str, list[tuple[CellRow, TraceRow]]] = {}
+    for row, trace in traces:
+        if row.world_size == most:
+            by_arm.setdefault(arm_of(row), []).append((row, trace))
+    if not by_arm:
+        return ""
+    within = {arm: max(_within(trace) for _, trace in own) for arm, own in by_arm.items()}
+    worst = max(within, key=lambda arm: within[arm])
+    row = by_arm[worst][0][0]
+    values = list(row.launch_s.values())
+    between = (max(values) - min(values)) / (row.median_s or 1.0)
+    named = f" of `{labels.plain(worst)}`" if len(by_arm) > 1 else ""
+    apart = f"; its {len(values)} launches lie {units.percent(between)} apart" if len(values) > 1 else ""
+    return f"Nine tenths of a launch’s samples{named} span up to {units.percent(within[worst])} of its time{apart}."
+
+
+def _within(trace: TraceRow) -> float:
+    low, middle, high = (trace.at(level) for level in (0.05, 0.5, 0.95))
+    return (high - low) / middle
+
+
+def heat_sentence(rows: Sequence[tuple[CellRow, HeatRow]], ranks: Iterable[RankRow]) -> str:
+    """The rank that is named as slow, or that none is; then the worst of it."""
+    if not rows:
+        return ""
+    keys = {row.key for _, row in rows}
+    named = sorted({row.rank for row in ranks if row.named and row.key in keys})
+    worst, rank, arm = max(
+        (max(values), rank, arm_of(cell)) for cell, row in rows for rank, values in enumerate(row.excess)
+    )
+    who = f"Rank {units.listed([str(each) for each in named])} is slow" if named else "No rank is slow throughout"
+    where = f" (`{labels.plain(arm)}`)" if len(rows) > 1 else ""
+    return f"{who}; furthest behind its peers at any time was rank {rank}{where}, by {units.percent(worst)}."
+
+
+def roof_sentence(rows: Sequence[CellRow]) -> str:
+    """How near the cases on the most devices come to what a large product reaches."""
+    shown = _on_most(rows)
+    if not shown:
+        return ""
+    told = _range(shown, lambda row: (row.rate or 0.0) / (row.roof or 1.0), units.percent)
+    return f"{_where(shown)} cases reach {told} of what a large product does."
+
+
+def _on_most(rows: Iterable[CellRow]) -> list[CellRow]:
+    told = list(rows)
+    most = max((row.world_size for row in told), default=0)
+    return [row for row in told if row.world_size == most]
+
+
+def _where(rows: Sequence[CellRow]) -> str:
+    return f"On {units.count(rows[0].world_size, 'device')}"
+
+
+def _range(
+    rows: Sequence[CellRow], value: Callable[[CellRow], float], word: Callable[[float], str], *, named: bool = True
+) -> str:
+    """The least and the greatest, with their arms where there are several."""
+    low, high = min(rows, key=value), max(rows, key=value)
+    ends = [word(value(low)), word(value(high))]
+    if ends[0] == ends[1]:
+        return ends[0]
+    if not named:
+        return f"{ends[0]} to {ends[1]}"
+    return f"from {ends[0]} (`{labels.plain(low.arm or '')}`) to {ends[1]} (`{labels.plain(high.arm or '')}`)"
+
+
+def _listed(names: list[str]) -> str:
+    return units.listed(names) if len(names) <= FEW else units.count(len(names), "arm")

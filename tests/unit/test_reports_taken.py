@@ -1,0 +1,85 @@
+"""Samples as arrays: the same numbers as the journal's records, and lines that fit together or are refused."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from harness import journal
+from harness.errors import JournalError
+from harness.journal import CellRecord, Samples
+from reports.evidence import load
+from reports.taken import KINDS, parse
+from tests import factories
+
+
+@pytest.fixture
+def run(tmp_path):
+    return factories.build(
+        tmp_path / "run", launches=1, world_sizes=(1, 2), device_events=True, clock=lambda i, _: (1000 + i, 4)
+    )
+
+
+def test_every_sample_is_read_as_the_journal_has_it(run):
+    evidence = load(run)
+    told = [entry for entry in run.entries() if isinstance(entry, CellRecord)]
+    assert len(told) == len(evidence.taken) == 12
+    for record in told:
+        place = record.launch, record.comparison, record.case
+        assert evidence.records[place] == record.model_copy(update={"samples": None})
+        for name in KINDS:
+            assert np.array_equal(getattr(evidence.taken[place], name), np.array(getattr(record.samples, name))), name
+
+
+def test_every_list_that_a_journal_may_have_is_known():
+    assert list(KINDS) == list(Samples.model_fields)
+
+
+def line(**changes):
+    samples = {"round": [0, 0], "position": [1, 1], "start_s": [[1.0, 2.0]], "end_s": [[1.5, 2]]} | changes
+    samples = {name: values for name, values in samples.items() if values is not ...}
+    head = {"type": "cell", "launch": 0, "comparison": 0, "case": "a@1", "status": "ok"}
+    return json.dumps(head | {"samples": samples}).encode() + b"\n"
+
+
+def test_a_plain_line_is_taken():
+    record, taken = parse(line())
+    assert (record.case, record.samples) == ("a@1", None)
+    assert taken.seconds(2).tolist() == [[0.25, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"start_s": ...}, "lack start_s"),
+        ({"round": None}, "lack round"),
+        ({"more": [1]}, "know no more"),
+        ({"start_s": [[1.0, 2.0], [1.0]]}, "several lengths"),
+        ({"end_s": [[1.0]]}, r"end_s has the shape \(1, 1\)"),
+        ({"round": [0]}, r"round has the shape \(1,\)"),
+        ({"position": [0.5, 1.0]}, "whole numbers"),
+        ({"start_s": [1.0, 2.0]}, "no list of lists of numbers"),
+        ({"end_s": [["1.5", "2"]]}, "no list of lists of numbers"),
+        ({"end_s": [[None, 2.0]]}, "no list of lists of numbers"),
+        ({"held_back": [[True, False]]}, "whole numbers"),
+        ({"end_s": 7}, "no list"),
+        ({"end_s": {"a": 1}}, "no list"),
+        ({"end_s": [[math.nan, 1.0]]}, "NaN|expected value"),
+    ],
+)
+def test_lists_that_are_none_or_do_not_fit_are_refused_with_their_place(tmp_path, changes, told):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(line() + line(**changes))
+    with pytest.raises(JournalError, match=rf"line 2: .*{told}"):
+        list(journal.read_by(parse, path))
+
+
+def test_an_empty_list_of_samples_is_none(run):
+    lines = run.journal_path.read_text().splitlines(keepends=True)
+    empty = line(round=[], position=[], start_s=[[]], end_s=[[]]).decode()
+    place = next(place for place, text in enumerate(lines) if '"type":"cell"' in text)
+    key = json.loads(lines[place])["case"]
+    lines.append(empty.replace("a@1", key))
+    run.journal_path.write_text("".join(lines))
+    assert (0, 0, key) not in load(run).taken
