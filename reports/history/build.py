@@ -153,7 +153,7 @@ def direction(before: HistoryPoint, after: HistoryPoint) -> Direction:
 def headline(series: Sequence[HistorySeries], runs: int) -> str:
     """What the last run's intervals are beside those of the runs before it."""
     counted = Counter(each.direction for each in series if each.change is not None)
-    words: dict[Direction, str] = {"slower": "surely above", "faster": "surely below", "together": "within reach of"}
+    words: dict[Direction, str] = {"slower": "above", "faster": "below", "together": "within reach of"}
     told = [f"{counted[way]} {words[way]}" for way in words if counted[way]]
     known = sum(counted.values())
     if not known:
