@@ -113,7 +113,7 @@ def cell(launch: int, index: int, case: Case, samples: int, noise: np.random.Gen
         "inner": inner,
         "samples": {
             "round": visit.tolist(),
-            "position": (15 * visit + hash(case.arm or "") % 15).tolist(),
+            "position": (15 * visit + place(case)).tolist(),
             "start_s": start_s.round(9).tolist(),
             "end_s": (start_s + took_s).round(9).tolist(),
         },
@@ -121,10 +121,15 @@ def cell(launch: int, index: int, case: Case, samples: int, noise: np.random.Gen
     }
 
 
+def place(case: Case) -> int:
+    """Within a round."""
+    return ARMS.index(case.arm) if case.arm else len(ARMS)
+
+
 def step_s(case: Case) -> float:
     """True seconds of one step."""
-    if case.scenario == "null":
-        return 2e-7
+    if case.probe:
+        return 2e-7 if case.scenario == "null" else 0.025
     return 0.030 / (1 if case.packed else case.world_size) * (1.0 if case.arm == "whole" else 1.1)
 
 

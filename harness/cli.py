@@ -94,10 +94,13 @@ app.command()(measuring.duel)
 
 @app.command()
 def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]) -> None:
-    """Build the table and report.html of a run again."""
-    console = Console()
+    """Build the table and report.html of each run again; of several that were measured alike also one history.html."""
+    console, done = Console(), []
     for reported in late("reports.cli:report")(run):
         reported.show(console)
+        done.append(reported)
+    if len(done) > 1:
+        late("reports.cli:history")(done, console)
 
 
 @app.command()

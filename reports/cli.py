@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,21 @@ def report(runs: list[Path]) -> Iterator[Reported]:
     from reports.page import write
 
     return (Reported(RunDir(root).page_path, write(RunDir(root))) for root in runs)
+
+
+def history(reported: Sequence[Reported], console: Console) -> None:
+    """Write a page of all runs that were measured alike, and say which were not, a line each."""
+    from reports.history.build import Told, alike, apart
+    from reports.history.history_page import write
+
+    runs = {each.page.parent.resolve(): Told(RunDir(each.page.parent), each.summary) for each in reported}
+    groups, alone = alike(runs.values())
+    for group in groups:
+        console.print(f"history of {len(group)} runs: {write(group)}", highlight=False, soft_wrap=True)
+    for told in alone:
+        against = groups[0] if groups else [each for each in alone if each is not told][:1]
+        why = apart(told, against) if against else f"{told.run.root}: it is one run"
+        console.print(f"no history of {why}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _unsure(row: SideRow) -> bool:

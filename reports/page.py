@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -16,6 +15,7 @@ from reports.claims import SINGLE, leading
 from reports.contents import contents
 from reports.document import SideFacts, Summary
 from reports.drawings import drawings
+from reports.facts import flat
 from reports.forests import arm_forest, side_forests
 from reports.heat_plot import STEPS
 from reports.labels import FEW
@@ -91,7 +91,7 @@ def render(summary: Summary, root: Path) -> str:
             rank_table=_rank_table(summary.ranks),
             floors=_floors(summary.floors, parts),
             why=why(summary, parts),
-            environment=tuple(_flat(summary.environment or {})),
+            environment=tuple(flat(summary.environment or {})),
             differences=partial(_differences, summary),
             commands=_commands(summary, root),
             glyphs=GLYPHS,
@@ -130,20 +130,7 @@ def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
     own, its = summary.run.sides[0].variables, other.variables
     changed = {name: its.get(name, "unset") for name in sorted({**own, **its}) if own.get(name) != its.get(name)}
     beside = (summary.environment or {}).get("sides", {}).get(other.name, {})
-    return [*_flat({name: told for name, told in beside.items() if name != "variables"}), *changed.items()]
-
-
-def _flat(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A nested record as lines of a dotted name and a value."""
-    for name, value in told.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            for place, item in enumerate(value):
-                yield from _flat(item if isinstance(item, dict) else {"": item}, f"{prefix}{name}.{place}.")
-        else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield f"{prefix}{name}", "not known" if value is None else text
+    return [*flat({name: told for name, told in beside.items() if name != "variables"}), *changed.items()]
 
 
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from harness import cli
 from reports import page
 from tests import factories
 
@@ -181,3 +182,14 @@ def brightness(shot):
     from matplotlib import image
 
     return float(image.imread(shot)[..., :3].mean())
+
+
+def test_a_history_of_runs_asks_for_nothing_and_does_not_scroll_sideways(tmp_path):
+    runs = [factories.build(tmp_path / f"run{seed}", seed=seed, sizes=(512, 1024)) for seed in range(3)]
+    assert cli.run_app(["report", *(str(run.root) for run in runs)]) == 0
+    (path,) = tmp_path.glob("*/history.html")
+    told = chromium(tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{path}")
+    assert "Content Security Policy" not in told.stderr
+    assert "ERR_" not in told.stderr
+    assert len(re.findall("<svg ", told.stdout)) == 4
+    assert width_of(tmp_path, path, 400) == 400

@@ -134,6 +134,22 @@ def test_figures_have_names_text_and_the_pages_colours(rich):
         assert not re.search(r"(?:fill|stroke): ?#", svg)
 
 
+def test_a_cell_that_is_deleted_from_the_journal_is_shown_as_missing(tmp_path):
+    run = factories.build(tmp_path / "run")
+    assert "1 missing" not in text_of(run)
+    lines = run.journal_path.read_text().splitlines(keepends=True)
+    (gone,) = (line for line in lines if f'"case":"{KEY}"' in line and '"launch":3' in line)
+    run.journal_path.write_text("".join(line for line in lines if line != gone))
+    text = text_of(run)
+    assert '<span class="bad">1 missing (○)</span>' in text
+    assert 'class="not missing" title="launch 3: missing"' in text
+    found = Summary.model_validate_json(run.summary_path.read_text())
+    assert found.counts["missing"] == 1
+    (row,) = (row for row in found.cells if row.key == KEY)
+    assert row.status == "missing"
+    assert sorted(row.launch_s) == [0, 1, 2, 4, 5]
+
+
 def test_a_wrong_cell_has_no_time_anywhere(tmp_path):
     """Its true time is one that nothing else has: neither its digits nor a dot of it may be seen."""
 
