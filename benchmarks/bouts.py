@@ -48,7 +48,7 @@ def call(*command: str | Path, products: int, cwd: Path | None = None) -> subpro
 
 def duel(folder: Path, a: int, b: int) -> dict[str, object]:
     """What ``rankbench duel`` says of B, after six turns."""
-    sides = ["--a", f"PRODUCTS={a}", "--b", f"PRODUCTS={b}"]
+    sides = ["--a", f"PRODUCTS={a}", "--b", f"PRODUCTS={b} SIDE=b"]
     line = ["-m", "harness", "duel", f"{CODE}:Products", "--devices", "cpu:1", *sides, "--margin", LEAST]
     done = call(*line, "--budget", "45", "--out", folder / "run", products=a)
     if done.returncode not in {0, 1}:
