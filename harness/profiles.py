@@ -71,7 +71,7 @@ class Tracer:
             self._refuse(index, case, f"a rank's trace of one step takes more than {MOST_BYTES // 2**20} MiB (limit)")
 
     def _attempt(self, trial: Trial) -> tuple[Failure | None, int]:
-        """Make ready and trace; the failure, and with how many steps no file is too large: 0 if even one makes it so."""
+        """Make ready and trace; the failure, and how many steps leave no file too large: 0 where even one does not."""
         self._taken = b""
         failure = attempt(trial, lambda: self._prepare(trial))
         for steps in STEPS:
