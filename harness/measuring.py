@@ -22,6 +22,7 @@ from harness.options import (
     Out,
     Precision,
     Preset,
+    Profile,
     Seed,
     Settings,
     ShareDevice,
@@ -64,6 +65,7 @@ def run(  # noqa: PLR0913
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
     share_device: ShareDevice = False,
+    profile: Profile = False,
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
@@ -95,6 +97,7 @@ def run(  # noqa: PLR0913
         cache=cast("Cache", cache),
         execution=cast("Execution", execution),
         share_device=share_device,
+        profile=profile,
         preset=preset,
         command=_command(),
     )

@@ -74,6 +74,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         margin=fraction("--margin", wish.margin, zero=True, example="5%"),
         cache=wish.cache,
         execution=wish.execution,
+        profile=wish.profile,
         regime=regime(wish, found),
         comparisons=comparisons,
     )

@@ -10,14 +10,14 @@ from typing import Any, Protocol, Self
 from pydantic import TypeAdapter
 
 from harness.journal import Entry, Status
-from harness.messages import Order, VisitNote
+from harness.messages import Order, TraceNote, VisitNote
 from harness.plan import Record
 from launch.channel import Event, Peer
 
 Hear = Callable[[Record], None]
 """Gets each record of a launch as it comes."""
 
-_RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote)
+_RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote | TraceNote)
 
 
 def record_of(line: str | bytes) -> Record:
