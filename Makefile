@@ -1,12 +1,13 @@
 # make bench   environment, then the main job and its report
 # make test    environment, then the tests
 # make check   lint, types, layers
+# make gpu-check   everything that a GPU has to confirm; needs no network, and any environment that has the project's packages
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: bench test check env
+.PHONY: bench test check gpu-check env
 
 bench: env
 	$(BIN)/rankbench run
@@ -19,6 +20,9 @@ check: env
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+gpu-check:
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu_check.py
 
 env: $(VENV)/.complete
 
