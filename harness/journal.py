@@ -118,6 +118,8 @@ class RankFacts(Record):
     """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
+    uneven: bool = False
+    """Whether ranks do by design what their declared work does not tell; False in older journals."""
     peak_bytes: int | None = None
     """Memory that the step needed at its peak beyond what was there before, where the system tells."""
     reserved_bytes: int | None = None
