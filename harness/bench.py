@@ -283,6 +283,7 @@ class Bench:
 
     def _note(self, trial: Trial) -> None:
         number, count = self._round
+        self.world.sentry.beat()
         self.emit(
             VisitNote(
                 comparison=self.index,

@@ -4,6 +4,7 @@ RankbenchError
 ├── UsageError      the user asked for something that cannot be done; exit code 2
 ├── JournalError    a file of a run is not what it should be
 ├── CollectiveError a rank's peers failed; raised on every rank alike
+├── HangError       a case did not move for longer than it may; raised in the process that has it
 ├── RefusedError    a case cannot be measured as the plan asks; it is skipped, with the reason
 └── GangLostError   a rank or a node is gone, and with it the side channel
 """
@@ -32,6 +33,10 @@ class JournalError(RankbenchError):
 
 class CollectiveError(RankbenchError):
     """Another rank of this gang failed, so this rank gives up the case too."""
+
+
+class HangError(RankbenchError):
+    """A case gave no sign of life for longer than its deadline allows."""
 
 
 class RefusedError(RankbenchError):

@@ -7,6 +7,9 @@ from typing import Literal
 
 from harness.plan import Case, Plan, Record
 
+State = Literal["moves", "waits", "collective", "stuck"]
+"""Of a rank: it moves; or it stands, waiting for others, in a collective of its case, or in the case's own code."""
+
 Emit = Callable[[Record], None]
 """Where rank 0's records go: the journal, or the process that owns it."""
 
@@ -24,6 +27,17 @@ class Order(Record):
     fingerprint: str
     scratch: str
     """A folder for the files of scenarios, on every rank's host."""
+
+
+class RankNote(Record):
+    """What a rank's sentry tells at least once a deadline. Not kept in the journal: to know who hangs, and where."""
+
+    type: Literal["rank"] = "rank"
+    rank: int
+    state: State
+    at: str = ""
+    """Function and line where it stands, outside of the harness and of PyTorch where there is such."""
+    stack: str = ""
 
 
 class VisitNote(Record):

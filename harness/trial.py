@@ -81,6 +81,7 @@ class Trial:
         workload.step()
         self.world.device.synchronize()
         self._first_s = now() - start_s
+        self.world.sentry.beat()
         workload.reset()
         self._count = count(workload.step, self.world.device.stream)
         workload.reset()
@@ -154,6 +155,7 @@ class Trial:
         for _ in range(samples):
             lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
             laps.append(lap)
+            self.world.sentry.beat()
         self.load += Load.now() - before
         self.retries += memory.retries(device.torch) - tried
         return laps

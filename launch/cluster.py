@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
 from harness.errors import RankbenchError, UsageError
-from launch.lifeline import afterwards
+from launch.lifeline import SWEEP, afterwards
 
 PLACEMENT_S = 60.0
 """How long to wait for devices that the cluster has but others use."""
@@ -28,8 +28,6 @@ PROBE_S = 5.0
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 VISIBLE = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 """All of a node's GPUs stay visible to each rank: NCCL and symmetric memory are slow or wrong where they are masked."""
-SWEEP = 'for it in /proc/[0-9]*; do grep -qaF -e "$0" "$it/environ" && kill -9 "${it#/proc/}"; done'
-"""Kills what has ``$0`` in its environment: some of Ray's processes outlive a driver that is killed."""
 STRICT = "STRICT_SPREAD"
 
 GONE = (RayError, ConnectionError)

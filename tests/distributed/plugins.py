@@ -150,3 +150,22 @@ class Keeps:
         path = gang.scratch / f"{gang.rank}.pt"
         torch.save(a, path)
         return Workload(lambda: torch.load(path) @ b, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spins:
+    """One arm never ends its twelfth step."""
+
+    scaling: ClassVar = "weak"
+    moves: Literal["yes", "no"] = arm(baseline="yes")
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        done = iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            while self.moves == "no" and next(done) >= 12:
+                pass
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())
