@@ -47,6 +47,14 @@ class GangLostError(RankbenchError):
     """A rank or a node is gone: no agreement is possible any more, and the launch is over."""
 
 
+def words_of(error: BaseException) -> str:
+    """What an exception says; one that cannot be put into words says so."""
+    try:
+        return str(error).strip()
+    except Exception:  # noqa: BLE001 - it is a plugin's
+        return "it cannot be put into words"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A remedy for a mistyped name: the nearest known one, or all of them."""
     choices = sorted(known)

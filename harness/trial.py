@@ -8,6 +8,8 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter
+
 from harness import graphs, memory
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
@@ -24,6 +26,9 @@ from harness.plan import Case, Value
 from harness.scenario import Workload
 from harness.waits import Watched, watched
 from harness.world import World
+
+FOUND: TypeAdapter[dict[str, Value]] = TypeAdapter(dict[str, Value], config=ConfigDict(allow_inf_nan=False))
+"""What a check may tell."""
 
 
 @dataclass
@@ -162,7 +167,7 @@ class Trial:
 
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._found = dict(self._my_workload.check(self._output) or {})
+        self._found = FOUND.validate_python(self._my_workload.check(self._output) or {})
 
     def close(self) -> None:
         """Let go of the state."""

@@ -8,7 +8,6 @@ import os
 import secrets
 import socket
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
@@ -17,7 +16,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
 from harness.errors import RankbenchError, UsageError
-from launch.lifeline import SWEEP, afterwards
+from launch.lifeline import temporary
 
 PLACEMENT_S = 60.0
 """How long to wait for devices that the cluster has but others use."""
@@ -62,8 +61,7 @@ class Cluster:
         return self
 
     def _start(self) -> None:
-        mark = uuid.uuid4().hex
-        self._stack.enter_context(afterwards(SWEEP, mark))
+        mark = self._stack.enter_context(temporary())
         os.environ.update(QUIET | VISIBLE | {"RANKBENCH_CLUSTER": mark})
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # its ports are open to the network
         os.environ.pop("RAY_AUTH_MODE", None)  # unset, Ray asks for the token; it has read this at its import
@@ -73,6 +71,7 @@ class Cluster:
             include_dashboard=False,
             logging_level=logging.ERROR,
             log_to_driver=False,
+            _temp_dir=mark,
         )
 
     def __exit__(self, *error: object) -> None:

@@ -7,14 +7,16 @@ import ctypes
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
 
 PR_SET_PDEATHSIG = 1
-SWEEP = 'for it in /proc/[0-9]*; do grep -qaF -e "$0" "$it/environ" && kill -9 "${it#/proc/}"; done'
-"""Kills what has ``$0`` in its environment: sessions of their own and orphans with other parents too."""
+KILL = 'for it in /proc/[0-9]*; do grep -qaF -e "$0" "$it/environ" && kill -9 "${it#/proc/}"; done'
+SWEEP = f'while [ -e "$0" ]; do {KILL}; rm -rf -- "$0"; done'
+"""Kills what has ``$0`` in its environment, in sessions of their own and orphans with other parents too; removes it."""
 
 
 def tie_to_parent(parent: int | None = None) -> None:
@@ -39,6 +41,14 @@ def afterwards(command: str, argument: str) -> Iterator[None]:
         yield
     finally:
         sweeper.communicate()
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[str]:
+    """A folder for temporary files, with a short path. At the end it is gone, and who has it in the environment too."""
+    folder = tempfile.mkdtemp(prefix="rankbench-")
+    with afterwards(SWEEP, folder):
+        yield folder
 
 
 def kill_trees(pids: Iterable[int]) -> None:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from tempfile import gettempdir, mkdtemp
+from tempfile import gettempdir
 
 from launch.lifeline import afterwards
 
@@ -33,14 +33,6 @@ def scratch(root: Path) -> Iterator[str]:
         folder.mkdir(parents=True)
     with afterwards(REMOVE, str(folder)):
         yield str(folder)
-
-
-@contextmanager
-def temporary() -> Iterator[str]:
-    """A folder for temporary files of the run's processes, removed at the end. Its path is short: sockets go there."""
-    folder = mkdtemp(prefix="rankbench-")
-    with afterwards('rm -rf -- "$0"', folder):
-        yield folder
 
 
 @contextmanager

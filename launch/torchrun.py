@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,8 +18,7 @@ from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
 from launch.gangs import Ending, Gang, Hear
-from launch.lifeline import SWEEP, afterwards, kill_all, marked
-from launch.scratch import temporary
+from launch.lifeline import kill_all, marked, temporary
 from launch.vigil import Vigil
 
 FAREWELL_S = 10.0
@@ -61,10 +59,8 @@ class Torchrun:
         self._python = python
         self._variables = dict(variables or {})
         self._server = Server()
-        self._mark = uuid.uuid4().hex
         self._stack = ExitStack()
-        self._stack.enter_context(afterwards(SWEEP, self._mark))
-        self._temporary = self._stack.enter_context(temporary())
+        self._mark = self._stack.enter_context(temporary())
         self._agent = self._start()
         self._line: Peer | None = None
 
@@ -119,7 +115,7 @@ class Torchrun:
         self._logs.mkdir(parents=True, exist_ok=True)
         kept = {name: value for name, value in os.environ.items() if name not in LEAKS and not name.startswith(LEAKING)}
         path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), kept.get("PYTHONPATH")]))
-        own = {"TMPDIR": self._temporary, MARK: self._mark}
+        own = {"TMPDIR": self._mark, MARK: self._mark}
         with (self._logs / "agent.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 [self._python, "-m", "launch.agent", self._server.address, str(os.getpid())],
