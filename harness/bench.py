@@ -7,19 +7,18 @@ prepare every case → audit the declared work → capture → pilot → watch t
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
-from harness import causes, headstart, ledger, load, memory, waits
+from harness import headstart, ledger, load, memory, waits
 from harness.agreement import Failure
+from harness.attempt import attempt, recover
 from harness.beside import Beside, beside
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
-from harness.errors import CollectiveError
 from harness.journal import BeginRecord, CellRecord, RankFacts, Samples, Status
 from harness.messages import Emit, Order, VisitNote
 from harness.order import rounds
@@ -29,10 +28,6 @@ from harness.trial import Trial
 from harness.world import World
 
 T = TypeVar("T")
-
-
-class SpoiledError(Exception):
-    """After an error on a GPU a process proves nothing any more: every rank ends, and a new gang does the rest."""
 
 
 class Bench:
@@ -81,24 +76,11 @@ class Bench:
 
         ``rejected`` is the status that an AssertionError means. The trial's ranks all skip it together.
         """
-        failure = None
         self._note(trial)
-        if trial.gang is not None:
-            try:
-                action()
-            except CollectiveError as error:
-                failure = Failure.of("error", str(error), self.world.rank, math.inf)  # another failed first
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is data, not only an Exception
-                cause, rank = causes.culprit(error, self.world.rank, trial.case)
-                failure = causes.failure(cause, rank, rejected, trial.failed_s or self.world.clock())
-                if failure.status != "wrong":
-                    trial.fail(error)
-        agreed = self.world.agreement.settle(failure)
-        if agreed is not None:
-            self._end(trial, agreed)
-        return agreed is None
+        failure = attempt(trial, action, rejected=rejected)
+        if failure is not None:
+            self._end(trial, failure)
+        return failure is None
 
     def _end(self, trial: Trial, failure: Failure, *, harmless: bool = False) -> None:
         """Write the cell of a trial that failed, and let go of it. Every rank calls this alike.
@@ -109,12 +91,8 @@ class Bench:
         told = failure.status, failure.rank, failure.message
         self.emit(self._cell(trial.case, status=told[0], rank=told[1], message=told[2]))
         _close(trial)
-        if harmless or failure.status == "wrong":
-            return
-        if self.world.device.torch.type == "cuda":
-            raise SpoiledError
-        if trial.case.gang_size > 1:
-            self.world.renew()
+        if not harmless and failure.status != "wrong":
+            recover(trial)
 
     def _prepare(self) -> None:
         for trial in self._live:
@@ -287,7 +265,6 @@ class Bench:
 
     def _note(self, trial: Trial) -> None:
         number, count = self._round
-        self.world.sentry.beat()
         self.emit(
             VisitNote(
                 comparison=self.index,

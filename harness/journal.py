@@ -3,6 +3,7 @@
 launch   a gang is up: who its ranks are
 begin    a case is about to be measured in this launch
 cell     what became of it, with every sample of every rank
+profile  the traces of a case, or why there are none
 end      the gang is down
 """
 
@@ -118,6 +119,8 @@ class RankFacts(Record):
     """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
+    uneven: bool = False
+    """Whether ranks do by design what their declared work does not tell; False in older journals."""
     peak_bytes: int | None = None
     """Memory that the step needed at its peak beyond what was there before, where the system tells."""
     reserved_bytes: int | None = None
@@ -213,7 +216,27 @@ class EndRecord(Record):
     """From the order to launch until its last process had ended, in seconds."""
 
 
-Entry = Annotated[LaunchRecord | BeginRecord | CellRecord | EndRecord, Field(discriminator="type")]
+ProfileName = Annotated[str, Field(pattern=r"^[\w@-][\w.@-]*\.json\.gz$")]
+"""Name of a trace's file in the run's ``profiles``."""
+
+
+class ProfileRecord(Record):
+    """What became of the profile of a case, which a gang of its own made after everything was measured."""
+
+    type: Literal["profile"] = "profile"
+    comparison: int
+    case: str
+    files: tuple[ProfileName, ...] = ()
+    """A trace a rank, in rank order; none where it failed."""
+    bytes: int = 0
+    """Of all these files together."""
+    steps: int = 0
+    """Steps that were traced."""
+    message: str | None = None
+    """Why there are no files."""
+
+
+Entry = Annotated[LaunchRecord | BeginRecord | CellRecord | ProfileRecord | EndRecord, Field(discriminator="type")]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 T = TypeVar("T")
 

@@ -23,6 +23,7 @@ from harness.options import (
     Out,
     Precision,
     Preset,
+    Profile,
     Seed,
     Settings,
     ShareDevice,
@@ -66,6 +67,7 @@ def run(  # noqa: PLR0913
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
     share_device: ShareDevice = False,
+    profile: Profile = False,
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
@@ -98,6 +100,7 @@ def run(  # noqa: PLR0913
         cache=cast("Cache", cache),
         execution=cast("Execution", execution),
         share_device=share_device,
+        profile=profile,
         preset=preset,
         command=_command(),
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from pydantic import Base64Bytes
+
+from harness.journal import ProfileName
 from harness.plan import Case, Plan, Record
 
 State = Literal["moves", "waits", "collective", "stuck"]
@@ -27,6 +30,8 @@ class Order(Record):
     fingerprint: str
     scratch: str
     """A folder for the files of scenarios, on every rank's host."""
+    profile: bool = False
+    """True: trace a few steps of each case, and measure nothing."""
 
 
 class RankNote(Record):
@@ -50,3 +55,12 @@ class VisitNote(Record):
     rounds: int
     step_s: float | None = None
     """The running estimate of one step's time, where there is one."""
+
+
+class TraceNote(Record):
+    """One rank's trace of a case, for the run directory: whoever keeps that writes it. Not kept in the journal."""
+
+    type: Literal["trace"] = "trace"
+    file: ProfileName
+    content: Base64Bytes
+    """Given in base64, as JSON has it."""

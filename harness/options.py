@@ -57,4 +57,10 @@ ShareDevice = Annotated[
         "--share-device", help="Let ranks share a GPU that --devices names twice: for testing; nothing scales then."
     ),
 ]
+Profile = Annotated[
+    bool,
+    typer.Option(
+        "--profile", help="Also trace a few steps of each case, after everything is measured; the report links them."
+    ),
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory. [default: runs/DATE-TIME]")]

@@ -164,6 +164,8 @@ class Plan(Record):
     """What a sample finds in its device's cache: what the last one left, or nothing."""
     execution: Execution = "eager"
     """Whether steps are launched one by one, or captured once and replayed."""
+    profile: bool = False
+    """Whether each case is traced once everything is measured: no figure depends on it."""
     regime: dict[str, str]
     """How it is measured: figures of different regimes are not compared."""
     comparisons: tuple[Comparison, ...]
@@ -202,7 +204,17 @@ class Plan(Record):
         told = self.model_dump(
             mode="json",
             by_alias=True,
-            exclude={"command", "launches", "budget_s", "strict", "precision", "version", "ray_address", "deadline_s"},
+            exclude={
+                "command",
+                "launches",
+                "budget_s",
+                "strict",
+                "precision",
+                "version",
+                "ray_address",
+                "deadline_s",
+                "profile",
+            },
         )
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -78,6 +78,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         margin=wish.margin,
         cache=wish.cache,
         execution=wish.execution,
+        profile=wish.profile,
         regime=regime(wish, found),
         comparisons=comparisons,
     )

@@ -194,6 +194,7 @@ class Trial:
             traffic_bytes=self._count.traffic_bytes,
             products=tuple(sorted(self._count.products)),
             constant_operands=self._count.constant_operands,
+            uneven=self._my_workload.uneven and self._my_gang.size > 1,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,

@@ -34,4 +34,5 @@ class Wish:
     cache: Cache = "hot"
     execution: Execution = "eager"
     share_device: bool = False
+    profile: bool = False
     command: str = "rankbench run"

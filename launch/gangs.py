@@ -11,14 +11,14 @@ from pydantic import TypeAdapter
 
 from harness.fates import RankFate, last
 from harness.journal import Entry, Status
-from harness.messages import Order, RankNote, VisitNote
+from harness.messages import Order, RankNote, TraceNote, VisitNote
 from harness.plan import Record
 from launch.channel import Event, Peer
 
 Hear = Callable[[Record], None]
 """Gets each record of a launch as it comes."""
 
-_RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote | RankNote)
+_RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote | TraceNote | RankNote)
 
 
 def record_of(line: str | bytes) -> Record:

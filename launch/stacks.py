@@ -11,6 +11,8 @@ from pathlib import Path
 
 from harness.fates import RankFate, last
 
+TAIL = 16_000
+"""Bytes of a log that may be of interest."""
 ANSWER_S = 0.5
 """faulthandler writes a stack within milliseconds."""
 
@@ -33,8 +35,9 @@ def told(fates: Iterable[RankFate], logs: Path) -> tuple[RankFate, ...]:
 
 
 def _log(rank: int, logs: Path) -> str | None:
-    for path in logs.glob(f"*/attempt_*/{rank}/stderr.log"):
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 16_000))
-            return last(file.read().decode(errors="replace"))
-    return None
+    found = sorted(logs.glob(f"*/attempt_*/{rank}/stderr.log"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        return None
+    with found[-1].open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        return last(file.read().decode(errors="replace"))

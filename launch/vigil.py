@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 
 from harness.fates import RankFate, last
-from harness.journal import LaunchRecord
 from harness.messages import RankNote
 from harness.plan import Record
 from launch.gangs import Ending
@@ -38,14 +37,14 @@ class Vigil:
         self._up = False
 
     def hear(self, record: Record) -> None:
-        """Note what a rank told."""
+        """Note what a rank told. With the first record of rank 0 all of them are up."""
         if isinstance(record, RankNote):
             self._take(record)
-        elif isinstance(record, LaunchRecord):
-            self._up = True
-            self._heard_s = dict.fromkeys(range(self._size), self._clock())
         elif self._up:
             self._moved(0)
+        else:
+            self._up = True
+            self._heard_s = dict.fromkeys(range(self._size), self._clock())
 
     def dismiss(self, rank: int) -> None:
         """A rank has ended: nothing more is expected from it."""

@@ -91,6 +91,7 @@ def render(summary: Summary, root: Path) -> str:
             rank_table=_rank_table(summary.ranks),
             floors=_floors(summary.floors, parts),
             why=why(summary, parts),
+            profiled={(row.comparison, row.key): row for row in summary.profiles},
             environment=tuple(flat(summary.environment or {})),
             differences=partial(_differences, summary),
             commands=_commands(summary, root),

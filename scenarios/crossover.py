@@ -58,4 +58,6 @@ class Crossover:
             return {"error": normwise_error(product, left @ right, "the product")}
 
         work = Work(flops=2 * share * n**2, bytes=4 * n * (2 * share + n), items=share / n, unit="product")
-        return Workload(copied if self.where == "copied" else in_place, check=check, work=work, reset=reset)
+        if self.where == "copied":
+            return Workload(copied, check=check, work=work, reset=reset, uneven=True)  # rank 0 makes the copies
+        return Workload(in_place, check=check, work=work, reset=reset)

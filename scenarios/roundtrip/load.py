@@ -55,7 +55,7 @@ class Load:
             mine = list(net.parameters())
             return {"parameters": len(mine), "kept": len(known.intersection(mine))}
 
-        return Workload(step, check=check, work=carried(state), reset=reset)
+        return Workload(step, check=check, work=carried(state), reset=reset, uneven=self.by == "broadcast")
 
     def load(self, path: Path, live: nn.Module, gang: Gang) -> nn.Module:
         """The network with what the file holds: ``live``, or a new one that takes the tensors as they come."""

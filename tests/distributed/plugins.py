@@ -169,3 +169,25 @@ class Spins:
             return a @ b
 
         return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shy:
+    """Rank 1 works while it is measured, and fails one way or another once a profiler looks on."""
+
+    scaling: ClassVar = "weak"
+    way: Literal["raise", "exit", "none"] = arm(baseline="none")
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+
+        def step() -> torch.Tensor:
+            if gang.rank == 1 and torch.autograd._profiler_enabled():
+                if self.way == "raise":
+                    raise ValueError("somebody is looking")
+                if self.way == "exit":
+                    os._exit(3)
+            gang.all_reduce(torch.ones(1))
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())

@@ -47,7 +47,6 @@ def after(clock: Clock, vigil: Vigil, **states: State) -> tuple[int | None, floa
 
 def test_a_gang_that_never_comes_up_has_a_deadline_of_its_own(clock: Clock) -> None:
     vigil = Vigil(2, DEADLINE_S, clock)
-    vigil.hear(VISIT)
     assert vigil.until_s == clock.now_s + SETUP_S
     assert vigil.verdict().rank is None and "not ready" in vigil.verdict().message
 
