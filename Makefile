@@ -2,12 +2,13 @@
 # make test    environment, then the tests
 # make check   lint, types, layers
 # make gpu-check   everything that a GPU has to confirm; needs no network, and any environment that has the project's packages
+# make faults  everything that can go wrong, at every moment, under every launcher: a table, in half an hour
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: bench test check gpu-check env
+.PHONY: bench test check gpu-check faults env
 
 bench: env
 	$(BIN)/rankbench run
@@ -23,6 +24,9 @@ check: env
 
 gpu-check:
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu_check.py
+
+faults: env
+	$(BIN)/python -m tests.faults.matrix
 
 env: $(VENV)/.complete
 
