@@ -84,11 +84,7 @@ class Section:
         names = ("speedup", "efficiency", "contention", "rate", "roof", "items_per_s")
         told = {name: any(getattr(row, name) is not None for row in self.cells) for name in names}
         scales = self.about.scaling != "none"
-        clocks = {
-            "clocked_contrast": any(row.in_cycles for row in self.contrasts.values()),
-            "clocked_speedup": scales and any(row.in_cycles for row in self.cells),
-        }
-        return told | clocks | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
+        return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
 
     @cached_property
     def tally(self) -> Tally:

@@ -65,10 +65,8 @@ def clocked(found: InCycles | None) -> str:
     if found is None or not found.disagrees:
         return ""
     ratio = units.times_between(found.ratio, found.ratio_low, found.ratio_high)
-    clock = units.percent(found.clock)
-    return (
-        f" In clock cycles it is {ratio}: its devices ran at {clock} of the other's clock, which seconds have in them."
-    )
+    ran = f"its devices ran at {units.percent(found.clock)} of the other's clock"
+    return f" In clock cycles, which leave the clock out, it is {ratio}; {ran}."
 
 
 def _reach(row: CellRow) -> str:

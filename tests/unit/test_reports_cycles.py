@@ -42,7 +42,10 @@ def test_a_difference_of_clocks_alone_is_none_in_cycles_and_one_sentence_says_so
     sentences = [claim.text for claim in told.claims if claim.kind == "comparison"]
     assert len(sentences) == 2
     for text in sentences:
-        assert text.count("In clock cycles it is") == 1 and f"ran at {units.percent(0.9)} of the other's" in text
+        assert (
+            text.count("In clock cycles, which leave the clock out, it is") == 1
+            and f"ran at {units.percent(0.9)} of the other's" in text
+        )
 
 
 def test_where_clocks_are_alike_cycles_say_what_seconds_say_and_no_sentence_is_spent(tmp_path):
@@ -106,7 +109,7 @@ def test_two_runs_are_compared_in_cycles_as_runs_are(tmp_path):
         assert row.in_cycles.clock == pytest.approx(0.9, rel=0.001)
     for form in ("table", "markdown"):
         text = shown(told, form)
-        assert "in cycles" in text and "In clock cycles it is" in text
+        assert "in cycles" in text and "In clock cycles, which leave the clock out, it is" in text
 
 
 @pytest.mark.parametrize("mhz", [None, lambda *_: 0.0])
@@ -129,8 +132,9 @@ def test_the_page_has_them_beside_the_seconds_only_where_there_are_clocks(tmp_pa
     run = factories.build(tmp_path / "run", **(QUIET | {"truth": as_much_work, "mhz": cool}))
     page.write(run)
     text = run.page_path.read_text()
-    assert text.count(">cycles over it</th>") == text.count(">in cycles</th>") == 1
-    assert "In clock cycles it is" in text
+    assert text.count(f'class="bad">{units.times(1.0)} in cycles</small>') == 2  # of both arms against their baseline
+    assert text.count(" in cycles</small>") == 2 + 2  # and of both speed-ups, whose clocks are alike
+    assert "In clock cycles, which leave the clock out, it is" in text
     bare = factories.build(tmp_path / "bare", **QUIET)
     page.write(bare)
-    assert "cycles over it" not in bare.page_path.read_text()
+    assert "in cycles</small>" not in bare.page_path.read_text()
