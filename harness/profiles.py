@@ -127,6 +127,7 @@ def traced(trial: Trial, steps: int, path: Path) -> None:
                 workload.step()
             device.synchronize()  # what is still running when the profiler stops is lost
             profiler.step()
+            trial.world.sentry.beat()
 
 
 @contextmanager

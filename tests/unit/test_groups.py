@@ -54,13 +54,12 @@ def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> N
     assert setup.setup_s == pytest.approx(SETUP_S, rel=1e-3)
     assert setup.first_s == pytest.approx(FIRST_S, rel=1e-3)
     assert setup.steady_s == pytest.approx(STEADY_S, rel=0.5)
-    limit_s = groups.DATA_TIMEOUT_S
-    assert nccl.made == [{"ranks": [0, 1], "timeout": limit_s, "backend": "nccl", "device_id": nccl.gpu.torch}]
+    assert nccl.made == [{"ranks": [0, 1], "timeout": 60.0, "backend": "nccl", "device_id": nccl.gpu.torch}]
 
 
 def test_a_gloo_group_has_its_time_limit_too(nccl: Nccl) -> None:
-    groups.over_gloo(2)
-    assert nccl.made == [{"ranks": [0, 1], "timeout": groups.DATA_TIMEOUT_S, "backend": "gloo"}]
+    groups.over_gloo(2, TIMEOUT)
+    assert nccl.made == [{"ranks": [0, 1], "timeout": 60.0, "backend": "gloo"}]
 
 
 def test_a_rank_outside_of_the_group_makes_it_too_but_operates_on_nothing(nccl: Nccl) -> None:
@@ -98,8 +97,8 @@ def test_the_device_is_set_before_any_group_is_made_and_gloo_carries_agreement(
     with world.joined(plan) as joined:
         assert joined.backend == "nccl" and joined.device.torch == torch.device("cuda", 0)
     assert told == ["set device 0", "init gloo", "gloo of 1", "destroy"]
-    assert limits == [world.SIDE_TIMEOUT_S] * 2
-    assert world.SIDE_TIMEOUT_S > groups.DATA_TIMEOUT_S  # it has to tell of a collective that hangs
+    assert limits == [world.PATIENCE[1] * plan.deadline_s] * 2
+    assert joined.timeout.total_seconds() == world.PATIENCE[0] * plan.deadline_s < limits[0]  # which tells of a hang
 
 
 class Aborted:
@@ -125,7 +124,9 @@ def test_groups_are_renewed_by_their_own_backend_and_the_old_ones_let_go(
     told: list[str] = []
     here = world.World(0, 1, nccl.gpu, "cuda:0", (0,), 1, backend="nccl", sizes=(1,))  # type: ignore[arg-type]
     here.groups[1] = Aborted(told)  # type: ignore[assignment]
+    here.timeout = TIMEOUT
     here.renew()
     assert told == ["abort"] and here.groups == {1: "a group"}
-    assert [(each["backend"], each["device_id"]) for each in nccl.made] == [("nccl", nccl.gpu.torch)]
+    (made,) = nccl.made
+    assert (made["backend"], made["device_id"], made["timeout"]) == ("nccl", nccl.gpu.torch, 60.0)
     assert [setup.size for setup in here.setups] == [1]
