@@ -15,6 +15,7 @@ from harness.late import late
 from harness.options import (
     Budget,
     CacheState,
+    Deadline,
     Devices,
     ExecutionMode,
     Margin,
@@ -29,7 +30,7 @@ from harness.options import (
     Threads,
     WorldSizes,
 )
-from harness.plan import Cache, Execution, Placement
+from harness.plan import DEADLINE_S, Cache, Execution, Placement
 from harness.rundir import RunDir
 
 
@@ -57,6 +58,7 @@ def run(  # noqa: PLR0913
         typer.Option(metavar="N", help="Fresh groups of processes, by each launcher; intervals need 6. [default: 6]"),
     ] = None,
     budget: Budget = None,
+    deadline: Deadline = DEADLINE_S,
     precision: Precision = None,
     settings: Settings = None,
     preset: Preset = None,
@@ -89,6 +91,7 @@ def run(  # noqa: PLR0913
         nodes=late("launch.cluster:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
+        deadline_s=deadline,
         precision=precision,
         settings=settings or (),
         seed=seed,
@@ -133,6 +136,7 @@ def duel(  # noqa: PLR0913
         int | None, typer.Option(metavar="N", help="Launches of each side. [default: what the cases need, at least 6]")
     ] = None,
     budget: Budget = None,
+    deadline: Deadline = DEADLINE_S,
     precision: Precision = None,
     settings: Settings = None,
     preset: Preset = None,
@@ -162,6 +166,7 @@ def duel(  # noqa: PLR0913
         sides=sides.of_duel(a, b),
         launches=turns,
         budget_s=budget,
+        deadline_s=deadline,
         precision=precision,
         settings=settings or (),
         seed=seed,

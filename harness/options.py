@@ -28,6 +28,9 @@ Budget = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.6 a case and launch, 8 minutes at most]"),
 ]
+Deadline = Annotated[
+    float, typer.Option(metavar="SECONDS", help="A case that gives no sign of life for so long hangs, and is given up.")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")
 ]

@@ -27,6 +27,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     ``ranks`` is how many there are already, under somebody's torchrun: in all, and on this host.
     """
     above_zero("--threads", wish.threads)
+    above_zero("--deadline", wish.deadline_s)
     if wish.preset is not None and wish.preset not in PRESETS:
         raise UsageError(
             "--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS)
@@ -70,6 +71,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         seed=wish.seed,
         budget_s=budget_s,
         strict=wish.budget_s == budget_s,
+        deadline_s=wish.deadline_s,
         precision=precision,
         margin=fraction("--margin", wish.margin, zero=True, example="5%"),
         cache=wish.cache,
