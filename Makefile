@@ -1,12 +1,13 @@
 # make bench   environment, then the main job and its report
 # make test    environment, then the tests
 # make check   lint, types, layers
+# make faults  everything that can go wrong, at every moment, under every launcher: a table, in half an hour
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: bench test check env
+.PHONY: bench test check faults env
 
 bench: env
 	$(BIN)/rankbench run
@@ -19,6 +20,9 @@ check: env
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+faults: env
+	$(BIN)/python -m tests.faults.matrix
 
 env: $(VENV)/.complete
 

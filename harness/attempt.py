@@ -22,6 +22,7 @@ def attempt(trial: Trial, action: Callable[[], object], *, rejected: Status = "e
     ``rejected`` is the status that an AssertionError means. Every rank calls this.
     """
     world, failure = trial.world, None
+    world.sentry.beat()
     if trial.gang is not None:
         try:
             action()

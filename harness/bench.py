@@ -208,7 +208,7 @@ class Bench:
             self._together(trial, trial.check, rejected="wrong")
 
     def _finish(self) -> None:
-        """Collect every rank's samples, and emit a cell for each case that is left."""
+        """Collect every rank's samples, close each case that is left, and emit its cell."""
         self._read()
         own = [(trial.laps, self._facts(trial), trial.watched, trial.beside) for trial in self._live]
         for trial, *ranks in zip(self._live, *self.world.agreement.gather(own), strict=True):
@@ -218,8 +218,10 @@ class Bench:
             doubts += headstart.doubts(laps)
             doubts += memory.doubts([fact.alloc_retries for fact in facts])
             doubts += self.doubted.get(trial.case, [])
-            self.emit(
-                self._cell(
+            cell = (
+                None
+                if self.world.rank
+                else self._cell(
                     trial.case,
                     unit=trial.unit,
                     inner=trial.inner,
@@ -229,7 +231,9 @@ class Bench:
                     waits=waits.split(seen, trial.inner),
                     doubts=tuple(doubts),
                 )
-            ) if self.world.rank == 0 else None
+            )
+            if self._together(trial, trial.close) and cell:
+                self.emit(cell)
 
     def _close(self) -> None:
         for trial in self._live:
@@ -284,5 +288,5 @@ def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
 
 
 def _close(trial: Trial) -> None:
-    with suppress(Exception):  # the case has been judged; what it leaves behind is not its result
+    with suppress(Exception, SystemExit):  # the case has been judged; what it leaves behind is not its result
         trial.close()

@@ -22,6 +22,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from harness.disk import FULL
 from harness.doubts import Doubt
 from harness.errors import JournalError, UsageError
+from harness.fates import RankFate
 from harness.plan import SCHEMA, Record, Value
 
 PATIENCE_S = 30.0
@@ -202,6 +203,8 @@ class CellRecord(Record):
     waits: Waits | None = None
     """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
     doubts: tuple[Doubt, ...] = ()
+    fates: tuple[RankFate, ...] = ()
+    """What became of each rank of the launch, where its gang was lost."""
 
 
 class EndRecord(Record):

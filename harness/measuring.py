@@ -15,6 +15,7 @@ from harness.late import late
 from harness.options import (
     Budget,
     CacheState,
+    Deadline,
     Devices,
     ExecutionMode,
     Margin,
@@ -29,7 +30,7 @@ from harness.options import (
     Threads,
     WorldSizes,
 )
-from harness.plan import Cache, Execution, Placement
+from harness.plan import DEADLINE_S, Cache, Execution, Placement
 from harness.rundir import RunDir
 
 
@@ -57,11 +58,12 @@ def run(  # noqa: PLR0913
         typer.Option(metavar="N", help="Fresh groups of processes, by each launcher; intervals need 6. [default: 6]"),
     ] = None,
     budget: Budget = None,
+    deadline: Deadline = DEADLINE_S,
     precision: Precision = None,
     settings: Settings = None,
     preset: Preset = None,
     threads: Threads = 1,
-    margin: Margin = 0.05,
+    margin: Margin = "5%",
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
     share_device: ShareDevice = False,
@@ -89,6 +91,7 @@ def run(  # noqa: PLR0913
         nodes=late("launch.cluster:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
+        deadline_s=deadline,
         precision=precision,
         settings=settings or (),
         seed=seed,
@@ -133,11 +136,12 @@ def duel(  # noqa: PLR0913
         int | None, typer.Option(metavar="N", help="Launches of each side. [default: what the cases need, at least 6]")
     ] = None,
     budget: Budget = None,
+    deadline: Deadline = DEADLINE_S,
     precision: Precision = None,
     settings: Settings = None,
     preset: Preset = None,
     threads: Threads = 1,
-    margin: Margin = 0.05,
+    margin: Margin = "5%",
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
     share_device: ShareDevice = False,
@@ -162,6 +166,7 @@ def duel(  # noqa: PLR0913
         sides=sides.of_duel(a, b),
         launches=turns,
         budget_s=budget,
+        deadline_s=deadline,
         precision=precision,
         settings=settings or (),
         seed=seed,

@@ -10,6 +10,9 @@ from pydantic import Base64Bytes
 from harness.journal import ProfileName
 from harness.plan import Case, Plan, Record
 
+State = Literal["moves", "waits", "collective", "stuck"]
+"""Of a rank: it moves; or it stands, waiting for others, in a collective of its case, or in the case's own code."""
+
 Emit = Callable[[Record], None]
 """Where rank 0's records go: the journal, or the process that owns it."""
 
@@ -29,6 +32,17 @@ class Order(Record):
     """A folder for the files of scenarios, on every rank's host."""
     profile: bool = False
     """True: trace a few steps of each case, and measure nothing."""
+
+
+class RankNote(Record):
+    """What a rank's sentry tells at least once a deadline. Not kept in the journal: to know who hangs, and where."""
+
+    type: Literal["rank"] = "rank"
+    rank: int
+    state: State
+    at: str = ""
+    """Function and line where it stands, outside of the harness and of PyTorch where there is such."""
+    stack: str = ""
 
 
 class VisitNote(Record):

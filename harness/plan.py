@@ -18,6 +18,9 @@ from harness.order import rounds
 SCHEMA = 1
 """Version of plan.json and journal.jsonl. 1: first release."""
 
+DEADLINE_S = 120.0
+"""Of a case, where the user sets none."""
+
 Value = bool | int | float | str
 Scaling = Literal["strong", "weak", "none"]
 LauncherName = Literal["inline", "torchrun", "ray"]
@@ -151,6 +154,8 @@ class Plan(Record):
     """Wall-clock that the whole run is meant to measure for, in seconds."""
     strict: bool = False
     """True: launches are skipped once the budget is overshot by half; False: each is at least measured in brief."""
+    deadline_s: float = Field(default=DEADLINE_S, gt=0)
+    """A rank that gives no sign of life for so many seconds hangs: one is due after each sample, step or check."""
     precision: Precision | None = None
     """When to add launches to those that are planned; None: never."""
     margin: float = Field(default=0.05, ge=0)
@@ -199,7 +204,17 @@ class Plan(Record):
         told = self.model_dump(
             mode="json",
             by_alias=True,
-            exclude={"command", "launches", "budget_s", "strict", "precision", "version", "ray_address", "profile"},
+            exclude={
+                "command",
+                "launches",
+                "budget_s",
+                "strict",
+                "precision",
+                "version",
+                "ray_address",
+                "deadline_s",
+                "profile",
+            },
         )
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -153,6 +153,25 @@ class Keeps:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spins:
+    """One arm never ends its twelfth step."""
+
+    scaling: ClassVar = "weak"
+    moves: Literal["yes", "no"] = arm(baseline="yes")
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        done = iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            while self.moves == "no" and next(done) >= 12:
+                pass
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shy:
     """Rank 1 works while it is measured, and fails one way or another once a profiler looks on."""
 

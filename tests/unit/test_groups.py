@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.planner import make
 from harness.wish import Wish
 from tests.gpus import FakeGpu
 
+TIMEOUT = dt.timedelta(seconds=60)
 SETUP_S, FIRST_S, STEADY_S = 8.0, 0.5, 20e-6
 
 
@@ -47,7 +49,7 @@ def nccl(monkeypatch: pytest.MonkeyPatch) -> Nccl:
 
 
 def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> None:
-    group, setup = groups.over_nccl(2, nccl.gpu, Agreement(), nccl.gpu.clock)
+    group, setup = groups.over_nccl(2, nccl.gpu, Agreement(), TIMEOUT, nccl.gpu.clock)
     assert group == "a group" and setup.size == 2
     assert setup.setup_s == pytest.approx(SETUP_S, rel=1e-3)
     assert setup.first_s == pytest.approx(FIRST_S, rel=1e-3)
@@ -57,7 +59,7 @@ def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> N
 
 def test_a_rank_outside_of_the_group_makes_it_too_but_operates_on_nothing(nccl: Nccl) -> None:
     outside = Agreement(rank=1)
-    groups.over_nccl(1, nccl.gpu, outside, nccl.gpu.clock)
+    groups.over_nccl(1, nccl.gpu, outside, TIMEOUT, nccl.gpu.clock)
     assert len(nccl.made) == 1 and nccl.operations == 0
 
 
