@@ -65,6 +65,28 @@ def test_ray_ranks_are_pinned_and_have_threads_as_under_torchrun(both: Run) -> N
     assert [rank.threads for rank in ray.ranks] == [1, 1]
 
 
+REFUSED = {
+    "--launcher ray --devices cpu:99": "name 1 to",
+    "--launcher ray --placement strict-spread": "--placement strict-spread must place at most 1 ranks",
+    "--launcher ray --placement scatter": "--placement must be one of pack, spread, strict-spread",
+    "--launcher ray --ray-address 127.0.0.1:1": "--ray-address must be host:port of a running cluster",
+    "--launcher ray --ray-address nowhere": "--ray-address must be host:port of a running cluster",
+    "--launcher inline,ray": "be inline alone",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_a_cluster_cannot_give_is_refused_at_once(
+    words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Before this process has joined a cluster of its own, which it would find at any address."""
+    assert run_app(["run", "split", *words.split(), "--out", str(tmp_path / "run")]) == 2
+    told = "".join(capfd.readouterr())
+    assert REFUSED[words] in told
+    assert len(told.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Actors]:
     with Actors(None, "pack") as actors:
@@ -150,24 +172,3 @@ def test_a_driver_that_is_killed_or_interrupted_leaves_no_process_and_keeps_what
     assert kept == {case.key for launch, _, case in RunDir(root).plan().cells() if launch == 0}
     assert "report.html" in told
     assert not (root / "scratch").exists()
-
-
-REFUSED = {
-    "--launcher ray --devices cpu:99": "name 1 to",
-    "--launcher ray --placement strict-spread": "--placement strict-spread must place at most 1 ranks",
-    "--launcher ray --placement scatter": "--placement must be one of pack, spread, strict-spread",
-    "--launcher ray --ray-address 127.0.0.1:1": "--ray-address must be host:port of a running cluster",
-    "--launcher ray --ray-address nowhere": "--ray-address must be host:port of a running cluster",
-    "--launcher inline,ray": "be inline alone",
-}
-
-
-@pytest.mark.parametrize("words", REFUSED)
-def test_what_a_cluster_cannot_give_is_refused_at_once(
-    words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run_app(["run", "split", *words.split(), "--out", str(tmp_path / "run")]) == 2
-    told = "".join(capfd.readouterr())
-    assert REFUSED[words] in told
-    assert len(told.strip().splitlines()) == 1
-    assert not (tmp_path / "run").exists()
