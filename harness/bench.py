@@ -7,19 +7,18 @@ prepare every case → audit the declared work → capture → pilot → watch t
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
-from harness import causes, headstart, ledger, load, memory, waits
+from harness import headstart, ledger, load, memory, waits
 from harness.agreement import Failure
+from harness.attempt import attempt, recover
 from harness.beside import Beside, beside
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
-from harness.errors import CollectiveError
 from harness.journal import BeginRecord, CellRecord, RankFacts, Samples, Status
 from harness.messages import Emit, Order, VisitNote
 from harness.order import rounds
@@ -29,10 +28,6 @@ from harness.trial import Trial
 from harness.world import World
 
 T = TypeVar("T")
-
-
-class SpoiledError(Exception):
-    """After an error on a GPU a process proves nothing any more: every rank ends, and a new gang does the rest."""
 
 
 class Bench:
@@ -81,24 +76,11 @@ class Bench:
 
         ``rejected`` is the status that an AssertionError means. The trial's ranks all skip it together.
         """
-        failure = None
         self._note(trial)
-        if trial.gang is not None:
-            try:
-                action()
-            except CollectiveError as error:
-                failure = Failure.of("error", str(error), self.world.rank, math.inf)  # another failed first
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is data, not only an Exception
-                cause, rank = causes.culprit(error, self.world.rank, trial.case)
-                failure = causes.failure(cause, rank, rejected, trial.failed_s or self.world.clock())
-                if failure.status != "wrong":
-                    trial.fail(error)
-        agreed = self.world.agreement.settle(failure)
-        if agreed is not None:
-            self._end(trial, agreed)
-        return agreed is None
+        failure = attempt(trial, action, rejected=rejected)
+        if failure is not None:
+            self._end(trial, failure)
+        return failure is None
 
     def _end(self, trial: Trial, failure: Failure, *, harmless: bool = False) -> None:
         """Write the cell of a trial that failed, and let go of it. Every rank calls this alike.
@@ -109,12 +91,8 @@ class Bench:
         told = failure.status, failure.rank, failure.message
         self.emit(self._cell(trial.case, status=told[0], rank=told[1], message=told[2]))
         _close(trial)
-        if harmless or failure.status == "wrong":
-            return
-        if self.world.device.torch.type == "cuda":
-            raise SpoiledError
-        if trial.case.gang_size > 1:
-            self.world.renew()
+        if not harmless and failure.status != "wrong":
+            recover(trial, failure)
 
     def _prepare(self) -> None:
         for trial in self._live:
@@ -230,7 +208,7 @@ class Bench:
             self._together(trial, trial.check, rejected="wrong")
 
     def _finish(self) -> None:
-        """Collect every rank's samples, and emit a cell for each case that is left."""
+        """Collect every rank's samples, close each case that is left, and emit its cell."""
         self._read()
         own = [(trial.laps, self._facts(trial), trial.watched, trial.beside) for trial in self._live]
         for trial, *ranks in zip(self._live, *self.world.agreement.gather(own), strict=True):
@@ -240,8 +218,10 @@ class Bench:
             doubts += headstart.doubts(laps)
             doubts += memory.doubts([fact.alloc_retries for fact in facts])
             doubts += self.doubted.get(trial.case, [])
-            self.emit(
-                self._cell(
+            cell = (
+                None
+                if self.world.rank
+                else self._cell(
                     trial.case,
                     unit=trial.unit,
                     inner=trial.inner,
@@ -251,7 +231,9 @@ class Bench:
                     waits=waits.split(seen, trial.inner),
                     doubts=tuple(doubts),
                 )
-            ) if self.world.rank == 0 else None
+            )
+            if self._together(trial, trial.close) and cell:
+                self.emit(cell)
 
     def _close(self) -> None:
         for trial in self._live:
@@ -306,5 +288,5 @@ def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
 
 
 def _close(trial: Trial) -> None:
-    with suppress(Exception):  # the case has been judged; what it leaves behind is not its result
+    with suppress(Exception, SystemExit):  # the case has been judged; what it leaves behind is not its result
         trial.close()

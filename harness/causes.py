@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import torch
 
 from harness import disk
 from harness.agreement import Failure
-from harness.errors import RefusedError
+from harness.errors import HangError, RefusedError, words_of
 from harness.journal import Status
 from harness.plan import Case
 
@@ -24,14 +25,17 @@ def culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException,
 
 def failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
     """What an exception from a scenario means."""
-    text = str(error).strip()
+    text = words_of(error)
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, AssertionError):
         return Failure.of(rejected, text or "the check failed", rank, when_s)
+    if isinstance(error, HangError):
+        return Failure.of("hang", text, rank, when_s)
     if isinstance(error, RefusedError):
         return Failure.of("skipped", text, rank, when_s)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
         return Failure.of("oom", message, rank, when_s)
     if complaint := disk.complaint(error):
         return Failure.of("error", complaint, rank, when_s)
-    return Failure.of("error", message, rank, when_s)
+    made = Failure.of("error", message, rank, when_s)
+    return replace(made, sticky=isinstance(error, torch.AcceleratorError))

@@ -7,6 +7,8 @@ import os
 import re
 from collections.abc import Iterator
 
+from harness.errors import words_of
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """The numbers of the errors for a disk that takes no more, and for a quota that is reached."""
 _WORDS = tuple(map(os.strerror, FULL))
@@ -17,10 +19,10 @@ _SHORT_WRITE = re.compile(r"inline_container\.cc.*unexpected pos|PytorchStreamWr
 def complaint(error: BaseException) -> str | None:
     """What ``error``, or one that led to it, says of a full disk, in a line; None where it says nothing of it."""
     for each in _chain(error):
-        if getattr(each, "errno", None) in FULL or any(words in str(each) for words in _WORDS):
+        if getattr(each, "errno", None) in FULL or any(words in words_of(each) for words in _WORDS):
             return f"the disk is full: {type(each).__name__}: {each}"
     for each in _chain(error):
-        if _SHORT_WRITE.search(str(each)):
+        if _SHORT_WRITE.search(words_of(each)):
             return f"the disk is full or failing: {type(each).__name__}: {each}"
     return None
 

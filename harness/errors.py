@@ -4,6 +4,7 @@ RankbenchError
 ├── UsageError      the user asked for something that cannot be done; exit code 2
 ├── JournalError    a file of a run is not what it should be
 ├── CollectiveError a rank's peers failed; raised on every rank alike
+├── HangError       a case did not move for longer than it may; raised in the process that has it
 ├── RefusedError    a case cannot be measured as the plan asks; it is skipped, with the reason
 └── GangLostError   a rank or a node is gone, and with it the side channel
 """
@@ -34,12 +35,24 @@ class CollectiveError(RankbenchError):
     """Another rank of this gang failed, so this rank gives up the case too."""
 
 
+class HangError(RankbenchError):
+    """A case gave no sign of life for longer than its deadline allows."""
+
+
 class RefusedError(RankbenchError):
     """A case that cannot be measured as the plan asks: it is skipped, and this says why."""
 
 
 class GangLostError(RankbenchError):
     """A rank or a node is gone: no agreement is possible any more, and the launch is over."""
+
+
+def words_of(error: BaseException) -> str:
+    """What an exception says; one that cannot be put into words says so."""
+    try:
+        return str(error).strip()
+    except Exception:  # noqa: BLE001 - it is a plugin's
+        return "it cannot be put into words"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,19 +13,17 @@ from harness.clocks import Now, now
 from harness.devices import Device
 from harness.journal import GroupSetup
 
-DATA_TIMEOUT_S = 60.0
-"""A collective of a scenario that takes longer has hung."""
 STEADY = 20
 """Operations whose median stands for all later ones."""
 
 
-def over_gloo(size: int) -> dist.ProcessGroup:
+def over_gloo(size: int, timeout: dt.timedelta) -> dist.ProcessGroup:
     """A group of the first ``size`` ranks whose tensors go through the host. Every rank calls this."""
-    return dist.new_group(range(size), dt.timedelta(seconds=DATA_TIMEOUT_S), "gloo")  # type: ignore[no-any-return]
+    return dist.new_group(range(size), timeout, "gloo")  # type: ignore[no-any-return]
 
 
 def over_nccl(
-    size: int, device: Device, agreement: Agreement, clock: Now = now
+    size: int, device: Device, agreement: Agreement, timeout: dt.timedelta, clock: Now = now
 ) -> tuple[dist.ProcessGroup, GroupSetup]:
     """A group of the first ``size`` ranks, each of which holds a GPU of its own. Every rank calls this.
 
@@ -33,7 +31,7 @@ def over_nccl(
     """
     agreement.settle(None)  # nobody waits here for those who are still busy with the last group
     start_s = clock()
-    group = dist.new_group(range(size), dt.timedelta(seconds=DATA_TIMEOUT_S), "nccl", device_id=device.torch)
+    group = dist.new_group(range(size), timeout, "nccl", device_id=device.torch)
     took = [clock() - start_s, 0.0, 0.0]
     if agreement.rank < size:
         number = torch.zeros(1, device=device.torch)

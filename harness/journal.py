@@ -3,6 +3,7 @@
 launch   a gang is up: who its ranks are
 begin    a case is about to be measured in this launch
 cell     what became of it, with every sample of every rank
+profile  the traces of a case, or why there are none
 end      the gang is down
 """
 
@@ -13,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from harness.doubts import Doubt
+from harness.fates import RankFate
 from harness.plan import SCHEMA, Record, Value
 
 Status = Literal["ok", "wrong", "oom", "error", "died", "hang", "skipped"]
@@ -106,6 +108,8 @@ class RankFacts(Record):
     """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
+    uneven: bool = False
+    """Whether ranks do by design what their declared work does not tell; False in older journals."""
     peak_bytes: int | None = None
     """Memory that the step needed at its peak beyond what was there before, where the system tells."""
     reserved_bytes: int | None = None
@@ -188,6 +192,8 @@ class CellRecord(Record):
     waits: Waits | None = None
     """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
     doubts: tuple[Doubt, ...] = ()
+    fates: tuple[RankFate, ...] = ()
+    """What became of each rank of the launch, where its gang was lost."""
 
 
 class EndRecord(Record):
@@ -199,7 +205,27 @@ class EndRecord(Record):
     """From the order to launch until its last process had ended, in seconds."""
 
 
-Entry = Annotated[LaunchRecord | BeginRecord | CellRecord | EndRecord, Field(discriminator="type")]
+ProfileName = Annotated[str, Field(pattern=r"^[\w@-][\w.@-]*\.json\.gz$")]
+"""Name of a trace's file in the run's ``profiles``."""
+
+
+class ProfileRecord(Record):
+    """What became of the profile of a case, which a gang of its own made after everything was measured."""
+
+    type: Literal["profile"] = "profile"
+    comparison: int
+    case: str
+    files: tuple[ProfileName, ...] = ()
+    """A trace a rank, in rank order; none where it failed."""
+    bytes: int = 0
+    """Of all these files together."""
+    steps: int = 0
+    """Steps that were traced."""
+    message: str | None = None
+    """Why there are no files."""
+
+
+Entry = Annotated[LaunchRecord | BeginRecord | CellRecord | ProfileRecord | EndRecord, Field(discriminator="type")]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 

@@ -15,6 +15,7 @@ from harness.late import late
 from harness.options import (
     Budget,
     CacheState,
+    Deadline,
     Devices,
     ExecutionMode,
     Margin,
@@ -22,13 +23,14 @@ from harness.options import (
     Out,
     Precision,
     Preset,
+    Profile,
     Seed,
     Settings,
     ShareDevice,
     Threads,
     WorldSizes,
 )
-from harness.plan import Cache, Execution, Placement
+from harness.plan import DEADLINE_S, Cache, Execution, Placement
 from harness.rundir import RunDir
 
 
@@ -56,14 +58,16 @@ def run(  # noqa: PLR0913
         typer.Option(metavar="N", help="Fresh groups of processes, by each launcher; intervals need 6. [default: 6]"),
     ] = None,
     budget: Budget = None,
+    deadline: Deadline = DEADLINE_S,
     precision: Precision = None,
     settings: Settings = None,
     preset: Preset = None,
     threads: Threads = 1,
-    margin: Margin = 0.05,
+    margin: Margin = "5%",
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
     share_device: ShareDevice = False,
+    profile: Profile = False,
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
@@ -87,6 +91,7 @@ def run(  # noqa: PLR0913
         nodes=late("launch.cluster:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
         launches=launches,
         budget_s=budget,
+        deadline_s=deadline,
         precision=precision,
         settings=settings or (),
         seed=seed,
@@ -95,6 +100,7 @@ def run(  # noqa: PLR0913
         cache=cast("Cache", cache),
         execution=cast("Execution", execution),
         share_device=share_device,
+        profile=profile,
         preset=preset,
         command=_command(),
     )
@@ -130,11 +136,12 @@ def duel(  # noqa: PLR0913
         int | None, typer.Option(metavar="N", help="Launches of each side. [default: what the cases need, at least 6]")
     ] = None,
     budget: Budget = None,
+    deadline: Deadline = DEADLINE_S,
     precision: Precision = None,
     settings: Settings = None,
     preset: Preset = None,
     threads: Threads = 1,
-    margin: Margin = 0.05,
+    margin: Margin = "5%",
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
     share_device: ShareDevice = False,
@@ -159,6 +166,7 @@ def duel(  # noqa: PLR0913
         sides=sides.of_duel(a, b),
         launches=turns,
         budget_s=budget,
+        deadline_s=deadline,
         precision=precision,
         settings=settings or (),
         seed=seed,

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from pydantic import Base64Bytes
+
+from harness.journal import ProfileName
 from harness.plan import Case, Plan, Record
+
+State = Literal["moves", "waits", "collective", "stuck"]
+"""Of a rank: it moves; or it stands, waiting for others, in a collective of its case, or in the case's own code."""
 
 Emit = Callable[[Record], None]
 """Where rank 0's records go: the journal, or the process that owns it."""
@@ -24,6 +30,19 @@ class Order(Record):
     fingerprint: str
     scratch: str
     """A folder for the files of scenarios, on every rank's host."""
+    profile: bool = False
+    """True: trace a few steps of each case, and measure nothing."""
+
+
+class RankNote(Record):
+    """What a rank's sentry tells at least once a deadline. Not kept in the journal: to know who hangs, and where."""
+
+    type: Literal["rank"] = "rank"
+    rank: int
+    state: State
+    at: str = ""
+    """Function and line where it stands, outside of the harness and of PyTorch where there is such."""
+    stack: str = ""
 
 
 class VisitNote(Record):
@@ -36,3 +55,12 @@ class VisitNote(Record):
     rounds: int
     step_s: float | None = None
     """The running estimate of one step's time, where there is one."""
+
+
+class TraceNote(Record):
+    """One rank's trace of a case, for the run directory: whoever keeps that writes it. Not kept in the journal."""
+
+    type: Literal["trace"] = "trace"
+    file: ProfileName
+    content: Base64Bytes
+    """Given in base64, as JSON has it."""

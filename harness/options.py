@@ -28,6 +28,9 @@ Budget = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.6 a case and launch, 8 minutes at most]"),
 ]
+Deadline = Annotated[
+    float, typer.Option(metavar="SECONDS", help="A case that gives no sign of life for so long hangs, and is given up.")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")
 ]
@@ -42,7 +45,7 @@ Precision = Annotated[
         metavar="FRACTION", help="Add launches until all times are known so well, e.g. 2%, or --budget is spent."
     ),
 ]
-Margin = Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")]
+Margin = Annotated[str, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")]
 Seed = Annotated[int, typer.Option(help="Of the data and of the order.")]
 CacheState = Annotated[
     str, typer.Option(help="hot, or cold: the GPU's L2 cache is cleared before each sample, which is of one step.")
@@ -52,6 +55,12 @@ ShareDevice = Annotated[
     bool,
     typer.Option(
         "--share-device", help="Let ranks share a GPU that --devices names twice: for testing; nothing scales then."
+    ),
+]
+Profile = Annotated[
+    bool,
+    typer.Option(
+        "--profile", help="Also trace a few steps of each case, after everything is measured; the report links them."
     ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory. [default: runs/DATE-TIME]")]

@@ -18,6 +18,9 @@ from harness.order import rounds
 SCHEMA = 1
 """Version of plan.json and journal.jsonl. 1: first release."""
 
+DEADLINE_S = 120.0
+"""Of a case, where the user sets none."""
+
 Value = bool | int | float | str
 Scaling = Literal["strong", "weak", "none"]
 LauncherName = Literal["inline", "torchrun", "ray"]
@@ -151,6 +154,8 @@ class Plan(Record):
     """Wall-clock that the whole run is meant to measure for, in seconds."""
     strict: bool = False
     """True: launches are skipped once the budget is overshot by half; False: each is at least measured in brief."""
+    deadline_s: float = Field(default=DEADLINE_S, gt=0)
+    """A rank that gives no sign of life for so many seconds hangs: one is due after each sample, step or check."""
     precision: Precision | None = None
     """When to add launches to those that are planned; None: never."""
     margin: float = Field(default=0.05, ge=0)
@@ -159,6 +164,8 @@ class Plan(Record):
     """What a sample finds in its device's cache: what the last one left, or nothing."""
     execution: Execution = "eager"
     """Whether steps are launched one by one, or captured once and replayed."""
+    profile: bool = False
+    """Whether each case is traced once everything is measured: no figure depends on it."""
     regime: dict[str, str]
     """How it is measured: figures of different regimes are not compared."""
     comparisons: tuple[Comparison, ...]
@@ -197,7 +204,17 @@ class Plan(Record):
         told = self.model_dump(
             mode="json",
             by_alias=True,
-            exclude={"command", "launches", "budget_s", "strict", "precision", "version", "ray_address"},
+            exclude={
+                "command",
+                "launches",
+                "budget_s",
+                "strict",
+                "precision",
+                "version",
+                "ray_address",
+                "deadline_s",
+                "profile",
+            },
         )
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from harness import __version__, catalog, devices, probes, roofs
-from harness.effort import above_zero, effort
+from harness.effort import above_zero, effort, fraction
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Value
 from harness.regime import regime
@@ -27,12 +27,11 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     ``ranks`` is how many there are already, under somebody's torchrun: in all, and on this host.
     """
     above_zero("--threads", wish.threads)
+    above_zero("--deadline", wish.deadline_s)
     if wish.preset is not None and wish.preset not in PRESETS:
         raise UsageError(
             "--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS)
         )
-    if not 0 <= wish.margin < 1:
-        raise UsageError("--margin", "be a fraction from 0 to below 1", wish.margin, "e.g. --margin 0.05")
     if wish.nodes is None:
         found = devices.parse(wish.devices, wish.threads)
     else:
@@ -72,10 +71,12 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         seed=wish.seed,
         budget_s=budget_s,
         strict=wish.budget_s == budget_s,
+        deadline_s=wish.deadline_s,
         precision=precision,
-        margin=wish.margin,
+        margin=fraction("--margin", wish.margin, zero=True, example="5%"),
         cache=wish.cache,
         execution=wish.execution,
+        profile=wish.profile,
         regime=regime(wish, found),
         comparisons=comparisons,
     )

@@ -46,6 +46,11 @@ class RunDir:
         """report.html."""
         return self.root / "report.html"
 
+    @property
+    def profiles_path(self) -> Path:
+        """profiles: traces of cases, where they were asked for."""
+        return self.root / "profiles"
+
     def exists(self) -> bool:
         """Whether a run was planned here."""
         return self.plan_path.is_file()

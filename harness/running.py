@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO, cast
 
 from rich.console import Console
 
 from harness.errors import UsageError
 from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED
 from harness.late import late
+from harness.output import Output
 from harness.plan import Plan
 from harness.rundir import RunDir
 from harness.wish import Wish
@@ -33,7 +35,7 @@ def measure(directory: RunDir, plan: Plan, how: str, *, strict: bool = False) ->
 
     ``strict``: a duel that leaves something undecided is not ok.
     """
-    console = Console()
+    console = Console(file=cast("IO[str]", Output()))
     interrupted, well = False, False
     try:
         well = late(how)(directory, plan, console)

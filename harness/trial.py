@@ -8,6 +8,8 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter
+
 from harness import graphs, memory
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
@@ -24,6 +26,9 @@ from harness.plan import Case, Value
 from harness.scenario import Workload
 from harness.waits import Watched, watched
 from harness.world import World
+
+FOUND: TypeAdapter[dict[str, Value]] = TypeAdapter(dict[str, Value], config=ConfigDict(allow_inf_nan=False))
+"""What a check may tell."""
 
 
 @dataclass
@@ -81,6 +86,7 @@ class Trial:
         workload.step()
         self.world.device.synchronize()
         self._first_s = now() - start_s
+        self.world.sentry.beat()
         workload.reset()
         self._count = count(workload.step, self.world.device.stream)
         workload.reset()
@@ -154,13 +160,14 @@ class Trial:
         for _ in range(samples):
             lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
             laps.append(lap)
+            self.world.sentry.beat()
         self.load += Load.now() - before
         self.retries += memory.retries(device.torch) - tried
         return laps
 
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._found = dict(self._my_workload.check(self._output) or {})
+        self._found = FOUND.validate_python(self._my_workload.check(self._output) or {})
 
     def close(self) -> None:
         """Let go of the state."""
@@ -187,6 +194,7 @@ class Trial:
             traffic_bytes=self._count.traffic_bytes,
             products=tuple(sorted(self._count.products)),
             constant_operands=self._count.constant_operands,
+            uneven=self._my_workload.uneven and self._my_gang.size > 1,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.plan import Cache, Execution, Placement, Side
+from harness.plan import DEADLINE_S, Cache, Execution, Placement, Side
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,15 @@ class Wish:
     """What each node of a Ray cluster has, by kind of device; None where this machine is all there is."""
     launches: int | None = None
     budget_s: float | None = None
+    deadline_s: float = DEADLINE_S
     settings: Sequence[str] = ()
     seed: int = 0
     threads: int = 1
     precision: str | None = None
-    margin: float = 0.05
+    margin: str = "5%"
     preset: str | None = None
     cache: Cache = "hot"
     execution: Execution = "eager"
     share_device: bool = False
+    profile: bool = False
     command: str = "rankbench run"

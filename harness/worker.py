@@ -7,28 +7,41 @@ import gc
 from pathlib import Path
 
 from harness import environment
-from harness.bench import Bench, SpoiledError
+from harness.attempt import SpoiledError
+from harness.bench import Bench
 from harness.clocks import now
 from harness.journal import LaunchRecord
 from harness.messages import Emit, Order
 from harness.plan import Record
+from harness.profiles import Tracer
 from harness.world import World
 
 
-def run(order: Order, world: World, emit: Emit) -> None:
-    """Measure what ``order`` says, as one rank of ``world``. Rank 0 emits the records."""
+def run(order: Order, world: World, emit: Emit) -> bool:
+    """Measure or trace what ``order`` says, as one rank of ``world``. Rank 0 emits the records.
+
+    Returns whether these processes are fit for more: the same on every rank.
+    """
     world.scratch = Path(order.scratch)
     gc.collect()
     gc.freeze()  # what was imported stays: later collections need not look at it
     tell = emit if world.rank == 0 else _say_nothing
-    _announce(order, world, tell)
+    try:
+        if order.profile:
+            Tracer(order, world, tell).trace()
+        else:
+            _measure(order, world, tell)
+    except SpoiledError:
+        return False
+    return True
+
+
+def _measure(order: Order, world: World, emit: Emit) -> None:
+    _announce(order, world, emit)
     end_s = now() + order.budget_s
     for done, (index, cases) in enumerate(order.todo.items()):
         share_s = (end_s - now()) / (len(order.todo) - done)
-        try:
-            Bench(order, world, tell, index, cases).measure(share_s)
-        except SpoiledError:
-            return
+        Bench(order, world, emit, index, cases).measure(share_s)
 
 
 def _say_nothing(record: Record) -> None:

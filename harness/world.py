@@ -21,14 +21,16 @@ from harness.errors import UsageError
 from harness.gang import Gang, seeded
 from harness.gauging import Read, gauged
 from harness.gpu import CudaDevice
-from harness.groups import DATA_TIMEOUT_S, over_gloo, over_nccl
+from harness.groups import over_gloo, over_nccl
 from harness.journal import GroupSetup, Rank
 from harness.offset import Offset, estimate
-from harness.plan import Case, Plan
+from harness.plan import DEADLINE_S, Case, Plan
+from harness.sentry import Alarm, Sentry
 from harness.slate import Slate
 
-SIDE_TIMEOUT_S = 4 * DATA_TIMEOUT_S
-"""The side channel outlives the hang that it has to report."""
+PATIENCE = 2, 3
+"""Deadlines that a collective of a case may take, and one beside it. Hangs are for the run's parent to find, who sees
+all ranks; where there is none, the side channel outlives the hang that it has to report."""
 LEAD_S = 50e-6, 2e-3
 """The shortest and the longest lead: a start is agreed three times as far ahead as agreeing on it usually takes."""
 
@@ -68,6 +70,10 @@ class World:
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
+    timeout: dt.timedelta = field(default=dt.timedelta(seconds=PATIENCE[0] * DEADLINE_S))
+    """Of a collective of a case."""
+    sentry: Sentry = field(default_factory=Sentry)
+    """Gets this rank's signs of life."""
     setups: list[GroupSetup] = field(default_factory=list)
     """What it took to make the groups, where that is known."""
 
@@ -108,10 +114,10 @@ class World:
             self.release(size)
         for size in self.sizes:
             if self.backend == "nccl":
-                self.groups[size], setup = over_nccl(size, self.device, self.agreement)
+                self.groups[size], setup = over_nccl(size, self.device, self.agreement, self.timeout)
                 self.setups.append(setup)
             else:
-                self.groups[size] = over_gloo(size)
+                self.groups[size] = over_gloo(size, self.timeout)
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
@@ -168,8 +174,9 @@ def alone(plan: Plan) -> Iterator[World]:
     before = os.sched_getaffinity(0)
     try:
         device, cpus = claim(plan.devices[0], plan.threads)
-        world = World(0, 1, device, plan.devices[0], cpus, plan.threads)
-        with _gauged(world, before):
+        alarm = Alarm(plan.deadline_s)
+        world = World(0, 1, device, plan.devices[0], cpus, plan.threads, sentry=alarm)
+        with _gauged(world, before), alarm.set():
             world.settle_in()
             yield world
     finally:
@@ -187,7 +194,7 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
     mine = plan.devices[rank]
     shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
     device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
-    side_timeout = dt.timedelta(seconds=SIDE_TIMEOUT_S)
+    timeout, side_timeout = (dt.timedelta(seconds=times * plan.deadline_s) for times in PATIENCE)
     dist.init_process_group("gloo", timeout=side_timeout)
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
@@ -199,7 +206,8 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
         world = World(
             rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )
-        if slate := Slate.shared(world.agreement, SIDE_TIMEOUT_S):
+        world.timeout = timeout
+        if slate := Slate.shared(world.agreement, side_timeout.total_seconds()):
             world.latest = slate.latest
         else:
             world.offset = estimate(side[size], now)

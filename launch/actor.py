@@ -25,6 +25,7 @@ class Seat(NamedTuple):
     node: str
     gpu: int
     """Its GPU's index on the node; -1 without one."""
+    pid: int
     number: int
     """Which of the gang's actors it is."""
 
@@ -37,7 +38,7 @@ class Rank:
         context = ray.get_runtime_context()
         gpus = context.get_accelerator_ids().get("GPU", [])
         node, ip = context.get_node_id(), ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-        return Seat(node != driver, ip, node, int(gpus[0]) if gpus else -1, number)
+        return Seat(node != driver, ip, node, int(gpus[0]) if gpus else -1, os.getpid(), number)
 
     def host(self, ip: str) -> int:
         """Keep the store at which the ranks meet; returns its port."""
@@ -60,7 +61,11 @@ class Rank:
             sent[:] = [mailbox.put.remote(record.model_dump_json(by_alias=True))]
 
         try:
-            with _housed(Order.model_validate_json(order_json)) as order, world.joined(order.plan, device) as joined:
+            with (
+                _housed(Order.model_validate_json(order_json)) as order,
+                world.joined(order.plan, device) as joined,
+                joined.sentry.posted(joined.rank, order.plan.deadline_s, tell),
+            ):
                 worker.run(order, joined, tell)
         except BaseException:  # noqa: BLE001
             return traceback.format_exc()[-4000:]

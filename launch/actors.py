@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
+from dataclasses import replace
 from typing import Any, Self
 
 import ray
@@ -11,16 +13,19 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from harness.messages import Order
+from harness.fates import RankFate
+from harness.messages import Order, RankNote
 from harness.plan import Plan
 from launch.actor import Mailbox, Rank, Seat
 from launch.cluster import GONE, VISIBLE, Bundle, Cluster, NoRoomError
 from launch.gangs import Ending, Hear, record_of
+from launch.lifeline import kill_trees
+from launch.vigil import SETUP_S, Vigil
 
-DEADLINE_S = 150.0
-"""A gang that gives no sign of life for this long hangs."""
 FAREWELL_S = 10.0
 """After a rank has failed the others get this long to say that they did."""
+KILL_S = 10.0
+"""A node must have killed its actors within this time, or they are left to Ray."""
 HEAD_S = 5.0
 """How often to see whether the cluster's head is still there."""
 
@@ -28,11 +33,10 @@ HEAD_S = 5.0
 class Actors:
     """Starts gangs of actors, one after the other; kills what does not end in time."""
 
-    def __init__(self, address: str | None, placement: str, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, address: str | None, placement: str) -> None:
         """``address`` of a cluster to join; None for a small one of our own."""
         self._cluster = Cluster(address)
         self._strategy = placement.replace("-", "_").upper()
-        self._deadline_s = deadline_s
 
     def __enter__(self) -> Self:
         self._cluster.__enter__()
@@ -50,7 +54,7 @@ class Actors:
         except NoRoomError as error:
             return Ending("skipped", str(error))
         except GetTimeoutError:
-            return Ending("hang", f"no actor answered within {self._deadline_s:g} s")
+            return Ending("hang", f"the actors were not ready within {SETUP_S:g} s")
         except GONE as error:
             return Ending("died", _first_line(error))
 
@@ -61,74 +65,90 @@ class Actors:
         within = PlacementGroupSchedulingStrategy(group)
         make = ray.remote(Rank).options(**_needs(order.plan), scheduling_strategy=within)
         actors: list[Any] = [make.remote() for _ in order.plan.devices]
+        seats: list[Seat] = []
         try:
-            ranked, environments, devices = self._seat(order.plan, actors, driver)
+            seats = self._seats(actors, driver)
+            ranked = [actors[seat.number] for seat in seats]
             runs = [
                 actor.run.remote(environment, device, order.model_dump_json(by_alias=True), mailbox)
-                for actor, environment, device in zip(ranked, environments, devices, strict=True)
+                for actor, (environment, device) in zip(ranked, self._places(order.plan, ranked, seats), strict=True)
             ]
-            return self._follow(runs, mailbox, hear)
+            return self._follow(runs, mailbox, hear, Vigil(len(runs), order.plan.deadline_s))
         finally:
-            with contextlib.suppress(*GONE):
-                for actor in actors:
-                    ray.kill(actor)
+            self._kill(actors, seats)
 
-    def _seat(self, plan: Plan, actors: list[Any], driver: str) -> tuple[list[Any], list[dict[str, str]], list[str]]:
-        """Actors in the order of their ranks, with the environment and the device of each."""
+    def _seats(self, actors: list[Any], driver: str) -> list[Seat]:
+        """Where the actors are, in the order of their ranks."""
         asked = [actor.sit.remote(driver, number) for number, actor in enumerate(actors)]
-        seats = sorted(Seat(*told) for told in ray.get(asked, timeout=self._deadline_s))
-        ranked = [actors[seat.number] for seat in seats]
-        port = ray.get(ranked[0].host.remote(seats[0].ip), timeout=self._deadline_s)
+        return sorted(Seat(*told) for told in ray.get(asked, timeout=SETUP_S))
+
+    def _places(self, plan: Plan, ranked: list[Any], seats: list[Seat]) -> list[tuple[dict[str, str], str]]:
+        """The environment and the device of each rank."""
+        port = ray.get(ranked[0].host.remote(seats[0].ip), timeout=SETUP_S)
         nodes = [seat.node for seat in seats]
-        environments, devices = [], []
+        places = []
         for rank, seat in enumerate(seats):
             local = nodes[:rank].count(seat.node)
-            environments.append(
-                {
-                    "RANK": str(rank),
-                    "WORLD_SIZE": str(len(seats)),
-                    "LOCAL_RANK": str(local),
-                    "LOCAL_WORLD_SIZE": str(nodes.count(seat.node)),
-                    "MASTER_ADDR": seats[0].ip,
-                    "MASTER_PORT": str(port),
-                    "NODE_IP": seat.ip,
-                    "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0's actor has the store already
-                }
-            )
+            environment = {
+                "RANK": str(rank),
+                "WORLD_SIZE": str(len(seats)),
+                "LOCAL_RANK": str(local),
+                "LOCAL_WORLD_SIZE": str(nodes.count(seat.node)),
+                "MASTER_ADDR": seats[0].ip,
+                "MASTER_PORT": str(port),
+                "NODE_IP": seat.ip,
+                "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0's actor has the store already
+            }
             kind = plan.devices[rank].partition(":")[0]
-            devices.append(f"{kind}:{seat.gpu if kind == 'cuda' else local}")
-        return ranked, environments, devices
+            places.append((environment, f"{kind}:{seat.gpu if kind == 'cuda' else local}"))
+        return places
 
-    def _follow(self, runs: list[Any], mailbox: Any, hear: Hear) -> Ending | None:
-        """Pass on what rank 0 tells until every rank has ended, one has failed, or none gives a sign of life."""
+    def _kill(self, actors: list[Any], seats: list[Seat]) -> None:
+        """End the actors and what they have started; on each node by a task, for who is stopped does not hear Ray."""
+        with contextlib.suppress(*GONE):
+            killed = []
+            for node in {seat.node for seat in seats}:
+                there = NodeAffinitySchedulingStrategy(node, soft=False)
+                pids = [seat.pid for seat in seats if seat.node == node]
+                killed.append(ray.remote(kill_trees).options(num_cpus=0, scheduling_strategy=there).remote(pids))
+            if killed and not self._cluster.lost():
+                ray.wait(killed, num_returns=len(killed), timeout=KILL_S)
+            for actor in actors:
+                ray.kill(actor)
+
+    def _follow(self, runs: list[Any], mailbox: Any, hear: Hear, vigil: Vigil) -> Ending | None:
+        """Pass on what the ranks tell until each has ended, one has failed, or one hangs."""
         seen, left = 0, list(runs)
         failed: dict[int, tuple[bool, str]] = {}
-        until_s = time.monotonic() + self._deadline_s
+        farewell_s = math.inf
         look_s = time.monotonic() + HEAD_S
-        while left and time.monotonic() < until_s:
-            told = self._pass_on(mailbox, seen, hear, 0.5)
-            seen += told
+        while left and time.monotonic() < min(vigil.until_s, farewell_s):
+            seen += self._pass_on(mailbox, seen, hear, 0.5, vigil)
             ended, left = ray.wait(left, num_returns=len(left), timeout=0)
-            fates = {runs.index(run): _fate(run) for run in ended}
-            if not failed and (told or ended):
-                until_s = time.monotonic() + (FAREWELL_S if any(fates.values()) else self._deadline_s)
-            failed |= {rank: fate for rank, fate in fates.items() if fate}
+            for rank, fate in ((runs.index(run), _fate(run)) for run in ended):
+                vigil.dismiss(rank)
+                if fate:
+                    failed[rank] = fate
+                    farewell_s = min(farewell_s, time.monotonic() + FAREWELL_S)
             if time.monotonic() > look_s:
                 if why := self._cluster.lost():
                     return Ending("died", why)
                 look_s = time.monotonic() + HEAD_S
-        self._pass_on(mailbox, seen, hear, 0.0)
+        self._pass_on(mailbox, seen, hear, 0.0, vigil)
         if failed:  # the first to die is one that could not say so: words often tell of another's end
             silent = [rank for rank, (died, _) in failed.items() if died]
             rank = (silent or list(failed))[0]
-            return Ending("died", failed[rank][1], rank)
-        return Ending("hang", f"no sign of life for {self._deadline_s:g} s") if left else None
+            fates = (RankFate(rank=each, fate=failed[each][1]) for each in sorted(failed))
+            return Ending("died", failed[rank][1], rank, (*fates, *vigil.fates()))
+        return replace(vigil.verdict(), fates=vigil.fates()) if left else None
 
-    def _pass_on(self, mailbox: Any, seen: int, hear: Hear, wait_s: float) -> int:
+    def _pass_on(self, mailbox: Any, seen: int, hear: Hear, wait_s: float, vigil: Vigil) -> int:
         """Pass on the lines after those ``seen``, for the first of which to wait; returns how many they were."""
-        lines = ray.get(mailbox.take.remote(seen, wait_s), timeout=self._deadline_s)
-        for line in lines:
-            hear(record_of(line))
+        lines = ray.get(mailbox.take.remote(seen, wait_s), timeout=SETUP_S)
+        for record in map(record_of, lines):
+            vigil.hear(record)
+            if not isinstance(record, RankNote):
+                hear(record)
         return len(lines)
 
 

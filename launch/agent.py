@@ -7,7 +7,7 @@ the elastic launcher itself may wait for ever for a rank that left with exit cod
 from __future__ import annotations
 
 import sys
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from typing import Any
 
 from launch.channel import Client
@@ -18,6 +18,7 @@ def main(address: str, parent: int) -> None:
     """Carry out launch after launch until the parent hangs up."""
     tie_to_parent(parent)
     get_context("forkserver").set_forkserver_preload(["launch.preload"])
+    resource_tracker.ensure_running()  # what is started later is taken for a rank's
     forkserver.ensure_running()  # imports torch while this process does
     client = Client(address)
     client.send({"type": "agent"})

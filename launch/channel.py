@@ -10,6 +10,7 @@ import os
 import selectors
 import socket
 import struct
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,11 +87,13 @@ class Client:
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(f"\0{address}")
+        self._turn = threading.Lock()
 
     def send(self, message: Record | dict[str, Any]) -> None:
-        """Send one message; a record as the journal would write it."""
+        """Send one message; a record as the journal would write it. Any thread may."""
         text = message.model_dump_json(by_alias=True) if isinstance(message, Record) else json.dumps(message)
-        self._socket.sendall(text.encode() + b"\n")
+        with self._turn:
+            self._socket.sendall(text.encode() + b"\n")
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What the parent says, until it hangs up."""

@@ -8,7 +8,6 @@ import os
 import secrets
 import socket
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
@@ -17,7 +16,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
 from harness.errors import RankbenchError, UsageError
-from launch.lifeline import afterwards
+from launch.lifeline import temporary
 
 PLACEMENT_S = 60.0
 """How long to wait for devices that the cluster has but others use."""
@@ -28,8 +27,6 @@ PROBE_S = 5.0
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 VISIBLE = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 """All of a node's GPUs stay visible to each rank: NCCL and symmetric memory are slow or wrong where they are masked."""
-SWEEP = 'for it in /proc/[0-9]*; do grep -qaF -e "$0" "$it/environ" && kill -9 "${it#/proc/}"; done'
-"""Kills what has ``$0`` in its environment: some of Ray's processes outlive a driver that is killed."""
 STRICT = "STRICT_SPREAD"
 
 GONE = (RayError, ConnectionError)
@@ -64,8 +61,7 @@ class Cluster:
         return self
 
     def _start(self) -> None:
-        mark = uuid.uuid4().hex
-        self._stack.enter_context(afterwards(SWEEP, mark))
+        mark = self._stack.enter_context(temporary())
         os.environ.update(QUIET | VISIBLE | {"RANKBENCH_CLUSTER": mark})
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # its ports are open to the network
         os.environ.pop("RAY_AUTH_MODE", None)  # unset, Ray asks for the token; it has read this at its import
@@ -75,6 +71,7 @@ class Cluster:
             include_dashboard=False,
             logging_level=logging.ERROR,
             log_to_driver=False,
+            _temp_dir=mark,
         )
 
     def __exit__(self, *error: object) -> None:
@@ -165,7 +162,8 @@ def _join(address: str) -> None:
     except (OSError, ValueError) as error:
         rule = "be host:port of a running cluster of which this host is a node"
         remedy = "start it, correct the address, or use ray://host:10001 from elsewhere"
-        raise UsageError("--ray-address", rule, f"{address} ({error})", remedy) from None
+        why = str(error).strip().rpartition("\n")[2]  # a server's traceback ends with what went wrong
+        raise UsageError("--ray-address", rule, f"{address} ({why})", remedy) from None
 
 
 def _reach(address: str) -> None:

@@ -9,15 +9,16 @@ from typing import Any, Protocol, Self
 
 from pydantic import TypeAdapter
 
+from harness.fates import RankFate, last
 from harness.journal import Entry, Status
-from harness.messages import Order, VisitNote
+from harness.messages import Order, RankNote, TraceNote, VisitNote
 from harness.plan import Record
 from launch.channel import Event, Peer
 
 Hear = Callable[[Record], None]
 """Gets each record of a launch as it comes."""
 
-_RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote)
+_RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote | TraceNote | RankNote)
 
 
 def record_of(line: str | bytes) -> Record:
@@ -32,6 +33,8 @@ class Ending:
     status: Status
     message: str
     rank: int | None = None
+    fates: tuple[RankFate, ...] = ()
+    """What became of each rank, the one that failed first among them."""
 
 
 class Launcher(Protocol):
@@ -53,6 +56,7 @@ class Gang:
 
     size: int
     ranks: dict[Peer, int] = field(default_factory=dict)
+    pids: dict[int, int] = field(default_factory=dict)
     left: list[int] = field(default_factory=list)
     """Ranks that hung up, in that order."""
     well: set[int] = field(default_factory=set)
@@ -73,6 +77,7 @@ class Gang:
         match message["type"]:
             case "hello":
                 self.ranks[peer] = message["rank"]
+                self.pids[message["rank"]] = message["pid"]
             case "bye":
                 self.well.add(self.ranks[peer])
             case "words":
@@ -93,9 +98,14 @@ class Gang:
         """Whether a rank has failed, so that the others cannot go on for long."""
         return bool(self.words) or not self.well.issuperset(self.left)
 
+    @property
+    def done(self) -> bool:
+        """Whether every rank has said bye."""
+        return len(self.well) == self.size
+
     def ending(self) -> Ending | None:
         """How it ended. The first to die is one that left without a word: words often tell of another's end."""
-        if self.over and not self.failures and len(self.well) == self.size:
+        if self.done and not self.failures:  # one that says bye and does not go has measured all the same
             return None
         gone = [*self.left, *(self.failures or {})]
         silent = next((rank for rank in gone if rank not in self.well and rank not in self.words), None)
@@ -105,6 +115,21 @@ class Gang:
             rank, words = next(iter(self.words.items()))
             return Ending("died", words.strip().splitlines()[-1], rank)
         return Ending("died", "the gang ended without a word")
+
+    def fates(self) -> tuple[RankFate, ...]:
+        """What became of the ranks that have come up."""
+        return tuple(RankFate(rank=rank, fate=self._told(rank), words=self._words(rank)) for rank in sorted(self.pids))
+
+    def _words(self, rank: int) -> str | None:
+        return last(self.words.get(rank, ""))
+
+    def _told(self, rank: int) -> str:
+        if rank in self.well:
+            return f"rank {rank} ended well"
+        if rank in self.words:
+            return f"rank {rank} failed"
+        gone = rank in self.left or rank in (self.failures or {})
+        return self._fate(rank) if gone else f"rank {rank} was up"
 
     def _fate(self, rank: int) -> str:
         if self.failures is None:

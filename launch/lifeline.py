@@ -7,11 +7,16 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import psutil
 
 PR_SET_PDEATHSIG = 1
+KILL = 'for it in /proc/[0-9]*; do grep -qaF -e "$0" "$it/environ" && kill -9 "${it#/proc/}"; done'
+SWEEP = f'while [ -e "$0" ]; do {KILL}; rm -rf -- "$0"; done'
+"""Kills what has ``$0`` in its environment, in sessions of their own and orphans with other parents too; removes it."""
 
 
 def tie_to_parent(parent: int | None = None) -> None:
@@ -38,14 +43,39 @@ def afterwards(command: str, argument: str) -> Iterator[None]:
         sweeper.communicate()
 
 
-def kill_tree(pid: int) -> None:
-    """Kill a process and everything below it, sessions of their own included, and wait until all are gone."""
-    try:
-        root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]  # before the kill: afterwards orphans have other parents
-    except psutil.NoSuchProcess:
-        return
-    for process in family:
+@contextlib.contextmanager
+def temporary() -> Iterator[str]:
+    """A folder for temporary files, with a short path. At the end it is gone, and who has it in the environment too."""
+    folder = tempfile.mkdtemp(prefix="rankbench-")
+    with afterwards(SWEEP, folder):
+        yield folder
+
+
+def kill_trees(pids: Iterable[int]) -> None:
+    """Kill processes and all below them, sessions of their own included, and wait until they are gone."""
+    family = set()
+    for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+            below = psutil.Process(pid).children(recursive=True)  # before the kill: orphans have other parents
+            family |= {pid, *(process.pid for process in below)}
+    kill_all(family)
+
+
+def marked(mark: str) -> set[int]:
+    """Processes of this user that have ``mark`` in their environment, wherever they hang in the tree."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.add(int(folder.name))
+    return found
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    """Kill processes, and wait until all are gone."""
+    family = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family.append(psutil.Process(pid))
+            family[-1].kill()
     psutil.wait_procs(family, timeout=10)

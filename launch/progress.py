@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from harness.journal import CellRecord, LaunchRecord
+from harness.journal import CellRecord, LaunchRecord, ProfileRecord
 from harness.messages import VisitNote
 from harness.plan import Plan, Record
 
@@ -27,6 +27,7 @@ class Progress:
         self._start_s = time.monotonic()
         self._shown_s = 0.0
         self._launch = 0
+        self._profiling = False
 
     def watch(self, record: Record) -> None:
         """Take one record of the run into account."""
@@ -39,6 +40,8 @@ class Progress:
             who = "" if record.rank is None else f" on rank {record.rank}"
             why = _first_line(record.message)
             self._say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {why}", "red")
+        elif isinstance(record, ProfileRecord) and record.message:
+            self._say(f"{record.case}: no profile: {_first_line(record.message)}", "yellow")
         elif isinstance(record, VisitNote) and self._live is not None:
             self._show(record)
 
@@ -47,13 +50,21 @@ class Progress:
         if self._live is not None:
             self._live.update(Text("starting the ranks: the first launch imports PyTorch", "dim"), refresh=True)
 
+    def profiling(self) -> None:
+        """Say that everything is measured, and cases are being traced."""
+        self._profiling = True
+        if self._live is None:
+            self._say("all measured: tracing a few steps of each case")
+
     def _show(self, note: VisitNote) -> None:
         if time.monotonic() - self._shown_s < REFRESH_S or self._live is None:
             return
         self._shown_s = time.monotonic()
-        part = f"round {note.round + 1} of {note.rounds}" if note.rounds else "preparing"
         line = Text(self._which(), "bold")
-        line.append(f"  {part}{self._left()}  ", "default")
+        if not self._profiling:
+            part = f"round {note.round + 1} of {note.rounds}" if note.rounds else "preparing"
+            line.append(f"  {part}{self._left()}", "default")
+        line.append("  ")
         line.append(note.case, "cyan")
         if note.step_s is not None:
             line.append(f"  ≈ {_duration(note.step_s)} a step", "default")
@@ -61,6 +72,8 @@ class Progress:
         self._live.update(line, refresh=True)
 
     def _which(self) -> str:
+        if self._profiling:
+            return "all measured: tracing"
         if self._launch < self._plan.launches:
             return f"launch {self._launch + 1} of {self._plan.launches}"
         return f"launch {self._launch + 1}, for narrower intervals"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import threading
 import time
 import traceback
@@ -19,12 +21,16 @@ GRACE_S = 2.0
 def main(address: str, order_json: str) -> None:
     """Join the gang that the environment describes and carry out the order. The elastic launcher calls this."""
     tie_to_parent()
+    faulthandler.register(signal.SIGUSR2)  # what does not answer is asked for its stack, which goes to its log
     parent = Client(address)
     parent.send({"type": "hello", "rank": int(os.environ["RANK"]), "pid": os.getpid()})
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     try:
         order = Order.model_validate_json(order_json)
-        with world.joined(order.plan) as joined:
+        with (
+            world.joined(order.plan) as joined,
+            joined.sentry.posted(joined.rank, order.plan.deadline_s, parent.send),
+        ):
             worker.run(order, joined, parent.send)
     except BaseException:  # noqa: BLE001
         parent.send({"type": "words", "words": traceback.format_exc()[-4000:]})

@@ -21,6 +21,7 @@ from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
 from launch.network import own_address, tell_gloo
+from launch.profiling import Profiling
 from launch.progress import Progress
 from launch.scratch import scratch
 from launch.supervisor import Ledger, Supervisor
@@ -37,7 +38,11 @@ def own(run: RunDir, plan: Plan, console: Console) -> bool:
             supervisor = Supervisor(
                 plan, journal, run.entries(), progress.watch, fingerprints=fingerprints(run, plan), scratch=folder
             )
-            return supervisor.run(launchers)
+            well = supervisor.run(launchers)
+            if plan.profile:
+                progress.profiling()
+                Profiling(run, plan, journal, progress.watch).run(launchers[plan.sides[0].name], folder)
+            return well
 
 
 def opened(run: RunDir, console: Console) -> Journal:
@@ -101,7 +106,9 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
             raise UsageError(*refusal)
         try:
             with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
-                worker.run(order, here, scribe.record if scribe else lambda _: None)
+                fit = worker.run(order, here, scribe.record if scribe else _ignore)
+                if fit and plan.profile:
+                    _profile(here, scribe)
         except (RuntimeError, CollectiveError) as error:  # the side channel itself: a rank or a node is gone
             if scribe is None:
                 raise
@@ -112,6 +119,16 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
                 scribe.close(order.launch)
         well = here.agreement.greatest([float(scribe.failed) if scribe else 0.0])[0]
     return not well
+
+
+def _profile(here: world.World, scribe: _Scribe | None) -> None:
+    order = here.agreement.gather(scribe.profiling() if scribe else None)[0]
+    if order is not None:
+        worker.run(order, here, scribe.profiles.hear if scribe else _ignore)
+
+
+def _ignore(record: Record) -> None:
+    del record
 
 
 class _Scribe:
@@ -153,6 +170,12 @@ class _Scribe:
             fingerprint=fingerprints(self._run, self._plan)[self._plan.sides[0].name],
             scratch=str(self._run.root.resolve() / "scratch"),
         )
+
+    def profiling(self) -> Order | None:
+        """What is to be traced beside: each case once, in the first launch that has measured it."""
+        self._progress.profiling()
+        self.profiles = Profiling(self._run, self._plan, self._journal, self._progress.watch)
+        return self.profiles.order(str(self._run.root.resolve() / "scratch"))
 
     def record(self, record: Record) -> None:
         if isinstance(record, VisitNote):

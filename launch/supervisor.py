@@ -219,5 +219,6 @@ class Supervisor:
                 status=ending.status,
                 rank=ending.rank,
                 message=ending.message,
+                fates=ending.fates,
             )
         )

@@ -8,19 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from harness.errors import RankbenchError
-from harness.messages import Order
+from harness.messages import Order, RankNote
+from launch import stacks
 from launch.channel import Peer, Server
 from launch.gangs import Ending, Gang, Hear
-from launch.lifeline import kill_tree
+from launch.lifeline import kill_all, marked, temporary
+from launch.vigil import Vigil
 
-DEADLINE_S = 150.0
-"""A gang that gives no sign of life for this long hangs."""
 FAREWELL_S = 10.0
-"""After a rank has failed the others get this long to be collected."""
+"""After a rank has failed, or all have ended well, the others and the launcher get this long to be collected."""
+AGENT_S = 150.0
+"""The agent must be up within this time."""
 LEAKS = (
     "RANK",
     "LOCAL_RANK",
@@ -33,6 +37,8 @@ LEAKS = (
 )
 LEAKING = ("TORCHELASTIC_", "PET_")
 """Variables of somebody's torchrun that would send our ranks to the wrong store."""
+MARK = "RANKBENCH_GANGS"
+"""In the environment of all that is started here, so that it can be found and killed."""
 QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONFAULTHANDLER": "1"}
 
 
@@ -44,7 +50,6 @@ class Torchrun:
         logs: Path,
         python: str = sys.executable,
         variables: Mapping[str, str] | None = None,
-        deadline_s: float = DEADLINE_S,
     ) -> None:
         """``logs`` is a folder for what the ranks themselves print. The agent starts at once, beside the caller.
 
@@ -53,32 +58,50 @@ class Torchrun:
         self._logs = logs
         self._python = python
         self._variables = dict(variables or {})
-        self._deadline_s = deadline_s
         self._server = Server()
+        self._stack = ExitStack()
+        self._mark = self._stack.enter_context(temporary())
         self._agent = self._start()
         self._line: Peer | None = None
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order with a fresh gang of ranks."""
-        gang = Gang(len(order.plan.devices))
         line = self._line = self._line or self._await_agent()
-        line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(self._logs)})
-        alive_s = time.monotonic()
+        before = marked(self._mark)
+        gang, vigil = Gang(len(order.plan.devices)), Vigil(len(order.plan.devices), order.plan.deadline_s)
+        logs = self._logs / f"launch-{order.launch}-{order.attempt}"
+        line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(logs)})
+        collected = self._follow(gang, vigil, hear)
+        if collected or gang.unwell or gang.done:
+            ending, fates = gang.ending(), gang.fates()
+        else:
+            stacks.ask(gang.pids[rank] for rank in vigil.silent if rank in gang.pids)
+            ending, fates = vigil.verdict(), vigil.fates()
+        if collected:
+            kill_all(marked(self._mark) - before)  # what ranks have started does not run beside the next ones
+        else:
+            self._renew()
+        ending = ending and replace(ending, fates=stacks.told(fates, logs))
+        self._tidy()
+        return ending
+
+    def _follow(self, gang: Gang, vigil: Vigil, hear: Hear) -> bool:
+        """Pass on what the ranks tell. Returns whether all have been collected; else they have to be killed."""
         failed_s = float("inf")
         while not gang.over:
-            left_s = min(alive_s + self._deadline_s, failed_s + FAREWELL_S) - time.monotonic()
+            left_s = min(vigil.until_s, failed_s + FAREWELL_S) - time.monotonic()
             if left_s <= 0 or self._agent.poll() is not None:
-                self._renew()
-                silence = Ending("hang", f"no sign of life for {self._deadline_s:g} s")
-                return silence if left_s <= 0 and not gang.unwell else gang.ending()
+                return False
             for event in self._server.events(min(left_s, 1.0)):
-                alive_s = time.monotonic()
-                if record := gang.take(event):
-                    hear(record)
-            if gang.unwell:
+                record = gang.take(event)
+                if record is not None:
+                    vigil.hear(record)
+                    hear(record) if not isinstance(record, RankNote) else None
+            for rank in gang.left:
+                vigil.dismiss(rank)
+            if gang.unwell or gang.done:
                 failed_s = min(failed_s, time.monotonic())
-        self._tidy()
-        return gang.ending()
+        return True
 
     def _tidy(self) -> None:
         """Remove logs in which nothing was written."""
@@ -92,10 +115,11 @@ class Torchrun:
         self._logs.mkdir(parents=True, exist_ok=True)
         kept = {name: value for name, value in os.environ.items() if name not in LEAKS and not name.startswith(LEAKING)}
         path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), kept.get("PYTHONPATH")]))
+        own = {"TMPDIR": self._mark, MARK: self._mark}
         with (self._logs / "agent.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 [self._python, "-m", "launch.agent", self._server.address, str(os.getpid())],
-                env=QUIET | kept | {"PYTHONPATH": path} | self._variables,
+                env=QUIET | kept | {"PYTHONPATH": path} | self._variables | own,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -103,7 +127,7 @@ class Torchrun:
             )
 
     def _await_agent(self) -> Peer:
-        until_s = time.monotonic() + self._deadline_s
+        until_s = time.monotonic() + AGENT_S
         while time.monotonic() < until_s and self._agent.poll() is None:
             for peer, kind, text in self._server.events(1.0):
                 if kind == "line" and json.loads(text)["type"] == "agent":
@@ -116,7 +140,7 @@ class Torchrun:
         self._agent = self._start()
 
     def _stop(self) -> None:
-        kill_tree(self._agent.pid)
+        kill_all(marked(self._mark))
         self._agent.wait()
         self._line = None
 
@@ -126,3 +150,4 @@ class Torchrun:
     def __exit__(self, *error: object) -> None:
         self._stop()
         self._server.close()
+        self._stack.close()

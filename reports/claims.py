@@ -13,6 +13,7 @@ from reports.failures import failures
 from reports.findings import Findings
 from reports.labels import Labels
 from reports.placement import placements
+from reports.profiles import profile_claims
 from reports.rows import CellRow, ContrastRow, RankRow
 from reports.sentences import comparison, scaling, sides
 
@@ -35,6 +36,7 @@ def claims(found: Findings) -> tuple[Claim, ...]:
         *(comparison(row, names) for row in _widest(found.comparisons)),
         *_ranks(found.ranks),
         *_load(found.cells),
+        *profile_claims(found.profiles),
         *_floor(found),
     )
 

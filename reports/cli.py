@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.errors import UsageError
 from harness.rundir import RunDir, write_whole
-from reports import exports
+from reports import exports, units
 from reports import table as terminal
 from reports.document import Summary
 from reports.rows import SideRow
@@ -29,6 +29,9 @@ class Reported:
         """Print its table, its claims, and where its page is."""
         terminal.show(self.summary, console)
         console.print(f"\nreport: {self.page}", highlight=False, soft_wrap=True)
+        if files := sum(len(row.files) for row in self.summary.profiles):
+            where = RunDir(self.page.parent).profiles_path
+            console.print(f"profiles: {where} ({units.count(files, 'trace')})", highlight=False, soft_wrap=True)
 
     @property
     def outcome(self) -> tuple[bool, bool]:

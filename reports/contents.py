@@ -26,6 +26,7 @@ def contents(
         ("steadiness", "steadiness", bool(summary.health)),
         ("floor and ceilings", "limits", bool(summary.floors or summary.ceilings)),
         ("projection", "projection", bool(summary.projection)),
+        ("profiles", "profiles", bool(summary.profiles)),
         ("environment", "environment", True),
         ("definitions and method", "method", True),
         ("twelve rules", "audit", True),

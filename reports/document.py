@@ -11,6 +11,7 @@ from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
 from reports.heat_rows import HeatRow
 from reports.layouts import Layout, Spread
+from reports.profile_rows import ProfileRow
 from reports.rows import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, RoofRow, SideRow
 from reports.trace_rows import TraceRow
 from reports.variance_rows import AdviceRow, VarianceRow
@@ -139,6 +140,8 @@ class Summary(Record):
     """Samples of each case in each launch."""
     heat: tuple[HeatRow, ...]
     """Ranks against their peers over time, on the most devices of each comparison."""
+    profiles: tuple[ProfileRow, ...] = ()
+    """Where the profiler's traces are, below the run's ``profiles``; none where nobody asked for them."""
     chapter: tuple[ExerciseRow, ...]
     """The exercises that the run answers, in their order."""
     about: tuple[ComparisonFacts, ...]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from harness import lines
 from harness.errors import JournalError
-from harness.journal import CellRecord, LaunchRecord, Status
+from harness.journal import CellRecord, LaunchRecord, ProfileRecord, Status
 from harness.plan import Case, Comparison, Plan, Side
 from harness.rundir import RunDir
 from reports.layouts import Layout, layouts
@@ -63,6 +63,8 @@ class Evidence:
     """Every gang that was up, of every side; of a renewed launch all."""
     wall_s: dict[int, float]
     """From the order to launch until its last process had ended, by launch; of a renewed one all gangs together."""
+    profiles: dict[CaseId, ProfileRecord]
+    """Of the cases that were traced, or should have been."""
 
     def of(self, side: Side) -> Evidence:
         """The same run, as another side saw it."""
@@ -129,6 +131,7 @@ def load(run: RunDir) -> Evidence:
     records: dict[tuple[int, int, str], CellRecord] = {}
     samples: dict[tuple[int, int, str], Taken] = {}
     wall_s: dict[int, float] = {}
+    profiles: dict[CaseId, ProfileRecord] = {}
     plan = run.plan()
     for entry, taken in lines.read_by(parse, run.journal_path):
         if entry.type == "launch":
@@ -141,8 +144,11 @@ def load(run: RunDir) -> Evidence:
                 samples[place] = taken
         elif entry.type == "end":
             wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
+        elif entry.type == "profile":
+            profiles[entry.comparison, entry.case] = entry
     launched = {gang.launch: gang for gang in gangs}
-    return Evidence(plan, launched, records, samples, _environment(run), plan.sides[0], tuple(gangs), wall_s)
+    environment, first = _environment(run), plan.sides[0]
+    return Evidence(plan, launched, records, samples, environment, first, tuple(gangs), wall_s, profiles)
 
 
 def _environment(run: RunDir) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from reports import units
 from reports.chapter_rows import ExerciseRow
 from reports.document import Planned, RunFacts
 from reports.labels import Labels
+from reports.profile_rows import ProfileRow
 from reports.rows import CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.sentences import WORDS
 from reports.why_rows import LossRow
@@ -29,6 +30,7 @@ class Findings:
     floors: tuple[FloorRow, ...]
     ranks: tuple[RankRow, ...]
     losses: tuple[LossRow, ...]
+    profiles: tuple[ProfileRow, ...] = ()
 
 
 def headline(found: Findings, chapter: Sequence[ExerciseRow]) -> str:

@@ -16,7 +16,7 @@ from reports.contents import contents
 from reports.document import SideFacts, Summary
 from reports.drawings import drawings
 from reports.facts import flat
-from reports.forests import arm_forest, side_forests
+from reports.forests import arm_forest, case_names, side_forests
 from reports.heat_plot import STEPS
 from reports.labels import FEW
 from reports.markup import environment, finished
@@ -91,6 +91,7 @@ def render(summary: Summary, root: Path) -> str:
             rank_table=_rank_table(summary.ranks),
             floors=_floors(summary.floors, parts),
             why=why(summary, parts),
+            profiled={(row.comparison, row.key): row for row in summary.profiles},
             environment=tuple(flat(summary.environment or {})),
             differences=partial(_differences, summary),
             commands=_commands(summary, root),
@@ -100,6 +101,7 @@ def render(summary: Summary, root: Path) -> str:
             drawings={part.id: drawings(part, summary) for part in parts},
             forest=arm_forest(summary),
             side_forests=side_forests(summary),
+            case_names=case_names(summary),
             SPREAD_LEVELS=SPREAD_LEVELS,
             HEAT_STEPS=STEPS,
         )

@@ -24,7 +24,7 @@ EQUAL_WORK = 0.01
 
 
 def rank_rows(measured: Measured) -> tuple[RankRow, ...]:
-    """Each rank of each case on several devices whose ranks have equal declared work; gangs and packed copies."""
+    """Each rank of each case on several devices whose ranks are declared to do equal work; gangs and packed copies."""
     cases = [(key, case) for key, _, case in measured.evidence.cases() if case.world_size > 1 and not case.probe]
     return tuple(row for key, case in cases for row in _ranks(measured, key, case))
 
@@ -63,7 +63,7 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
 
 def _equal_work(measured: Measured, key: CaseId) -> bool:
     facts = measured.facts(key)
-    return all(
+    return not any(fact.uneven for fact in facts) and all(
         max(work) - min(work) <= EQUAL_WORK * max(work)
         for work in ([fact.flops for fact in facts], [fact.items for fact in facts])
         if work

@@ -22,6 +22,7 @@ from reports.heat import heat_rows
 from reports.losses import loss_rows
 from reports.measured import Measured, measure
 from reports.probes import ceiling_rows, floor_rows
+from reports.profiles import profile_rows
 from reports.projection import projection_rows
 from reports.roofs import roof_rows
 from reports.sides import side_rows
@@ -51,6 +52,7 @@ def summary_of(measured: Measured) -> Summary:
         floors=floor_rows(measured),
         ranks=ranks,
         losses=loss_rows(measured, cells, ranks),
+        profiles=profile_rows(evidence),
     )
     exercises = chapter(measured.evidence.plan.comparisons, Book.of(found, about))
     return Summary(
@@ -73,6 +75,7 @@ def summary_of(measured: Measured) -> Summary:
         audit=audit_rows(Examined(measured, cells, found.comparisons, found.sides)),
         traces=trace_rows(measured, cells, steady.rows),
         heat=heat_rows(measured),
+        profiles=found.profiles,
         chapter=exercises,
         about=about,
         strip=found.strip,

@@ -66,7 +66,8 @@ class Restore:
             assert_read(sums, due)
             return {"parameter_bytes": size(state)}
 
-        return Workload(step, check=check, work=carried(due), reset=reset)
+        uneven = self.how == "dcp"  # rank 0 makes everyone's plan
+        return Workload(step, check=check, work=carried(due), reset=reset, uneven=uneven)
 
     def rows(self, state: State, gang: Gang) -> State:
         """This rank's rows; where the ranks do not divide them, DTensors are cut in another way."""

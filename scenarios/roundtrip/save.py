@@ -70,7 +70,8 @@ class Save:
             assert stored <= most, f"{stored} bytes for {size(state)} of parameters"
             return {"parameter_bytes": size(state), "stored_bytes": stored, "files": len(files)}
 
-        return Workload(step, check=check, work=carried(checkpoint.local(mine)), reset=reset)
+        work = carried(checkpoint.local(mine))
+        return Workload(step, check=check, work=work, reset=reset, uneven=self.how == "dcp")  # rank 0: the index
 
     def load(self, path: Path, like: State) -> State:
         """What a file, or the folder of a checkpoint, holds of the parameters ``like``."""

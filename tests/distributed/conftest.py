@@ -103,9 +103,9 @@ def main_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def joined_run(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """Somebody's own torchrun, twice, on one run directory."""
+    """Somebody's own torchrun, twice, on one run directory; the second time with profiles."""
     root = tmp_path_factory.mktemp("joined") / "run"
-    return [torchrun(root, "frobenius", *SMALL[:4], "--budget", "4") for _ in range(2)]
+    return [torchrun(root, "frobenius", *SMALL[:4], "--budget", "4", *more) for more in ((), ("--profile",))]
 
 
 @pytest.fixture(scope="session")
@@ -125,5 +125,5 @@ def disturbed_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One launch of everything that goes wrong."""
     root = tmp_path_factory.mktemp("faulty") / "run"
-    scenarios = [f"{PLUGINS}:{name}" for name in ("WrongOnOne", "Lazy", "Raises", "Dies")]
+    scenarios = [f"{PLUGINS}:{name}" for name in ("WrongOnOne", "Lazy", "Raises", "Dies", "Sticky")]
     return rankbench("run", *scenarios, *TWO, "--launches", 1, "--budget", 8, "--out", root, root=root)

@@ -150,3 +150,63 @@ class Keeps:
         path = gang.scratch / f"{gang.rank}.pt"
         torch.save(a, path)
         return Workload(lambda: torch.load(path) @ b, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spins:
+    """One arm never ends its twelfth step."""
+
+    scaling: ClassVar = "weak"
+    moves: Literal["yes", "no"] = arm(baseline="yes")
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        done = iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            while self.moves == "no" and next(done) >= 12:
+                pass
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shy:
+    """Rank 1 works while it is measured, and fails one way or another once a profiler looks on."""
+
+    scaling: ClassVar = "weak"
+    way: Literal["raise", "exit", "none"] = arm(baseline="none")
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+
+        def step() -> torch.Tensor:
+            if gang.rank == 1 and torch.autograd._profiler_enabled():
+                if self.way == "raise":
+                    raise ValueError("somebody is looking")
+                if self.way == "exit":
+                    os._exit(3)
+            gang.all_reduce(torch.ones(1))
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sticky:
+    """Rank 1 gets an error of its accelerator, after which no call to that would succeed."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        done = iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            if gang.rank == 1 and next(done) == 12:
+                raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+            gang.all_reduce(torch.ones(1))
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())

@@ -16,7 +16,7 @@ from tests.distributed.conftest import RANKBENCH, TWO, Run, rankbench
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
 FILLS = f"{Path(__file__).with_name('full_disk.py')}:Fills"
-SAVE = ("scenarios.roundtrip.save:Save", "--set", "save.how=rank0,dcp")
+SAVE = ("scenarios.roundtrip.save:Save", "--set", "save.how=rank0,dcp", "--set", "save.layers=8")
 SPLIT = ("scenarios.split:Split", "--set", "split.how=whole", "--set", "split.size=64")
 BUDGET = ("--launches", "1", "--budget", "8")
 MOUNT = 'mount -t tmpfs -o size=20m tmpfs "$0" && mkdir "$0/run"'

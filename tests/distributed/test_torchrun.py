@@ -22,6 +22,13 @@ def test_two_invocations_are_two_launches_of_one_run(joined_run: list[Run]) -> N
     assert row["speedup"] > 0 and row["median_s"] > 0
 
 
+def test_the_one_that_is_asked_for_profiles_makes_them_after_its_launch(joined_run: list[Run]) -> None:
+    run = joined_run[-1]
+    assert [entry.type for entry in run.entries][-7:] == ["profile"] * 6 + ["end"]
+    assert sum(len(row["files"]) for row in run.summary["profiles"]) == 3 * (1 + 2)
+    assert all((run.root / "profiles" / name).is_file() for row in run.summary["profiles"] for name in row["files"])
+
+
 def test_an_invocation_of_another_plan_is_refused_by_one_line(joined_run: list[Run]) -> None:
     run = joined_run[-1]
     other = torchrun(run.root, "frobenius", "--set", "frobenius.size=25", "--budget", "5")

@@ -43,6 +43,8 @@ SMALL = {
     "widths": {"widest": 64, "hidden": 16, "samples": 64},
 }
 """So that it takes no time; the others are small by default."""
+UNEVEN = {("load", "broadcast"), ("save", "dcp"), ("restore", "dcp"), ("crossover", "copied")}
+"""Where one rank does by design what the declared work does not tell."""
 ENTRIES = catalog.scenarios()
 FIGURES = {"time", "versus", "speedup", "memory", "traffic", "reads", "crossover"}
 """What the report knows of every arm."""
@@ -58,6 +60,7 @@ class Told:
     count: Count
     made: int
     """Bytes of the tensors that a step returns."""
+    uneven: bool
 
 
 def told(mine: Gang, reference: str, params: dict[str, Any]) -> Told:
@@ -75,7 +78,7 @@ def told(mine: Gang, reference: str, params: dict[str, Any]) -> Told:
             wrong, found = "", dict(workload.check(output) or {})
         except AssertionError as error:
             wrong, found = str(error) or "wrong", {}
-        return Told(wrong, found, workload.work, count, made(output))
+        return Told(wrong, found, workload.work, count, made(output), workload.uneven)
     finally:
         workload.close()
         mine.barrier()
@@ -128,6 +131,14 @@ def test_it_is_right_on_one_device_and_on_two_and_does_what_its_scaling_kind_cla
             }, case.key
         elif not alone.work.flops:  # bytes are its work, and what they become can be counted
             assert sum(rank.made for rank in each) == pytest.approx(alone.made, rel=0.01), case.key
+
+
+def test_where_one_rank_does_more_the_work_tells_or_the_scenario(measured: Any) -> None:
+    """Else the rank that is given more would be called slow."""
+    comparison, ranks = measured
+    for case, each in ranks.items():
+        if case.world_size > 1:
+            assert {rank.uneven for rank in each} == {(comparison.scenario, case.arm) in UNEVEN}, case.key
 
 
 def test_the_ledger_has_nothing_against_it(measured: Any) -> None:

@@ -161,6 +161,16 @@ def test_it_is_named_in_one_place_and_nobody_is_where_work_is_equal(tmp_path):
         assert "No rank is slower than its peers." in [claim.text for claim in found.claims]
 
 
+def test_where_one_rank_does_more_by_design_nobody_is_slow(tmp_path):
+    """One reads what it broadcasts: declared work is equal, and yet it is no fault."""
+    for slow in (MET, {"slow_ranks": {0: 1.3}, "packed": False}):
+        assert any(row.named for row in losses(tmp_path / f"{len(slow)}", **slow).ranks)
+        uneven = slow | {"counted": lambda *each: traffic(*each) | {"uneven": each[0].gang_size > 1}}
+        found = losses(tmp_path / f"{len(slow)}uneven", **uneven)
+        assert {row.packed for row in found.ranks} <= {True}
+        assert found.losses[0].slow_rank is None
+
+
 def test_unequal_shares_are_nobodys_fault(tmp_path):
     share = {"share": lambda case, rank: 1 / 1 if case.gang_size == 1 else (0.55, 0.45)[rank]}
     (row,) = losses(tmp_path, **MET, **share).losses

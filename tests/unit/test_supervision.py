@@ -27,7 +27,7 @@ def told(gang: Gang, peer: Peer, **message: Any) -> None:
 def gang_of_two() -> tuple[Gang, list[Peer]]:
     gang, peers = Gang(2), [Peer(None), Peer(None)]  # type: ignore[arg-type]
     for rank, peer in enumerate(peers):
-        told(gang, peer, type="hello", rank=rank)
+        told(gang, peer, type="hello", rank=rank, pid=rank)
     return gang, peers
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import ClassVar
 
@@ -55,6 +55,17 @@ def calls() -> list[tuple[str, int]]:
     seen = [(name, len(list(same))) for name, same in groupby(told)]
     told.clear()
     return seen
+
+
+def test_ranks_are_uneven_only_where_there_are_several(trial: Trial) -> None:
+    assert trial.gang is not None
+    trial.prepare()
+    pair = replace(trial.gang, size=2)
+    assert not replace(trial, gang=pair).facts().uneven
+    assert trial.workload is not None
+    uneven = replace(trial.workload, uneven=True)
+    assert replace(trial, workload=uneven, gang=pair).facts().uneven
+    assert not replace(trial, workload=uneven).facts().uneven
 
 
 def test_the_state_is_put_back_before_every_sample_and_before_untimed_steps(trial: Trial) -> None:

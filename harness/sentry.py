@@ -1,0 +1,111 @@
+"""The sentry: a thread of every rank that sleeps until the rank has not moved for as long as the deadline allows.
+
+A sign of life is one assignment between two samples, so that it costs nothing; the sentry itself wakes up about once a
+deadline. It then tells whether the rank moves, waits for others, or is where it was, and its stack.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from harness.clocks import now
+from harness.errors import HangError
+from harness.fates import LONGEST
+from harness.messages import Emit, RankNote, State
+
+WAITING = ("harness/slate.py", "harness/agreement.py")
+"""Whoever is in these waits for the other ranks of the launch, beside the case."""
+COLLECTIVES = "torch/distributed/"
+OWN = Path(__file__).parent
+"""Frames in this folder are the harness's."""
+
+
+class Sentry:
+    """Watches the thread that posted it. One that was never posted notes signs of life, and that is all."""
+
+    def __init__(self) -> None:
+        self._beat_s = now()
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        self._beat_s = now()
+
+    @contextmanager
+    def posted(self, rank: int, deadline_s: float, tell: Emit) -> Iterator[None]:
+        """Watch the calling thread while the block lasts; ``tell`` of it at least once in ``deadline_s`` seconds."""
+        relieved, who = threading.Event(), threading.get_ident()
+        self.beat()
+        threading.Thread(target=self._stand, args=(relieved, who, rank, deadline_s, tell), daemon=True).start()
+        try:
+            yield
+        finally:
+            relieved.set()
+
+    def _stand(self, relieved: threading.Event, who: int, rank: int, deadline_s: float, tell: Emit) -> None:
+        seen_s = self._beat_s
+        until_s = seen_s + deadline_s
+        while not relieved.wait(max(0.0, until_s - now())):
+            moved, seen_s = self._beat_s > seen_s, self._beat_s
+            until_s = (seen_s if moved else now()) + deadline_s
+            frame = None if moved else sys._current_frames().get(who)  # noqa: SLF001 - public but for its name
+            tell(RankNote(rank=rank, state="moves") if frame is None else seen(rank, frame))
+
+
+def seen(rank: int, frame: FrameType) -> RankNote:
+    """What a rank does that does not move; ``frame`` is the innermost of its stack."""
+    stack = traceback.extract_stack(frame)
+    text = "".join(traceback.format_list(stack))[-LONGEST:]
+    foreign = (each for each in reversed(stack) if not _ours_or_torch(each.filename))
+    at = next(foreign, stack[-1])
+    return RankNote(rank=rank, state=_state(stack), at=f"{at.name} ({Path(at.filename).name}:{at.lineno})", stack=text)
+
+
+def _state(stack: traceback.StackSummary) -> State:
+    """What a rank does, by the frames that the harness has called: launchers are below it, and have collectives too."""
+    for each in reversed(stack):
+        if each.filename.endswith(WAITING):
+            return "waits"
+        if COLLECTIVES in each.filename:
+            return "collective"
+        if Path(each.filename).parent == OWN:
+            break
+    return "stuck"
+
+
+def _ours_or_torch(filename: str) -> bool:
+    return Path(filename).parent == OWN or COLLECTIVES in filename
+
+
+class Alarm(Sentry):
+    """Watches the main thread of a process that has no parent: what does not move is interrupted, and fails."""
+
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__()
+        self._deadline_s = deadline_s
+
+    def beat(self) -> None:
+        """Give a sign of life: the alarm is set anew."""
+        signal.setitimer(signal.ITIMER_REAL, self._deadline_s)
+
+    @contextmanager
+    def set(self) -> Iterator[None]:
+        """Interrupt the main thread by a HangError while the block lasts."""
+        before = signal.signal(signal.SIGALRM, self._ring)
+        self.beat()
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _ring(self, number: int, frame: FrameType | None) -> None:
+        del number
+        where = "" if frame is None else f": in {seen(0, frame).at}"
+        raise HangError(f"gave no sign of life for {self._deadline_s:g} s{where}")

@@ -1,0 +1,112 @@
+"""The vigil: which ranks of a gang still move; and where one does not, which is the one that hangs.
+
+All ranks give signs of life at the same points of a case, so their sentries tell at about the same time where each
+stands. Who waits for others beside the case is done with it; who is in a collective waits there for who is not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from harness.fates import RankFate, last
+from harness.messages import RankNote
+from harness.plan import Record
+from launch.gangs import Ending
+
+SETUP_S = 120.0
+"""A gang must be up within this time: Python and PyTorch are imported, and groups are made."""
+SLACK_S = 3.0
+"""How much later than the deadline a sentry may be heard, and how long to wait for the others' once one complains."""
+INNOCENCE = {"stuck": 1, "collective": 2, "waits": 3}
+"""The one that hangs is the least innocent; silence comes before all of these."""
+
+
+class Vigil:
+    """One gang, as its sentries tell of it."""
+
+    def __init__(self, size: int, deadline_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._size = size
+        self._deadline_s = deadline_s
+        self._clock = clock
+        self._start_s = clock()
+        self._heard_s: dict[int, float] = {}
+        self._notes: dict[int, RankNote] = {}
+        self._alarm_s = math.inf
+        self._up = False
+
+    def hear(self, record: Record) -> None:
+        """Note what a rank told. With the first record of rank 0 all of them are up."""
+        if isinstance(record, RankNote):
+            self._take(record)
+        elif self._up:
+            self._moved(0)
+        else:
+            self._up = True
+            self._heard_s = dict.fromkeys(range(self._size), self._clock())
+
+    def dismiss(self, rank: int) -> None:
+        """A rank has ended: nothing more is expected from it."""
+        self._heard_s.pop(rank, None)
+        self._notes.pop(rank, None)
+
+    def _take(self, note: RankNote) -> None:
+        if note.state == "moves":
+            self._moved(note.rank)
+            return
+        self._heard_s[note.rank] = self._clock()
+        self._notes[note.rank] = note
+        if note.state != "waits" or self._all_stand:
+            self._alarm_s = min(self._alarm_s, self._clock())
+
+    def _moved(self, rank: int) -> None:
+        self._heard_s[rank] = self._clock()
+        self._notes.pop(rank, None)
+        if all(note.state == "waits" for note in self._notes.values()):
+            self._alarm_s = math.inf
+
+    @property
+    def _all_stand(self) -> bool:
+        return self._up and self._notes.keys() >= self._heard_s.keys()
+
+    @property
+    def until_s(self) -> float:
+        """The instant by which :meth:`verdict` is due, unless something is heard before."""
+        if not self._up:
+            return self._start_s + SETUP_S
+        silence_s = min(self._heard_s.values(), default=math.inf) + self._deadline_s + SLACK_S
+        return min(silence_s, self._alarm_s + (0.0 if self._all_stand else SLACK_S))
+
+    @property
+    def silent(self) -> list[int]:
+        """Ranks that have not told where they stand."""
+        return [rank for rank in range(self._size) if rank in self._heard_s and rank not in self._notes]
+
+    def verdict(self) -> Ending:
+        """Who hangs, where the time is up."""
+        if not self._up:
+            return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
+        expected = sorted(self._heard_s)
+        scores = {rank: INNOCENCE[self._notes[rank].state] if rank in self._notes else 0 for rank in expected}
+        rank = min(expected, key=lambda each: scores[each])
+        silence = f"no sign of life for {self._deadline_s:g} s"
+        if scores[rank] == INNOCENCE["waits"]:
+            return Ending("hang", f"{silence}: the ranks wait for each other")
+        return Ending("hang", f"{silence} from {self.fate(rank)}", rank)
+
+    def fate(self, rank: int) -> str:
+        """Where a rank stands, in words."""
+        note = self._notes.get(rank)
+        if note is None:
+            return f"rank {rank}, which does not even answer"
+        if note.state == "waits":
+            return f"rank {rank}, which waits for the others"
+        return f"rank {rank}, in {'a collective of ' * (note.state == 'collective')}{note.at}"
+
+    def fates(self) -> tuple[RankFate, ...]:
+        """Where every rank stands, and the stacks."""
+        stacks = {rank: last(note.stack) for rank, note in self._notes.items()}
+        return tuple(
+            RankFate(rank=rank, fate=self.fate(rank), words=stacks.get(rank)) for rank in sorted(self._heard_s)
+        )

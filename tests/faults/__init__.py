@@ -1,0 +1,1 @@
+"""Whatever breaks, and when."""

@@ -1,0 +1,196 @@
+"""The matrix of faults: real runs in which much goes wrong, and what has to become of each of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from harness.journal import CellRecord
+from harness.lines import read
+from harness.rundir import RunDir
+from tests.distributed.conftest import RANKBENCH, offspring_of
+
+PLANTED = Path(__file__).with_name("planted.py")
+DEADLINE_S = 6.0
+"""Long enough to import PyTorch on a busy machine."""
+GRACE_S = 10.0
+"""What is planted must have its cell within the deadline and so much more."""
+EXPECTED = {
+    "raise": ("error", "ValueError: planted"),
+    "quit": ("error", "SystemExit: 0"),
+    "memory": ("oom", "MemoryError: planted"),
+    "unpicklable": ("error", "UnpicklableError: planted"),
+    "enormous": ("error", "ValueError: (planted){100}"),
+    "wordless": ("error", "WordlessError: it cannot be put into words"),
+    "output": ("error", "ValueError: I/O operation on closed file"),
+    "exit0": ("died", "exit code 0"),
+    "exit1": ("died", "exit code 1"),
+    "kill": ("died", "killed by SIGKILL"),
+    "crash": ("died", "killed by SIGSEGV"),
+    "orphan": ("died", "killed by SIGKILL"),
+    "stop": ("hang", "does not even answer"),
+    "loop": ("hang", r"in _endless \(planted.py"),
+    "wait": ("hang", "in a collective of"),
+    "deaf": ("hang", r"in _deaf \(planted.py"),
+}
+"""Status of the cell, and what its message says; Ray does not tell how a process ended."""
+CACHE = "torchinductor_"
+"""Where PyTorch keeps what it has compiled, for this user and always."""
+ALONE = ("raise", "quit", "memory", "unpicklable", "enormous", "wordless", "loop", "output")
+"""What a run survives that has no process beside its own."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one planted fault."""
+
+    moment: str
+    kind: str
+    status: str
+    rank: int | None
+    message: str
+    took_s: float
+    """From the fault to its cell in the journal."""
+
+
+@dataclass
+class Told:
+    """A run with planted faults that has ended."""
+
+    launcher: str
+    outcomes: list[Outcome] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    """All that is not as it has to be."""
+
+
+def plant(launcher: str, kinds: Sequence[str], moments: Sequence[str]) -> Told:
+    """A run with every kind of fault at every moment, and what is to be said of it."""
+    mark = tempfile.mkdtemp(prefix="f")
+    root, harm, temporary = Path(mark, "run"), Path(mark, "harm"), Path(mark, "tmp")
+    temporary.mkdir()
+    told = Told(launcher)
+    try:
+        with _followed(root / "journal.jsonl") as came_s:
+            code, said = _run(launcher, kinds, moments, root, {"RANKBENCH_HARM": str(harm), "TMPDIR": str(temporary)})
+        _, alive = psutil.wait_procs(offspring_of(str(harm)), timeout=5)
+        told.complaints += [f"process {each.pid} is left" for each in alive]
+        left = [path for path in temporary.iterdir() if not path.name.startswith(CACHE)]
+        told.complaints += [f"{path} is left" for path in left]
+        if code != 1 or not (root / "report.html").exists():
+            told.complaints.append(f"it exits with {code} and has said: {said[-2000:]}")
+        _judge(told, root, harm, came_s, kinds, moments)
+    finally:
+        shutil.rmtree(mark)
+    return told
+
+
+def _run(
+    launcher: str, kinds: Sequence[str], moments: Sequence[str], root: Path, environment: dict[str, str]
+) -> tuple[int, str]:
+    devices, size = ("cpu:1", 1) if launcher == "inline" else ("cpu:2", 2)
+    line = [
+        *RANKBENCH, "run", f"{PLANTED}:Planted", "--devices", devices, "--world-sizes", size, "--launcher", launcher,
+        "--launches", 1, "--budget", 4 + len(moments), "--deadline", DEADLINE_S, "--out", root,
+        "--set", f"planted.kind={','.join(['none', *kinds])}", "--set", f"planted.moment={','.join(moments)}",
+    ]  # fmt: skip
+    mark = environment | {"RANKBENCH_TEST": environment["RANKBENCH_HARM"]}
+    told = subprocess.run(
+        list(map(str, line)), env=os.environ | mark, capture_output=True, text=True, check=False, timeout=3600
+    )
+    return told.returncode, told.stdout + told.stderr
+
+
+@contextmanager
+def _followed(journal: Path) -> Iterator[dict[str, float]]:
+    """When the cell of each case came, by its key."""
+    came_s: dict[str, float] = {}
+    over = threading.Event()
+
+    def follow() -> None:
+        seen = 0
+        while not over.wait(0.02):
+            entries = list(read(journal))
+            for entry in entries[seen:]:
+                if isinstance(entry, CellRecord):
+                    came_s[entry.case] = time.monotonic()
+            seen = len(entries)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield came_s
+    finally:
+        over.set()
+        thread.join()
+
+
+def _judge(
+    told: Told, root: Path, harm: Path, came_s: dict[str, float], kinds: Sequence[str], moments: Sequence[str]
+) -> None:
+    size = 1 if told.launcher == "inline" else 2
+    planted_s = {(moment, kind): float(when) for moment, kind, when in map(str.split, harm.read_text().splitlines())}
+    cells = {cell.case: cell for cell in RunDir(root).entries() if isinstance(cell, CellRecord)}
+    for moment in moments:
+        for kind in kinds:
+            key = f"planted[kind={kind},moment={moment},size=64]@{size}"
+            cell, when = cells.pop(key, None), planted_s.get((moment, kind))
+            if cell is None or when is None:
+                told.complaints.append(f"{key}: {'it was never measured' if cell is None else 'no harm came to it'}")
+                continue
+            took_s = came_s.get(key, float("inf")) - when
+            outcome = Outcome(moment, kind, cell.status, cell.rank, cell.message or "", took_s)
+            told.outcomes.append(outcome)
+            told.complaints += [f"{key}: {wrong}" for wrong in _wrong(outcome, told.launcher, size)]
+    bad = [f"{key} is {cell.status}: {cell.message}" for key, cell in cells.items() if cell.status != "ok"]
+    missing = [case.key for _, _, case in RunDir(root).plan().cells() if case.key not in cells and "none" in case.key]
+    told.complaints += bad + [f"{key} has no cell" for key in missing]
+
+
+def _wrong(outcome: Outcome, launcher: str, size: int) -> Iterator[str]:
+    status, words = EXPECTED[outcome.kind]
+    if (outcome.status, outcome.rank) != (status, size - 1):
+        yield f"it is {outcome.status} on rank {outcome.rank}, not {status}: {outcome.message}"
+    known = status != "died" if launcher == "ray" else (launcher, status) != ("inline", "died")
+    if known and not re.search(words, outcome.message):
+        yield f"it says {outcome.message!r}"
+    if len(outcome.message) > 2000:
+        yield f"it says {len(outcome.message)} characters"
+    if outcome.took_s > DEADLINE_S + GRACE_S:
+        yield f"it took {outcome.took_s:.1f} s"
+
+
+def table(runs: Sequence[Told]) -> str:
+    """All of it as Markdown."""
+    lines = ["| launcher | moment | fault | cell | rank | seconds to the cell |", "|---|---|---|---|---|---|"]
+    for run in runs:
+        for each in run.outcomes:
+            took = f"{each.took_s:.1f}"
+            lines.append(f"| {run.launcher} | {each.moment} | {each.kind} | {each.status} | {each.rank} | {took} |")
+    complaints = [f"{run.launcher}: {text}" for run in runs for text in run.complaints]
+    count = sum(len(run.outcomes) for run in runs)
+    return "\n".join([*lines, "", f"{count} faults, {len(complaints)} complaints", *complaints])
+
+
+if __name__ == "__main__":
+    from tests.faults.planted import MOMENTS
+
+    launchers = sys.argv[1:] or ["inline", "torchrun", "ray"]
+    told = [
+        plant(launcher, ALONE if launcher == "inline" else tuple(EXPECTED), [moment])
+        for launcher in launchers
+        for moment in MOMENTS
+    ]
+    print(table(told))  # noqa: T201
+    sys.exit(any(run.complaints for run in told))

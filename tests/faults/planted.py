@@ -1,0 +1,136 @@
+"""A scenario in which one rank comes to harm: in one way, at one moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, NoReturn
+
+import torch
+
+from harness.scenario import Gang, Work, Workload, arm, axis
+
+Kind = Literal[
+    "none", "raise", "quit", "exit0", "exit1", "kill", "crash", "stop", "loop", "wait", "memory", "deaf",
+    "orphan", "unpicklable", "enormous", "wordless", "output",
+]  # fmt: skip
+MOMENTS = ("setup", "warmup", "sample", "check", "close")
+DUE = {"warmup": 4, "sample": 600}
+"""In which step of its kind harm comes: three are done to prepare; of so many timed ones, some count already."""
+
+
+class UnpicklableError(Exception):
+    def __init__(self) -> None:
+        super().__init__("planted")
+        self.lock = threading.Lock()
+
+
+class WordlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("there are no words")
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _endless() -> NoReturn:
+    while True:
+        pass
+
+
+def _deaf() -> None:
+    """It neither moves nor goes when it is asked to."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(3600)
+
+
+def _orphan() -> None:
+    """It dies, and leaves a child in a session of its own."""
+    subprocess.Popen(["/bin/sleep", "3600"], start_new_session=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _closed() -> None:
+    sys.stdout.close()
+    print("planted")  # noqa: T201
+
+
+def _crash() -> None:
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+HARMS: dict[str, Callable[[Gang], object]] = {
+    "raise": lambda _: _raise(ValueError("planted")),
+    "quit": lambda _: sys.exit(0),
+    "exit0": lambda _: os._exit(0),
+    "exit1": lambda _: os._exit(1),
+    "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
+    "crash": lambda _: _crash(),
+    "stop": lambda _: os.kill(os.getpid(), signal.SIGSTOP),
+    "loop": lambda _: _endless(),
+    "wait": lambda gang: gang.all_reduce(torch.ones(1)),
+    "memory": lambda _: _raise(MemoryError("planted")),
+    "deaf": lambda _: _deaf(),
+    "orphan": lambda _: _orphan(),
+    "unpicklable": lambda _: _raise(UnpicklableError()),
+    "enormous": lambda _: _raise(ValueError("planted" * 10_000_000)),
+    "wordless": lambda _: _raise(WordlessError()),
+    "output": lambda _: _closed(),
+}
+
+
+def _timed() -> bool:
+    """Whether this is called from a sample."""
+    frame = sys._getframe(1)
+    while frame.f_back:
+        frame = frame.f_back
+        if Path(frame.f_code.co_filename).name == "measure.py":
+            return True
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """A product; the last rank comes to harm."""
+
+    scaling: ClassVar = "weak"
+    size: int = 64
+    moment: str = axis(*MOMENTS)
+    kind: Kind = arm(baseline="none")  # noqa: RUF009
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = (torch.randn(self.size, self.size, generator=gang.generator) for _ in range(2))
+        came = dict.fromkeys(MOMENTS, 0)
+
+        def comes(moment: str, due: int = 1) -> None:
+            came[moment] += 1
+            if self.kind == "none" or moment != self.moment or gang.rank < gang.size - 1 or came[moment] != due:
+                return
+            with Path(os.environ["RANKBENCH_HARM"]).open("a") as file:
+                file.write(f"{self.moment} {self.kind} {time.monotonic()}\n")
+            HARMS[self.kind](gang)
+
+        def step() -> torch.Tensor:
+            if self.moment in ("warmup", "sample"):
+                now = "sample" if _timed() else "warmup"
+                comes(now, DUE[now])
+            return a @ b
+
+        def check(output: torch.Tensor) -> None:
+            comes("check")
+            torch.testing.assert_close(output.double(), a.double() @ b.double(), rtol=1e-4, atol=1e-4)
+
+        comes("setup")
+        work = Work(flops=2 * self.size**3, unit="product")
+        return Workload(step, check=check, work=work, close=lambda: comes("close"))

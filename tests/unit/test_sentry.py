@@ -1,0 +1,119 @@
+"""The sentry tells whether its rank moves, and where one stands that does not."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from harness import agreement, sentry
+from harness.errors import HangError
+from harness.gang import Gang
+from harness.journal import CellRecord
+from harness.messages import Order, RankNote
+from harness.planner import make
+from harness.sentry import Alarm, Sentry, seen
+from harness.wish import Wish
+from launch.inline import Inline
+from tests.ranks import Ranks
+
+PLUGINS = Path(__file__).parents[1] / "distributed" / "plugins.py"
+
+
+def test_who_moves_is_told_to_move_and_who_stands_where_it_stands() -> None:
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    watch = Sentry()
+    with watch.posted(3, 0.05, told.put):
+        while not told.qsize():
+            watch.beat()
+        first = told.get()
+        while (second := told.get()).state == "moves":  # may still have seen the last of the signs of life
+            pass
+    assert (first.rank, first.state, first.stack) == (3, "moves", "")
+    assert (second.rank, second.state) == (3, "stuck")
+    assert "test_who_moves" in second.stack and "(test_sentry.py:" in second.at
+
+
+def test_a_sentry_sleeps_for_as_long_as_its_rank_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wake-up a deadline, however many signs of life there are: they cost an assignment."""
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    watch, beats = Sentry(), 0
+    with watch.posted(0, 0.05, told.put):
+        while told.qsize() < 3:
+            watch.beat()
+            beats += 1
+    assert beats > 100
+
+
+def frame_of(call: Callable[[Callable[[], FrameType]], FrameType]) -> FrameType:
+    return call(lambda: sys._getframe(1))
+
+
+def compiled(name: Path | str, source: str = "def call(here):\n    return here()\n") -> Any:
+    """A function that is in a file of that name."""
+    space: dict[str, Any] = {}
+    exec(compile(source, str(name), "exec"), space)
+    return space["call"]
+
+
+def test_who_waits_for_others_is_told_from_who_is_in_a_collective_and_from_who_just_hangs() -> None:
+    torch = compiled("/venv/torch/distributed/distributed_c10d.py")
+    home = Path(sentry.__file__).parent
+    assert seen(0, frame_of(compiled(agreement.__file__))).state == "waits"
+    assert seen(0, frame_of(torch)).state == "collective"
+    assert seen(0, frame_of(compiled("/somebody/plugin.py"))).state == "stuck"
+    below = compiled("/venv/torch/distributed/launcher/api.py", "def call(here):\n    return next_(here)\n")
+    below.__globals__["next_"] = compiled(home / "bench.py")
+    assert seen(0, frame_of(below)).state == "stuck"  # the launcher of the ranks is there too, but it waits for nobody
+
+
+def alone_in_a_collective(mine: Gang) -> RankNote | None:
+    """Rank 1 waits in an all-reduce until rank 0 has seen enough of it, and comes."""
+    import torch
+
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    if mine.rank == 0:
+        time.sleep(0.5)
+    with Sentry().posted(mine.rank, 0.1, told.put):
+        mine.all_reduce(torch.ones(1))
+    return told.get() if mine.rank == 1 else None
+
+
+def test_a_real_collective_that_nobody_else_comes_to_is_recognised(two_ranks: Ranks) -> None:
+    _, note = two_ranks.do(alone_in_a_collective)
+    assert note is not None and note.state == "collective"
+    assert note.at.startswith("alone_in_a_collective (test_sentry.py:")
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def test_an_alarm_interrupts_what_does_not_move() -> None:
+    alarm = Alarm(0.05)
+    with alarm.set(), pytest.raises(HangError, match=r"no sign of life for 0.05 s: in spin \(test_sentry"):
+        spin()
+    end_s = time.monotonic() + 0.2
+    while time.monotonic() < end_s:  # nothing rings any more
+        pass
+
+
+def test_inline_what_hangs_is_a_cell_and_the_rest_is_measured(tmp_path: Path) -> None:
+    wish = Wish(names=[f"{PLUGINS}:Spins"], devices="cpu:1", launcher="inline", budget_s=3, deadline_s=2)
+    plan = make(wish)
+    told: list[Any] = []
+    todo = {0: plan.comparisons[0].cases}
+    order = Order(plan=plan, launch=0, attempt=0, todo=todo, budget_s=3, fingerprint="f", scratch=str(tmp_path))
+    Inline().launch(order, told.append)
+    cells = {cell.case: cell for cell in told if isinstance(cell, CellRecord)}
+    assert len(cells) == len(plan.comparisons[0].cases)
+    hung = cells.pop("spins[moves=no]@1")
+    assert (hung.status, hung.rank) == ("hang", 0) and "in step (plugins.py:" in (hung.message or ""), hung.message
+    assert {cell.status for cell in cells.values()} == {"ok"}

@@ -1,0 +1,112 @@
+"""Who hangs: not the rank that waits, but the one it waits for; and nobody, as long as they all move."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from harness.journal import LaunchRecord
+from harness.messages import RankNote, State, VisitNote
+from launch.vigil import SETUP_S, SLACK_S, Vigil
+
+UP = LaunchRecord(launch=0, launcher="t", started="", fingerprint="", lead_s=0, ranks=())
+VISIT = VisitNote(comparison=0, case="a@2", round=0, rounds=1)
+DEADLINE_S = 10.0
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def up(clock: Clock, size: int = 2) -> Vigil:
+    vigil = Vigil(size, DEADLINE_S, clock)
+    vigil.hear(UP)
+    return vigil
+
+
+def note(rank: int, state: State) -> RankNote:
+    return RankNote(rank=rank, state=state, at=f"step (plugin.py:{rank})", stack="stack" * 2000)
+
+
+def after(clock: Clock, vigil: Vigil, **states: State) -> tuple[int | None, float]:
+    """Who hangs, and how long after the deadline that is known, where the ranks tell so at the deadline."""
+    clock.now_s += DEADLINE_S
+    for name, state in states.items():
+        vigil.hear(note(int(name[1:]), state))
+    return vigil.verdict().rank, vigil.until_s - clock.now_s
+
+
+def test_a_gang_that_never_comes_up_has_a_deadline_of_its_own(clock: Clock) -> None:
+    vigil = Vigil(2, DEADLINE_S, clock)
+    assert vigil.until_s == clock.now_s + SETUP_S
+    assert vigil.verdict().rank is None and "not ready" in vigil.verdict().message
+
+
+@pytest.mark.parametrize(
+    ("states", "guilty", "slack_s"),
+    [
+        ({"r0": "collective", "r1": "stuck"}, 1, 0),  # rank 0 waits in a collective for one who does not come
+        ({"r0": "waits", "r1": "stuck"}, 1, 0),
+        ({"r0": "waits", "r1": "collective"}, 1, 0),  # in a collective that nobody else is in
+        ({"r0": "stuck", "r1": "collective"}, 0, 0),
+        ({"r0": "collective"}, 1, SLACK_S),  # rank 1 is stopped: it tells nothing
+        ({"r1": "stuck"}, 0, SLACK_S),
+        ({"r0": "waits"}, 1, SLACK_S),
+        ({"r0": "waits", "r1": "waits"}, None, 0),
+        ({}, 0, SLACK_S),
+    ],
+)
+def test_who_hangs_is_named_and_not_who_waits(
+    clock: Clock, states: dict[str, State], guilty: int | None, slack_s: float
+) -> None:
+    told = after(clock, up(clock), **states)
+    assert told == (guilty, slack_s)
+
+
+def test_ranks_without_a_part_in_a_long_case_wait_without_end(clock: Clock) -> None:
+    vigil = up(clock)
+    for _ in range(100):
+        clock.now_s += DEADLINE_S
+        vigil.hear(note(0, "moves"))
+        vigil.hear(note(1, "waits"))
+        assert vigil.until_s == clock.now_s + DEADLINE_S + SLACK_S
+
+
+def test_a_complaint_is_withdrawn_by_who_moves_again(clock: Clock) -> None:
+    vigil = up(clock)
+    clock.now_s += DEADLINE_S
+    vigil.hear(note(0, "stuck"))
+    vigil.hear(VISIT)  # rank 0 has come to its next visit
+    assert vigil.until_s == clock.now_s + SLACK_S  # which is due from rank 1 anyway
+    vigil.hear(note(1, "waits"))
+    assert vigil.until_s == clock.now_s + DEADLINE_S + SLACK_S
+
+
+def test_nothing_is_expected_from_who_has_ended(clock: Clock) -> None:
+    vigil = up(clock)
+    vigil.dismiss(1)
+    assert after(clock, vigil, r0="stuck") == (0, 0)
+    vigil.dismiss(0)
+    assert vigil.silent == []
+    vigil = up(clock)
+    for rank in (0, 1):
+        vigil.dismiss(rank)
+    assert vigil.until_s == math.inf
+
+
+def test_the_fates_have_every_ranks_stack_cut_to_a_page(clock: Clock) -> None:
+    vigil = up(clock, 3)
+    after(clock, vigil, r0="collective", r1="stuck")
+    first, second, third = vigil.fates()
+    assert first.fate == "rank 0, in a collective of step (plugin.py:0)" and len(first.words or "") == 4000
+    assert second.fate == "rank 1, in step (plugin.py:1)"
+    assert third.fate == "rank 2, which does not even answer" and third.words is None
