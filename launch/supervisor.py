@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 
-from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, LaunchRecord, Status
+from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, LaunchRecord, Status
+from harness.lines import Journal
 from harness.messages import Order, VisitNote
 from harness.plan import Case, Plan, Precision, Record
 from harness.precision import Widths
