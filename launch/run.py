@@ -19,23 +19,33 @@ from harness.plan import Plan, Record, Side
 from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
+from launch.ledger import Ledger
 from launch.network import own_address, tell_gloo
 from launch.profiling import Profiling
 from launch.progress import Progress
 from launch.scratch import scratch
-from launch.supervisor import Ledger, Supervisor
+from launch.supervisor import Supervisor
 from launch.torchrun import Torchrun
 
 
-def own(run: RunDir, plan: Plan, console: Console) -> bool:
-    """Measure what is missing of a run that is on disk, with processes of its own. Returns whether all cells are ok."""
+def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False) -> bool:
+    """Measure what is missing of a run that is on disk, with processes of its own; ``retry_failed``: and what failed.
+
+    Returns whether all cells are ok.
+    """
     with Journal(run.journal_path) as journal, Progress(plan, console) as progress:
         progress.waiting()
         with ExitStack() as stack:
             launchers = {side.name: stack.enter_context(_launcher(side, run, plan)) for side in plan.sides}
             folder = stack.enter_context(scratch(run.root))
             supervisor = Supervisor(
-                plan, journal, run.entries(), progress.watch, fingerprints=fingerprints(run, plan), scratch=folder
+                plan,
+                journal,
+                run.entries(),
+                progress.watch,
+                fingerprints=fingerprints(run, plan),
+                scratch=folder,
+                retry_failed=retry_failed,
             )
             well = supervisor.run(launchers)
             if plan.profile:

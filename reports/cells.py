@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
-from reports import cautions, estimates
+from reports import again, cautions, estimates
 from reports.counts import counts
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
@@ -54,6 +54,7 @@ def _identity(measured: Measured, key: CaseId, case: Case, comparison: Compariso
         "status": status,
         "rank": failed.rank if failed else None,
         "message": failed.message if failed else None,
+        "again": again.command(measured.evidence.plan, case) if status != "ok" else None,
     }
 
 
