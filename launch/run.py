@@ -13,12 +13,14 @@ from rich.console import Console
 from harness import environment, worker, world
 from harness.clocks import now
 from harness.errors import CollectiveError, GangLostError, UsageError
+from harness.halt import Halt
 from harness.journal import CellRecord, EndRecord, Journal
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Record, Side
 from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
+from launch.interrupt import Interrupt, heard
 from launch.ledger import Ledger
 from launch.network import own_address, tell_gloo
 from launch.profiling import Profiling
@@ -36,7 +38,8 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
     with Journal(run.journal_path) as journal, Progress(plan, console) as progress:
         progress.waiting()
         with ExitStack() as stack:
-            launchers = {side.name: stack.enter_context(_launcher(side, run, plan)) for side in plan.sides}
+            interrupt = Interrupt()
+            launchers = {side.name: stack.enter_context(_launcher(side, run, plan, interrupt)) for side in plan.sides}
             folder = stack.enter_context(scratch(run.root))
             supervisor = Supervisor(
                 plan,
@@ -46,22 +49,24 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
                 fingerprints=fingerprints(run, plan),
                 scratch=folder,
                 retry_failed=retry_failed,
+                interrupt=interrupt,
             )
-            well = supervisor.run(launchers)
+            with heard(interrupt, progress.say):
+                well = supervisor.run(launchers)
             if plan.profile:
                 progress.profiling()
                 Profiling(run, plan, journal, progress.watch).run(launchers[plan.sides[0].name], folder)
             return well
 
 
-def _launcher(side: Side, run: RunDir, plan: Plan) -> Launcher:
+def _launcher(side: Side, run: RunDir, plan: Plan, halt: Halt) -> Launcher:
     if side.launcher == "inline":
-        return Inline()
+        return Inline(halt)
     if side.launcher == "torchrun":
-        return Torchrun(run.root / "logs", side.python or sys.executable, side.variables)
+        return Torchrun(run.root / "logs", side.python or sys.executable, side.variables, halt)
     from launch.actors import Actors
 
-    return Actors(plan.ray_address, plan.placement)
+    return Actors(plan.ray_address, plan.placement, halt)
 
 
 def fingerprints(run: RunDir, plan: Plan) -> dict[str, str]:

@@ -10,6 +10,7 @@ from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, 
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Precision, Record
 from launch.gangs import Ending, Hear, Launcher
+from launch.interrupt import Interrupt
 from launch.ledger import Ledger, Todo
 from launch.scratch import clear
 
@@ -32,10 +33,12 @@ class Supervisor:
         fingerprints: Mapping[str, str],
         scratch: str,
         retry_failed: bool = False,
+        interrupt: Interrupt | None = None,
     ) -> None:
         """``watch`` is told every record and note, for the progress; scenarios' files go to the folder ``scratch``.
 
         ``fingerprints`` has the hash of each side's environment. ``retry_failed``: what failed is measured again.
+        ``interrupt`` tells when to end early.
         """
         self.ledger = Ledger(plan)
         for entry in so_far:
@@ -46,6 +49,7 @@ class Supervisor:
         self._journal = journal
         self._fingerprints = fingerprints
         self._scratch = scratch
+        self._interrupt = interrupt or Interrupt()
         self._watch = watch
         self._visiting: VisitNote | None = None
         self._fruitful = False
@@ -117,8 +121,11 @@ class Supervisor:
                 self._mourn(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
+            self._interrupt.heeded = False
             self._beside_s = self._ready_s - start_s + end_of_gang_s - self._last_s
             self._record(EndRecord(launch=launch, wall_s=round(end_of_gang_s - start_s, 3)))
+            if self._interrupt.asked:
+                raise KeyboardInterrupt
             futile = 0 if self._fruitful else futile + 1
             if futile == FUTILE:
                 ending = ending or Ending("error", "the gang ended well but reported nothing")
@@ -136,6 +143,7 @@ class Supervisor:
         self._last_s = time.monotonic()
         if isinstance(record, LaunchRecord):
             self._ready_s = self._last_s
+            self._interrupt.heeded = True
         if isinstance(record, VisitNote):
             self._visiting = record
             self._watch(record)

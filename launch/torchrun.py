@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.errors import RankbenchError
+from harness.halt import Halt
 from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
@@ -23,6 +24,8 @@ from launch.vigil import Vigil
 
 FAREWELL_S = 10.0
 """After a rank has failed, or all have ended well, the others and the launcher get this long to be collected."""
+LOOK_S = 0.5
+"""How often to see whether the agent lives, and whether somebody wants a halt."""
 AGENT_S = 150.0
 """The agent must be up within this time."""
 LEAKS = (
@@ -50,14 +53,17 @@ class Torchrun:
         logs: Path,
         python: str = sys.executable,
         variables: Mapping[str, str] | None = None,
+        halt: Halt | None = None,
     ) -> None:
         """``logs`` is a folder for what the ranks themselves print. The agent starts at once, beside the caller.
 
-        ``python`` is the ranks' interpreter; they have ``variables`` over what this process has.
+        ``python`` is the ranks' interpreter; they have ``variables`` over what this process has. ``halt`` is what
+        an interruption asks for.
         """
         self._logs = logs
         self._python = python
         self._variables = dict(variables or {})
+        self._halt = halt or Halt()
         self._server = Server()
         self._stack = ExitStack()
         self._mark = self._stack.enter_context(temporary())
@@ -92,7 +98,9 @@ class Torchrun:
             left_s = min(vigil.until_s, failed_s + FAREWELL_S) - time.monotonic()
             if left_s <= 0 or self._agent.poll() is not None:
                 return False
-            for event in self._server.events(min(left_s, 1.0)):
+            if self._halt.asked:
+                gang.halt()
+            for event in self._server.events(min(left_s, LOOK_S)):
                 record = gang.take(event)
                 if record is not None:
                     vigil.hear(record)
