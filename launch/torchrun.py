@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -72,13 +72,14 @@ class Torchrun:
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order with a fresh gang of ranks."""
-        line = self._line = self._line or self._await_agent()
+        line = self._reach()
         before = marked(self._mark)
         gang, vigil = Gang(len(order.plan.devices)), Vigil(len(order.plan.devices), order.plan.deadline_s)
         logs = self._logs / f"launch-{order.launch}-{order.attempt}"
-        line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(logs)})
+        with suppress(OSError):  # it has just died: that is seen at once
+            line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(logs)})
         collected = self._follow(gang, vigil, hear)
-        if collected or gang.unwell or gang.done:
+        if collected or gang.unwell or gang.done or self._agent.poll() is not None:
             ending, fates = gang.ending(), gang.fates()
         else:
             stacks.ask(gang.pids[rank] for rank in vigil.silent if rank in gang.pids)
@@ -134,6 +135,17 @@ class Torchrun:
                 start_new_session=True,  # Ctrl-C is the parent's to hear
             )
 
+    def _reach(self) -> Peer:
+        """The line to an agent that is up; to another one where somebody has killed it."""
+        if self._agent.poll() is not None:
+            self._renew()
+        try:
+            self._line = self._line or self._await_agent()
+        except RankbenchError:
+            self._renew()
+            self._line = self._await_agent()
+        return self._line
+
     def _await_agent(self) -> Peer:
         until_s = time.monotonic() + AGENT_S
         while time.monotonic() < until_s and self._agent.poll() is None:
@@ -150,6 +162,7 @@ class Torchrun:
     def _stop(self) -> None:
         kill_all(marked(self._mark))
         self._agent.wait()
+        self._server.drain()
         self._line = None
 
     def __enter__(self) -> Self:
