@@ -109,7 +109,7 @@ def compare(
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The run directory that must not be worse.")],
     *,
     margin: Annotated[
-        float | None, typer.Option(metavar="FRACTION", help="Smaller differences count as none. [default: the runs']")
+        str | None, typer.Option(metavar="FRACTION", help="Smaller differences count as none. [default: the runs']")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where anything is undecided.")] = False,
     format_: Annotated[
@@ -121,10 +121,11 @@ def compare(
     Only runs of the same devices and regime can be compared; software and code may differ. Exit codes: 0 not found
     worse, 1 slower for certain or broken, 2 not to be compared, 3 undecided (with --strict).
     """
-    if margin is not None and not 0 <= margin < 1:
-        raise UsageError("--margin", "be a fraction from 0 to below 1", margin, "e.g. --margin 0.02")
+    from harness.effort import fraction
+
+    least = None if margin is None else fraction("--margin", margin, zero=True, example="2%")
     try:
-        worse, undecided = late("reports.cli:compare")(base, new, margin, format_, Console())
+        worse, undecided = late("reports.cli:compare")(base, new, least, format_, Console())
     except JournalError as error:
         return _complain(error, USAGE)  # 1 would read as a regression
     return NOT_OK if worse else UNDECIDED if strict and undecided else OK

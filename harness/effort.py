@@ -49,6 +49,19 @@ def above_zero(name: str, value: float) -> None:
         raise UsageError(name, "be above zero", value, "give a positive number")
 
 
+def fraction(name: str, text: str, *, zero: bool = False, example: str) -> float:
+    """A number like ``2%`` or ``0.02``, above 0 (``zero``: or 0 itself) and below 1. Raises UsageError."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        told = float(number) / (100 if percent else 1)
+    except ValueError:
+        told = math.nan
+    if rest or not (0 < told < 1 or (zero and told == 0)):
+        rule = f"be a fraction of the time, {'from' if zero else 'above'} 0 and below 1"
+        raise UsageError(name, rule, repr(text), f"e.g. {name} {example}")
+    return told
+
+
 def _budget(wish: Wish, usual: int, cases: int, sides: int) -> tuple[float, int]:
     """The budget in seconds and the launches, of all ``sides``, that it is for; ``usual`` is how many of each."""
     if wish.launches is not None:
@@ -73,14 +86,7 @@ def _precision(wish: Wish, *, fresh: bool) -> Precision | None:
     """How narrow intervals are wanted, and until when launches may be added for that."""
     if wish.precision is None:
         return None
-    number, percent, rest = wish.precision.strip().partition("%")
-    try:
-        fraction = float(number) / (100 if percent else 1)
-    except ValueError:
-        fraction = math.nan
-    if rest or not 0 < fraction < 1:
-        rule = "be a fraction of the time, above 0 and below 1"
-        raise UsageError("--precision", rule, repr(wish.precision), "e.g. --precision 2%")
+    width = fraction("--precision", wish.precision, example="2%")
     if not fresh:
         raise UsageError("--precision", "go with launches of our own", wish.precision, "leave it out here")
-    return Precision(fraction=fraction, limit_s=wish.budget_s or PRECISE_S)
+    return Precision(fraction=width, limit_s=wish.budget_s or PRECISE_S)

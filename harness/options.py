@@ -45,7 +45,7 @@ Precision = Annotated[
         metavar="FRACTION", help="Add launches until all times are known so well, e.g. 2%, or --budget is spent."
     ),
 ]
-Margin = Annotated[float, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")]
+Margin = Annotated[str, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")]
 Seed = Annotated[int, typer.Option(help="Of the data and of the order.")]
 CacheState = Annotated[
     str, typer.Option(help="hot, or cold: the GPU's L2 cache is cleared before each sample, which is of one step.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from harness import __version__, catalog, devices, probes, roofs
-from harness.effort import above_zero, effort
+from harness.effort import above_zero, effort, fraction
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Value
 from harness.regime import regime
@@ -32,8 +32,6 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         raise UsageError(
             "--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS)
         )
-    if not 0 <= wish.margin < 1:
-        raise UsageError("--margin", "be a fraction from 0 to below 1", wish.margin, "e.g. --margin 0.05")
     if wish.nodes is None:
         found = devices.parse(wish.devices, wish.threads)
     else:
@@ -75,7 +73,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         strict=wish.budget_s == budget_s,
         deadline_s=wish.deadline_s,
         precision=precision,
-        margin=wish.margin,
+        margin=fraction("--margin", wish.margin, zero=True, example="5%"),
         cache=wish.cache,
         execution=wish.execution,
         profile=wish.profile,

@@ -29,7 +29,7 @@ class Wish:
     seed: int = 0
     threads: int = 1
     precision: str | None = None
-    margin: float = 0.05
+    margin: str = "5%"
     preset: str | None = None
     cache: Cache = "hot"
     execution: Execution = "eager"

@@ -162,7 +162,8 @@ def _join(address: str) -> None:
     except (OSError, ValueError) as error:
         rule = "be host:port of a running cluster of which this host is a node"
         remedy = "start it, correct the address, or use ray://host:10001 from elsewhere"
-        raise UsageError("--ray-address", rule, f"{address} ({error})", remedy) from None
+        why = str(error).strip().rpartition("\n")[2]  # a server's traceback ends with what went wrong
+        raise UsageError("--ray-address", rule, f"{address} ({why})", remedy) from None
 
 
 def _reach(address: str) -> None:

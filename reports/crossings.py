@@ -21,6 +21,8 @@ class Found:
     row: Crossing
     sure: bool
     """Whether it rests on intervals. With too few launches for any, it rests on the ratios alone."""
+    margin: float
+    """The widest by which a verdict along the axis was judged."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def crossing(subject: Subject) -> Found:
         after=found.after if found.single else None,
         before=found.before if found.single else None,
     )
-    return Found(found, row, sure)
+    return Found(found, row, sure, max(ratio.margin for ratio in ratios))
 
 
 def _line(subject: Subject) -> tuple[str, tuple[int, ...]]:

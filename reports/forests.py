@@ -96,7 +96,7 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
     """Each other side that is no control against the first, over all cases."""
     controls = [row for row in summary.sides if row.control]
     against = {(row.comparison, row.key): row.ratio for row in controls}
-    names = _case_names(summary)
+    names = case_names(summary)
     made = []
     for place, side in enumerate(dict.fromkeys(row.side for row in summary.sides if not row.control)):
         rows = [row for row in summary.sides if row.side == side]
@@ -122,11 +122,7 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
     return tuple(made)
 
 
-def _case(row: SideRow, name: str, control: float | None) -> Branch:
-    return Branch(name, row.ratio or 1.0, row.ratio_low, row.ratio_high, row.verdict, row.margin, control)
-
-
-def _case_names(summary: Summary) -> dict[tuple[int, str], str]:
+def case_names(summary: Summary) -> dict[tuple[int, str], str]:
     """What tells a run's cases apart: arm, number of devices, parameters that vary, and the scenario if it does."""
     names = Labels.of(summary.first)
     several = len({row.scenario for row in summary.first}) > 1
@@ -138,3 +134,7 @@ def _case_names(summary: Summary) -> dict[tuple[int, str], str]:
         where = f" @{row.world_size}" if sizes else ""
         found[row.comparison, row.key] = labels.plain(" ".join(part for part in parts if part)) + where
     return found
+
+
+def _case(row: SideRow, name: str, control: float | None) -> Branch:
+    return Branch(name, row.ratio or 1.0, row.ratio_low, row.ratio_high, row.verdict, row.margin, control)

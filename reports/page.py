@@ -16,7 +16,7 @@ from reports.contents import contents
 from reports.document import SideFacts, Summary
 from reports.drawings import drawings
 from reports.facts import flat
-from reports.forests import arm_forest, side_forests
+from reports.forests import arm_forest, case_names, side_forests
 from reports.heat_plot import STEPS
 from reports.labels import FEW
 from reports.markup import environment, finished
@@ -101,6 +101,7 @@ def render(summary: Summary, root: Path) -> str:
             drawings={part.id: drawings(part, summary) for part in parts},
             forest=arm_forest(summary),
             side_forests=side_forests(summary),
+            case_names=case_names(summary),
             SPREAD_LEVELS=SPREAD_LEVELS,
             HEAT_STEPS=STEPS,
         )

@@ -102,6 +102,8 @@ def ratio_axis(axes: Axes, ends: Sequence[float], margin: float, label: str) -> 
     if max(ends) > 4 * min(ends):
         axes.set_xscale("log")
         axes.set_xlim(max(low, 0.01) / 1.2, high * 1.2)
+        near = max(ends) < 100 * min(ends)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if near else (1,)))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.set_xlim(low - room, high + room)

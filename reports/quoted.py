@@ -64,18 +64,20 @@ def _versus(subject: Subject) -> str:
 
 
 def contrast_in_words(row: ContrastRow) -> str:
-    """E.g. ``1.97× faster than each (1.92–2.01)``."""
+    """E.g. ``1.97× faster than each (1.92–2.01; margin 5 %)``."""
     ratio, baseline = row.ratio or 1.0, labels.plain(row.baseline)
     if row.ratio_low is None or row.ratio_high is None:
         return f"{units.times(1 / ratio)} as fast as {baseline} ({NO_INTERVAL})"
-    inverse = _interval(1 / ratio, 1 / row.ratio_high, 1 / row.ratio_low)
+    margin = f"margin {units.percent(row.margin)}"
+    inverse = units.span(1 / row.ratio_high, 1 / row.ratio_low, 1 / ratio)
     if row.verdict == "faster":
-        return f"{units.times(1 / ratio)} faster than {baseline} {inverse}"
+        return f"{units.times(1 / ratio)} faster than {baseline} ({inverse}; {margin})"
     if row.verdict == "slower":
-        return f"{units.times(ratio)} slower than {baseline} {_interval(ratio, row.ratio_low, row.ratio_high)}"
+        span = units.span(row.ratio_low, row.ratio_high, ratio)
+        return f"{units.times(ratio)} slower than {baseline} ({span}; {margin})"
     if row.verdict == "equivalent":
-        return f"no different from {baseline} {inverse}"
-    return f"undecided against {baseline} ({units.times(1 / ratio)} as fast, {inverse[1:-1]})"
+        return f"no different from {baseline} ({inverse}; {margin})"
+    return f"undecided against {baseline} ({units.times(1 / ratio)} as fast, {inverse}; {margin})"
 
 
 def _interval(value: float, low: float | None, high: float | None) -> str:
@@ -83,8 +85,11 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
 
 
 def _crossover(subject: Subject) -> str:
+    """Where it is, and its grounds: what is in doubt there, and the widest margin that it was judged by."""
     found = crossing(subject)
-    return str(found.bracket) if found.sure else f"{found.bracket} ({NO_INTERVAL})"
+    place, _, doubt = str(found.bracket).removesuffix(")").partition(" (")
+    grounds = [doubt, "" if found.sure else NO_INTERVAL, f"margin {units.percent(found.margin)}"]
+    return f"{place} ({'; '.join(filter(None, grounds))})"
 
 
 FIGURES: dict[str, Callable[[Subject], str]] = {

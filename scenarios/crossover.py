@@ -55,7 +55,7 @@ class Crossover:
             due = gang.device if self.where == "copied" and gang.rank > 0 else home
             assert product.device == due, f"the product is on {product.device}, but due on {due}"
             left, right = (each.to(gang.device).double() for each in (a if self.where == "copied" else gang.part(a), b))
-            return {"error": normwise_error(product, left @ right, "the product")}
+            return {"error": normwise_error(product, left @ right, "the product"), "device": gang.device.type}
 
         work = Work(flops=2 * share * n**2, bytes=4 * n * (2 * share + n), items=share / n, unit="product")
         if self.where == "copied":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
-from scenarios.accuracy import TOLERANCE
+from scenarios.accuracy import TOLERANCE, normwise_error
 from scenarios.chapter import exercises
 
 
@@ -60,6 +60,9 @@ class Fourier:
             assert spectrum.shape == exact.shape, f"shape {tuple(spectrum.shape)} where {tuple(exact.shape)} is due"
             error = torch.linalg.norm(spectrum - exact, dim=1) / torch.linalg.norm(exact, dim=1)
             assert (error <= TOLERANCE).all(), f"relative error {error.max():.1e} (limit {TOLERANCE})"
+            if len(x):
+                back = torch.fft.irfft(spectrum.to(exact.dtype), n=self.size)
+                normwise_error(back, x.double(), "what the coefficients give back")
             return {"coefficients": spectrum.shape[1], "kept_bytes": spectrum.untyped_storage().nbytes()}
 
         work = Work(bytes=len(x) * (4 * self.size + 8 * half), items=len(x), unit="transform")

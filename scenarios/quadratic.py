@@ -59,6 +59,7 @@ class Quadratic:
 
         def check(output: tuple[Tensor, Tensor]) -> Facts:
             part, everyone = output
+            parameters = int(gang.all_reduce(torch.tensor(float(weight.numel()), device=x.device)))
             due = gang.part(exact, dim=1)
             normwise_error(everyone, exact)
             normwise_error(part, due)
@@ -72,7 +73,8 @@ class Quadratic:
                 normwise_error(values, scale**2 * due)
                 (gradient,) = torch.autograd.grad(values, scaled, slopes)
                 normwise_error(gradient, scale * _slopes(x.double(), weight.detach(), slopes), "the input's gradient")
-            return {"parameters": weight.numel()}
+            assert parameters == n * n * self.outputs, f"{parameters} parameters on all ranks"
+            return {"parameters": parameters}
 
         moved = 4 * (x.numel() + weight.numel() + exact.numel())
         samples = self.batch * mine.shape[2] / self.outputs

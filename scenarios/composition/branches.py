@@ -74,8 +74,8 @@ class Branches:
             wanted = (self.features + 1) * sum(branch.out_features for branch in branches)
             assert parameters == wanted, f"{parameters} parameters, where {wanted} are due"
             streams = self.branches if self.how == "streams" and gang.device.type != "cpu" else 1
-            ideal = (loads.sum() / loads.max()).item()
-            return {"parameters": parameters, "bitwise": bitwise, "streams": streams, "ideal": ideal}
+            largest = (loads.max() / loads.sum()).item()
+            return {"parameters": parameters, "bitwise": bitwise, "streams": streams, "largest_share": largest}
 
         rows, width = self.tokens * len(x), sum(branch.out_features for branch in mine)
         whole = self.batch * self.tokens * sum(branch.out_features for branch in branches)

@@ -53,7 +53,8 @@ class Load:
             assert_same(net.state_dict(), state)
             assert_read(sums, state)
             mine = list(net.parameters())
-            return {"parameters": len(mine), "kept": len(known.intersection(mine))}
+            pinned = self.by == "pinned" and gang.device.type != "cpu"
+            return {"parameters": len(mine), "kept": len(known.intersection(mine)), "pinned": pinned}
 
         return Workload(step, check=check, work=carried(state), reset=reset, uneven=self.by == "broadcast")
 

@@ -23,6 +23,10 @@ TOLERANCE = 1e-5
 """Normwise relative error that an output in fp32 may have against float64."""
 
 
+class Predictor(nn.Sequential):
+    """The network's own class: a file of parameters needs it, a program does not."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """From a file to a first output: parameters whose architecture is code, or an exported program that has both."""
@@ -41,7 +45,7 @@ class Program:
         path = gang.scratch / f"{gang.rank}.pt2"
 
         def built(state: State) -> nn.Module:
-            net = network(self.width, self.layers)
+            net = Predictor(*network(self.width, self.layers))
             net.load_state_dict(state, assign=True)
             return net.eval()
 
@@ -61,7 +65,10 @@ class Program:
             normwise_error(output, exact, "the output", limit=TOLERANCE)
             more = limits(x) if self.file == "program" else {}
             other = verdict(lambda: net(torch.cat([x, x])))
-            return {"file_bytes": path.stat().st_size, "other_batch": other, **more}
+            own = sum(isinstance(module, Predictor) for module in net.modules())
+            due = (0, "refused") if self.file == "program" else (1, "accepted")
+            assert (own, other) == due, f"{own} modules of the network's own class, and another batch is {other}"
+            return {"file_bytes": path.stat().st_size, "own_classes": own, "other_batch": other, **more}
 
         return Workload(step, check=check, work=carried(state))
 

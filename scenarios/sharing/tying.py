@@ -61,6 +61,8 @@ class Tying:
         def check(uses: list[nn.Parameter]) -> Facts:
             storages = {use.data_ptr(): use.numel() for use in uses}
             assert sum(storages.values()) == numbers, f"{sum(storages.values())} parameters, where {numbers} are due"
+            now = training.net.named_parameters(remove_duplicate=False)  # ties that a step undid are none any more
+            assert [id(use) for _, use in now] == [id(use) for use in uses], "not all uses were trained"
             training.step()  # from the timed ones' end: after a single step momentum would not have told yet
             ends, velocities = replay(training.start, (x, y), training.taken, rate=rate, tied=tied)
             for velocity, exact in zip(training.velocities, velocities, strict=True):

@@ -1,13 +1,17 @@
-"""Whether a cluster has room for a gang."""
+"""Whether a cluster can be joined, and has room for a gang."""
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
+import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launch.cluster import STRICT, fits
+from harness.errors import UsageError
+from launch.cluster import STRICT, Cluster, fits
 
 NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GPU": st.integers(0, 4)}), max_size=5)
 
@@ -29,3 +33,14 @@ def test_what_fits_is_what_can_be_handed_out_rank_by_rank(have: list[Any], ranks
 def test_a_strict_spread_takes_a_node_a_rank(have: list[Any], ranks: int, threads: int) -> None:
     roomy = sum(node["CPU"] >= threads for node in have)
     assert fits([{"CPU": float(threads)}] * ranks, STRICT, have) == (roomy >= ranks)
+
+
+def test_a_cluster_that_fails_to_take_a_driver_tells_why_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise ConnectionError("Initialization failure from server:\nTraceback (most recent call last):\nOSError: full")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(UsageError) as told:
+        Cluster(f"127.0.0.1:{server.getsockname()[1]}").__enter__()
+    assert "(OSError: full); start it" in str(told.value)
+    assert "\n" not in str(told.value)

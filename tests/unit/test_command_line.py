@@ -44,6 +44,7 @@ BAD = {
     "run split --threads 0": "above zero",
     "run split --threads 999": "cores of this machine",
     "run split --margin 2": "--margin must be a fraction",
+    "run split --margin -1%": "--margin must be a fraction",
     "run split --preset tiny": "--preset must be one of",
     "run split --launcher slurm": "--launcher must be one of",
     "run split --launcher inline --devices cpu:1 --launches 2": "be 1 under --launcher inline",

@@ -262,7 +262,7 @@ def test_two_ranks_hand_each_other_their_branches(two_ranks: Ranks) -> None:
     alone = Branches(**SMALL).prepare(gang(0, 1)).step()
     for output, found, counted in two_ranks.do(spread):
         assert torch.equal(output, alone)
-        assert found == {"parameters": 9 * 12, "bitwise": True, "streams": 1, "ideal": 1.5}  # Σo / max o = 12 / 8
+        assert found == {"parameters": 9 * 12, "bitwise": True, "streams": 1, "largest_share": 8 / 12}
         assert counted.traffic_bytes == alone.nbytes
 
 
@@ -273,7 +273,7 @@ def spread(mine: Gang) -> tuple[torch.Tensor, dict[str, Any], Count]:
 
 def test_ranks_that_share_the_samples_do_not_communicate(two_ranks: Ranks) -> None:
     for found, counted in two_ranks.do(shared):
-        assert found["ideal"] == 2
+        assert found["largest_share"] == 0.5
         assert counted.traffic_bytes == 0
 
 

@@ -95,6 +95,11 @@ def test_what_is_no_fraction_is_refused(text: str) -> None:
         make(Wish(names=["split"], devices="cpu:1", precision=text))
 
 
+@pytest.mark.parametrize(("text", "fraction"), [("2%", 0.02), ("0.02", 0.02), ("0", 0)])
+def test_a_margin_is_written_alike_and_may_be_none(text: str, fraction: float) -> None:
+    assert make(Wish(names=["split"], devices="cpu:1", margin=text)).margin == pytest.approx(fraction)
+
+
 def test_it_needs_launches_of_our_own() -> None:
     with pytest.raises(UsageError, match="--precision must go with launches of our own"):
         make(Wish(names=["split"], devices="cpu:1", precision="2%", launcher="inline"))

@@ -85,10 +85,9 @@ def test_two_ranks_share_the_forms_and_both_get_every_value(two_ranks: Ranks, wa
     first, second = two_ranks.do(on_a_rank, way, outputs)
     assert torch.equal(first[0], second[0])
     torch.testing.assert_close(first[0], values)
-    both = [(told[1]["parameters"], told[2].flops, told[2].items, told[3].flops) for told in (first, second)]
-    assert [sum(each) for each in zip(*both, strict=True)] == pytest.approx(
-        [facts["parameters"], work.flops, 6, done.flops]
-    )
+    assert first[1] == second[1] == facts  # of all ranks
+    both = [(told[2].flops, told[2].items, told[3].flops) for told in (first, second)]
+    assert [sum(each) for each in zip(*both, strict=True)] == pytest.approx([work.flops, 6, done.flops])
     again = 4 * (6 * 5 + 6 * outputs)  # the input, which both read, and all values, which both get
     assert first[2].bytes + second[2].bytes == work.bytes + again
     for told in (first, second):

@@ -40,7 +40,8 @@ def test_times_verdicts_and_speedups(tmp_path):
         **EXACT,
     )
     assert text == (
-        "100 ms, 150 ms; 1.50x slower than whole (1.50-1.50); 75.0 ms; 2.00x as fast on 4 devices as on 1 (2.00-2.00)."
+        "100 ms, 150 ms; 1.50x slower than whole (1.50-1.50; margin 5 %); 75.0 ms; "
+        "2.00x as fast on 4 devices as on 1 (2.00-2.00)."
     )
     assert whole
 
@@ -48,10 +49,10 @@ def test_times_verdicts_and_speedups(tmp_path):
 @pytest.mark.parametrize(
     ("factor", "noise", "verdict", "words"),
     [
-        (0.5, 0.0, "faster", r"2\.00x faster than whole \(2\.00-2\.00\)"),
-        (2.0, 0.0, "slower", r"2\.00x slower than whole \(2\.00-2\.00\)"),
-        (1.02, 0.0, "equivalent", r"no different from whole \(0\.98-0\.98\)"),
-        (1.05, 0.05, "undecided", r"undecided against whole \(0\.9\dx as fast, 0\.9\d-\d\.\d\d\)"),
+        (0.5, 0.0, "faster", r"2\.00x faster than whole \(2\.00-2\.00; margin 5 %\)"),
+        (2.0, 0.0, "slower", r"2\.00x slower than whole \(2\.00-2\.00; margin 5 %\)"),
+        (1.02, 0.0, "equivalent", r"no different from whole \(0\.98-0\.98; margin 5 %\)"),
+        (1.05, 0.05, "undecided", r"undecided against whole \(0\.9\dx as fast, 0\.9\d-\d\.\d\d; margin \d(\.\d)? %\)"),
     ],
 )
 def test_verdicts_are_those_of_the_table(tmp_path, factor, noise, verdict, words):
@@ -70,6 +71,7 @@ def test_an_interval_reads_upwards_and_holds_its_figure(tmp_path, factor):
         return factories.work_time(case) if case.probe else 0.1 * (factor if case.arm == "pieces" else 1)
 
     text, _ = told(tmp_path, "{pieces.versus} {pieces.speedup}", truth=truth, noise=0.05)
+    text = re.sub(r"; margin [^)]*", "", text)
     found = [float(figure) for figure in re.findall(r"[0-9]+\.[0-9]+", text)]
     assert len(found) in (5, 6)
     for low, high in (found[-2:], found[-5:-3]):
@@ -323,7 +325,7 @@ def test_exercises_stand_in_the_order_of_their_numbers(tmp_path):
 
 def test_a_crossover_is_bracketed_by_two_measured_sizes_and_figures_are_those_of_the_first(tmp_path):
     (row,) = rows_of(tmp_path, CROSSING, **SWEPT)
-    assert spaced(row.answer) == "between 64 and 256; between 256 and 1024; 2.56 ms; 64"
+    assert spaced(row.answer) == "between 64 and 256 (margin 5 %); between 256 and 1024 (margin 5 %); 2.56 ms; 64"
     arms, devices = row.crossings
     assert (arms.axis, arms.arm, arms.baseline, arms.world_sizes) == ("size", "pieces", "whole", (1,))
     assert (arms.comparisons, arms.after, arms.before) == ((1, 0, 3, 2), 64, 256)
@@ -334,7 +336,7 @@ def test_a_crossover_is_bracketed_by_two_measured_sizes_and_figures_are_those_of
 def test_a_size_without_figures_is_left_out_of_the_bracket(tmp_path):
     outcomes = {(2, "split[how=pieces,size=256]@1"): ("wrong", 0, "differs")}
     text, whole = told(tmp_path, "{pieces.crossover}", outcomes=outcomes, **SWEPT)
-    assert (text, whole) == ("between 64 and 1024", True)
+    assert (text, whole) == ("between 64 and 1024 (margin 5 %)", True)
 
 
 def test_a_crossover_without_any_figure_says_why(tmp_path):
@@ -347,14 +349,14 @@ def test_a_crossover_without_any_figure_says_why(tmp_path):
 
 def test_a_crossover_of_few_launches_rests_on_ratios_and_says_so(tmp_path):
     text, _ = told(tmp_path, "{pieces.crossover}", launches=2, **SWEPT)
-    assert text == "between 64 and 256 (no interval yet)"
+    assert text == "between 64 and 256 (no interval yet; margin 5 %)"
 
 
 def test_an_arm_that_is_never_ahead_is_said_so(tmp_path):
     text, _ = told(tmp_path, "{pieces.crossover}", **(SWEPT | {"sizes": (16, 32, 64)}))
-    assert text == "not up to 64"
+    assert text == "not up to 64 (margin 5 %)"
     text, _ = told(tmp_path / "on", "{pieces.crossover}", **(SWEPT | {"sizes": (256, 512)}))
-    assert text == "from 256 on"
+    assert text == "from 256 on (margin 5 %)"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness.plan import Side
 from reports import units
 from reports.drawings import drawings
-from reports.forest_plot import MOST, Branch, sorted_forest, surest
+from reports.forest_plot import MOST, Branch, forest_plot, sorted_forest, surest
 from reports.forests import arm_forest, side_forests
 from reports.heat import behind, bins
 from reports.sections import sections
@@ -47,6 +47,13 @@ def test_a_forest_goes_from_the_surely_fastest_to_the_surely_slowest_and_drops_t
     for each in kept:
         left.remove(abs(each.sure))
     assert not left or max(left) <= min(abs(each.sure) for each in kept)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.95, 1.1), (0.4, 4.0), (0.1, 1.0), (0.02, 50.0)])
+def test_a_scale_can_be_read_however_wide_it_is(low, high):
+    drawn = forest_plot([Branch("case", 1.0, low, high, "undecided", 0.05)], "time", "wide")
+    ticks = {float(told) for told in re.findall(r">([0-9.]+)×<", drawn)}
+    assert len(ticks) >= 3, ticks
 
 
 def test_arms_of_several_comparisons_are_in_one_forest_with_their_verdicts(tmp_path):
