@@ -28,7 +28,7 @@ ENOUGH = 150
 @contextlib.contextmanager
 def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subprocess.Popen[str]]:
     """A run that would take ten minutes, after so many steps; no process of it may be left."""
-    mark, counter = uuid.uuid4().hex, folder / "steps"
+    mark, counter, journal = uuid.uuid4().hex, folder / "steps", folder / "run" / "journal.jsonl"
     line = [*RANKBENCH, "run", f"{PLUGINS}:Steps", "--set", f"steps.ends={ends}", "--launcher", launcher]
     line += [
         "--devices",
@@ -44,6 +44,7 @@ def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subpro
     ) as process:  # fmt: skip
         try:
             wait_until(lambda: counter.exists() and counter.stat().st_size >= steps)
+            wait_until(lambda: b'"type":"launch"' in journal.read_bytes())  # the parent knows that ranks are up
             yield process
         finally:
             process.kill()
