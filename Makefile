@@ -1,13 +1,14 @@
 # make bench   environment, then the main job and its report
 # make test    environment, then the tests
 # make check   lint, types, layers
+# make gpu-check   everything that a GPU has to confirm; needs no network, and any environment that has the project's packages
 # make faults  everything that can go wrong, at every moment, under every launcher: a table, in half an hour
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: bench test check faults env
+.PHONY: bench test check gpu-check faults env
 
 bench: env
 	$(BIN)/rankbench run
@@ -20,6 +21,9 @@ check: env
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+gpu-check:
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu_check.py
 
 faults: env
 	$(BIN)/python -m tests.faults.matrix

@@ -7,7 +7,7 @@ groups that carry a scenario's tensors, so it still works after one of those has
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,8 @@ class Failure:
     rank: int
     when_s: float
     """Host clock, to tell the first failure from those that follow from it."""
+    sticky: bool = False
+    """Whether every later call to a device of that process would fail as well."""
 
     @classmethod
     def of(cls, status: Status, message: str, rank: int, when_s: float = 0.0) -> Failure:
@@ -79,4 +81,4 @@ class Agreement:
             return None
         told = [other for other in self.gather(failure) if other is not None]
         first: Failure = min(told, key=lambda other: other.when_s)
-        return first
+        return replace(first, sticky=any(other.sticky for other in told))

@@ -38,9 +38,9 @@ def attempt(trial: Trial, action: Callable[[], object], *, rejected: Status = "e
     return world.agreement.settle(failure)
 
 
-def recover(trial: Trial) -> None:
+def recover(trial: Trial, failure: Failure) -> None:
     """Have groups that work again after a failure. Raises SpoiledError where that takes new processes."""
-    if trial.world.device.torch.type == "cuda":
+    if failure.sticky or trial.world.device.torch.type == "cuda":
         raise SpoiledError
     if trial.case.gang_size > 1:
         trial.world.renew()

@@ -94,7 +94,7 @@ class Bench:
         self.emit(self._cell(trial.case, status=told[0], rank=told[1], message=told[2]))
         _close(trial)
         if not harmless and failure.status != "wrong":
-            recover(trial)
+            recover(trial, failure)
 
     def _prepare(self) -> None:
         for trial in self._live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import torch
 
@@ -36,4 +37,5 @@ def failure(error: BaseException, rank: int, rejected: Status, when_s: float) ->
         return Failure.of("oom", message, rank, when_s)
     if complaint := disk.complaint(error):
         return Failure.of("error", complaint, rank, when_s)
-    return Failure.of("error", message, rank, when_s)
+    made = Failure.of("error", message, rank, when_s)
+    return replace(made, sticky=isinstance(error, torch.AcceleratorError))

@@ -64,7 +64,7 @@ class Tracer:
             trial.close()
         if failure is not None:
             self._refuse(index, case, f"{f'rank {failure.rank}: ' * (case.world_size > 1)}{failure.message}")
-            recover(trial)
+            recover(trial, failure)
         elif steps:
             self._hand_over(index, case, steps)
         else:
@@ -127,6 +127,7 @@ def traced(trial: Trial, steps: int, path: Path) -> None:
                 workload.step()
             device.synchronize()  # what is still running when the profiler stops is lost
             profiler.step()
+            trial.world.sentry.beat()
 
 
 @contextmanager

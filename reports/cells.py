@@ -9,7 +9,9 @@ import pandas as pd
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
 from reports import again, cautions, estimates
+from reports.contrasts import margin
 from reports.counts import counts
+from reports.cycles import Clocked, faster, in_cycles
 from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
 from reports.health import Health
@@ -103,6 +105,8 @@ def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison
     efficiency = scaled(ratio, 1 / devices) if comparison.scaling == "strong" else ratio
     told: dict[str, Any] = {"base_kind": f"wrapped-{p0}", "base_world_size": p0, "base_median_s": time.value}
     told |= _spread("speedup", speedup) | _spread("efficiency", efficiency)
+    clocks = in_cycles(Clocked.of(measured, key), Clocked.of(measured, base_key), margin(measured, key[0]))
+    told["in_cycles"] = faster(clocks, devices if comparison.scaling == "weak" else 1.0)
     told |= _losses(measured, key, case, base, efficiency)
     if comparison.scaling != "none":
         told["ideal_s"] = time.value / (devices if comparison.scaling == "strong" else 1)

@@ -6,33 +6,17 @@ from collections.abc import Iterator
 
 from harness.doubts import Kind
 from harness.plan import Case
+from reports.cycles import Clocked, in_cycles
 from reports.estimates import FEWEST_LAUNCHES, Estimate
 from reports.evidence import CaseId, State
 from reports.measured import Measured
-from reports.rows import ContrastRow, Verdict
+from reports.rows import ContrastRow
+from reports.verdicts import verdict
 
 
 def margin(measured: Measured, comparison: int) -> float:
     """Differences within this fraction count as none: the plan's margin, or A/A noise where that is larger."""
     return max(measured.evidence.plan.margin, measured.aa_by_comparison[comparison])
-
-
-def verdict(ratio: Estimate, delta: float) -> Verdict:
-    """Where the interval of a ratio lies against 1 ± ``delta``; fewer than six launches have none."""
-    return placed(ratio.low, ratio.high, delta)
-
-
-def placed(low: float | None, high: float | None, delta: float) -> Verdict:
-    """Where an interval lies against 1 ± ``delta``: wholly beyond, wholly within, or neither; None is no interval."""
-    if low is None or high is None:
-        return "undecided"
-    if high < 1 - delta:
-        return "faster"
-    if low > 1 + delta:
-        return "slower"
-    if 1 - delta <= low and high <= 1 + delta:
-        return "equivalent"
-    return "undecided"
 
 
 def contrast_rows(measured: Measured) -> tuple[ContrastRow, ...]:
@@ -63,6 +47,7 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
         ratio=told.value if told else None,
         ratio_low=told.low if told else None,
         ratio_high=told.high if told else None,
+        in_cycles=in_cycles(Clocked.of(measured, key), Clocked.of(measured, base), delta) if told else None,
         launches=told.launches if told else 0,
         verdict="not comparable" if reason or told is None else verdict(told, delta),
         reason=reason or _undecided(told),

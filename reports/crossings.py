@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from harness.plan import Value
 from reports.book import NoFigureError, Subject, contrast, usable
 from reports.chapter_rows import Crossing
-from reports.contrasts import verdict
 from reports.crossover import Bracket, bracket
 from reports.estimates import Estimate
 from reports.rows import Verdict
+from reports.verdicts import verdict
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from harness.doubts import Kind
 from harness.plan import Record, Scaling, Value
+from reports.cycle_rows import InCycles
 from reports.evidence import State
 from reports.layouts import Spread
 
@@ -79,6 +80,8 @@ class CellRow(Record):
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None
+    in_cycles: InCycles | None = None
+    """The speed-up in clock cycles, where clocks are known."""
     efficiency: float | None = None
     efficiency_low: float | None = None
     efficiency_high: float | None = None
@@ -131,6 +134,7 @@ class ContrastRow(Record):
     """Time of the arm over time of the baseline: below 1 the arm is faster."""
     ratio_low: float | None = None
     ratio_high: float | None = None
+    in_cycles: InCycles | None = None
     launches: int = 0
     verdict: Verdict
     reason: str | None = None
@@ -158,6 +162,7 @@ class SideRow(Record):
     """Time on this side over time on the first: below 1 this side is faster."""
     ratio_low: float | None = None
     ratio_high: float | None = None
+    in_cycles: InCycles | None = None
     blocks: int = 0
     """Turns in which both sides measured it; the interval is that of the turns' own ratios."""
     p: float | None = None

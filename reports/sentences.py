@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reports import labels, units
+from reports.cycle_rows import InCycles
 from reports.document import Claim
 from reports.labels import Labels
 from reports.rows import CellRow, ContrastRow, SideRow, Verdict
@@ -28,7 +29,7 @@ def scaling(row: CellRow, names: Labels, loss: LossRow | None) -> Claim:
     else:
         launches = units.count(row.launches, "launch", "launches")
         lost = f" {loss.text}" if loss and loss.missing > loss.noise else ""
-        text = f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.{lost}"
+        text = f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.{lost}{clocked(row.in_cycles)}"
     return Claim(kind="scaling", text=text, comparison=row.comparison)
 
 
@@ -55,7 +56,17 @@ def _on_side(row: SideRow) -> Claim:
     ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
     sure = "" if row.verdict == "faster" or row.confirmed else ", not confirmed for so many cases"
     told = f"`{labels.plain(row.key)}` is {row.verdict} on `{row.side}`: {ratio} the time of `{row.reference}`"
-    return Claim(kind="side", text=f"{told} (margin {units.percent(row.margin)}{sure}).", comparison=row.comparison)
+    text = f"{told} (margin {units.percent(row.margin)}{sure}).{clocked(row.in_cycles)}"
+    return Claim(kind="side", text=text, comparison=row.comparison)
+
+
+def clocked(found: InCycles | None) -> str:
+    """A sentence more where seconds tell of the clock as well as of the code; else nothing."""
+    if found is None or not found.disagrees:
+        return ""
+    ratio = units.times_between(found.ratio, found.ratio_low, found.ratio_high)
+    ran = f"its devices ran at {units.percent(found.clock)} of the other's clock"
+    return f" In clock cycles, which leave the clock out, it is {ratio}; {ran}."
 
 
 def _reach(row: CellRow) -> str:
@@ -88,7 +99,7 @@ def comparison(row: ContrastRow, names: Labels) -> Claim:
     own, base = (labels.plain(f"{row.arm_field}={arm}") for arm in (row.arm, row.baseline))
     name = " ".join(part for part in (scenario, own, params) if part)
     text = f"`{name}` against `{base}` on {units.count(row.world_size, 'device')}: {WORDS[row.verdict]}"
-    return Claim(kind="comparison", text=f"{text}{_grounds(row)}.", comparison=row.comparison)
+    return Claim(kind="comparison", text=f"{text}{_grounds(row)}.{clocked(row.in_cycles)}", comparison=row.comparison)
 
 
 def _grounds(row: ContrastRow) -> str:

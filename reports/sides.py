@@ -13,11 +13,13 @@ from harness.plan import Case
 from reports import estimates
 from reports.changes.gate import holm
 from reports.changes.shift import TAIL
-from reports.contrasts import FATES, margin, verdict
+from reports.contrasts import FATES, margin
+from reports.cycles import Clocked, in_cycles
 from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
 from reports.rows import SideRow, Verdict
+from reports.verdicts import verdict
 
 
 def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...]:
@@ -60,6 +62,7 @@ def _row(first: Measured, other: Measured, key: CaseId, case: Case, noise: float
         ratio=ratio.value if ratio else None,
         ratio_low=ratio.low if ratio else None,
         ratio_high=ratio.high if ratio else None,
+        in_cycles=in_cycles(_clocked(other, key), _clocked(first, key), delta) if ratio else None,
         blocks=ratio.launches if ratio else 0,
         p=p,
         verdict=told,
@@ -92,6 +95,10 @@ def _failed(first: Measured, other: Measured, key: CaseId) -> str | None:
         if fate := FATES.get(measured.evidence.state(key)):
             return f"it {fate} on {measured.evidence.side.name}"
     return None
+
+
+def _clocked(measured: Measured, key: CaseId) -> Clocked | None:
+    return Clocked.of(measured, key, block=len(measured.evidence.plan.sides))
 
 
 def _by_block(measured: Measured, key: CaseId) -> pd.Series[float]:

@@ -159,7 +159,8 @@ _EXERCISES = (
             "{resume/resume.time} instead of {resume/restart.time}. It takes more than parameters: without Adam's "
             "moments it ends up to {resume/resume.without_adam} away, without the random generator's state "
             "{resume/resume.without_random}. Rank 0 writes {save/rank0.parameter_bytes} in {save/rank0.time} (with "
-            "fsync: {save/rank0.durable}); where each rank writes its rows it is {save/torch.speedup} with torch.save, {save/safetensors.speedup} with safetensors, and {save/dcp.speedup} as a distributed "
+            "fsync: {save/rank0.durable}); where each rank writes its rows it is {save/torch.speedup} with "
+            "torch.save, {save/safetensors.speedup} with safetensors, and {save/dcp.speedup} as a distributed "
             "checkpoint. Each rank gets its rows back {restore/whole.speedup} where all read the whole file, "
             "{restore/slices.speedup} by slices of it, and {restore/dcp.speedup} from a distributed checkpoint."
         ),

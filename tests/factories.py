@@ -80,6 +80,8 @@ class Synthetic:
     """Factor on a sample: its place among so many of a launch."""
     clock: Callable[[int, int], tuple[float, int]] | None = None
     """MHz of every device's clock during a sample, and NVML's reasons for it."""
+    mhz: Callable[[Case, str], float] | None = None
+    """MHz of every device's clock in all samples of a case, on a side."""
     late: float = 0.0
     """Seconds by which the last rank starts after the first."""
     first: float = 1.0
@@ -218,18 +220,20 @@ def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.R
     bias = every[0].pace.get(plan.side_of(launch).name, 1.0) * (1 + noise.gauss(0, every[0].launch_noise)) - 1
     owners = [told for told in every for _ in told.sizes]
     cells = [
-        _cell(told, launch, index, case, (noise, bias))
+        _cell(told, launch, index, case, (noise, bias), plan.side_of(launch).name)
         for index, (told, comparison) in enumerate(zip(owners, plan.comparisons, strict=True))
         for case in comparison.cases
     ]
     return [head, *(cell for cell in cells if cell is not None), EndRecord(launch=launch, wall_s=every[0].wall_s)]
 
 
-def _cell(told: Synthetic, launch: int, index: int, case: Case, luck: tuple[random.Random, float]) -> CellRecord | None:
+def _cell(
+    told: Synthetic, launch: int, index: int, case: Case, luck: tuple[random.Random, float], side: str
+) -> CellRecord | None:
     status, rank, message = told.outcomes.get((launch, case.key), ("ok", None, None))
     if status == "missing":
         return None
-    samples, facts = _samples(told, case, *luck), _facts(told, case, launch)
+    samples, facts = _samples(told, case, *luck, side), _facts(told, case, launch)
     kept = {"samples": samples, "facts": facts, "waits": _waits(told, case, *luck)} if status in ("ok", "wrong") else {}
     return CellRecord(
         launch=launch,
@@ -266,7 +270,7 @@ def _facts(told: Synthetic, case: Case, launch: int) -> tuple[RankFacts, ...]:
     )
 
 
-def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float) -> Samples:
+def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float, side: str) -> Samples:
     count = told.rounds * told.visits
     truth = told.truth(case) * (1 + bias)
     own = [
@@ -288,6 +292,7 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float) -> 
     starts = [[1.0 + pace * i + after + 1e-5 * noise.random() for i in range(count)] for after in late]
     ends = [[start + took for start, took in zip(*pair, strict=True)] for pair in zip(starts, own, strict=True)]
     clocks = [told.clock(i, count) for i in range(count)] if told.clock else None
+    clocks = [(told.mhz(case, side), 0)] * count if told.mhz else clocks
     return Samples(
         clock_mhz=[[mhz for mhz, _ in clocks] for _ in own] if clocks else None,
         held_back=[[reasons for _, reasons in clocks] for _ in own] if clocks else None,

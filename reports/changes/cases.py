@@ -11,9 +11,10 @@ from reports.changes.fitness import unfit
 from reports.changes.gate import holm
 from reports.changes.rows import ChangeRow
 from reports.changes.shift import TAIL, p_slower, shift
-from reports.contrasts import placed
+from reports.cycles import Clocked, in_cycles, of_runs
 from reports.evidence import CaseId
 from reports.measured import Measured
+from reports.verdicts import placed
 
 
 def case_rows(both: Both) -> tuple[ChangeRow, ...]:
@@ -78,6 +79,7 @@ def _figures(both: Both, pair: Pair, margin: float) -> dict[str, Any]:
         "ratio": found.ratio,
         "ratio_low": found.low,
         "ratio_high": found.high,
+        "in_cycles": in_cycles(Clocked.of(both.new, pair.new), Clocked.of(both.base, pair.base), margin, of_runs),
         "p": None if all(under) else p_slower(old, now, margin),
         "verdict": verdict,
         "reason": reason,

@@ -11,7 +11,7 @@ from reports.changes.headline import outcome
 from reports.changes.rows import ChangeRow, Changes
 from reports.labels import Labels
 
-HEAD = ("case", "devices:", "BASE:", "NEW:", "NEW / BASE:", "margin:", "verdict")
+HEAD = ("case", "devices:", "BASE:", "NEW:", "NEW / BASE:", "in cycles:", "margin:", "verdict")
 WORDS = {"broken": "**broken**", "slower": "**slower**", "unconfirmed": "slower*", "equivalent": "no difference"}
 """Outcomes that are said otherwise."""
 
@@ -47,6 +47,7 @@ def _rows(rows: Iterable[ChangeRow], called: Labels) -> Iterator[str]:
             units.seconds(row.base_median_s),
             units.seconds(row.new_median_s),
             units.change(row.ratio, row.ratio_low, row.ratio_high) if found else "",
+            sentences.cycles(row),
             units.percent(row.margin) if found else "",
             WORDS.get(name, name),
         )

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from harness.plan import Record, Value
 from reports.changes.gate import Gate
+from reports.cycle_rows import InCycles
 from reports.evidence import State
 from reports.rows import Verdict
 
@@ -44,6 +45,8 @@ class ChangeRow(Record):
     """Time in NEW over time in BASE, the median quotient of their launches: above 1 it got slower."""
     ratio_low: float | None = None
     ratio_high: float | None = None
+    in_cycles: InCycles | None = None
+    """The same in clock cycles, where clocks are known."""
     p: float | None = None
     """Of such launches where it is slower by no more than the margin; one-sided."""
     p_holm: float | None = None

@@ -8,6 +8,7 @@ from reports import labels, units
 from reports.changes.headline import outcome
 from reports.changes.rows import ChangeRow, Changes
 from reports.labels import Labels
+from reports.sentences import clocked
 
 LONGEST = 24
 """Characters of a differing value that a sentence shows."""
@@ -59,12 +60,21 @@ def reasons(changes: Changes) -> Iterator[tuple[bool, str]]:
     for row in sorted(changes.cases, key=lambda row: not row.broken):
         if row.reason:
             yield row.broken, f"{case(row, called)}: {row.reason}."
+    for row in changes.cases:
+        if told := clocked(row.in_cycles):
+            yield False, f"{case(row, called)}:{told}"
     unconfirmed = sum(outcome(row) == "unconfirmed" for row in changes.cases)
     if unconfirmed:
         yield False, f"* slower by its own interval, but not after the correction for {changes.gate.cases} cases."
     if changes.only_in_base:
         cases = units.count(len(changes.only_in_base), "case")
         yield False, f"{cases} of BASE {'was' if len(changes.only_in_base) == 1 else 'were'} not planned in NEW."
+
+
+def cycles(row: ChangeRow) -> str:
+    """Its change in clock cycles, where they are known."""
+    found = row.in_cycles
+    return units.change(found.ratio, found.ratio_low, found.ratio_high) if found else ""
 
 
 def case(row: ChangeRow, called: Labels) -> str:

@@ -44,6 +44,9 @@ def _table(changes: Changes) -> Table:
     table.add_column("case", overflow="fold", min_width=16)
     for name in ("dev", "BASE", "NEW", "NEW / BASE"):
         table.add_column(name, justify="right", no_wrap=True)
+    clocked = any(row.in_cycles for row in changes.cases)
+    if clocked:
+        table.add_column("in cycles", justify="right", no_wrap=True)
     table.add_column("margin", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     called, before = sentences.names(changes), None
@@ -54,11 +57,11 @@ def _table(changes: Changes) -> Table:
                 table.add_row()
             table.add_row(Text(name, "bold"))
         before = name
-        table.add_row(*_cells(row, called))
+        table.add_row(*_cells(row, called, clocked=clocked))
     return table
 
 
-def _cells(row: ChangeRow, called: Labels) -> tuple[Text | str, ...]:
+def _cells(row: ChangeRow, called: Labels, *, clocked: bool) -> tuple[Text | str, ...]:
     name, found = outcome(row), row.ratio is not None
     return (
         Text(f"  {labels.arm(row)}" if row.arm is not None else called.comparison(row)),
@@ -66,6 +69,7 @@ def _cells(row: ChangeRow, called: Labels) -> tuple[Text | str, ...]:
         units.seconds(row.base_median_s),
         units.seconds(row.new_median_s),
         units.change(row.ratio, row.ratio_low, row.ratio_high) if found else "",
+        *([sentences.cycles(row)] if clocked else []),
         units.percent(row.margin) if found else "",
         Text(WORDS.get(name, name), STYLES.get(name, "")),
     )

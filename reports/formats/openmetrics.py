@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.doubts import Kind
 from harness.rundir import RunDir
 from reports import labels
 from reports.document import Summary
@@ -62,6 +63,7 @@ def _run(summary: Summary) -> Iterator[str]:
         "devices": str(len(run.devices)),
         "fingerprint": run.fingerprint or "",
         "started": run.started or "",
+        **_shared(run.shared_device),
     }
     yield from _head("rankbench_run", "info", "", "The run that all of this is of.")
     yield _sample("rankbench_run_info", told, 1)
@@ -91,7 +93,12 @@ def _labels(row: CellRow) -> Pairs:
         "world_size": str(row.world_size),
         "side": row.side,
         "ranks_per_host": "+".join(map(str, row.ranks_per_host)),
+        **_shared(any(warning.kind is Kind.SHARED_DEVICE for warning in row.warnings)),
     }
+
+
+def _shared(told: bool) -> Pairs:  # noqa: FBT001 - a mark, or none
+    return {"shared_device": "true"} if told else {}
 
 
 def _head(name: str, kind: str, unit: str, told: str) -> Sequence[str]:

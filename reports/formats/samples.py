@@ -16,6 +16,9 @@ from harness.rundir import RunDir
 from reports.evidence import Evidence, load
 from reports.frame import CASE, COLUMNS, frame
 
+MORE = ("side", "shared_device")
+"""Columns of runs with several sides, and of those whose ranks shared a device."""
+
 
 def csv(run: RunDir) -> str:
     """As comma-separated values."""
@@ -27,7 +30,7 @@ def parquet(run: RunDir) -> bytes:
     """As Parquet. Raises UsageError where pyarrow is not installed."""
     table, file = _table(run), io.BytesIO()
     kinds = dict.fromkeys(("scenario", "arm", "status"), "string")
-    kinds |= {name: _kind(table[name]) for name in table.columns if name not in (*COLUMNS, "side")}
+    kinds |= {name: _kind(table[name]) for name in table.columns if name not in (*COLUMNS, *MORE)}
     try:
         table.astype(kinds).to_parquet(file, engine="pyarrow", index=False)
     except ImportError:
@@ -37,15 +40,23 @@ def parquet(run: RunDir) -> bytes:
 
 
 def _table(run: RunDir) -> pd.DataFrame:
-    """Of a run with several sides all of them, told apart by a column more."""
+    """Several sides are told apart by a column more, and ranks that shared a device are marked by one."""
     evidence = load(run)
     sides = evidence.plan.sides
     tables = [_of_side(evidence.of(side)) for side in sides]
-    if len(sides) == 1:
-        return tables[0]
-    whole = pd.concat(tables).rename(columns={"side": "param_side"})
-    whole.insert(1, "side", np.repeat([side.name for side in sides], [len(table) for table in tables]))
+    whole = pd.concat(tables)
+    if len(sides) > 1:
+        whole = _with(whole, "side", np.repeat([side.name for side in sides], [len(table) for table in tables]))
+    if evidence.plan.shared_device:
+        whole = _with(whole, "shared_device", whole["world_size"] > 1)
     return whole.sort_values("launch", kind="stable", ignore_index=True)
+
+
+def _with(table: pd.DataFrame, name: str, values: Any) -> pd.DataFrame:
+    """A column more; a parameter of that name gives way."""
+    made = table.rename(columns={name: f"param_{name}"})
+    made.insert(1, name, values)
+    return made
 
 
 def _of_side(evidence: Evidence) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from harness.scenario import Facts, Gang, Scaling, Workload, arm
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.limits import misnamed
-from scenarios.roundtrip.proof import assert_read, assert_same, read
+from scenarios.roundtrip.proof import assert_foreign, assert_read, assert_same, read
 from scenarios.roundtrip.state import State, carried, drawn, layer, network, size
 
 
@@ -61,6 +61,7 @@ class Part:
 
         def check(told: tuple[Any, torch.Tensor]) -> Facts:
             keys, sums = told
+            assert_foreign(fresh, donor, due)
             assert (set(keys.missing_keys), keys.unexpected_keys) == (fresh.keys() - due.keys(), []), keys
             assert_same(net.state_dict(), after)
             assert_read(sums, after)

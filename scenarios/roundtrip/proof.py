@@ -37,6 +37,15 @@ def assert_same(found: State, wanted: State) -> None:
     assert not _places(found) & _places(wanted), "it is what it is held against: nothing was carried"
 
 
+def assert_foreign(net: State, donor: State, part: Iterable[str]) -> None:
+    """Raise AssertionError where a network is built like its donor, or has its values under a name of ``part``."""
+    other = [name for name, each in net.items() if name not in donor or donor[name].shape != each.shape]
+    assert other, "the network has its donor's architecture"
+    numbers = [name for name in part if donor[name].is_floating_point()]  # counters may be alike by chance
+    alike = [name for name in numbers if torch.equal(net[name], donor[name])]
+    assert not alike, f"the network had its donor's values before: {alike}"
+
+
 def assert_read(sums: torch.Tensor, wanted: State) -> None:
     """Raise AssertionError unless ``sums`` is what :func:`read` returns for ``wanted``, which NumPy sums up here."""
     assert sums.tolist() == [_numpy_sum(tensor) for tensor in wanted.values()], "not every byte was read"

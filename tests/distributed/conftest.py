@@ -125,5 +125,5 @@ def disturbed_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One launch of everything that goes wrong."""
     root = tmp_path_factory.mktemp("faulty") / "run"
-    scenarios = [f"{PLUGINS}:{name}" for name in ("WrongOnOne", "Lazy", "Raises", "Dies")]
+    scenarios = [f"{PLUGINS}:{name}" for name in ("WrongOnOne", "Lazy", "Raises", "Dies", "Sticky")]
     return rankbench("run", *scenarios, *TWO, "--launches", 1, "--budget", 8, "--out", root, root=root)

@@ -216,3 +216,22 @@ class Steps:
             assert output
 
         return Workload(step, check=check, work=Work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sticky:
+    """Rank 1 gets an error of its accelerator, after which no call to that would succeed."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        done = iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            if gang.rank == 1 and next(done) == 12:
+                raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+            gang.all_reduce(torch.ones(1))
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())

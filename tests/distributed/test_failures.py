@@ -24,6 +24,7 @@ def test_exactly_what_is_broken_is_not_ok(faulty_run: Run) -> None:
         "raises@2": "error",
         "dies[way=kill]@2": "died",
         "dies[way=exit]@2": "died",
+        "sticky@2": "error",
     }
 
 
@@ -35,6 +36,26 @@ def test_the_first_failing_rank_is_named(faulty_run: Run) -> None:
     assert told["dies[way=kill]@2"].message == "rank 1 was killed by SIGKILL"
     assert told["dies[way=exit]@2"].message == "rank 1 left with exit code 0"
     assert "does 0 FLOP" in told["lazy[how=cached]@1"].message
+
+
+def test_after_an_error_of_the_accelerator_new_processes_do_the_rest(faulty_run: Run) -> None:
+    (place,) = [
+        place
+        for place, entry in enumerate(faulty_run.entries)
+        if getattr(entry, "case", "") == "sticky@2" and entry.type == "cell"
+    ]
+    (cell, *after), before = faulty_run.entries[place:], faulty_run.entries[:place]
+    assert (cell.rank, cell.message) == (1, "AcceleratorError: CUDA error: device-side assert triggered")
+    assert [entry.type for entry in after[:2]] == ["end", "launch"]
+    last = [entry for entry in before if entry.type == "launch"][-1]
+    assert not {rank.pid for rank in last.ranks} & {rank.pid for rank in after[1].ranks}
+    assert "sticky@1" in {entry.case for entry in after if entry.type == "cell" and entry.status == "ok"}
+
+
+def test_after_an_error_of_the_scenario_the_same_processes_go_on(faulty_run: Run) -> None:
+    kinds = [(entry.type, getattr(entry, "case", "")) for entry in faulty_run.entries]
+    after = kinds[kinds.index(("cell", "raises@2")) :]
+    assert next(kind for kind, case in after if kind == "end" or case == "raises@1") == "cell"
 
 
 def test_a_wrong_case_has_no_time_anywhere(faulty_run: Run) -> None:

@@ -30,7 +30,7 @@ class Nccl:
         self.operations = 0
 
     def new_group(self, ranks: range, timeout: Any, backend: str, **more: Any) -> str:
-        self.made.append({"ranks": list(ranks), "backend": backend, **more})
+        self.made.append({"ranks": list(ranks), "timeout": timeout.total_seconds(), "backend": backend, **more})
         self.gpu.clock.now_s += SETUP_S
         return "a group"
 
@@ -54,7 +54,12 @@ def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> N
     assert setup.setup_s == pytest.approx(SETUP_S, rel=1e-3)
     assert setup.first_s == pytest.approx(FIRST_S, rel=1e-3)
     assert setup.steady_s == pytest.approx(STEADY_S, rel=0.5)
-    assert nccl.made == [{"ranks": [0, 1], "backend": "nccl", "device_id": nccl.gpu.torch}]
+    assert nccl.made == [{"ranks": [0, 1], "timeout": 60.0, "backend": "nccl", "device_id": nccl.gpu.torch}]
+
+
+def test_a_gloo_group_has_its_time_limit_too(nccl: Nccl) -> None:
+    groups.over_gloo(2, TIMEOUT)
+    assert nccl.made == [{"ranks": [0, 1], "timeout": 60.0, "backend": "gloo"}]
 
 
 def test_a_rank_outside_of_the_group_makes_it_too_but_operates_on_nothing(nccl: Nccl) -> None:
@@ -76,9 +81,52 @@ def test_the_device_is_set_before_any_group_is_made_and_gloo_carries_agreement(
     monkeypatch.setattr(gpus, "near", lambda: [frozenset()])
     monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(f"set device {index}"))
     monkeypatch.setattr(CudaDevice, "uuid", "a")
-    monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: told.append(f"init {backend}"))
-    monkeypatch.setattr(dist, "new_group", lambda ranks, _, backend: told.append(f"{backend} of {len(ranks)}"))
+    limits: list[float] = []
+
+    def init(backend: str, *, timeout: dt.timedelta) -> None:
+        limits.append(timeout.total_seconds())
+        told.append(f"init {backend}")
+
+    def new_group(ranks: range, timeout: dt.timedelta, backend: str) -> None:
+        limits.append(timeout.total_seconds())
+        told.append(f"{backend} of {len(ranks)}")
+
+    monkeypatch.setattr(dist, "init_process_group", init)
+    monkeypatch.setattr(dist, "new_group", new_group)
     monkeypatch.setattr(dist, "destroy_process_group", lambda: told.append("destroy"))
     with world.joined(plan) as joined:
         assert joined.backend == "nccl" and joined.device.torch == torch.device("cuda", 0)
     assert told == ["set device 0", "init gloo", "gloo of 1", "destroy"]
+    assert limits == [world.PATIENCE[1] * plan.deadline_s] * 2
+    assert joined.timeout.total_seconds() == world.PATIENCE[0] * plan.deadline_s < limits[0]  # which tells of a hang
+
+
+class Aborted:
+    def __init__(self, told: list[str]) -> None:
+        self.abort = lambda: told.append("abort")
+
+
+@pytest.mark.parametrize(("backend", "due"), [("nccl", "abort"), ("gloo", "destroy")])
+def test_who_waits_for_a_rank_that_gave_up_is_let_go(monkeypatch: pytest.MonkeyPatch, backend: str, due: str) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(dist, "destroy_process_group", lambda group: told.append("destroy"))
+    here = world.World(0, 2, FakeGpu(), "cuda:0", (0,), 1, backend=backend)  # type: ignore[arg-type]
+    here.groups[2] = Aborted(told)  # type: ignore[assignment]
+    here.release(2)
+    here.release(2)  # once is enough
+    assert told == [due] and not here.groups
+    assert callable(dist.ProcessGroup.abort)
+
+
+def test_groups_are_renewed_by_their_own_backend_and_the_old_ones_let_go(
+    monkeypatch: pytest.MonkeyPatch, nccl: Nccl
+) -> None:
+    told: list[str] = []
+    here = world.World(0, 1, nccl.gpu, "cuda:0", (0,), 1, backend="nccl", sizes=(1,))  # type: ignore[arg-type]
+    here.groups[1] = Aborted(told)  # type: ignore[assignment]
+    here.timeout = TIMEOUT
+    here.renew()
+    assert told == ["abort"] and here.groups == {1: "a group"}
+    (made,) = nccl.made
+    assert (made["backend"], made["device_id"], made["timeout"]) == ("nccl", nccl.gpu.torch, 60.0)
+    assert [setup.size for setup in here.setups] == [1]

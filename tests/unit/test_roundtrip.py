@@ -22,10 +22,10 @@ from torch import nn
 from harness.gang import Gang
 from harness.ledger import count
 from harness.scenario import Workload
-from scenarios.roundtrip import checkpoint, formats, limits
+from scenarios.roundtrip import checkpoint, exported, formats, limits, part
 from scenarios.roundtrip.load import Load
 from scenarios.roundtrip.part import Part
-from scenarios.roundtrip.program import Program
+from scenarios.roundtrip.program import Predictor, Program
 from scenarios.roundtrip.proof import assert_read, assert_same, read
 from scenarios.roundtrip.restore import Restore
 from scenarios.roundtrip.resume import Resume
@@ -495,6 +495,41 @@ def test_a_state_that_was_loaded_in_part_is_wrong(lone: Gang) -> None:
     assert "1.0.weight has other bits" in told(workload, step=swallowed)
 
 
+class SameArchitecture(Part):
+    """As published: a layer goes from one network into another of the same class."""
+
+    def architecture(self) -> nn.Sequential:
+        return network(self.width, self.layers)
+
+
+def test_reuse_in_the_same_architecture_is_wrong(lone: Gang) -> None:
+    assert "has its donor's architecture" in told(SameArchitecture(**SMALL).prepare(lone))
+
+
+def test_a_network_that_had_the_donors_values_before_shows_nothing_and_is_wrong(
+    lone: Gang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: State = {}
+
+    def drawn_once(like: nn.Module, mine: Gang) -> State:
+        made = drawn(like, mine)
+        same = {name: kept[name].clone() for name, each in made.items() if name[0] in "01" and name in kept}
+        kept.update(made)
+        return made | same
+
+    monkeypatch.setattr(part, "drawn", drawn_once)
+    workload = Part(**SMALL).prepare(lone)
+    assert "had its donor's values before" in told(workload)
+
+
+def test_a_step_that_copies_nothing_is_wrong(lone: Gang) -> None:
+    workload, net, _ = parts(lone)
+    workload.check(workload.step())  # and a copy that an earlier step left is taken away before the next
+    keys = [name for name in net.state_dict() if name[0] == "2"]
+    nothing = nn.modules.module._IncompatibleKeys(keys, [])
+    assert "other bits" in told(workload, step=lambda: (nothing, read(net.state_dict().values())))
+
+
 @pytest.mark.parametrize("name", ["1.0.bias", "1.1.running_var", "1.1.num_batches_tracked", "2.2.bias"])
 def test_a_single_other_number_is_wrong_in_what_was_reused_and_in_the_head(name: str, lone: Gang) -> None:
     """The published check compares one weight."""
@@ -603,6 +638,37 @@ def test_without_its_messages_only_the_first_rank_has_a_network(two_ranks: Ranks
     assert "other bits" in second
 
 
+@pytest.mark.parametrize("by", ["assign", "mmap", "pinned"])
+def test_a_network_on_another_device_than_the_ranks_is_wrong(
+    by: str, lone: Gang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where ``map_location`` is missing and all ranks load onto the device that saved; here it is meta."""
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *given, **more: load(*given, **(more | {"map_location": "meta"})))
+    workload = Load(**SMALL, by=by).prepare(lone)
+    assert "device(type='meta')" in told(workload, step=lambda: unread(workload.step))
+
+
+def unread(step: Callable[[], Any]) -> Any:
+    """A step on a device that has no data to read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scenarios.roundtrip.load.read", lambda tensors: torch.zeros(len(list(tensors))))
+        return step()
+
+
+@pytest.mark.parametrize("by", ["copy", "assign", "broadcast"])
+def test_a_copy_that_arrives_after_the_step_is_wrong(by: str, lone: Gang) -> None:
+    """As where ``non_blocking`` copies are not waited for: when one looks, the bits are there."""
+    workload = Load(**SMALL, by=by).prepare(lone)
+
+    def early() -> tuple[nn.Module, torch.Tensor]:
+        net, sums = workload.step()
+        return net, torch.zeros_like(sums)  # of memory that was not written yet
+
+    assert told(workload) == ""
+    assert told(workload, step=early) == "not every byte was read"
+
+
 def test_what_lies_in_memory_is_not_taken_for_what_was_loaded(lone: Gang, monkeypatch: pytest.MonkeyPatch) -> None:
     for by in ("copy", "broadcast"):
         workload = Load(**SMALL, by=by).prepare(lone)
@@ -622,6 +688,28 @@ def test_a_program_says_what_it_refuses(lone: Gang) -> None:
     assert found == {"own_classes": 0, "other_batch": "refused", "branch": "refused", "pickle": "refused"}
     found = facts(Program(layers=1, width=16, file="parameters").prepare(lone))
     assert (found["own_classes"], found["other_batch"]) == (1, "accepted")
+
+
+@pytest.mark.parametrize("rebuilt", [nn.Sequential, Predictor])
+def test_a_program_that_is_only_a_state_is_wrong(
+    rebuilt: type[nn.Sequential], lone: Gang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As published: parameters alone, under the name of a model, and the architecture is code."""
+
+    def save(net: nn.Module, inputs: object, path: Path) -> exported.Digest:
+        formats.save_torch(net.state_dict(), path)
+        return exported.Digest(b"none")
+
+    def load(path: Path, digest: exported.Digest) -> nn.Module:
+        net = rebuilt(*network(16, 1))
+        net.load_state_dict(formats.load_torch(path, cpu), assign=True)
+        return net.eval()
+
+    monkeypatch.setattr(exported, "save", save)
+    monkeypatch.setattr(exported, "load", load)
+    own = int(rebuilt is Predictor)
+    said = told(Program(layers=1, width=16, file="program").prepare(lone))
+    assert said == f"{own} modules of the network's own class, and another batch is accepted"
 
 
 def test_a_traced_branch_goes_the_way_that_it_went_without_a_word(lone: Gang) -> None:

@@ -21,6 +21,7 @@ from scenarios.sharing import blocks, nested
 from scenarios.sharing.nested import Nested, by_exponent, by_loop
 from scenarios.sharing.replay import replay
 from scenarios.sharing.symmetry import NOISE, TAPS, Symmetry
+from scenarios.sharing.training import Training
 from scenarios.sharing.tying import INPUTS, OUTPUTS, Tying
 from tests.ranks import Ranks, gang
 
@@ -214,6 +215,55 @@ def test_gradients_that_are_averaged_are_wrong(two_ranks: Ranks) -> None:
 
 def test_gradients_that_are_not_reduced_are_wrong() -> None:
     assert "gradients: a normwise" in verdict(Tying(**SMALL).prepare(unlinked(2)[0]))
+
+
+class Unreduced(Training):
+    """Reads the gradients before they are reduced."""
+
+    def step(self) -> list[nn.Parameter]:
+        all_reduce, self.gang = self.gang.all_reduce, of_kind(Unlinked, self.gang)
+        uses = super().step()
+        all_reduce(self.gradients)
+        return uses
+
+
+class Stale(Training):
+    """Shows the gradients from before a step beside the parameters from after it, as printed in the published loop."""
+
+    def step(self) -> list[nn.Parameter]:
+        self.before = [velocity.clone() for velocity in super().velocities] if self.taken else self.start
+        return super().step()
+
+    @property
+    def velocities(self) -> list[torch.Tensor]:
+        return self.before
+
+
+class Beforehand(Training):
+    """Returns the parameters from before the step."""
+
+    def step(self) -> list[nn.Parameter]:
+        before = [nn.Parameter(use.detach().clone()) for use in self.uses]
+        super().step()
+        return before
+
+
+def train_as(mine: Gang, kind: type[Training]) -> str:
+    workload = Tying(**SMALL, hidden="untied").prepare(mine)
+    training = workload.step.__self__
+    training.__class__ = kind
+    return verdict(replace(workload, step=training.step), steps=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [(Unreduced, "gradients: a normwise"), (Stale, "gradients: a normwise"), (Beforehand, "not all uses were trained")],
+)
+def test_gradients_and_parameters_of_another_moment_are_wrong(
+    two_ranks: Ranks, kind: type[Training], said: str
+) -> None:
+    assert two_ranks.do(train_as, Training) == ["", ""]
+    assert all(said in told for told in two_ranks.do(train_as, kind))
 
 
 class Planted(Tying):

@@ -15,7 +15,7 @@ import pytest
 from harness.order import rounds
 from reports import estimates, summary
 from reports.changes.changes import compare
-from reports.contrasts import verdict
+from reports.verdicts import verdict
 from tests import factories
 
 ROUNDS, VISIT, ARMS = 12, 2, 2

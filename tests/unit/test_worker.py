@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import StackSummary
 from typing import Any, ClassVar
@@ -17,7 +17,8 @@ import torch
 from torch.distributed.checkpoint.api import CheckpointException
 
 from harness import gauge, graphs
-from harness.agreement import Failure
+from harness.agreement import Agreement, Failure
+from harness.attempt import SpoiledError, recover
 from harness.doubts import Kind
 from harness.errors import RefusedError
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
@@ -25,8 +26,10 @@ from harness.messages import Order, VisitNote
 from harness.plan import Case, Comparison, Plan, Record, Side
 from harness.readings import Readings
 from harness.scenario import Facts, Gang, Work, Workload
+from harness.trial import Trial
 from harness.worker import run
 from harness.world import World
+from tests.gpus import FakeGpu
 
 WORK_S = 0.004
 
@@ -89,6 +92,8 @@ class Queued:
         assert self.fault != "huge"
         if self.fault == "memory":
             raise MemoryError("17 TiB")
+        if self.fault == "sticky":
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         if self.fault == "disk":
             (gang.scratch / "half").write_bytes(b"half of it")
             raise RuntimeError("not saved") from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "half")
@@ -261,6 +266,31 @@ def test_a_failure_is_its_own_cell_and_the_others_are_measured(fault: str, statu
     assert (broken.status, broken.message, broken.rank, broken.samples) == (status, message, 0, None)
     assert "none" in closed
     assert (fault in closed) == (fault == "check")  # what was prepared is let go of
+
+
+def test_after_a_sticky_error_a_process_measures_nothing_more() -> None:
+    (cell,) = [entry for entry in measured("sticky") if isinstance(entry, CellRecord)]
+    assert (cell.case, cell.status) == ("queued[fault=sticky]@1", "error")
+    assert cell.message == "AcceleratorError: CUDA error: an illegal memory access was encountered"
+
+
+def test_on_a_gpu_every_failure_takes_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(0, 1, FakeGpu(torch=torch.device("cuda", 0)), "cuda:0", (0,), 1)  # type: ignore[arg-type]
+    trial = Trial(Case(scenario="x", reference="x:X", params={}, world_size=1), None, world)
+    with pytest.raises(SpoiledError):
+        recover(trial, Failure.of("oom", "full", 0))
+
+
+def test_one_rank_s_sticky_error_spoils_them_all_whoever_failed_first() -> None:
+    class Two(Agreement):
+        def greatest(self, values: object, among: object = None) -> list[float]:
+            return [1.0]
+
+        def gather(self, value: object) -> list[object]:
+            return [value, replace(Failure.of("error", "CUDA error", 1, 2.0), sticky=True)]
+
+    settled = Two().settle(Failure.of("error", "first", 0, 1.0))
+    assert settled == replace(Failure.of("error", "first", 0, 1.0), sticky=True)
 
 
 def test_a_message_cannot_steer_a_terminal() -> None:
