@@ -17,4 +17,4 @@ class ProfileRow(Record):
     steps: int
     """Steps that were traced."""
     message: str | None
-    """Why there are no files."""
+    """Why there are no files, in a line."""

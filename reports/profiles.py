@@ -20,11 +20,16 @@ def profile_rows(evidence: Evidence) -> tuple[ProfileRow, ...]:
             files=told.files,
             bytes=told.bytes,
             steps=told.steps,
-            message=None if told.files else told.message or "no reason was given",
+            message=None if told.files else _first_line(told.message),
         )
         for key in keys
         for told in (evidence.profiles[key],)
     )
+
+
+def _first_line(message: str | None) -> str:
+    """CUDA's own errors go on for several lines; the journal has them all."""
+    return labels.plain(next(iter((message or "").strip().splitlines()), "no reason was given"))
 
 
 def profile_claims(rows: Iterable[ProfileRow]) -> Iterator[Claim]:
@@ -34,5 +39,5 @@ def profile_claims(rows: Iterable[ProfileRow]) -> Iterator[Claim]:
     if missing:
         first = missing[0]
         who = f"{len(missing)} of {units.count(len(rows), 'case')} {'has' if len(missing) == 1 else 'have'} no profile"
-        text = f"{who}, e.g. `{labels.plain(first.key)}`: {labels.plain(first.message or '')}."
+        text = f"{who}, e.g. `{labels.plain(first.key)}`: {first.message}."
         yield Claim(kind="caveat", text=text)

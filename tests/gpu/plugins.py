@@ -42,3 +42,20 @@ class Small:
     def prepare(self, gang: Gang) -> Workload:
         x = torch.zeros(32, device=gang.device)
         return Workload(lambda: x.add_(1), check=lambda _: None, work=Work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strays:
+    """Rank 1 raises while its peer waits for it in a collective of NCCL, which does not give up by itself."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        x, done = torch.ones(1024, device=gang.device), iter(range(10**9))
+
+        def step() -> torch.Tensor:
+            if gang.rank == 1 and next(done) == 12:
+                raise ValueError("the twelfth step")
+            return gang.all_reduce(x)
+
+        return Workload(step, check=lambda _: None, work=Work())

@@ -83,3 +83,13 @@ def test_two_gpus_talk_nccl_whose_set_up_is_timed_apart(tmp_path: Path) -> None:
     assert group.size == 2 and group.setup_s > 0 and group.first_s > 0 and group.steady_s > 0
     assert {rank.device for rank in run.launches[0].ranks} == {"cuda:0", "cuda:1"}
     assert all(row["speedup"] for row in run.summary["cells"] if row["world_size"] == 2)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_a_rank_that_fails_frees_its_peers_from_a_collective_of_nccl(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    run = rankbench("run", f"{PLUGINS}:Strays", "split", "--devices", "cuda:0,1", *SMALL, "--out", root, root=root)
+    told = {cell.case: cell for cell in run.cells}
+    assert (told["strays@2"].status, told["strays@2"].rank) == ("error", 1)
+    assert told["strays@2"].message == "ValueError: the twelfth step"
+    assert {cell.status for cell in of(run, "split")} == {"ok"}

@@ -80,7 +80,7 @@ def test_work_on_a_side_stream_is_inside_the_sample_only_where_it_is_joined(devi
 
 
 def test_a_cold_sample_reads_from_memory_what_a_hot_one_has_in_the_cache(device: CudaDevice) -> None:
-    size = torch.cuda.get_device_properties(0).L2_cache_size // 4
+    size = torch.cuda.get_device_properties(0).L2_cache_size // 3
     source = torch.randn(size // 4, device="cuda:0")
     hot, cold = (laps(device, source.sum, cold=cold, head_start_s=500e-6) for cold in (False, True))
-    assert seconds(cold) > 1.2 * seconds(hot)
+    assert seconds(cold) > 1.1 * seconds(hot)

@@ -79,13 +79,25 @@ def test_a_rate_is_held_against_the_roof_of_its_own_numbers(tmp_path) -> None:
     def truth(case):
         return 0.03 if not case.probe else factories.work_time(case)
 
-    products = {"fp32": ("float32",), "bf16": ("bfloat16",), "both": ("bfloat16", "float32"), "other": ("float64",)}
+    products = {"fp32": ("float32",), "both": ("bfloat16", "float32"), "other": ("float64",)}
+    products |= {"bf16": ("bfloat16",), "tf32": ("tf32",), "fp16": ("float16",)}
     doubted = {}
     for name, types in products.items():
         _, told = rows(tmp_path / name, truth=truth, counted=lambda *_, types=types: {"products": types})
         doubted[name] = Kind.ABOVE_CEILING in {each.kind for each in told[WHOLE].warnings}
         assert (told[WHOLE].roof is None) == (name == "other")
-    assert doubted == {"fp32": True, "bf16": False, "both": False, "other": False}
+    assert doubted == dict.fromkeys(products, False) | {"fp32": True}
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "tf32", "float16"])
+def test_what_is_above_the_roof_of_its_own_numbers_is_flagged(tmp_path, name) -> None:
+    """4 GFLOP in 10 ms are twice what any large product reaches, which does 192 MFLOP in 1 ms."""
+
+    def truth(case):
+        return 0.01 if not case.probe else factories.work_time(case)
+
+    _, told = rows(tmp_path, truth=truth, counted=lambda *_: {"products": (name,)})
+    assert Kind.ABOVE_CEILING in {each.kind for each in told[WHOLE].warnings}
 
 
 def test_the_roofs_are_rates_in_their_own_unit(tmp_path) -> None:
