@@ -14,7 +14,8 @@ from harness import environment, worker, world
 from harness.clocks import now
 from harness.errors import CollectiveError, GangLostError, UsageError
 from harness.halt import Halt
-from harness.journal import CellRecord, EndRecord, Journal
+from harness.journal import CellRecord, EndRecord
+from harness.lines import Journal
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Record, Side
 from harness.rundir import RunDir, write_whole
@@ -35,7 +36,7 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
 
     Returns whether all cells are ok.
     """
-    with Journal(run.journal_path) as journal, Progress(plan, console) as progress:
+    with opened(run, console) as journal, Progress(plan, console) as progress:
         progress.waiting()
         with ExitStack() as stack:
             interrupt = Interrupt()
@@ -57,6 +58,15 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
                 progress.profiling()
                 Profiling(run, plan, journal, progress.watch).run(launchers[plan.sides[0].name], folder)
             return well
+
+
+def opened(run: RunDir, console: Console) -> Journal:
+    """The journal of a run; says so where its last line was torn. Raises UsageError and JournalError as it does."""
+    journal = Journal(run.journal_path)
+    if journal.torn_bytes:
+        told = f"{journal.path} ended within a line: its {journal.torn_bytes} bytes are kept in {journal.torn_path}"
+        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return journal
 
 
 def _launcher(side: Side, run: RunDir, plan: Plan, halt: Halt) -> Launcher:
@@ -159,7 +169,7 @@ class _Scribe:
             self._run.create(self._plan)
         elif self._run.plan().identity != self._plan.identity:
             raise UsageError("--out", "hold no other plan", self._run.root, "choose another folder")
-        self._journal = Journal(self._run.journal_path)
+        self._journal = opened(self._run, self._console)
         ledger = Ledger(self._plan)
         for entry in self._run.entries():
             ledger.note(entry)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from itertools import count
 
-from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, LaunchRecord
+from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, LaunchRecord
+from harness.lines import Journal
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Precision, Record
 from launch.gangs import Ending, Hear, Launcher

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.journal import BeginRecord, CellRecord, Journal, LaunchRecord, Samples, read
+from harness.journal import BeginRecord, CellRecord, LaunchRecord, Samples
+from harness.lines import Journal, read
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Precision, Record
 from harness.planner import make
