@@ -34,7 +34,7 @@ class Run:
 
     @property
     def entries(self) -> list[Entry]:
-        return RunDir(self.root).entries()
+        return list(RunDir(self.root).entries())
 
     @property
     def cells(self) -> list[CellRecord]:

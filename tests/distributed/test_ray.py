@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from harness.cli import run_app
-from harness.journal import CellRecord, Journal, LaunchRecord
+from harness.journal import CellRecord, LaunchRecord
+from harness.lines import Journal
 from harness.messages import Order
 from harness.planner import make
 from harness.rundir import RunDir

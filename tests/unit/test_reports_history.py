@@ -25,7 +25,7 @@ def made(root, day, truth=1.0, seed=1, **changes):
         return factories.work_time(case) * (truth if case.key == KEY else 1.0)
 
     run = factories.build(root / f"day{day}", seed=seed, truth=time, **changes)
-    run.journal_path.write_text(run.journal_path.read_text().replace("2026-01-02T", f"2026-01-{day:02d}T"))
+    factories.edit(run, lambda text: text.replace("2026-01-02T", f"2026-01-{day:02d}T"))
     told = json.loads(run.environment_path.read_text())
     run.environment_path.write_text(json.dumps(told | {"git": {"commit": f"{day:040d}", "changed": False}}))
     return run
