@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 
+from harness.errors import JournalError
 from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, LaunchRecord, Status
 from harness.lines import Journal
 from harness.messages import Order, VisitNote
@@ -43,7 +44,9 @@ class Ledger:
         return {(index, case.key) for index, case in every if not (case.packed or case.probe)}
 
     def note(self, entry: Record) -> None:
-        """Take one record into account."""
+        """Take one record into account. Raises JournalError for a launch that the plan cannot have."""
+        if isinstance(entry, CellRecord | LaunchRecord) and not self.plan.holds(entry.launch):
+            raise JournalError(f"launch {entry.launch} in the journal is beyond any that the plan may have")
         if isinstance(entry, CellRecord):
             self.cells[entry.launch, entry.comparison, entry.case] = entry.status
             if (entry.comparison, entry.case) in self._shown:
