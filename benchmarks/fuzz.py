@@ -22,7 +22,7 @@ from benchmarks import report_size
 from harness.errors import RankbenchError
 from harness.lines import Journal, sealed, texts
 from harness.rundir import RunDir
-from launch.supervisor import Ledger
+from launch.ledger import Ledger
 from reports.evidence import load
 
 LIMIT_S = 10

@@ -119,8 +119,11 @@ def _followed(journal: Path) -> Iterator[dict[str, float]]:
     over = threading.Event()
 
     def follow() -> None:
-        seen = 0
+        seen = size = 0
         while not over.wait(0.02):
+            if not journal.exists() or journal.stat().st_size == size:
+                continue
+            size = journal.stat().st_size
             entries = list(read(journal))
             for entry in entries[seen:]:
                 if isinstance(entry, CellRecord):

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from benchmarks import fuzz
 from harness import cli, files, lines, running
 from harness.errors import FullError, JournalError
-from harness.late import late
 from harness.plan import MOST_CELLS
 from harness.rundir import RunDir
 from reports.evidence import load
@@ -186,10 +185,9 @@ def test_a_disk_that_is_full_in_the_end_ends_the_run_with_what_there_was(
                 journal.append(lines.parse(text))
         return True
 
-    monkeypatch.setattr(running, "late", lambda name: fills if name == "full" else late(name))
     if not reports:
         monkeypatch.setattr("reports.page.write_whole", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
-    assert running.measure(run, run.plan(), "full") == 1
+    assert running.measure(run, run.plan(), fills) == 1
     err = capsys.readouterr().err
     assert "journal.jsonl cannot be written: No space left on device; make room on its disk" in err
     assert f"rankbench run --resume {run.root}" in err
