@@ -107,7 +107,8 @@ def test_what_would_be_too_large_is_traced_for_one_step_or_not_at_all(
 def test_all_traces_of_a_run_are_bounded_too(trace: Callable[..., list[Record]], tmp_path: Path) -> None:
     told: list[Record] = []
     twice = order(tmp_path).model_copy(update={"todo": {0: (CASE, CASE)}})
-    tracer = profiles.Tracer(twice, World(0, 1, CpuDevice(0), "cpu:0", (0,), 1), told.append, left=1)
+    here = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1, scratch=tmp_path)
+    tracer = profiles.Tracer(twice, here, told.append, left=1)
     tracer.trace()
     first, second = [record for record in told if isinstance(record, ProfileRecord)]
     assert first.files and not second.files
