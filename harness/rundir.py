@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness import journal
+from harness import lines
 from harness.errors import JournalError, UsageError
+from harness.journal import Entry
 from harness.plan import Plan
 
 
@@ -69,14 +71,14 @@ class RunDir:
         if not self.exists():
             raise UsageError("RUN", "be a run directory with a plan.json", self.root, "see `ls runs`")
         try:
-            return Plan.model_validate_json(self.plan_path.read_bytes())
+            return Plan.model_validate_json(self.plan_path.read_bytes(), strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             raise JournalError(f"{self.plan_path}: {first['msg']} at {first['loc']}") from None
 
-    def entries(self) -> list[journal.Entry]:
-        """Every record of the journal."""
-        return list(journal.read(self.journal_path))
+    def entries(self) -> Iterator[Entry]:
+        """Every record of the journal, one by one."""
+        return lines.read(self.journal_path)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
@@ -30,15 +31,19 @@ def resumed(plan: Plan, ray_address: str | None) -> Plan:
     return plan.model_copy(update={"ray_address": ray_address}) if plan.ray_address and ray_address else plan
 
 
-def measure(directory: RunDir, plan: Plan, how: str, *, strict: bool = False) -> int:
-    """Measure by the function at ``how``, then report on what there is. Returns the exit code: a duel's is its outcome.
+Measurer = Callable[[RunDir, Plan, Console], bool]
+"""Measures what is missing of a run; tells whether all cells are ok."""
+
+
+def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = False) -> int:
+    """Measure by ``how``, then report on what there is. Returns the exit code: a duel's is its outcome.
 
     ``strict``: a duel that leaves something undecided is not ok.
     """
     console = Console(file=cast("IO[str]", Output()))
     interrupted, well = False, False
     try:
-        well = late(how)(directory, plan, console)
+        well = how(directory, plan, console)
     except KeyboardInterrupt:
         interrupted = True
     reported = None
@@ -49,6 +54,9 @@ def measure(directory: RunDir, plan: Plan, how: str, *, strict: bool = False) ->
             console.print(
                 f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
             )
+        elif not well and "RANK" not in os.environ:
+            again = f"measure what is not ok again with: rankbench run --resume {directory.root} --retry-failed"
+            console.print(again, highlight=False, soft_wrap=True)
     if interrupted or not well:
         return INTERRUPTED if interrupted else NOT_OK
     if not plan.is_duel or reported is None:

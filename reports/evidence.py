@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from harness import journal
+from harness import lines
 from harness.errors import JournalError
 from harness.journal import CellRecord, LaunchRecord, ProfileRecord, Status
 from harness.plan import Case, Comparison, Plan, Side
@@ -133,7 +133,7 @@ def load(run: RunDir) -> Evidence:
     wall_s: dict[int, float] = {}
     profiles: dict[CaseId, ProfileRecord] = {}
     plan = run.plan()
-    for entry, taken in journal.read_by(parse, run.journal_path):
+    for entry, taken in lines.read_by(parse, run.journal_path):
         if entry.type == "launch":
             gangs.append(entry)
         elif entry.type == "cell":

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from harness import journal
 from harness.journal import Entry
@@ -87,8 +87,8 @@ def _array(name: str, values: Any) -> npt.NDArray[Any]:
     return made.astype(np.int64 if kind == "i" else np.float64)
 
 
-def parse(line: bytes) -> tuple[Entry, Taken | None]:
-    """One journal line: its record without samples, and these. Raises ValueError."""
-    told = from_json(line, allow_inf_nan=False)
+def parse(text: bytes) -> tuple[Entry, Taken | None]:
+    """One record of a journal: without its samples, and these. Raises ValueError."""
+    told = from_json(text, allow_inf_nan=False)
     samples = told.pop("samples", None) if isinstance(told, dict) and told.get("type") == "cell" else None
-    return journal.validate(told), None if samples is None else Taken.of(samples)
+    return journal.parse(to_json(told)), None if samples is None else Taken.of(samples)

@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.journal import CellRecord, Journal, LaunchRecord
+from harness.journal import CellRecord, LaunchRecord
+from harness.lines import Journal
 from harness.messages import Order
 from harness.planner import make
 from harness.rundir import RunDir

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from harness import profiles
 from harness.devices import CpuDevice
-from harness.journal import CellRecord, Journal, ProfileRecord
+from harness.journal import CellRecord, ProfileRecord
+from harness.lines import Journal
 from harness.messages import Order, TraceNote, VisitNote
 from harness.plan import Case, Comparison, Plan, Record, Side
 from harness.planner import make

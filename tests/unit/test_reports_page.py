@@ -137,9 +137,9 @@ def test_figures_have_names_text_and_the_pages_colours(rich):
 def test_a_cell_that_is_deleted_from_the_journal_is_shown_as_missing(tmp_path):
     run = factories.build(tmp_path / "run")
     assert "1 missing" not in text_of(run)
-    lines = run.journal_path.read_text().splitlines(keepends=True)
-    (gone,) = (line for line in lines if f'"case":"{KEY}"' in line and '"launch":3' in line)
-    run.journal_path.write_text("".join(line for line in lines if line != gone))
+    told = factories.texts_of(run)
+    (gone,) = (text for text in told if f'"case":"{KEY}"' in text and '"launch":3' in text)
+    factories.write_texts(run, (text for text in told if text != gone))
     text = text_of(run)
     assert '<span class="bad">1 missing (○)</span>' in text
     assert 'class="not missing" title="launch 3: missing"' in text

@@ -284,7 +284,7 @@ def test_on_a_gpu_every_failure_takes_new_processes(monkeypatch: pytest.MonkeyPa
 def test_one_rank_s_sticky_error_spoils_them_all_whoever_failed_first() -> None:
     class Two(Agreement):
         def greatest(self, values: object, among: object = None) -> list[float]:
-            return [1.0]
+            return [1.0, 0.0]  # it failed, and nobody asked for a halt
 
         def gather(self, value: object) -> list[object]:
             return [value, replace(Failure.of("error", "CUDA error", 1, 2.0), sticky=True)]
