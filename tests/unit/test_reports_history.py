@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import cli
-from reports import units
+from reports import page, units
 from reports.history.build import direction
 from reports.history.history_page import render
 from reports.history.rows import History, HistoryPoint
@@ -37,6 +37,14 @@ def reported(*runs):
 
 def found(run):
     return History.model_validate_json((run.root / "history.json").read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undrawn():
+    """The runs' own pages are another test's, and take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "render", lambda *_, **__: "")
+        yield
 
 
 @pytest.fixture(scope="module")
