@@ -98,7 +98,7 @@ def main_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Six launches of both scenarios, small, and of one with a slow rank."""
     root = tmp_path_factory.mktemp("main") / "run"
     scenarios = ("frobenius", "split", f"{PLUGINS}:SlowOnOne")
-    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 54, "--out", root, root=root)
+    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 60, "--out", root, root=root)
 
 
 @pytest.fixture(scope="session")
@@ -126,4 +126,4 @@ def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One launch of everything that goes wrong."""
     root = tmp_path_factory.mktemp("faulty") / "run"
     scenarios = [f"{PLUGINS}:{name}" for name in ("WrongOnOne", "Lazy", "Raises", "Dies", "Sticky")]
-    return rankbench("run", *scenarios, *TWO, "--launches", 1, "--budget", 6, "--out", root, root=root)
+    return rankbench("run", *scenarios, *TWO, "--launches", 1, "--budget", 8, "--out", root, root=root)

@@ -204,7 +204,7 @@ def test_no_other_coefficients_fit_better(seconds):
             assert own == pytest.approx(known, abs=1e-4)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.floats(1e-6, 1e3))
 def test_units_do_not_matter(factor):
     random = np.random.default_rng(1)
