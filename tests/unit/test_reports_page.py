@@ -8,6 +8,9 @@ import re
 import pytest
 
 from harness.doubts import Doubt, Kind
+from harness.fates import RankFate
+from harness.journal import CellRecord
+from harness.lines import Journal
 from reports import cli, page, units
 from reports.document import Summary
 from reports.summary import summarise
@@ -40,6 +43,20 @@ def rich(tmp_path_factory):
         command=f"rankbench run {HOSTILE}",
     )
     return run, text_of(run)
+
+
+def test_what_became_of_each_rank_of_a_lost_gang_is_on_the_page(tmp_path):
+    run = factories.build(tmp_path / "run", outcomes={(1, KEY): ("hang", 1, "no sign of life")})
+    hung = RankFate(rank=1, fate="rank 1, in step", words=f"in {HOSTILE}")
+    fates = (RankFate(rank=0, fate="rank 0, which waits"), hung)
+    told = CellRecord(launch=1, comparison=0, case=KEY, status="hang", rank=1, message="silence", fates=fates)
+    with Journal(run.journal_path) as journal:
+        journal.append(told)
+    text = text_of(run)
+    Checked(text)
+    shown = text[text.index("launch 1: what became of each rank") :]
+    assert shown.index("<p>rank 0, which waits</p>") < shown.index("<p>rank 1, in step</p>") < shown.index("<pre>in ")
+    assert HOSTILE not in text
 
 
 def test_two_summaries_are_equal_to_the_byte(rich):
