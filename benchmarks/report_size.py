@@ -12,10 +12,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from harness.lines import sealed
 from harness.plan import Case, Comparison, Plan, Side
 from harness.probes import cases as probes
 from harness.rundir import RunDir
@@ -74,7 +75,7 @@ def write(run: RunDir, samples: int, told: Plan) -> int:
     each = max(8 * PER_VISIT, -(-samples // len(cells)))
     noise = np.random.default_rng(0)
     readings = 0
-    with run.journal_path.open("w", encoding="utf-8") as journal:
+    with run.journal_path.open("wb") as journal:
         for launch in range(told.launches):
             line(journal, launched(told, launch))
             for own, index, case in cells:
@@ -133,8 +134,8 @@ def step_s(case: Case) -> float:
     return 0.030 / (1 if case.packed else case.world_size) * (1.0 if case.arm == "whole" else 1.1)
 
 
-def line(journal: TextIO, record: dict[str, Any]) -> None:
-    journal.write(json.dumps(record) + "\n")
+def line(journal: BinaryIO, record: dict[str, Any]) -> None:
+    journal.write(sealed(json.dumps(record).encode()))
 
 
 def main(samples: int, comparisons: int, devices: int) -> None:

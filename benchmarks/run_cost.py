@@ -50,7 +50,7 @@ def null_run(out: Path, *, strict: bool) -> tuple[float, bool]:
     wish = planner.Wish(names=(plugin,), devices="cpu:2", launches=LAUNCHES, budget_s=BUDGET_S)
     RunDir(out).create(planner.make(wish).model_copy(update={"strict": strict}))
     took_s = timed(sys.executable, "-m", "harness", "run", "--resume", out)
-    entries = RunDir(out).entries()
+    entries = list(RunDir(out).entries())
     statuses = [entry.status for entry in entries if isinstance(entry, CellRecord)]
     walls = " ".join(f"{entry.wall_s:.2f}" for entry in entries if isinstance(entry, EndRecord))
     counted = ", ".join(f"{statuses.count(status)} {status}" for status in sorted(set(statuses)))

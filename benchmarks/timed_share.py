@@ -12,7 +12,7 @@ from collections import Counter
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from harness import journal
+from harness import lines
 from harness.journal import CellRecord
 from harness.sampling import Sampling
 
@@ -61,7 +61,7 @@ def spent(cells: list[CellRecord]) -> Counter[str]:
 
 
 def main(out: Path) -> None:
-    entries = journal.read(out / "journal.jsonl")
+    entries = lines.read(out / "journal.jsonl")
     cells = [entry for entry in entries if isinstance(entry, CellRecord) and entry.samples]
     cells.sort(key=lambda cell: (cell.launch, cell.comparison))
     total: Counter[str] = Counter()

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from harness.halt import Halt
 from harness.journal import Status
 
 
@@ -43,6 +44,10 @@ class Agreement:
         self.rank = rank
         self.size = size
         self._groups = dict(groups or {})
+        self.halt = Halt()
+        """Whether this rank knows that the launch is to end."""
+        self.halted = False
+        """Whether all ranks do."""
 
     def latest(self, value: float, among: int) -> float:
         """The greatest value that any of the first ``among`` ranks passes. Takes about 0.2 ms between processes."""
@@ -66,8 +71,13 @@ class Agreement:
         return told
 
     def settle(self, failure: Failure | None) -> Failure | None:
-        """Wait for all ranks; the first failure that any of them had, or None: the same answer everywhere."""
-        if not self.greatest([float(failure is not None)])[0]:
+        """Wait for all ranks; the first failure that any of them had, or None: the same answer everywhere.
+
+        Afterwards all of them know whether the launch is to end.
+        """
+        failed, asked = self.greatest([float(failure is not None), float(self.halt.asked)])
+        self.halted |= bool(asked)
+        if not failed:
             return None
         told = [other for other in self.gather(failure) if other is not None]
         first: Failure = min(told, key=lambda other: other.when_s)

@@ -19,6 +19,7 @@ from harness.attempt import attempt, recover
 from harness.beside import Beside, beside
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
+from harness.halt import HaltedError
 from harness.journal import BeginRecord, CellRecord, RankFacts, Samples, Status
 from harness.messages import Emit, Order, VisitNote
 from harness.order import rounds
@@ -47,6 +48,7 @@ class Bench:
         self.step_s: dict[Case, float] = {}
         self.captures = order.plan.execution == "graph"
         self._round = 0, 0
+        self._enough = False
 
     def measure(self, share_s: float) -> None:
         """Measure the cases in about ``share_s`` seconds, and emit a cell for each."""
@@ -187,6 +189,9 @@ class Bench:
         position = 0
         for number, turn in enumerate(islice(rounds(len(planned), *seed), count)):
             for case in (planned[place] for place in turn):
+                self._enough = number >= self.sampling.rounds_[0]
+                if self._enough and self.world.agreement.halted:
+                    return
                 if trial := self.trials.get(case):
                     self._round = number, count
                     self._visit(trial, number, position)
@@ -204,6 +209,7 @@ class Bench:
         self._together(trial, lambda: trial.laps.extend(trial.visit(samples)))
 
     def _check(self) -> None:
+        self._enough = True
         for trial in self._live:
             self._together(trial, trial.check, rejected="wrong")
 
@@ -264,6 +270,8 @@ class Bench:
         return None if trial.gang is None else trial.facts()
 
     def _note(self, trial: Trial) -> None:
+        if self.world.agreement.halted and not self._enough:
+            raise HaltedError
         number, count = self._round
         self.emit(
             VisitNote(

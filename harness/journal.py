@@ -1,4 +1,4 @@
-"""The journal: an append-only file, one JSON record a line, fsynced. The source of everything shown.
+"""The records of the journal, the source of everything shown; ``harness.lines`` keeps them, one a line.
 
 launch   a gang is up: who its ranks are
 begin    a case is about to be measured in this launch
@@ -9,24 +9,13 @@ end      the gang is down
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
-from harness.disk import FULL
 from harness.doubts import Doubt
-from harness.errors import JournalError, UsageError
 from harness.fates import RankFate
 from harness.plan import SCHEMA, Record, Value
-
-PATIENCE_S = 30.0
-"""A scenario that fills the disk gives it back as soon as its case has failed: the journal waits so long for that."""
 
 Status = Literal["ok", "wrong", "oom", "error", "died", "hang", "skipped"]
 
@@ -238,86 +227,8 @@ class ProfileRecord(Record):
 
 Entry = Annotated[LaunchRecord | BeginRecord | CellRecord | ProfileRecord | EndRecord, Field(discriminator="type")]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
-T = TypeVar("T")
 
 
-def parse(line: str | bytes) -> Entry:
-    """One journal line as a record. Raises pydantic.ValidationError."""
-    return _ENTRY.validate_json(line)
-
-
-def validate(told: object) -> Entry:
-    """A journal line that was taken apart already, as a record. Raises pydantic.ValidationError."""
-    return _ENTRY.validate_python(told)
-
-
-def read(path: Path) -> Iterator[Entry]:
-    """Every record of a journal, in order; a torn last line (no newline) is left out. Raises JournalError."""
-    return read_by(parse, path)
-
-
-def read_by(parse: Callable[[bytes], T], path: Path) -> Iterator[T]:
-    """The same, each line by a parser that raises ValueError."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield parse(line)
-            except ValidationError as error:
-                first = error.errors()[0]
-                raise JournalError(f"{path}, line {number}: {first['msg']} at {first['loc']}") from None
-            except ValueError as error:
-                raise JournalError(f"{path}, line {number}: {error}") from None
-
-
-class Journal:
-    """The writing end: one process at a time, each record durable before ``append`` returns."""
-
-    def __init__(self, path: Path) -> None:
-        """Open for appending; a torn tail is set aside in ``<name>.torn``. Raises UsageError if another run has it."""
-        self.path = path
-        self._file = path.open("ab+", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise UsageError(
-                "--out", "belong to no running run", path.parent, "wait for it, or choose another"
-            ) from None
-        self._set_torn_tail_aside()
-
-    def append(self, record: Record) -> None:
-        """Write one record and wait until the disk has it; where it is full, wait a while for room."""
-        left = memoryview(record.model_dump_json(by_alias=True).encode() + b"\n")
-        until_s = time.monotonic() + PATIENCE_S
-        while left:
-            try:
-                left = left[self._file.write(left) :]
-            except OSError as error:
-                if error.errno not in FULL or time.monotonic() > until_s:
-                    raise
-                time.sleep(0.05)
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Let another process write."""
-        self._file.close()
-
-    def _set_torn_tail_aside(self) -> None:
-        self._file.seek(0)
-        text = self._file.read()
-        whole = text.rfind(b"\n") + 1
-        if whole < len(text):
-            self.path.with_suffix(".torn").write_bytes(text[whole:])
-            self._file.truncate(whole)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+def parse(text: str | bytes) -> Entry:
+    """The text of one record. Raises pydantic.ValidationError."""
+    return _ENTRY.validate_json(text, strict=True)

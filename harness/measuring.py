@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -71,6 +72,9 @@ def run(  # noqa: PLR0913
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Finish an interrupted run.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume: measure failed cells again.")
+    ] = False,
 ) -> int:
     """Measure on one device and more; write a report.
 
@@ -107,17 +111,20 @@ def run(  # noqa: PLR0913
     if resume is not None:
         only_resume(wish, out)
         directory = RunDir(resume)
-        return measure(directory, resumed(directory.plan(), ray_address), "launch.run:own")
+        own = partial(late("launch.run:own"), retry_failed=retry_failed)
+        return measure(directory, resumed(directory.plan(), ray_address), own)
+    if retry_failed:
+        raise UsageError("--retry-failed", "come with --resume", "alone", "add --resume DIR")
     if ranks is not None:
         if out is None:
             raise UsageError(
                 "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
             )
-        return measure(RunDir(out), make(wish, ranks), "launch.run:joined")
+        return measure(RunDir(out), make(wish, ranks), late("launch.run:joined"))
     plan = make(wish)
     directory = _directory(out)
     directory.create(plan)
-    return measure(directory, plan, "launch.run:own")
+    return measure(directory, plan, late("launch.run:own"))
 
 
 def duel(  # noqa: PLR0913
@@ -183,11 +190,11 @@ def duel(  # noqa: PLR0913
         environment.described_by(side, plan.devices)  # or it is refused, before anything is written
     directory = _directory(out)
     directory.create(plan)
-    return measure(directory, plan, "launch.run:own", strict=strict)
+    return measure(directory, plan, late("launch.run:own"), strict=strict)
 
 
 def _command() -> str:
-    return shlex.join(["rankbench", *sys.argv[1:]])
+    return shlex.join(["rankbench", *sys.argv[1:]]).encode(errors="replace").decode()  # bytes that are no text
 
 
 def _directory(out: Path | None) -> RunDir:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
 from rich.console import Console
 
-from harness.errors import UsageError
+from harness.errors import FullError, UsageError
 from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED
 from harness.late import late
-from harness.output import Output
+from harness.output import Output, Terminal, complain
 from harness.plan import Plan
 from harness.rundir import RunDir
 from harness.wish import Wish
@@ -30,25 +31,40 @@ def resumed(plan: Plan, ray_address: str | None) -> Plan:
     return plan.model_copy(update={"ray_address": ray_address}) if plan.ray_address and ray_address else plan
 
 
-def measure(directory: RunDir, plan: Plan, how: str, *, strict: bool = False) -> int:
-    """Measure by the function at ``how``, then report on what there is. Returns the exit code: a duel's is its outcome.
+Measurer = Callable[[RunDir, Plan, Console], bool]
+"""Measures what is missing of a run; tells whether all cells are ok."""
+
+
+def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = False) -> int:
+    """Measure by ``how``, then report on what there is. Returns the exit code: a duel's is its outcome.
 
     ``strict``: a duel that leaves something undecided is not ok.
     """
-    console = Console(file=cast("IO[str]", Output()))
+    console = Terminal(file=cast("IO[str]", Output()))
     interrupted, well = False, False
     try:
-        well = late(how)(directory, plan, console)
+        well = how(directory, plan, console)
     except KeyboardInterrupt:
         interrupted = True
+    except FullError as error:
+        complain(f"{error}, and finish the run with: rankbench run --resume {directory.root}")
     reported = None
     if os.environ.get("RANK", "0") == "0":
-        (reported,) = late("reports.cli:report")([directory.root])
-        reported.show(console)
+        try:
+            (reported,) = late("reports.cli:report")([directory.root])
+            reported.show(console)
+        except OSError as error:
+            complain(
+                f"no report: {directory.root} cannot be written ({error.strerror}); rankbench report makes it later"
+            )
+            return INTERRUPTED if interrupted else NOT_OK
         if interrupted:
             console.print(
                 f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
             )
+        elif not well and "RANK" not in os.environ:
+            again = f"measure what is not ok again with: rankbench run --resume {directory.root} --retry-failed"
+            console.print(again, highlight=False, soft_wrap=True)
     if interrupted or not well:
         return INTERRUPTED if interrupted else NOT_OK
     if not plan.is_duel or reported is None:

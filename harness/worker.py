@@ -10,6 +10,7 @@ from harness import environment
 from harness.attempt import SpoiledError
 from harness.bench import Bench
 from harness.clocks import now
+from harness.halt import HaltedError
 from harness.journal import LaunchRecord
 from harness.messages import Emit, Order
 from harness.plan import Record
@@ -33,6 +34,8 @@ def run(order: Order, world: World, emit: Emit) -> bool:
             _measure(order, world, tell)
     except SpoiledError:
         return False
+    except HaltedError:
+        pass
     return True
 
 
@@ -40,6 +43,8 @@ def _measure(order: Order, world: World, emit: Emit) -> None:
     _announce(order, world, emit)
     end_s = now() + order.budget_s
     for done, (index, cases) in enumerate(order.todo.items()):
+        if world.agreement.halted:
+            return
         share_s = (end_s - now()) / (len(order.todo) - done)
         Bench(order, world, emit, index, cases).measure(share_s)
 

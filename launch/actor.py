@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import ray
 
+from harness.halt import Halt
 from harness.messages import Order
 from harness.plan import Record
 from launch.network import tell_gloo
@@ -56,8 +57,11 @@ class Rank:
         os.environ |= environment
         tell_gloo(environment["NODE_IP"])
         sent: list[Any] = []
+        halt = Halt()
 
         def tell(record: Record) -> None:
+            arrived = ray.wait(sent, timeout=0)[0] if sent else []
+            halt.asked |= any(ray.get(arrived))
             sent[:] = [mailbox.put.remote(record.model_dump_json(by_alias=True))]
 
         try:
@@ -66,6 +70,7 @@ class Rank:
                 world.joined(order.plan, device) as joined,
                 joined.sentry.posted(joined.rank, order.plan.deadline_s, tell),
             ):
+                joined.agreement.halt = halt
                 worker.run(order, joined, tell)
         except BaseException:  # noqa: BLE001
             return traceback.format_exc()[-4000:]
@@ -89,12 +94,18 @@ class Mailbox:
         import asyncio
 
         self._lines: list[str] = []
+        self._halted = False
         self._came = asyncio.Event()
 
-    async def put(self, line: str) -> None:
-        """Keep a line."""
+    async def halt(self) -> None:
+        """Whoever puts a line from now on is told to end."""
+        self._halted = True
+
+    async def put(self, line: str) -> bool:
+        """Keep a line; whether to end."""
         self._lines.append(line)
         self._came.set()
+        return self._halted
 
     async def take(self, seen: int, timeout_s: float) -> list[str]:
         """The lines after the first ``seen``; waits for one, but not for longer than ``timeout_s``."""

@@ -14,6 +14,7 @@ from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from harness.fates import RankFate
+from harness.halt import Halt
 from harness.messages import Order, RankNote
 from harness.plan import Plan
 from launch.actor import Mailbox, Rank, Seat
@@ -33,8 +34,9 @@ HEAD_S = 5.0
 class Actors:
     """Starts gangs of actors, one after the other; kills what does not end in time."""
 
-    def __init__(self, address: str | None, placement: str) -> None:
-        """``address`` of a cluster to join; None for a small one of our own."""
+    def __init__(self, address: str | None, placement: str, halt: Halt | None = None) -> None:
+        """``address`` of a cluster to join, None for one of our own; ``halt`` is what an interruption asks for."""
+        self._halt = halt or Halt()
         self._cluster = Cluster(address)
         self._strategy = placement.replace("-", "_").upper()
 
@@ -123,6 +125,8 @@ class Actors:
         farewell_s = math.inf
         look_s = time.monotonic() + HEAD_S
         while left and time.monotonic() < min(vigil.until_s, farewell_s):
+            if self._halt.asked:
+                mailbox.halt.remote()
             seen += self._pass_on(mailbox, seen, hear, 0.5, vigil)
             ended, left = ray.wait(left, num_returns=len(left), timeout=0)
             for rank, fate in ((runs.index(run), _fate(run)) for run in ended):

@@ -52,6 +52,11 @@ class Server:
             else:
                 yield from self._receive(key.data)
 
+    def drain(self) -> None:
+        """Forget what processes have said that are dead by now."""
+        while list(self.events(0.0)):
+            pass
+
     def _accept(self) -> None:
         made, _ = self._socket.accept()
         _, uid, _ = struct.unpack("3i", made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))

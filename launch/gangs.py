@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -57,6 +58,8 @@ class Gang:
     size: int
     ranks: dict[Peer, int] = field(default_factory=dict)
     pids: dict[int, int] = field(default_factory=dict)
+    halted: bool = False
+    """Whether the ranks have been asked to end."""
     left: list[int] = field(default_factory=list)
     """Ranks that hung up, in that order."""
     well: set[int] = field(default_factory=set)
@@ -87,6 +90,14 @@ class Gang:
             case _:
                 return _RECORD.validate_python(message)
         return None
+
+    def halt(self) -> None:
+        """Ask the ranks, once, to end after what they do."""
+        if not self.halted:
+            self.halted = True
+            for peer in self.ranks:
+                with suppress(OSError):  # it has ended
+                    peer.send({"type": "halt"})
 
     @property
     def over(self) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 PR_SET_PDEATHSIG = 1
-KILL = 'for it in /proc/[0-9]*; do grep -qaF -e "$0" "$it/environ" && kill -9 "${it#/proc/}"; done'
+KILL = 'grep -lsaF -e "$0" /proc/[0-9]*/environ | while IFS=/ read -r _ _ it _; do kill -9 "$it"; done'
 SWEEP = f'while [ -e "$0" ]; do {KILL}; rm -rf -- "$0"; done'
 """Kills what has ``$0`` in its environment, in sessions of their own and orphans with other parents too; removes it."""
 
@@ -41,6 +41,8 @@ def afterwards(command: str, argument: str) -> Iterator[None]:
         yield
     finally:
         sweeper.communicate()
+        if sweeper.returncode:  # somebody has killed it
+            subprocess.run(["/bin/sh", "-c", command, argument], stderr=subprocess.DEVNULL, check=False)  # noqa: S603
 
 
 @contextlib.contextmanager

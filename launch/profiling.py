@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.journal import CellRecord, Journal, ProfileRecord
+from harness.journal import CellRecord, ProfileRecord
+from harness.lines import Journal
 from harness.messages import Order, TraceNote, VisitNote
 from harness.plan import Case, Plan, Record
 from harness.rundir import RunDir, write_whole
@@ -18,13 +19,13 @@ class Profiling:
         self._plan = plan
         self._journal = journal
         self._watch = watch
-        entries, own = run.entries(), plan.sides[0]
-        self._done = {(entry.comparison, entry.case) for entry in entries if isinstance(entry, ProfileRecord)}
-        self._well = {
-            (entry.comparison, entry.case)
-            for entry in entries
-            if isinstance(entry, CellRecord) and entry.status == "ok" and plan.side_of(entry.launch) == own
-        }
+        self._done: set[tuple[int, str]] = set()
+        self._well: set[tuple[int, str]] = set()
+        for entry in run.entries():
+            if isinstance(entry, ProfileRecord):
+                self._done.add((entry.comparison, entry.case))
+            elif isinstance(entry, CellRecord) and entry.status == "ok" and plan.side_of(entry.launch) == plan.sides[0]:
+                self._well.add((entry.comparison, entry.case))
         self._visiting: VisitNote | None = None
         self._unwritten: str | None = None
 
@@ -52,7 +53,6 @@ class Profiling:
         """Start gangs until every case has its profile, or a reason why not."""
         while order := self.order(scratch):
             before = len(self._done)
-            self._visiting = None
             ending = launcher.launch(order, self.hear)
             if ending and self._visiting:
                 self._give_up(self._visiting.comparison, self._visiting.case, ending)

@@ -35,13 +35,13 @@ class Progress:
             self._launch = record.launch
             if self._live is None:
                 ranks = f"{len(record.ranks)} rank{'s' * (len(record.ranks) != 1)}"
-                self._say(f"{self._which()}: {ranks} up{self._left()}")
+                self.say(f"{self._which()}: {ranks} up{self._left()}")
         elif isinstance(record, CellRecord) and record.status not in ("ok", "skipped"):
             who = "" if record.rank is None else f" on rank {record.rank}"
             why = _first_line(record.message)
-            self._say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {why}", "red")
+            self.say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {why}", "red")
         elif isinstance(record, ProfileRecord) and record.message:
-            self._say(f"{record.case}: no profile: {_first_line(record.message)}", "yellow")
+            self.say(f"{record.case}: no profile: {_first_line(record.message)}", "yellow")
         elif isinstance(record, VisitNote) and self._live is not None:
             self._show(record)
 
@@ -54,7 +54,7 @@ class Progress:
         """Say that everything is measured, and cases are being traced."""
         self._profiling = True
         if self._live is None:
-            self._say("all measured: tracing a few steps of each case")
+            self.say("all measured: tracing a few steps of each case")
 
     def _show(self, note: VisitNote) -> None:
         if time.monotonic() - self._shown_s < REFRESH_S or self._live is None:
@@ -82,7 +82,8 @@ class Progress:
         left_s = self._plan.budget_s - (time.monotonic() - self._start_s)
         return f", about {left_s:.0f} s left" if left_s > 1 else ""
 
-    def _say(self, text: str, style: str | None = None) -> None:
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print a line."""
         self._console.print(Text(text), style=style, soft_wrap=True)
 
     def __enter__(self) -> Self:

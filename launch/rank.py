@@ -10,6 +10,7 @@ import time
 import traceback
 
 from harness import worker, world
+from harness.halt import Halt
 from harness.messages import Order
 from launch.channel import Client
 from launch.lifeline import tie_to_parent
@@ -24,13 +25,15 @@ def main(address: str, order_json: str) -> None:
     faulthandler.register(signal.SIGUSR2)  # what does not answer is asked for its stack, which goes to its log
     parent = Client(address)
     parent.send({"type": "hello", "rank": int(os.environ["RANK"]), "pid": os.getpid()})
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    halt = Halt()
+    threading.Thread(target=_heed, args=(parent, halt), daemon=True).start()
     try:
         order = Order.model_validate_json(order_json)
         with (
             world.joined(order.plan) as joined,
             joined.sentry.posted(joined.rank, order.plan.deadline_s, parent.send),
         ):
+            joined.agreement.halt = halt
             worker.run(order, joined, parent.send)
     except BaseException:  # noqa: BLE001
         parent.send({"type": "words", "words": traceback.format_exc()[-4000:]})
@@ -39,8 +42,8 @@ def main(address: str, order_json: str) -> None:
     parent.send({"type": "bye"})
 
 
-def _die_with(parent: Client) -> None:
-    """Sleep in the kernel until the run's parent hangs up, which it does only when it ends."""
+def _heed(parent: Client, halt: Halt) -> None:
+    """Sleep in the kernel until the run's parent asks for a halt, or hangs up, which it does only when it ends."""
     for _ in parent.messages():
-        pass
+        halt.asked = True
     os._exit(70)

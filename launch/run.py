@@ -13,45 +13,70 @@ from rich.console import Console
 from harness import environment, worker, world
 from harness.clocks import now
 from harness.errors import CollectiveError, GangLostError, UsageError
-from harness.journal import CellRecord, EndRecord, Journal
+from harness.halt import Halt
+from harness.journal import CellRecord, EndRecord
+from harness.lines import Journal
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Record, Side
 from harness.rundir import RunDir, write_whole
 from launch.gangs import Launcher
 from launch.inline import Inline
+from launch.interrupt import Interrupt, heard
+from launch.ledger import Ledger
 from launch.network import own_address, tell_gloo
 from launch.profiling import Profiling
 from launch.progress import Progress
 from launch.scratch import scratch
-from launch.supervisor import Ledger, Supervisor
+from launch.supervisor import Supervisor
 from launch.torchrun import Torchrun
 
 
-def own(run: RunDir, plan: Plan, console: Console) -> bool:
-    """Measure what is missing of a run that is on disk, with processes of its own. Returns whether all cells are ok."""
-    with Journal(run.journal_path) as journal, Progress(plan, console) as progress:
+def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False) -> bool:
+    """Measure what is missing of a run that is on disk, with processes of its own; ``retry_failed``: and what failed.
+
+    Returns whether all cells are ok.
+    """
+    with opened(run, console) as journal, Progress(plan, console) as progress:
         progress.waiting()
         with ExitStack() as stack:
-            launchers = {side.name: stack.enter_context(_launcher(side, run, plan)) for side in plan.sides}
+            interrupt = Interrupt()
+            launchers = {side.name: stack.enter_context(_launcher(side, run, plan, interrupt)) for side in plan.sides}
             folder = stack.enter_context(scratch(run.root))
             supervisor = Supervisor(
-                plan, journal, run.entries(), progress.watch, fingerprints=fingerprints(run, plan), scratch=folder
+                plan,
+                journal,
+                run.entries(),
+                progress.watch,
+                fingerprints=fingerprints(run, plan),
+                scratch=folder,
+                retry_failed=retry_failed,
+                interrupt=interrupt,
             )
-            well = supervisor.run(launchers)
+            with heard(interrupt, progress.say):
+                well = supervisor.run(launchers)
             if plan.profile:
                 progress.profiling()
                 Profiling(run, plan, journal, progress.watch).run(launchers[plan.sides[0].name], folder)
             return well
 
 
-def _launcher(side: Side, run: RunDir, plan: Plan) -> Launcher:
+def opened(run: RunDir, console: Console) -> Journal:
+    """The journal of a run; says so where its last line was torn. Raises UsageError and JournalError as it does."""
+    journal = Journal(run.journal_path)
+    if journal.torn_bytes:
+        told = f"{journal.path} ended within a line: its {journal.torn_bytes} bytes are kept in {journal.torn_path}"
+        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return journal
+
+
+def _launcher(side: Side, run: RunDir, plan: Plan, halt: Halt) -> Launcher:
     if side.launcher == "inline":
-        return Inline()
+        return Inline(halt)
     if side.launcher == "torchrun":
-        return Torchrun(run.root / "logs", side.python or sys.executable, side.variables)
+        return Torchrun(run.root / "logs", side.python or sys.executable, side.variables, halt)
     from launch.actors import Actors
 
-    return Actors(plan.ray_address, plan.placement)
+    return Actors(plan.ray_address, plan.placement, halt)
 
 
 def fingerprints(run: RunDir, plan: Plan) -> dict[str, str]:
@@ -144,7 +169,7 @@ class _Scribe:
             self._run.create(self._plan)
         elif self._run.plan().identity != self._plan.identity:
             raise UsageError("--out", "hold no other plan", self._run.root, "choose another folder")
-        self._journal = Journal(self._run.journal_path)
+        self._journal = opened(self._run, self._console)
         ledger = Ledger(self._plan)
         for entry in self._run.entries():
             ledger.note(entry)

@@ -3,75 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from itertools import count
 
-from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, Journal, LaunchRecord, Status
+from harness.journal import BeginRecord, CellRecord, EndRecord, Entry, LaunchRecord
+from harness.lines import Journal
 from harness.messages import Order, VisitNote
-from harness.plan import Case, Plan, Precision, Record
-from harness.precision import Widths
+from harness.plan import Plan, Precision, Record
 from launch.gangs import Ending, Hear, Launcher
+from launch.interrupt import Interrupt
+from launch.ledger import Ledger, Todo
 from launch.scratch import clear
-
-Todo = dict[int, tuple[Case, ...]]
-"""Cases to measure, by the index of their comparison."""
 
 OVERSHOOT = 1.5
 """A budget that the user set is aimed at; beyond it by half, what is left of the launches is skipped."""
 FUTILE = 2
 """Gangs in a row that may end without a single cell before the launch is given up."""
-
-
-@dataclass
-class Ledger:
-    """What the journal has so far."""
-
-    plan: Plan
-    cells: dict[tuple[int, int, str], Status] = field(default_factory=dict)
-    """The status of each cell, by launch, comparison and case."""
-    attempts: dict[int, int] = field(default_factory=dict)
-    """Gangs that have been up, by launch."""
-    widths: Widths = field(default_factory=Widths)
-    """Of the cases that the run is about, on each of its sides."""
-
-    @cached_property
-    def _shown(self) -> set[tuple[int, str]]:
-        every = ((index, case) for index, comparison in enumerate(self.plan.comparisons) for case in comparison.cases)
-        return {(index, case.key) for index, case in every if not (case.packed or case.probe)}
-
-    def note(self, entry: Record) -> None:
-        """Take one record into account."""
-        if isinstance(entry, CellRecord):
-            self.cells[entry.launch, entry.comparison, entry.case] = entry.status
-            if (entry.comparison, entry.case) in self._shown:
-                side = self.plan.side_of(entry.launch).name
-                self.widths.add((side, entry.comparison, entry.case), entry)
-        elif isinstance(entry, LaunchRecord):
-            self.attempts[entry.launch] = self.attempts.get(entry.launch, 0) + 1
-
-    def missing(self, launch: int, but: Collection[tuple[int, str]] = ()) -> Todo:
-        """The cases of a launch that have no cell, or only a skipped one; without those in ``but``."""
-        todo: dict[int, list[Case]] = {}
-        for number, index, case in self.plan.cells(launch + 1):
-            if number != launch or (index, case.key) in but:
-                continue
-            if self.cells.get((launch, index, case.key), "skipped") == "skipped":
-                todo.setdefault(index, []).append(case)
-        return {index: tuple(cases) for index, cases in todo.items()}
-
-    @property
-    def begun(self) -> set[int]:
-        """Launches of which there is anything."""
-        return {*self.attempts, *(launch for launch, _, _ in self.cells)}
-
-    @property
-    def complete(self) -> bool:
-        """Whether every planned cell is ok, and of each launch that was added."""
-        launches = max([self.plan.launches, *(launch + 1 for launch in self.begun)])
-        cells = self.plan.cells(launches)
-        return all(self.cells.get((launch, index, case.key)) == "ok" for launch, index, case in cells)
 
 
 class Supervisor:
@@ -86,18 +33,24 @@ class Supervisor:
         *,
         fingerprints: Mapping[str, str],
         scratch: str,
+        retry_failed: bool = False,
+        interrupt: Interrupt | None = None,
     ) -> None:
         """``watch`` is told every record and note, for the progress; scenarios' files go to the folder ``scratch``.
 
-        ``fingerprints`` has the hash of each side's environment.
+        ``fingerprints`` has the hash of each side's environment. ``retry_failed``: what failed is measured again.
+        ``interrupt`` tells when to end early.
         """
         self.ledger = Ledger(plan)
         for entry in so_far:
             self.ledger.note(entry)
+        if retry_failed:
+            self.ledger.forgive()
         self._plan = plan
         self._journal = journal
         self._fingerprints = fingerprints
         self._scratch = scratch
+        self._interrupt = interrupt or Interrupt()
         self._watch = watch
         self._visiting: VisitNote | None = None
         self._fruitful = False
@@ -147,6 +100,7 @@ class Supervisor:
         """Start gangs for one launch until each of its cases has a cell. False where there were no devices for it."""
         futile = 0
         self._told = set()
+        self._give_up(launch)
         while todo := self.ledger.missing(launch, self._told):
             start_s = time.monotonic()
             order = Order(
@@ -168,18 +122,29 @@ class Supervisor:
                 self._mourn(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
+            self._interrupt.heeded = False
             self._beside_s = self._ready_s - start_s + end_of_gang_s - self._last_s
             self._record(EndRecord(launch=launch, wall_s=round(end_of_gang_s - start_s, 3)))
+            if self._interrupt.asked:
+                raise KeyboardInterrupt
             futile = 0 if self._fruitful else futile + 1
             if futile == FUTILE:
                 ending = ending or Ending("error", "the gang ended well but reported nothing")
                 self._write_off(launch, todo, ending)
         return True
 
+    def _give_up(self, launch: int) -> None:
+        """Skip the cases that have failed too often."""
+        for index, cases in self.ledger.missing(launch).items():
+            for case in cases:
+                if why := self.ledger.hopeless(launch, index, case.key):
+                    self._write_off(launch, {index: (case,)}, Ending("skipped", why))
+
     def _hear(self, record: Record) -> None:
         self._last_s = time.monotonic()
         if isinstance(record, LaunchRecord):
             self._ready_s = self._last_s
+            self._interrupt.heeded = True
         if isinstance(record, VisitNote):
             self._visiting = record
             self._watch(record)

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from harness.errors import RankbenchError
+from harness.halt import Halt
 from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
@@ -23,6 +24,8 @@ from launch.vigil import Vigil
 
 FAREWELL_S = 10.0
 """After a rank has failed, or all have ended well, the others and the launcher get this long to be collected."""
+LOOK_S = 0.5
+"""How often to see whether the agent lives, and whether somebody wants a halt."""
 AGENT_S = 150.0
 """The agent must be up within this time."""
 LEAKS = (
@@ -50,14 +53,17 @@ class Torchrun:
         logs: Path,
         python: str = sys.executable,
         variables: Mapping[str, str] | None = None,
+        halt: Halt | None = None,
     ) -> None:
         """``logs`` is a folder for what the ranks themselves print. The agent starts at once, beside the caller.
 
-        ``python`` is the ranks' interpreter; they have ``variables`` over what this process has.
+        ``python`` is the ranks' interpreter; they have ``variables`` over what this process has. ``halt`` is what
+        an interruption asks for.
         """
         self._logs = logs
         self._python = python
         self._variables = dict(variables or {})
+        self._halt = halt or Halt()
         self._server = Server()
         self._stack = ExitStack()
         self._mark = self._stack.enter_context(temporary())
@@ -66,13 +72,14 @@ class Torchrun:
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order with a fresh gang of ranks."""
-        line = self._line = self._line or self._await_agent()
+        line = self._reach()
         before = marked(self._mark)
         gang, vigil = Gang(len(order.plan.devices)), Vigil(len(order.plan.devices), order.plan.deadline_s)
         logs = self._logs / f"launch-{order.launch}-{order.attempt}"
-        line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(logs)})
+        with suppress(OSError):  # it has just died: that is seen at once
+            line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(logs)})
         collected = self._follow(gang, vigil, hear)
-        if collected or gang.unwell or gang.done:
+        if collected or gang.unwell or gang.done or self._agent.poll() is not None:
             ending, fates = gang.ending(), gang.fates()
         else:
             stacks.ask(gang.pids[rank] for rank in vigil.silent if rank in gang.pids)
@@ -92,7 +99,9 @@ class Torchrun:
             left_s = min(vigil.until_s, failed_s + FAREWELL_S) - time.monotonic()
             if left_s <= 0 or self._agent.poll() is not None:
                 return False
-            for event in self._server.events(min(left_s, 1.0)):
+            if self._halt.asked:
+                gang.halt()
+            for event in self._server.events(min(left_s, LOOK_S)):
                 record = gang.take(event)
                 if record is not None:
                     vigil.hear(record)
@@ -126,6 +135,17 @@ class Torchrun:
                 start_new_session=True,  # Ctrl-C is the parent's to hear
             )
 
+    def _reach(self) -> Peer:
+        """The line to an agent that is up; to another one where somebody has killed it."""
+        if self._agent.poll() is not None:
+            self._renew()
+        try:
+            self._line = self._line or self._await_agent()
+        except RankbenchError:
+            self._renew()
+            self._line = self._await_agent()
+        return self._line
+
     def _await_agent(self) -> Peer:
         until_s = time.monotonic() + AGENT_S
         while time.monotonic() < until_s and self._agent.poll() is None:
@@ -142,6 +162,7 @@ class Torchrun:
     def _stop(self) -> None:
         kill_all(marked(self._mark))
         self._agent.wait()
+        self._server.drain()
         self._line = None
 
     def __enter__(self) -> Self:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from harness.fates import RankFate
 from harness.plan import Record, Scaling, Value
 from reports.chapter_rows import ExerciseRow
 from reports.evidence import State
@@ -30,6 +31,8 @@ class Planned(Record):
     status: State
     rank: int | None = None
     message: str | None = None
+    fates: tuple[RankFate, ...] = ()
+    """What became of each rank, where its gang was lost."""
 
 
 class ComparisonFacts(Record):

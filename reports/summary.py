@@ -97,6 +97,7 @@ def _strip(evidence: Evidence) -> tuple[Planned, ...]:
             status=cell.state,
             rank=cell.record.rank if cell.record else None,
             message=cell.record.message if cell.record else None,
+            fates=cell.record.fates if cell.record else (),
         )
         for cell in evidence.all_cells
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.doubts import Doubt
 from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples, Waits
+from harness.lines import sealed, texts
 from harness.plan import Case, Comparison, Exercise, Plan, Side, Value
 from harness.rundir import RunDir
 
@@ -116,12 +117,32 @@ def build(root: Path, like: Synthetic | None = None, *others: Synthetic, **chang
     run = RunDir(root)
     run.create(plan)
     noise = random.Random(told.seed)
-    with run.journal_path.open("w", encoding="utf-8") as journal:
-        for launch in range(told.launches if told.done is None else told.done):
-            for record in _launch((told, *others), plan, launch, noise):
-                journal.write(record.model_dump_json(by_alias=True) + "\n")
+    write_texts(
+        run,
+        (
+            record.model_dump_json(by_alias=True)
+            for launch in range(told.launches if told.done is None else told.done)
+            for record in _launch((told, *others), plan, launch, noise)
+        ),
+    )
     run.environment_path.write_text(json.dumps(environment_of(plan), indent=1), encoding="utf-8")
     return run
+
+
+def write_texts(run: RunDir, told: Iterable[str]) -> None:
+    """Write the journal anew, of its records' texts."""
+    run.journal_path.write_bytes(b"".join(sealed(text.encode()) for text in told))
+
+
+def texts_of(run: RunDir) -> list[str]:
+    """The text of each record of the journal, without its checksum."""
+    with run.journal_path.open("rb") as file:
+        return [text.decode() for _, text in texts(file, run.journal_path)]
+
+
+def edit(run: RunDir, change: Callable[[str], str]) -> None:
+    """Change the text of each record of the journal."""
+    write_texts(run, map(change, texts_of(run)))
 
 
 def environment_of(plan: Plan) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Run:
 
     @property
     def entries(self) -> list[Entry]:
-        return RunDir(self.root).entries()
+        return list(RunDir(self.root).entries())
 
     @property
     def cells(self) -> list[CellRecord]:
@@ -98,7 +98,7 @@ def main_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Six launches of both scenarios, small, and of one with a slow rank."""
     root = tmp_path_factory.mktemp("main") / "run"
     scenarios = ("frobenius", "split", f"{PLUGINS}:SlowOnOne")
-    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 72, "--out", root, root=root)
+    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 60, "--out", root, root=root)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -191,6 +192,30 @@ class Shy:
             return a @ b
 
         return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """A step of ten milliseconds, and one that never ends; each step is noted in a file."""
+
+    scaling: ClassVar = "weak"
+    ends: Literal["yes", "no"] = arm(baseline="yes")
+
+    def prepare(self, gang: Gang) -> Workload:
+        path = Path(os.environ["RANKBENCH_STEPS"])
+
+        def step() -> bool:
+            with path.open("a") as file:
+                file.write(".")
+            end_s = time.process_time() + 0.01
+            while self.ends == "no" or time.process_time() < end_s:
+                pass
+            return True
+
+        def check(output: bool) -> None:
+            assert output
+
+        return Workload(step, check=check, work=Work())
 
 
 @dataclass(frozen=True, kw_only=True)

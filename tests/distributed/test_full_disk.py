@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.journal import CellRecord, read
+from harness.journal import CellRecord
+from harness.lines import read
 from tests.distributed.conftest import RANKBENCH, TWO, Run, rankbench
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from harness.journal import CellRecord, parse
+from harness.journal import CellRecord
+from harness.lines import read
 from harness.rundir import RunDir
 from tests.distributed.conftest import RANKBENCH, offspring_of
 
@@ -118,14 +119,16 @@ def _followed(journal: Path) -> Iterator[dict[str, float]]:
     over = threading.Event()
 
     def follow() -> None:
-        seen = 0
+        seen = size = 0
         while not over.wait(0.02):
-            lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
-            for line in lines[seen:]:
-                entry = parse(line)
+            if not journal.exists() or journal.stat().st_size == size:
+                continue
+            size = journal.stat().st_size
+            entries = list(read(journal))
+            for entry in entries[seen:]:
                 if isinstance(entry, CellRecord):
                     came_s[entry.case] = time.monotonic()
-            seen = len(lines)
+            seen = len(entries)
 
     thread = threading.Thread(target=follow)
     thread.start()

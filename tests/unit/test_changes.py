@@ -101,9 +101,9 @@ def test_of_two_margins_the_larger_counts_and_the_users_before_both(base, new):
 def test_noise_raises_the_margin(base, new):
     """Every other round of NEW is a third slower: that much a case differs from itself."""
     run = new(launches=6)
-    lines = []
-    for line in run.journal_path.read_text().splitlines():
-        told = json.loads(line)
+
+    def slower(text):
+        told = json.loads(text)
         if told["type"] == "cell":
             times = told["samples"]
             times["end_s"] = [
@@ -113,8 +113,9 @@ def test_noise_raises_the_margin(base, new):
                 ]
                 for own in zip(times["start_s"], times["end_s"], strict=True)
             ]
-        lines.append(json.dumps(told))
-    run.journal_path.write_text("\n".join(lines) + "\n")
+        return json.dumps(told)
+
+    factories.edit(run, slower)
     row = compare(base, run.root, None).cases[0]
     assert row.aa_new == row.margin == pytest.approx(0.28, abs=0.03)
     assert row.aa_base < 0.02
@@ -251,7 +252,7 @@ def test_a_run_with_more_devices_is_compared_on_those_that_both_used(base, new):
 
 def test_another_device_is_refused(base, new):
     run = new()
-    run.journal_path.write_text(run.journal_path.read_text().replace("Synthetic 3000", "Synthetic 4000"))
+    factories.edit(run, lambda text: text.replace("Synthetic 3000", "Synthetic 4000"))
     with pytest.raises(UsageError, match=r"device names must equal BASE's \(Synthetic 3000\), but is Synthetic 4000"):
         compare(base, run.root, None)
 
@@ -299,7 +300,7 @@ def test_a_run_that_never_began_breaks_everything(base, new):
 
 def test_launches_of_two_environments_are_remarked_on(base, new):
     run = new()
-    run.journal_path.write_text(run.journal_path.read_text().replace("f00dfeed", "deadbeef", 1))
+    factories.edit(run, lambda text: text.replace("f00dfeed", "deadbeef") if '"launch":0' in text else text)
     assert "The launches of NEW were not all made in one environment" in compare(base, run.root, None).remarks[0]
 
 
@@ -313,8 +314,8 @@ def test_of_a_run_with_several_sides_the_first_is_compared(base, new):
 
 def test_variables_of_the_ranks_are_told_but_for_those_that_no_two_runs_share(base, new):
     run = new()
-    told = run.journal_path.read_text().replace('"OMP_NUM_THREADS":"1"', '"NCCL_ALGO":"Tree","RAY_NODE_ID":"7"')
-    run.journal_path.write_text(told)
+    others = '"NCCL_ALGO":"Tree","RAY_NODE_ID":"7"'
+    factories.edit(run, lambda text: text.replace('"OMP_NUM_THREADS":"1"', others))
     found = compare(base, run.root, None)
     assert not found.same_software
     assert [(row.name, row.base, row.new) for row in found.differences] == [

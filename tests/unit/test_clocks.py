@@ -108,14 +108,14 @@ class Meeting:
 def test_ranks_start_from_the_latest_of_them_plus_the_lead() -> None:
     meeting = Meeting(2)
     clocks = [Clock(), Clock()]
-    clocks[1].now_s += 0.5  # this rank arrives later
+    clocks[1].now_s += 0.05  # this rank arrives later
     threads = [threading.Thread(target=StartLine(meeting.latest, 0.001, clock).cross) for clock in clocks]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     for clock in clocks:
-        assert clock.now_s == pytest.approx(100.501, abs=1e-5)
+        assert clock.now_s == pytest.approx(100.051, abs=1e-5)
 
 
 def test_a_rank_that_gives_up_lets_the_others_know_at_their_next_line() -> None:

@@ -1,8 +1,10 @@
-"""The journal: durable lines, one writer, and a torn tail that costs only itself."""
+"""The journal: durable lines that are as they were written, one writer, and a torn tail that costs only itself."""
 
 from __future__ import annotations
 
 import errno
+import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,41 +12,95 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
-from harness.errors import JournalError, UsageError
-from harness.journal import BeginRecord, CellRecord, Journal, Samples, parse, read
+from harness import cli
+from harness.errors import FullError, JournalError, UsageError
+from harness.journal import BeginRecord, CellRecord, Samples
+from harness.lines import Journal, read, sealed
+from launch.run import opened
+from tests import factories
 
 begin = BeginRecord(launch=0, comparison=0, case="split@1")
+LINE = sealed(begin.model_dump_json().encode())
 times = st.lists(st.floats(0, 1e6), min_size=1, max_size=4)
+in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(times, st.sampled_from(["ok", "wrong", "died"]), st.text(max_size=50))
-def test_a_record_is_read_as_it_was_written(starts: list[float], status: str, message: str) -> None:
+@in_one_folder
+def test_a_record_is_read_as_it_was_written(tmp_path: Path, starts: list[float], status: str, message: str) -> None:
     count = len(starts)
     samples = Samples(round=(0,) * count, position=(1,) * count, start_s=(tuple(starts),), end_s=(tuple(starts),))
     cell = CellRecord(launch=1, comparison=0, case="a@2", status=status, message=message, samples=samples)
-    line = cell.model_dump_json(by_alias=True)
-    assert "\n" not in line
-    assert parse(line) == cell
-
-
-@given(st.integers(1, 60))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_torn_tail_is_set_aside_and_everything_before_it_kept(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "journal.jsonl"
     path.unlink(missing_ok=True)
     with Journal(path) as journal:
-        journal.append(begin)
-        journal.append(begin)
-    line = begin.model_dump_json(by_alias=True).encode()
-    torn = line[: min(cut, len(line))]
-    with path.open("ab") as file:
-        file.write(torn)
+        journal.append(cell)
+    assert path.read_bytes().count(b"\n") == 1
+    assert list(read(path)) == [cell]
+
+
+def test_a_line_is_json_that_any_tool_reads() -> None:
+    told = json.loads(LINE)
+    assert list(told)[-1] == "crc32"
+    assert told == begin.model_dump() | {"crc32": told["crc32"]}
+
+
+@given(st.integers(1, len(LINE) - 1))
+@in_one_folder
+def test_a_torn_tail_is_set_aside_and_everything_before_it_kept(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.unlink(missing_ok=True)
+    path.with_suffix(".torn").unlink(missing_ok=True)
+    path.write_bytes(LINE * 2 + LINE[:cut])
     assert list(read(path)) == [begin, begin]
-    with Journal(path) as journal:
-        journal.append(begin)
-    assert list(read(path)) == [begin] * 3
-    assert path.with_suffix(".torn").read_bytes() == torn
+    for _ in range(2):
+        with Journal(path) as journal:
+            assert journal.torn_bytes == cut
+            journal.append(begin)
+        with path.open("ab") as file:
+            file.write(LINE[:cut])
+    assert list(read(path)) == [begin] * 4
+    assert path.with_suffix(".torn").read_bytes() == LINE[:cut] * 2  # what is set aside later, beside the first
+
+
+@given(st.integers(0, len(LINE) - 2), st.integers(1, 255))
+@in_one_folder
+def test_a_byte_that_changed_is_told_by_its_line_and_nothing_is_written(
+    tmp_path: Path, place: int, change: int
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.with_suffix(".torn").unlink(missing_ok=True)
+    altered = bytearray(LINE)
+    altered[place] ^= change
+    path.write_bytes(LINE + altered + LINE)
+    with pytest.raises(JournalError, match=r"journal.jsonl, line 2 .*; .* \(sed -i 2d .*--resume measures"):
+        list(read(path))
+    with pytest.raises(JournalError, match="line 2"):
+        Journal(path)
+    assert path.read_bytes() == LINE + altered + LINE
+
+
+def test_a_last_line_whose_pages_did_not_all_reach_the_disk_is_torn(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(LINE + bytes(20) + LINE[20:])
+    assert list(read(path)) == [begin]
+    Journal(path).close()
+    assert path.read_bytes() == LINE
+    assert path.with_suffix(".torn").read_bytes() == bytes(20) + LINE[20:]
+
+
+def test_going_on_says_that_a_tail_was_torn(tmp_path: Path) -> None:
+    run = factories.build(tmp_path / "run", launches=1)
+    console = Console(file=io.StringIO(), width=40)
+    opened(run, console).close()
+    assert not console.file.getvalue()
+    with run.journal_path.open("ab") as file:
+        file.write(LINE[:7])
+    opened(run, console).close()
+    told = f"{run.journal_path} ended within a line: its 7 bytes are kept in {run.journal_path.with_suffix('.torn')}\n"
+    assert console.file.getvalue() == told
 
 
 def test_two_runs_cannot_write_one_journal(tmp_path: Path) -> None:
@@ -53,14 +109,49 @@ def test_two_runs_cannot_write_one_journal(tmp_path: Path) -> None:
     Journal(tmp_path / "journal.jsonl").close()
 
 
+def test_a_run_that_is_running_cannot_be_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = factories.build(tmp_path / "run", launches=1)
+    before = run.journal_path.read_bytes()
+    with Journal(run.journal_path):
+        assert cli.run_app(["run", "--resume", str(run.root)]) == 2
+    assert f"--out must belong to no running run, but is {run.root}" in capsys.readouterr().err
+    assert run.journal_path.read_bytes() == before
+    assert not run.environment_path.with_suffix(".torn").exists()
+
+
 @pytest.mark.parametrize(
-    "line", ["{}", '{"type":"cell"}', "[1]", '{"type":"begin","launch":0,"comparison":0,"case":"a","x":1}']
+    ("text", "what"),
+    [
+        ("{}", "is no record: Unable to extract tag"),
+        ('{"type":"cell"}', "is no record: Field required"),
+        ("[1]", "is no record"),
+        ('{"type":"begin","launch":0,"comparison":0,"case":"a","x":1}', "is no record: Extra inputs"),
+        ('{"type":"begin","launch":"0","comparison":0,"case":"a"}', "is no record: Input should be a valid integer"),
+        ('{"type":"end","launch":0,"wall_s":NaN}', "is no record: .*finite number"),
+        (f"{'[' * 5000}{']' * 5000}", "is no record: .*recursion limit"),
+    ],
 )
-def test_a_foreign_line_is_an_error_that_names_its_place(tmp_path: Path, line: str) -> None:
+def test_a_foreign_record_is_an_error_that_names_its_place(tmp_path: Path, text: str, what: str) -> None:
     path = tmp_path / "journal.jsonl"
-    path.write_text(begin.model_dump_json() + "\n" + line + "\n")
-    with pytest.raises(JournalError, match="line 2"):
+    path.write_bytes(LINE + sealed(text.encode()))
+    with pytest.raises(JournalError, match=f"line 2 {what}"):
         list(read(path))
+
+
+def test_a_line_without_a_checksum_is_foreign_wherever_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(LINE + begin.model_dump_json().encode() + b"\n")
+    with pytest.raises(JournalError, match="line 2 has no checksum"):
+        list(read(path))
+
+
+def test_a_line_that_is_longer_than_any_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.lines.LONGEST", 300)
+    path = tmp_path / "journal.jsonl"
+    for tail in (b"x" * 301, b"x" * 301 + LINE):
+        path.write_bytes(LINE + tail)
+        with pytest.raises(JournalError, match="line 2 is longer than any record"):
+            list(read(path))
 
 
 class FullAtFirst:
@@ -92,9 +183,9 @@ def test_a_record_is_whole_though_the_disk_was_full_for_a_while(tmp_path: Path, 
 
 
 def test_a_disk_that_stays_full_is_told_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.journal.PATIENCE_S", 0.0)
+    monkeypatch.setattr("harness.lines.PATIENCE_S", 0.0)
     with Journal(tmp_path / "journal.jsonl") as journal:
         journal._file.close()
         journal._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115 - the journal closes it
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(FullError, match="No space left"):
             journal.append(begin)

@@ -132,12 +132,12 @@ def test_what_cannot_fit_is_told_beforehand_with_both_numbers() -> None:
 
 
 TELLING = {
-    "crossover": {"size": 2048},
-    "fourier": {"batch": 65536, "size": 256},
-    "frobenius": {"size": 128},
-    "initialization": {"width": 2048},
-    "quadratic": {"inputs": 256, "outputs": 256},
-    "split": {"size": 2048},
+    "crossover": {"size": 1024},
+    "fourier": {"batch": 16384, "size": 256},
+    "frobenius": {"matrices": 250, "size": 128},
+    "initialization": {"width": 1536},
+    "quadratic": {"inputs": 256, "outputs": 64},
+    "split": {"size": 1024},
 }
 
 

@@ -32,13 +32,8 @@ def environment(**told):
 
 
 def journal(change):
-    """An edit of every line of the journal."""
-
-    def edit(run):
-        lines = [json.loads(line) for line in run.journal_path.read_text().splitlines()]
-        run.journal_path.write_text("".join(f"{json.dumps(change(line))}\n" for line in lines))
-
-    return edit
+    """An edit of every record of the journal."""
+    return lambda run: factories.edit(run, lambda text: json.dumps(change(json.loads(text))))
 
 
 def growing_work(line):

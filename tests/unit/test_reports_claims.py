@@ -83,7 +83,7 @@ def test_few_launches_make_no_verdict(tmp_path):
 def test_a_wrong_case_has_no_figure_in_any_sentence(tmp_path):
     _, claims = claims_of(tmp_path, outcomes={(3, KEY): ("wrong", 1, "off by `one`")})
     (failure,) = told(claims, "wrong in 1 of 6 launches")
-    assert "(rank 1: off by 'one'). It has no time." in failure
+    assert "(rank 1: off by 'one'). It has no time. Again: `rankbench run " in failure
     assert not told(claims, "`split how=pieces` on 2 devices: 1.")
     assert told(claims, "against `how=whole` on 2 devices: not comparable, because it is wrong")
 

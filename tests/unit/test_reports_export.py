@@ -201,10 +201,10 @@ def test_a_parameter_named_like_a_column_is_set_apart(tmp_path):
 
 def test_the_last_record_of_a_cell_holds(tmp_path):
     run = factories.build(tmp_path / "run", launches=1)
-    lines = run.journal_path.read_text().splitlines(keepends=True)
-    first = next(line for line in lines if '"type":"cell"' in line)
-    failed = first.partition('"status":"ok"')[0] + '"status":"error","rank":0,"message":"later"}\n'
-    run.journal_path.write_text("".join([*lines, failed]))
+    told = factories.texts_of(run)
+    first = next(text for text in told if '"type":"cell"' in text)
+    failed = first.partition('"status":"ok"')[0] + '"status":"error","rank":0,"message":"later"}'
+    factories.write_texts(run, [*told, failed])
     row = summary.summarise(run).cells[0]
     assert (row.status, row.message, row.median_s) == ("error", "later", None)
 

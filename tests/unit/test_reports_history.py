@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import cli
-from reports import units
+from reports import page, units
 from reports.history.build import direction
 from reports.history.history_page import render
 from reports.history.rows import History, HistoryPoint
@@ -25,7 +25,7 @@ def made(root, day, truth=1.0, seed=1, **changes):
         return factories.work_time(case) * (truth if case.key == KEY else 1.0)
 
     run = factories.build(root / f"day{day}", seed=seed, truth=time, **changes)
-    run.journal_path.write_text(run.journal_path.read_text().replace("2026-01-02T", f"2026-01-{day:02d}T"))
+    factories.edit(run, lambda text: text.replace("2026-01-02T", f"2026-01-{day:02d}T"))
     told = json.loads(run.environment_path.read_text())
     run.environment_path.write_text(json.dumps(told | {"git": {"commit": f"{day:040d}", "changed": False}}))
     return run
@@ -37,6 +37,14 @@ def reported(*runs):
 
 def found(run):
     return History.model_validate_json((run.root / "history.json").read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undrawn():
+    """The runs' own pages are another test's, and take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "render", lambda *_, **__: "")
+        yield
 
 
 @pytest.fixture(scope="module")

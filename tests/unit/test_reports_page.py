@@ -8,8 +8,12 @@ import re
 import pytest
 
 from harness.doubts import Doubt, Kind
+from harness.fates import RankFate
+from harness.journal import CellRecord
+from harness.lines import Journal
 from reports import cli, page, units
 from reports.document import Summary
+from reports.summary import summarise
 from tests import factories
 from tests.chapters import HOSTILE
 from tests.pages import Checked, text_of
@@ -41,12 +45,26 @@ def rich(tmp_path_factory):
     return run, text_of(run)
 
 
-def test_two_renderings_are_equal_to_the_byte(rich):
-    run, text = rich
-    assert text_of(run) == text
+def test_what_became_of_each_rank_of_a_lost_gang_is_on_the_page(tmp_path):
+    run = factories.build(tmp_path / "run", outcomes={(1, KEY): ("hang", 1, "no sign of life")})
+    hung = RankFate(rank=1, fate="rank 1, in step", words=f"in {HOSTILE}")
+    fates = (RankFate(rank=0, fate="rank 0, which waits"), hung)
+    told = CellRecord(launch=1, comparison=0, case=KEY, status="hang", rank=1, message="silence", fates=fates)
+    with Journal(run.journal_path) as journal:
+        journal.append(told)
+    text = text_of(run)
+    Checked(text)
+    shown = text[text.index("launch 1: what became of each rank") :]
+    assert shown.index("<p>rank 0, which waits</p>") < shown.index("<p>rank 1, in step</p>") < shown.index("<pre>in ")
+    assert HOSTILE not in text
 
 
-def test_the_page_is_made_of_the_summary_and_nothing_else(rich):
+def test_two_summaries_are_equal_to_the_byte(rich):
+    run, _ = rich
+    assert summarise(run).to_json() == run.summary_path.read_text()
+
+
+def test_the_page_is_made_of_the_summary_and_nothing_else_and_two_renderings_are_equal_to_the_byte(rich):
     run, text = rich
     assert page.render(Summary.model_validate_json(run.summary_path.read_text()), run.root) == text
 
@@ -137,9 +155,9 @@ def test_figures_have_names_text_and_the_pages_colours(rich):
 def test_a_cell_that_is_deleted_from_the_journal_is_shown_as_missing(tmp_path):
     run = factories.build(tmp_path / "run")
     assert "1 missing" not in text_of(run)
-    lines = run.journal_path.read_text().splitlines(keepends=True)
-    (gone,) = (line for line in lines if f'"case":"{KEY}"' in line and '"launch":3' in line)
-    run.journal_path.write_text("".join(line for line in lines if line != gone))
+    told = factories.texts_of(run)
+    (gone,) = (text for text in told if f'"case":"{KEY}"' in text and '"launch":3' in text)
+    factories.write_texts(run, (text for text in told if text != gone))
     text = text_of(run)
     assert '<span class="bad">1 missing (○)</span>' in text
     assert 'class="not missing" title="launch 3: missing"' in text

@@ -44,11 +44,11 @@ def projected(path, *, truth=TRUTHS["tree"], host=HOST, hosts=None, **changes):
     run = factories.build(path / "run", **like)
     run.environment_path.write_text(json.dumps({"host": host}))
     if hosts:
-        lines = [json.loads(line) for line in run.journal_path.read_text().splitlines()]
-        for line in lines:
-            if line["type"] == "launch":
-                line["ranks"] = [rank | {"host": hosts[rank["rank"]]} for rank in line["ranks"]]
-        run.journal_path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        records = [json.loads(text) for text in factories.texts_of(run)]
+        for record in records:
+            if record["type"] == "launch":
+                record["ranks"] = [rank | {"host": hosts[rank["rank"]]} for rank in record["ranks"]]
+        factories.write_texts(run, map(json.dumps, records))
     return summary.summarise(run)
 
 
@@ -204,7 +204,7 @@ def test_no_other_coefficients_fit_better(seconds):
             assert own == pytest.approx(known, abs=1e-4)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.floats(1e-6, 1e3))
 def test_units_do_not_matter(factor):
     random = np.random.default_rng(1)

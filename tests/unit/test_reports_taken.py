@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from harness import journal
+from harness import lines
 from harness.errors import JournalError
 from harness.journal import CellRecord, Samples
+from harness.lines import sealed
 from reports.evidence import load
 from reports.taken import KINDS, parse
 from tests import factories
@@ -40,7 +41,7 @@ def line(**changes):
     samples = {"round": [0, 0], "position": [1, 1], "start_s": [[1.0, 2.0]], "end_s": [[1.5, 2]]} | changes
     samples = {name: values for name, values in samples.items() if values is not ...}
     head = {"type": "cell", "launch": 0, "comparison": 0, "case": "a@1", "status": "ok"}
-    return json.dumps(head | {"samples": samples}).encode() + b"\n"
+    return json.dumps(head | {"samples": samples}).encode()
 
 
 def test_a_plain_line_is_taken():
@@ -70,16 +71,14 @@ def test_a_plain_line_is_taken():
 )
 def test_lists_that_are_none_or_do_not_fit_are_refused_with_their_place(tmp_path, changes, told):
     path = tmp_path / "journal.jsonl"
-    path.write_bytes(line() + line(**changes))
-    with pytest.raises(JournalError, match=rf"line 2: .*{told}"):
-        list(journal.read_by(parse, path))
+    path.write_bytes(sealed(line()) + sealed(line(**changes)))
+    with pytest.raises(JournalError, match=rf"line 2 .*{told}"):
+        list(lines.read_by(parse, path))
 
 
 def test_an_empty_list_of_samples_is_none(run):
-    lines = run.journal_path.read_text().splitlines(keepends=True)
+    told = factories.texts_of(run)
     empty = line(round=[], position=[], start_s=[[]], end_s=[[]]).decode()
-    place = next(place for place, text in enumerate(lines) if '"type":"cell"' in text)
-    key = json.loads(lines[place])["case"]
-    lines.append(empty.replace("a@1", key))
-    run.journal_path.write_text("".join(lines))
+    key = next(json.loads(text)["case"] for text in told if '"type":"cell"' in text)
+    factories.write_texts(run, [*told, empty.replace("a@1", key)])
     assert (0, 0, key) not in load(run).taken

@@ -65,8 +65,8 @@ def test_only_launches_that_have_the_effect_give_cause_for_a_doubt(tmp_path):
     """One launch of six is steady: the case drifts for the others, and carries the warning."""
     run = factories.build(tmp_path / "drifting", drift=0.4, rounds=12, visits=4)
     steady = factories.build(tmp_path / "steady", rounds=12, visits=4)
-    lines = [each.journal_path.read_text().splitlines(keepends=True) for each in (run, steady)]
-    mixed = [own if '"launch":3' not in own else other for own, other in zip(*lines, strict=True)]
-    run.journal_path.write_text("".join(mixed))
+    both = map(factories.texts_of, (run, steady))
+    mixed = [own if '"launch":3' not in own else other for own, other in zip(*both, strict=True)]
+    factories.write_texts(run, mixed)
     _, rows = told(run)
     assert {row.launch for row in rows if Kind.DRIFT in row.doubts} == {0, 1, 2, 4, 5}

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.journal import BeginRecord, CellRecord, Journal, LaunchRecord, Samples, read
+from harness.journal import BeginRecord, CellRecord, LaunchRecord, Samples
+from harness.lines import Journal, read
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Precision, Record
 from harness.planner import make
@@ -102,13 +103,21 @@ def dies_at_once(order: Order, hear: Callable[[Record], None]) -> Ending:
     return Ending("died", "rank 0 left with exit code 3", 0)
 
 
-def run(folder: Path, script: Script, plan: Plan | None = None) -> tuple[bool, list[CellRecord]]:
+def run(
+    folder: Path, script: Script, plan: Plan | None = None, *, retry_failed: bool = False
+) -> tuple[bool, list[CellRecord]]:
     plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=2))
     path, scratch = folder / "journal.jsonl", folder / "scratch"
     scratch.mkdir(exist_ok=True)
     with Journal(path) as journal:
         supervisor = Supervisor(
-            plan, journal, list(read(path)), lambda _: None, fingerprints={"torchrun": "f"}, scratch=str(scratch)
+            plan,
+            journal,
+            list(read(path)),
+            lambda _: None,
+            fingerprints={"torchrun": "f"},
+            scratch=str(scratch),
+            retry_failed=retry_failed,
         )
         complete = supervisor.run({"torchrun": script})  # type: ignore[arg-type]
     return complete, [entry for entry in read(path) if isinstance(entry, CellRecord)]
@@ -169,6 +178,35 @@ def test_a_launch_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
     assert [order.launch for order in script.orders] == [0, 0, 1]
     assert {cell.status for cell in cells if cell.launch == 0} == {"died"}
     assert {cell.status for cell in cells if cell.launch == 1} == {"ok"}
+
+
+def test_a_case_that_has_failed_in_two_launches_is_not_tried_in_the_others(tmp_path: Path) -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1", launches=4))
+    key = plan.comparisons[0].cases[1].key
+    script = Script(dies, well, dies)
+    complete, cells = run(tmp_path, script, plan)
+    assert not complete
+    tried = [order.launch for order in script.orders if key in {case.key for case in order.todo[0]}]
+    assert tried == [0, 1]
+    told = [(cell.launch, cell.status, cell.message) for cell in cells if cell.case == key]
+    why = "not tried again after it ended as died in launch 1, died in launch 2; --retry-failed does"
+    assert told[2:] == [(2, "skipped", why), (3, "skipped", why)]
+    assert len(cells) == 4 * 5 and [cell.status for cell in cells].count("ok") == 4 * 4
+    (tmp_path / "scratch").rmdir()
+    again = Script()
+    run(tmp_path, again, plan)
+    assert not again.orders  # resuming alone does not try it either
+
+
+def test_failed_cells_are_measured_again_where_that_is_asked_for_and_no_others(tmp_path: Path) -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1", launches=4))
+    key = plan.comparisons[0].cases[1].key
+    run(tmp_path, Script(dies, well, dies), plan)
+    (tmp_path / "scratch").rmdir()
+    again = Script()
+    assert run(tmp_path, again, plan, retry_failed=True)[0]
+    assert [order.launch for order in again.orders] == [0, 1, 2, 3]
+    assert {case.key for order in again.orders for case in order.todo[0]} == {key}
 
 
 class Away(Script):

@@ -160,31 +160,47 @@ def measured(
     return told
 
 
-def test_no_sample_misses_work_that_was_only_launched() -> None:
-    (cell,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
+@dataclass(frozen=True)
+class Plain:
+    """What a worker without faults tells, and how often the cache was cleared meanwhile."""
+
+    told: list[Record]
+    flushed: int
+
+    @property
+    def cell(self) -> CellRecord:
+        (cell,) = [entry for entry in self.told if isinstance(entry, CellRecord)]
+        return cell
+
+
+@pytest.fixture(scope="module")
+def plain() -> Plain:
+    before = queue.flushed
+    told = measured()
+    return Plain(told, queue.flushed - before)
+
+
+def test_no_sample_misses_work_that_was_only_launched(plain: Plain) -> None:
+    cell = plain.cell
     (starts,), (ends,) = cell.samples.start_s, cell.samples.end_s
     times = [(end - start) / cell.inner for start, end in zip(starts, ends, strict=True)]
-    assert min(times) >= WORK_S * 0.99
-    assert sorted(times)[len(times) // 2] < WORK_S * 1.5
+    assert WORK_S * 0.99 <= min(times) < WORK_S * 1.5  # the others are a neighbour's, where there is one
     assert starts[0] >= 0
 
 
-def test_every_case_gets_a_head_start_unless_one_waits_for_the_device_itself() -> None:
-    (alone,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
-    assert alone.head_start_s > 0
+def test_every_case_gets_a_head_start_unless_one_waits_for_the_device_itself(plain: Plain) -> None:
+    assert plain.cell.head_start_s > 0
     both = [entry for entry in measured("waits") if isinstance(entry, CellRecord)]
     assert [cell.head_start_s for cell in both] == [0, 0]
     assert all(cell.status == "ok" and cell.samples.device_s for cell in both)
 
 
-def test_a_cold_sample_is_of_one_step_after_the_cache_was_cleared() -> None:
+def test_a_cold_sample_is_of_one_step_after_the_cache_was_cleared(plain: Plain) -> None:
     flushed = queue.flushed
     (cell,) = [entry for entry in measured(cache="cold") if isinstance(entry, CellRecord)]
     assert cell.inner == 1
     assert queue.flushed - flushed >= len(cell.samples.round)
-    flushed = queue.flushed
-    measured()
-    assert queue.flushed == flushed
+    assert plain.flushed == 0
 
 
 def test_steps_are_replayed_and_one_that_cannot_be_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,13 +226,13 @@ def test_a_capture_that_fails_is_a_skipped_case_too(monkeypatch: pytest.MonkeyPa
     assert (cell.status, cell.message, cell.rank) == ("skipped", "cannot be captured: CUDA error", 0)
 
 
-def test_what_was_read_of_a_gpu_beside_its_samples_is_in_the_cell() -> None:
+def test_what_was_read_of_a_gpu_beside_its_samples_is_in_the_cell(plain: Plain) -> None:
     (cell,) = [entry for entry in measured(reading=True) if isinstance(entry, CellRecord)]
     count = len(cell.samples.round)
     assert cell.samples.clock_mhz == ((1980.0,) * count,)
     assert cell.samples.held_back == ((4,) * count,)
     assert cell.facts[0].watts == pytest.approx(250, rel=0.01)
-    (bare,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
+    bare = plain.cell
     assert (bare.samples.clock_mhz, bare.samples.held_back, bare.facts[0].watts) == (None, None, None)
 
 
@@ -228,14 +244,13 @@ def test_what_cannot_fit_is_skipped_untried_with_the_reason() -> None:
     assert cells["queued[fault=none]@1"].status == "ok"
 
 
-def test_the_journal_has_launch_begin_cell_in_this_order() -> None:
-    kept = [type(entry) for entry in measured("none") if not isinstance(entry, VisitNote)]
+def test_the_journal_has_launch_begin_cell_in_this_order(plain: Plain) -> None:
+    kept = [type(entry) for entry in plain.told if not isinstance(entry, VisitNote)]
     assert kept == [LaunchRecord, BeginRecord, CellRecord]
 
 
-def test_what_the_check_established_is_in_the_cell() -> None:
-    (cell,) = [entry for entry in measured() if isinstance(entry, CellRecord)]
-    assert [rank.found for rank in cell.facts] == [{"launched": 1}]
+def test_what_the_check_established_is_in_the_cell(plain: Plain) -> None:
+    assert [rank.found for rank in plain.cell.facts] == [{"launched": 1}]
 
 
 def test_a_product_of_zeros_is_measured_and_doubted() -> None:
@@ -284,7 +299,7 @@ def test_on_a_gpu_every_failure_takes_new_processes(monkeypatch: pytest.MonkeyPa
 def test_one_rank_s_sticky_error_spoils_them_all_whoever_failed_first() -> None:
     class Two(Agreement):
         def greatest(self, values: object, among: object = None) -> list[float]:
-            return [1.0]
+            return [1.0, 0.0]  # it failed, and nobody asked for a halt
 
         def gather(self, value: object) -> list[object]:
             return [value, replace(Failure.of("error", "CUDA error", 1, 2.0), sticky=True)]

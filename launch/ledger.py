@@ -1,0 +1,93 @@
+"""What the journal of a run has so far, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from harness.errors import JournalError
+from harness.journal import CellRecord, LaunchRecord, Status
+from harness.plan import Case, Plan, Record
+from harness.precision import Widths
+
+Todo = dict[int, tuple[Case, ...]]
+"""Cases to measure, by the index of their comparison."""
+
+HOPELESS = 2
+"""A case that has failed in so many launches is not tried in the later ones: each may cost a deadline."""
+
+
+@dataclass
+class Ledger:
+    """What the journal has so far."""
+
+    plan: Plan
+    cells: dict[tuple[int, int, str], Status] = field(default_factory=dict)
+    """The status of each cell, by launch, comparison and case."""
+    failures: dict[tuple[str, int, str], dict[int, Status]] = field(default_factory=dict)
+    """How a case failed, by launch; by the launches' side, comparison and case."""
+    attempts: dict[int, int] = field(default_factory=dict)
+    """Gangs that have been up, by launch."""
+    widths: Widths = field(default_factory=Widths)
+    """Of the cases that the run is about, on each of its sides."""
+
+    @cached_property
+    def _shown(self) -> set[tuple[int, str]]:
+        every = ((index, case) for index, comparison in enumerate(self.plan.comparisons) for case in comparison.cases)
+        return {(index, case.key) for index, case in every if not (case.packed or case.probe)}
+
+    def note(self, entry: Record) -> None:
+        """Take one record into account. Raises JournalError for a launch that the plan cannot have."""
+        if isinstance(entry, CellRecord | LaunchRecord) and not self.plan.holds(entry.launch):
+            raise JournalError(f"launch {entry.launch} in the journal is beyond any that the plan may have")
+        if isinstance(entry, CellRecord):
+            self.cells[entry.launch, entry.comparison, entry.case] = entry.status
+            failed = self._failed(entry.launch, entry.comparison, entry.case)
+            failed.pop(entry.launch, None)
+            if entry.status not in ("ok", "skipped"):
+                failed[entry.launch] = entry.status
+            if (entry.comparison, entry.case) in self._shown:
+                side = self.plan.side_of(entry.launch).name
+                self.widths.add((side, entry.comparison, entry.case), entry)
+        elif isinstance(entry, LaunchRecord):
+            self.attempts[entry.launch] = self.attempts.get(entry.launch, 0) + 1
+
+    def _failed(self, launch: int, comparison: int, case: str) -> dict[int, Status]:
+        return self.failures.setdefault((self.plan.side_of(launch).name, comparison, case), {})
+
+    def forgive(self) -> None:
+        """Take what failed for missing, so that it is measured again."""
+        self.failures.clear()
+        self.cells = {cell: status for cell, status in self.cells.items() if status in ("ok", "skipped")}
+
+    def hopeless(self, launch: int, comparison: int, case: str) -> str | None:
+        """Why a case is not tried in a launch: it has failed in several before. None where it is."""
+        failed = self._failed(launch, comparison, case)
+        if len(failed) < HOPELESS:
+            return None
+        told = ", ".join(f"{status} in launch {number + 1}" for number, status in sorted(failed.items()))
+        return f"not tried again after it ended as {told}; --retry-failed does"
+
+    def missing(self, launch: int, but: Collection[tuple[int, str]] = ()) -> Todo:
+        """The cases of a launch without a cell, or skipped though not hopeless; without those in ``but``."""
+        todo: dict[int, list[Case]] = {}
+        for number, index, case in self.plan.cells(launch + 1):
+            if number != launch or (index, case.key) in but:
+                continue
+            status = self.cells.get((launch, index, case.key))
+            if status is None or (status == "skipped" and not self.hopeless(launch, index, case.key)):
+                todo.setdefault(index, []).append(case)
+        return {index: tuple(cases) for index, cases in todo.items()}
+
+    @property
+    def begun(self) -> set[int]:
+        """Launches of which there is anything."""
+        return {*self.attempts, *(launch for launch, _, _ in self.cells)}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned cell is ok, and of each launch that was added."""
+        launches = max([self.plan.launches, *(launch + 1 for launch in self.begun)])
+        cells = self.plan.cells(launches)
+        return all(self.cells.get((launch, index, case.key)) == "ok" for launch, index, case in cells)

@@ -1,0 +1,40 @@
+"""The command line that measures one case again, and nothing else of its run."""
+
+from __future__ import annotations
+
+import shlex
+
+from harness.plan import DEADLINE_S, Case, Plan
+
+
+def command(plan: Plan, case: Case) -> str:
+    """One launch of a case that is no probe, on as many of the run's devices as it needs."""
+    side = plan.sides[0]
+    name = case.scenario if case.reference.startswith("scenarios.") else case.reference
+    options: dict[str, object] = {
+        "--devices": _devices(plan.devices[: case.world_size]),
+        "--world-sizes": f"1,{case.world_size}" if case.packed else case.world_size,
+        "--launcher": side.launcher,
+        "--launches": 1,
+    }
+    given = {
+        "--ray-address": (plan.ray_address, None),
+        "--threads": (plan.threads, 1),
+        "--seed": (plan.seed, 0),
+        "--cache": (plan.cache, "hot"),
+        "--execution": (plan.execution, "eager"),
+        "--deadline": (f"{plan.deadline_s:g}", f"{DEADLINE_S:g}"),
+    }
+    options |= {option: value for option, (value, usual) in given.items() if value != usual}
+    words = ["rankbench", "run", name, *(str(word) for each in options.items() for word in each)]
+    words += ["--share-device"] * plan.shared_device
+    for field, value in case.params.items():
+        words += ["--set", f"{case.scenario}.{field}={value}"]
+    return shlex.join([*(f"{variable}={value}" for variable, value in side.variables.items()), *words])
+
+
+def _devices(names: tuple[str, ...]) -> str:
+    kind = names[0].partition(":")[0]
+    if kind == "cpu":
+        return f"cpu:{len(names)}"
+    return f"{kind}:{','.join(name.partition(':')[2] for name in names)}"

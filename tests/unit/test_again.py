@@ -1,0 +1,53 @@
+"""The command line of a failed case measures that case."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness.plan import Plan
+from harness.planner import make
+from harness.wish import Wish
+from reports.again import command
+
+PLUGINS = Path(__file__).parents[1] / "distributed" / "plugins.py"
+FIELDS = {
+    "--devices": "devices",
+    "--world-sizes": "world_sizes",
+    "--launcher": "launcher",
+    "--launches": "launches",
+    "--threads": "threads",
+    "--seed": "seed",
+    "--deadline": "deadline_s",
+}
+
+
+def parsed(line: str) -> Plan:
+    """The plan of a command line, read as the option parser would."""
+    words = shlex.split(line)
+    assert words[:2] == ["rankbench", "run"]
+    told: dict[str, object] = {"settings": []}
+    for option, value in zip(words[3::2], words[4::2], strict=True):
+        if option == "--set":
+            told["settings"] = [*told["settings"], value]  # type: ignore[misc]
+        else:
+            field = FIELDS[option]
+            told[field] = type(getattr(Wish(launches=1, devices="", world_sizes="", launcher=""), field))(value)
+    return make(Wish(names=[words[2]], **told))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["split", f"{PLUGINS}:Dies"])
+def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
+    plan = make(Wish(names=[name], devices="cpu:2", seed=3, deadline_s=7))
+    for comparison in plan.comparisons:
+        for case in comparison.cases:
+            if case.probe:
+                continue
+            again = parsed(command(plan, case))
+            (only,) = again.comparisons
+            measured = {each.key for each in only.cases if not each.probe}
+            assert case.key in measured
+            assert case.packed or measured == {case.key}
+            assert (again.seed, again.deadline_s, again.launches) == (3, 7, 1)
