@@ -32,6 +32,8 @@ ALLOWED = re.compile(
 """Environment variables that may be recorded: those that change figures."""
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|KEY|AUTH", re.IGNORECASE)
 """What is never recorded, whatever its prefix."""
+LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+"""A name and password within an address."""
 FLEETING = ("load_average", "gpus_now", "hash")
 """What may differ where nothing does, and what only says that something does."""
 PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
@@ -70,10 +72,9 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
 
 
 def variables() -> dict[str, str]:
-    """This process's environment variables that change figures."""
-    return {
-        name: os.environ[name] for name in sorted(os.environ) if ALLOWED.fullmatch(name) and not SECRET.search(name)
-    }
+    """This process's environment variables that change figures, without what is secret in them."""
+    names = (name for name in sorted(os.environ) if ALLOWED.fullmatch(name) and not SECRET.search(name))
+    return {name: LOGIN.sub("…@", os.environ[name]) for name in names}
 
 
 def described_by(side: Side, devices: Sequence[str]) -> dict[str, Any]:

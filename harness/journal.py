@@ -181,7 +181,7 @@ class CellRecord(Record):
     """What went wrong, in words."""
     unit: str = "item"
     """What one item of the declared work is."""
-    inner: int = 1
+    inner: int = Field(default=1, ge=1)
     """Steps in one sample: a step's time is the sample's divided by this."""
     head_start_s: float | None = None
     """For how long the device was held before each sample, so that launching opens no gaps; 0 where a step of the

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
-from harness.environment import SECRET
+from harness.environment import LOGIN, SECRET
 from harness.errors import UsageError, nearest
 from harness.plan import LauncherName, Side
 
@@ -57,7 +57,7 @@ def _side(name: str, text: str) -> Side:
             python = _interpreter(option, word)
         elif not re.fullmatch(r"[A-Za-z_]\w*", variable):
             raise UsageError(option, "set variables as NAME=value", repr(word), "e.g. NCCL_ALGO=Ring")
-        elif SECRET.search(variable):
+        elif SECRET.search(variable) or LOGIN.search(value):
             raise UsageError(option, "set nothing secret: it is kept in plan.json", variable, "export it instead")
         else:
             variables[variable] = value

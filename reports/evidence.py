@@ -143,6 +143,7 @@ def load(run: RunDir) -> Evidence:
             records[place] = entry
             samples.pop(place, None)
             if taken is not None and taken.count:
+                _of_every_rank(plan, entry, taken, run)
                 samples[place] = taken
         elif entry.type == "end":
             wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
@@ -151,3 +152,12 @@ def load(run: RunDir) -> Evidence:
     launched = {gang.launch: gang for gang in gangs}
     told, first = environment(run), plan.sides[0]
     return Evidence(plan, launched, records, samples, told, first, tuple(gangs), wall_s, profiles)
+
+
+def _of_every_rank(plan: Plan, cell: CellRecord, taken: Taken, run: RunDir) -> None:
+    """Raise JournalError where samples are not of as many ranks as their case has."""
+    cases = plan.comparisons[cell.comparison].cases if 0 <= cell.comparison < len(plan.comparisons) else ()
+    for case in cases:
+        if case.key == cell.case and len(taken.start_s) != case.world_size:
+            ranks = f"samples of {len(taken.start_s)} ranks, and not of {case.world_size}"
+            raise JournalError(f"{run.journal_path}: {cell.case} has in launch {cell.launch} {ranks}")

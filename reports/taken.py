@@ -28,6 +28,8 @@ KINDS = {
     "held_back": (2, "i"),
 }
 """How deep the lists of ``journal.Samples`` are nested, [sample] or [rank][sample], and numpy's kind of numbers."""
+LONG_S = 1e9
+"""Longer than any run, in seconds: what is beyond it was not measured."""
 NEEDED = ("round", "position", "start_s", "end_s")
 
 
@@ -60,7 +62,12 @@ class Taken:
         for name, values in found.items():
             if values.shape != shape[-values.ndim :]:
                 raise ValueError(f"samples.{name} has the shape {values.shape}, and start_s has {shape}")
-        return cls(**found)
+        made = cls(**found)
+        if (made.host_s <= 0).any() or any((np.abs(values) > LONG_S).any() for values in (made.start_s, made.end_s)):
+            raise ValueError("samples have an end that is no time after its start")
+        if made.device_s is not None and ((made.device_s < 0) | (made.device_s > LONG_S)).any():
+            raise ValueError("samples.device_s has a duration that is none")
+        return made
 
     @property
     def count(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness import environment
 
 
@@ -9,3 +11,18 @@ def test_devices_of_other_hosts_are_named_and_no_more() -> None:
     told = environment.describe(["cpu:0", "cuda:900"])
     assert [sorted(device) for device in told["devices"]] == [["model", "name"], ["name"]]
     assert told["devices"][1] == {"name": "cuda:900"}
+
+
+def test_nothing_secret_is_recorded_by_name_or_within_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "RAY_AUTH_TOKEN": "abc",
+        "NCCL_NET_KEY": "abc",
+        "HOME": "/abc",
+        "RAY_REDIS_ADDRESS": "redis://me:abc@host:1",
+    }
+    for name, value in (told | {"NCCL_ALGO": "Ring"}).items():
+        monkeypatch.setenv(name, value)
+    recorded = environment.variables()
+    assert recorded["NCCL_ALGO"] == "Ring"
+    assert recorded["RAY_REDIS_ADDRESS"] == "redis://…@host:1"
+    assert not {name for name, value in recorded.items() if "abc" in value}

@@ -17,9 +17,8 @@ def run(tmp_path):
 
 
 def told(run, *records):
-    with run.journal_path.open("a") as journal:
-        for record in records:
-            journal.write(record.model_dump_json(by_alias=True) + "\n")
+    added = (record.model_dump_json(by_alias=True) for record in records)
+    factories.write_texts(run, [*factories.texts_of(run), *added])
     return page.write(run)
 
 
@@ -59,7 +58,7 @@ def test_of_two_records_of_a_case_the_last_one_holds(run):
 
 
 def test_a_name_that_leads_out_of_the_run_makes_no_page(run):
-    with run.journal_path.open("a") as journal:
-        journal.write('{"type":"profile","comparison":0,"case":"x","files":["javascript:alert(1)//x.json.gz"]}\n')
+    planted = '{"type":"profile","comparison":0,"case":"x","files":["javascript:alert(1)//x.json.gz"]}'
+    factories.write_texts(run, [*factories.texts_of(run), planted])
     with pytest.raises(JournalError, match="pattern"):
         page.write(run)

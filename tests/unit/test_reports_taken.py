@@ -38,7 +38,7 @@ def test_every_list_that_a_journal_may_have_is_known():
 
 
 def line(**changes):
-    samples = {"round": [0, 0], "position": [1, 1], "start_s": [[1.0, 2.0]], "end_s": [[1.5, 2]]} | changes
+    samples = {"round": [0, 0], "position": [1, 1], "start_s": [[1.0, 2.0]], "end_s": [[1.5, 3]]} | changes
     samples = {name: values for name, values in samples.items() if values is not ...}
     head = {"type": "cell", "launch": 0, "comparison": 0, "case": "a@1", "status": "ok"}
     return json.dumps(head | {"samples": samples}).encode()
@@ -47,7 +47,7 @@ def line(**changes):
 def test_a_plain_line_is_taken():
     record, taken = parse(line())
     assert (record.case, record.samples) == ("a@1", None)
-    assert taken.seconds(2).tolist() == [[0.25, 0.0]]
+    assert taken.seconds(2).tolist() == [[0.25, 0.5]]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,10 @@ def test_a_plain_line_is_taken():
         ({"end_s": 7}, "no list"),
         ({"end_s": {"a": 1}}, "no list"),
         ({"end_s": [[math.nan, 1.0]]}, "NaN|expected value"),
+        ({"end_s": [[1.5, 2.0]]}, "no time after its start"),
+        ({"end_s": [[0.5, 2.5]]}, "no time after its start"),
+        ({"end_s": [[1.5, 1e300]]}, "no time after its start"),
+        ({"device_s": [[-1.0, 0.5]]}, "a duration that is none"),
     ],
 )
 def test_lists_that_are_none_or_do_not_fit_are_refused_with_their_place(tmp_path, changes, told):
@@ -74,6 +78,19 @@ def test_lists_that_are_none_or_do_not_fit_are_refused_with_their_place(tmp_path
     path.write_bytes(sealed(line()) + sealed(line(**changes)))
     with pytest.raises(JournalError, match=rf"line 2 .*{told}"):
         list(lines.read_by(parse, path))
+
+
+def test_samples_of_other_ranks_than_the_case_has_are_refused(run):
+    def fewer(text):
+        told = json.loads(text)
+        if told["type"] == "cell" and told["case"].endswith("@2"):
+            for name in told["samples"].keys() - {"round", "position"}:
+                told["samples"][name].pop()
+        return json.dumps(told)
+
+    factories.edit(run, fewer)
+    with pytest.raises(JournalError, match="in launch 0 samples of 1 ranks, and not of 2"):
+        load(run)
 
 
 def test_an_empty_list_of_samples_is_none(run):

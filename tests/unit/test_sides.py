@@ -168,6 +168,7 @@ def test_a_side_reads_like_a_shell(tmp_path: Path) -> None:
         ("", "--b must differ from --a"),
         ("/no/such/python", "name an interpreter"),
         ("HF_TOKEN=abc", "set nothing secret"),
+        ("RAY_REDIS_ADDRESS=redis://me:abc@host", "set nothing secret"),
         ("1X=2", "set variables as NAME=value"),
         ("X='", "be quoted as in a shell"),
     ],
