@@ -8,10 +8,14 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: bench test check gpu-check faults env
+.PHONY: bench test check fuzz gpu-check faults env
 
 bench: env
 	$(BIN)/rankbench run
+
+# e.g. make fuzz SECONDS=600 SEED=7
+fuzz: env
+	PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(or $(SECONDS),60) $(or $(SEED),0)
 
 test: env
 	$(BIN)/python -m pytest

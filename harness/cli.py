@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from harness import __version__, measuring
 from harness.errors import JournalError, RankbenchError, UsageError
 from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE
 from harness.late import late
+from harness.output import Terminal, complain
 
 app = typer.Typer(
     name="rankbench",
@@ -46,14 +44,13 @@ def run_app(arguments: Sequence[str]) -> int:
 
 
 def _complain(text: object, code: int) -> int:
-    if os.environ.get("RANK", "0") == "0":  # the other ranks of somebody's torchrun have the same to say
-        print(f"rankbench: {text}", file=sys.stderr)  # noqa: T201
+    complain(text)
     return code
 
 
 def _version(*, asked: bool) -> None:
     if asked:
-        Console().print(f"rankbench {__version__}", highlight=False)
+        Terminal().print(f"rankbench {__version__}", highlight=False)
         raise typer.Exit
 
 
@@ -85,7 +82,7 @@ def list_(
     if as_json:
         print(json.dumps([listing.facts(entry) for entry in entries], indent=1))  # noqa: T201
     else:
-        (listing.full if scenario else listing.brief)(entries, Console())
+        (listing.full if scenario else listing.brief)(entries, Terminal())
 
 
 app.command()(measuring.run)
@@ -95,7 +92,7 @@ app.command()(measuring.duel)
 @app.command()
 def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]) -> None:
     """Build the table and report.html of each run again; of several that were measured alike also one history.html."""
-    console, done = Console(), []
+    console, done = Terminal(), []
     for reported in late("reports.cli:report")(run):
         reported.show(console)
         done.append(reported)
@@ -125,7 +122,7 @@ def compare(
 
     least = None if margin is None else fraction("--margin", margin, zero=True, example="2%")
     try:
-        worse, undecided = late("reports.cli:compare")(base, new, least, format_, Console())
+        worse, undecided = late("reports.cli:compare")(base, new, least, format_, Terminal())
     except JournalError as error:
         return _complain(error, USAGE)  # 1 would read as a regression
     return NOT_OK if worse else UNDECIDED if strict and undecided else OK
@@ -159,4 +156,4 @@ def doctor_() -> int:
     """Look for devices, and for what would disturb."""
     from harness import doctor
 
-    return OK if doctor.show(Console()) else NOT_OK
+    return OK if doctor.show(Terminal()) else NOT_OK

@@ -3,6 +3,7 @@
 RankbenchError
 ├── UsageError      the user asked for something that cannot be done; exit code 2
 ├── JournalError    a file of a run is not what it should be
+├── FullError       the journal takes no more: the run ends with what it has
 ├── CollectiveError a rank's peers failed; raised on every rank alike
 ├── HangError       a case did not move for longer than it may; raised in the process that has it
 ├── RefusedError    a case cannot be measured as the plan asks; it is skipped, with the reason
@@ -29,6 +30,10 @@ class UsageError(RankbenchError):
 
 class JournalError(RankbenchError):
     """A plan, journal or environment file that cannot be read as one."""
+
+
+class FullError(RankbenchError):
+    """The disk of a run directory takes no more, and so nothing can be kept of what would be measured."""
 
 
 class CollectiveError(RankbenchError):

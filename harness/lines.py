@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import disk_usage
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 from zlib import crc32
@@ -18,14 +19,16 @@ from zlib import crc32
 from pydantic import ValidationError
 
 from harness.disk import FULL
-from harness.errors import JournalError, UsageError
+from harness.errors import FullError, JournalError, UsageError
 from harness.journal import Entry, parse
 from harness.plan import Record
 
 PATIENCE_S = 30.0
 """A scenario that fills the disk gives it back as soon as its case has failed: the journal waits so long for that."""
-LONGEST = 64 << 20
-"""Bytes of a line: of a cell of eight ranks, 300 000 samples."""
+LONGEST = 16 << 20
+"""Bytes of a line: of a cell of eight ranks, 70 000 samples."""
+LEAST_ROOM = 1_000_000
+"""Bytes that must be free before anything is measured."""
 END = b',"crc32":"%08x"}\n'
 END_BYTES = len(END % 0)
 UNENDED, ALTERED = "does not end", "is not as it was written: its checksum differs"
@@ -65,7 +68,9 @@ def texts(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
                 return
             raise damaged(path, number, what)
         start += len(line)
-        yield number, b"".join((memoryview(line)[:-END_BYTES], b"}"))
+        text = b"".join((memoryview(line)[:-END_BYTES], b"}"))
+        del line  # it may be long
+        yield number, text
 
 
 def damaged(path: Path, number: int, what: str) -> JournalError:
@@ -96,14 +101,30 @@ def read_by(parse: Callable[[bytes], T], path: Path) -> Iterator[T]:
                 raise damaged(path, number, f"is no record: {error}") from None
 
 
+def _need_room(folder: Path) -> None:
+    """Refuse a disk on which the run would end before it has begun."""
+    room = disk_usage(folder).free
+    if room < LEAST_ROOM:
+        told = f"{folder}, which has {room // 1000} kB"
+        raise UsageError("--out", f"have room for {LEAST_ROOM // 1000} kB", told, "make room, or choose another")
+
+
 class Journal:
     """The writing end: one process at a time, each record durable before ``append`` returns."""
 
     def __init__(self, path: Path) -> None:
-        """Open for appending. Raises UsageError if another run has it, and JournalError where it is damaged."""
+        """Open for appending.
+
+        Raises UsageError if another run has it or the disk takes nothing, and JournalError where it is damaged.
+        """
         self.path = path
-        self._file = path.open("ab+", buffering=0)
         try:
+            self._file = path.open("ab+", buffering=0)
+        except OSError as error:
+            remedy = "make it so, or choose another"
+            raise UsageError("--out", "be writable", f"{path.parent} ({error.strerror})", remedy) from None
+        try:
+            _need_room(path.parent)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.torn_bytes = self._set_torn_tail_aside()
             """Bytes of the line that the last run did not finish: they are in ``torn_path`` now."""
@@ -122,17 +143,23 @@ class Journal:
         return self.path.with_suffix(".torn")
 
     def append(self, record: Record) -> None:
-        """Write one record and wait until the disk has it; where it is full, wait a while for room."""
+        """Write one record and wait until the disk has it; where it is full, wait a while for room.
+
+        Raises FullError where it cannot be written: the journal then ends with the record before.
+        """
         left = memoryview(sealed(record.model_dump_json(by_alias=True).encode()))
         until_s = time.monotonic() + PATIENCE_S
-        while left:
-            try:
-                left = left[self._file.write(left) :]
-            except OSError as error:
-                if error.errno not in FULL or time.monotonic() > until_s:
-                    raise
-                time.sleep(0.05)
-        os.fsync(self._file.fileno())
+        try:
+            while left:
+                try:
+                    left = left[self._file.write(left) :]
+                except OSError as error:
+                    if error.errno not in FULL or time.monotonic() > until_s:
+                        raise
+                    time.sleep(0.05)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise FullError(f"{self.path} cannot be written: {error.strerror}; make room on its disk") from None
 
     def close(self) -> None:
         """Let another process write."""

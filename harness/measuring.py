@@ -194,7 +194,7 @@ def duel(  # noqa: PLR0913
 
 
 def _command() -> str:
-    return shlex.join(["rankbench", *sys.argv[1:]])
+    return shlex.join(["rankbench", *sys.argv[1:]]).encode(errors="replace").decode()  # bytes that are no text
 
 
 def _directory(out: Path | None) -> RunDir:

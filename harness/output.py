@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 
 class Output(io.TextIOBase):
@@ -34,6 +38,28 @@ class Output(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override]
         """Of standard output."""
         return sys.stdout.encoding
+
+
+class Terminal(Console):
+    """A console whose terminal no text can steer, wherever it is from: a plugin, a journal, a file's name."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As ever, with a sign for each character that cannot be printed."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=harmless(segment.text))
+
+
+def harmless(text: str) -> str:
+    """Text with a sign for each character that neither is printable nor ends a line."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def complain(text: object) -> None:
+    """One line on standard error."""
+    if os.environ.get("RANK", "0") == "0":  # the other ranks of somebody's torchrun have the same to say
+        print(f"rankbench: {harmless(str(text))}", file=sys.stderr)  # noqa: T201
 
 
 def _nowhere() -> TextIO:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.order import rounds
 
@@ -20,6 +20,9 @@ SCHEMA = 1
 
 DEADLINE_S = 120.0
 """Of a case, where the user sets none."""
+
+MOST_LAUNCHES, MOST_CELLS = 10_000, 1_000_000
+"""Of a whole run: more could not be reported on."""
 
 Value = bool | int | float | str
 Scaling = Literal["strong", "weak", "none"]
@@ -103,6 +106,11 @@ class Comparison(Record):
         """E.g. ``split[products=2,size=1024]``."""
         inside = ",".join(f"{name}={value}" for name, value in sorted(self.params.items()))
         return f"{self.scenario}[{inside}]" if inside else self.scenario
+
+
+def most_launches(comparisons: Sequence[Comparison]) -> int:
+    """How many launches a run of these may have."""
+    return min(MOST_LAUNCHES, MOST_CELLS // max(1, sum(len(comparison.cases) for comparison in comparisons)))
 
 
 class Side(Record):
@@ -217,6 +225,16 @@ class Plan(Record):
             },
         )
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+    def holds(self, launch: int) -> bool:
+        """Whether a run of this plan may have a launch of that number."""
+        return 0 <= launch < most_launches(self.comparisons)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if not self.holds(self.launches - 1):
+            raise ValueError(f"there may be at most {most_launches(self.comparisons)} launches of so many cases")
+        return self
 
     def cells(self, launches: int | None = None) -> Iterator[tuple[int, int, Case]]:
         """Every planned cell as (launch, index of the comparison, case)."""

@@ -9,7 +9,7 @@ from typing import get_args
 from harness import __version__, catalog, devices, probes, roofs
 from harness.effort import above_zero, effort, fraction
 from harness.errors import UsageError, nearest
-from harness.plan import Case, Comparison, Placement, Plan, Value
+from harness.plan import Case, Comparison, Placement, Plan, Value, most_launches
 from harness.regime import regime
 from harness.sides import of_launchers
 from harness.wish import Wish
@@ -58,6 +58,9 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         for index, (entry, params) in enumerate(points)
     )
     budget_s, launches, precision = effort(wish, comparisons, sides, joined=ranks is not None)
+    if launches > most_launches(comparisons):
+        rule = f"be at most {most_launches(comparisons)} for so many cases"
+        raise UsageError("--launches", rule, launches, "use fewer, or fewer scenarios")
     return Plan(
         version=__version__,
         command=wish.command,

@@ -6,6 +6,7 @@ Steps are marked by ``record_function``, and on CUDA by NVTX ranges too, so that
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ from harness.world import World
 
 STEPS = 3, 1
 """Steps that are traced; fewer where a rank's file would be too large."""
+QUIET = "KINETO_LOG_LEVEL", "99"
+"""The profiler's library tells of each start and stop on stderr, which may be the user's terminal."""
 WARM = 1
 """Steps before, during which the profiler itself warms up."""
 MOST_BYTES = 4 * 2**20
@@ -48,6 +51,7 @@ class Tracer:
 
     def trace(self) -> None:
         """Trace every case; rank 0 emits the files and a record of each. Raises SpoiledError."""
+        os.environ.setdefault(*QUIET)
         for index, cases in self.order.todo.items():
             for case in cases:
                 self._trace(index, case)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from harness import lines
 from harness.errors import JournalError, UsageError
+from harness.files import content, refuse_strange
 from harness.journal import Entry
 from harness.plan import Plan
 
@@ -67,11 +68,12 @@ class RunDir:
             raise UsageError("--out", "be writable", f"{self.root} ({error.strerror})", "choose another") from None
 
     def plan(self) -> Plan:
-        """The plan. Raises UsageError where there is none, JournalError where it cannot be read."""
+        """The plan. Raises UsageError where there is none, JournalError where it or the directory cannot be trusted."""
         if not self.exists():
             raise UsageError("RUN", "be a run directory with a plan.json", self.root, "see `ls runs`")
+        refuse_strange(self.root)
         try:
-            return Plan.model_validate_json(self.plan_path.read_bytes(), strict=True)
+            return Plan.model_validate_json(content(self.plan_path), strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             raise JournalError(f"{self.plan_path}: {first['msg']} at {first['loc']}") from None

@@ -9,10 +9,10 @@ from typing import IO, cast
 
 from rich.console import Console
 
-from harness.errors import UsageError
+from harness.errors import FullError, UsageError
 from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED
 from harness.late import late
-from harness.output import Output
+from harness.output import Output, Terminal, complain
 from harness.plan import Plan
 from harness.rundir import RunDir
 from harness.wish import Wish
@@ -40,16 +40,24 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
 
     ``strict``: a duel that leaves something undecided is not ok.
     """
-    console = Console(file=cast("IO[str]", Output()))
+    console = Terminal(file=cast("IO[str]", Output()))
     interrupted, well = False, False
     try:
         well = how(directory, plan, console)
     except KeyboardInterrupt:
         interrupted = True
+    except FullError as error:
+        complain(f"{error}, and finish the run with: rankbench run --resume {directory.root}")
     reported = None
     if os.environ.get("RANK", "0") == "0":
-        (reported,) = late("reports.cli:report")([directory.root])
-        reported.show(console)
+        try:
+            (reported,) = late("reports.cli:report")([directory.root])
+            reported.show(console)
+        except OSError as error:
+            complain(
+                f"no report: {directory.root} cannot be written ({error.strerror}); rankbench report makes it later"
+            )
+            return INTERRUPTED if interrupted else NOT_OK
         if interrupted:
             console.print(
                 f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from harness.errors import JournalError
 from harness.journal import CellRecord, LaunchRecord, Status
 from harness.plan import Case, Plan, Record
 from harness.precision import Widths
@@ -37,7 +38,9 @@ class Ledger:
         return {(index, case.key) for index, case in every if not (case.packed or case.probe)}
 
     def note(self, entry: Record) -> None:
-        """Take one record into account."""
+        """Take one record into account. Raises JournalError for a launch that the plan cannot have."""
+        if isinstance(entry, CellRecord | LaunchRecord) and not self.plan.holds(entry.launch):
+            raise JournalError(f"launch {entry.launch} in the journal is beyond any that the plan may have")
         if isinstance(entry, CellRecord):
             self.cells[entry.launch, entry.comparison, entry.case] = entry.status
             failed = self._failed(entry.launch, entry.comparison, entry.case)

@@ -53,7 +53,6 @@ class Profiling:
         """Start gangs until every case has its profile, or a reason why not."""
         while order := self.order(scratch):
             before = len(self._done)
-            self._visiting = None
             ending = launcher.launch(order, self.hear)
             if ending and self._visiting:
                 self._give_up(self._visiting.comparison, self._visiting.case, ending)

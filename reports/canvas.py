@@ -17,6 +17,10 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter
+
+from reports.labels import printable
 
 INK = "#101112"
 QUIET = "#707172"
@@ -107,6 +111,7 @@ def svg(figure: Figure, name: str, label: str) -> str:
     for axes in figure.axes:
         axes.patch.set_visible(False)
         axes.set_ylabel(axes.get_ylabel().strip())
+    _tame(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
@@ -117,6 +122,22 @@ def svg(figure: Figure, name: str, label: str) -> str:
     box = f"0 0 {WIDTH:g} {figure.get_figheight() * 72:g}"
     head = f'<svg class="plot" role="img" aria-label="{escape(label)}" viewBox="{box}"'
     return (head + text[text.index(">") :]).strip()
+
+
+def _tame(figure: Figure) -> None:
+    """Put a sign for each character of its texts that cannot be printed: XML has no place for some of them."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text):
+            text.set_text(_lines_printable(text.get_text()))
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = axis.get_major_formatter()
+            if isinstance(ticks, FixedFormatter):
+                axis.set_major_formatter(FixedFormatter([_lines_printable(text) for text in ticks.seq]))
+
+
+def _lines_printable(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _coloured(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from harness.journal import CellRecord, LaunchRecord, ProfileRecord, Status
 from harness.plan import Case, Comparison, Plan, Side
 from harness.rundir import RunDir
 from reports.layouts import Layout, layouts
+from reports.machine import environment
 from reports.taken import Taken, parse
 
 State = Status | Literal["missing"]
@@ -134,6 +134,8 @@ def load(run: RunDir) -> Evidence:
     profiles: dict[CaseId, ProfileRecord] = {}
     plan = run.plan()
     for entry, taken in lines.read_by(parse, run.journal_path):
+        if entry.type != "profile" and not plan.holds(entry.launch):
+            raise JournalError(f"{run.journal_path}: launch {entry.launch} is beyond any that the plan may have")
         if entry.type == "launch":
             gangs.append(entry)
         elif entry.type == "cell":
@@ -147,17 +149,5 @@ def load(run: RunDir) -> Evidence:
         elif entry.type == "profile":
             profiles[entry.comparison, entry.case] = entry
     launched = {gang.launch: gang for gang in gangs}
-    environment, first = _environment(run), plan.sides[0]
-    return Evidence(plan, launched, records, samples, environment, first, tuple(gangs), wall_s, profiles)
-
-
-def _environment(run: RunDir) -> dict[str, Any] | None:
-    if not run.environment_path.is_file():
-        return None
-    try:
-        told = json.loads(run.environment_path.read_bytes())
-    except ValueError as error:
-        raise JournalError(f"{run.environment_path}: {error}") from None
-    if not isinstance(told, dict):
-        raise JournalError(f"{run.environment_path}: must hold an object, but holds a {type(told).__name__}")
-    return told
+    told, first = environment(run), plan.sides[0]
+    return Evidence(plan, launched, records, samples, told, first, tuple(gangs), wall_s, profiles)

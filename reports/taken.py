@@ -47,8 +47,10 @@ class Taken:
     held_back: Whole | None = None
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Self:
+    def of(cls, told: object) -> Self:
         """The lists of a journal's line as arrays. Raises ValueError where they are no such lists, or do not fit."""
+        if not isinstance(told, dict):
+            raise ValueError(f"samples must be an object, but are a {type(told).__name__}")  # noqa: TRY004 - as promised
         strange = [name for name in told if name not in KINDS]
         lacking = [name for name in NEEDED if told.get(name) is None]
         if strange or lacking:
@@ -84,6 +86,8 @@ def _array(name: str, values: Any) -> npt.NDArray[Any]:
         raise ValueError(f"samples.{name} has lists of several lengths") from None
     if made.ndim != depth or (made.size and made.dtype.kind not in f"i{kind}"):
         raise ValueError(f"samples.{name} is no list of {'lists of ' * (depth - 1)}{'whole ' * (kind == 'i')}numbers")
+    if not np.isfinite(made).all():
+        raise ValueError(f"samples.{name} has a number that is none")
     return made.astype(np.int64 if kind == "i" else np.float64)
 
 

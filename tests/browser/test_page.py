@@ -9,8 +9,11 @@ import subprocess
 import pytest
 
 from harness import cli
+from harness.doubts import Doubt, Kind
+from harness.plan import Exercise, Side
 from reports import page
 from tests import factories
+from tests.hostile import EVERYTHING
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium")
@@ -47,6 +50,49 @@ def test_the_browser_reads_what_we_wrote_and_runs_no_script_of_others(path, tmp_
     assert dom.count("<script") == 1
     assert len(re.findall("<svg ", dom)) == 10
     assert "&lt;script&gt;" in dom
+
+
+def test_a_page_of_markup_and_control_characters_runs_nothing(tmp_path):
+    """Whatever a plugin or a file may bring stands in it, everywhere: none of it is an element."""
+    poison = "<script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
+    evil = f"{poison}'\"><svg onload=alert(1)> javascript:alert(1) {EVERYTHING}".replace("\ud800", "")
+    name = f"s{poison}"
+    run = factories.build(
+        tmp_path / "run",
+        scenario=name,
+        title=evil,
+        arms=("whole", f"p{evil}"),
+        params={"text": evil},
+        exercises=(
+            Exercise(number=poison, task=evil, answer=f"{evil.replace('{', '').replace('}', '')} {{whole.speedup}}."),
+        ),
+        doubts={(0, f"{name}[how=whole,size=1024,text={evil}]@2"): (Doubt(kind=Kind.FOREIGN_LOAD, fact=evil),)},
+        outcomes={(2, f"{name}[how=whole,size=1024,text={evil}]@1"): ("error", 0, evil)},
+        host=lambda *_: evil,
+        command=evil,
+        sides=(Side(name=evil), Side(name=poison, launcher="ray", variables={"A": evil})),
+        launches=12,
+    )
+    told = json.loads(run.environment_path.read_text())
+    told["host"] |= {"cpu": evil, evil: evil}
+    told["variables"] = {evil: evil}
+    run.environment_path.write_text(json.dumps(told))
+    factories.edit(run, lambda text: text.replace("Synthetic 3000", json.dumps(poison)[1:-1]))
+    page.write(run)
+    seen = chromium(tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{run.page_path}")
+    assert "Content Security Policy" not in seen.stderr
+    assert "ERR_" not in seen.stderr
+    title = re.search("<title>(.*?)</title>", seen.stdout, re.DOTALL)[1]
+    assert html.escape(poison[:20], quote=False) in title
+    assert title != "broken"
+    script = """
+        const all = [...page.querySelectorAll("*")];
+        const named = all.filter(each => /^(iframe|object|embed|form|link)$/i.test(each.tagName));
+        const acts = own => /^on/i.test(own.name) || /^javascript:/i.test(own.value.trim());
+        const acting = all.filter(each => [...each.attributes].some(acts));
+        return [page.scripts.length, page.images.length, named.length, acting.length];
+    """
+    assert asked(tmp_path, run.page_path, script) == [1, 0, 0, 0]
 
 
 def test_it_violates_nothing_and_asks_for_nothing(path, tmp_path):

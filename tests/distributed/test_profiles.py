@@ -58,6 +58,11 @@ def test_a_trace_has_its_steps_and_what_was_done_in_them(run: Run) -> None:
         assert any("all_reduce" in each for each in seen)
 
 
+def test_the_profiler_is_not_heard_in_what_the_ranks_print(run: Run) -> None:
+    printed = [path.read_text() for path in (run.root / "logs").rglob("*") if path.is_file()]
+    assert not any("profiler_start" in text for text in printed)
+
+
 def test_gangs_that_trace_measure_nothing(run: Run) -> None:
     kinds = [entry.type for entry in run.entries]
     assert kinds.index("profile") > max(place for place, kind in enumerate(kinds) if kind in ("cell", "launch", "end"))

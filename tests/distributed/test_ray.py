@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.cli import run_app
 from harness.journal import CellRecord, LaunchRecord
 from harness.lines import Journal
 from harness.messages import Order
@@ -34,7 +35,8 @@ pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CP
 def both(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A launch by torchrun and one by Ray."""
     root = tmp_path_factory.mktemp("both") / "run"
-    line = ("run", "split", *TWO, *SMALL[4:], "--launcher", "torchrun,ray", "--launches", 1)
+    small = (*SMALL[4:], "--set", "split.how=whole,columns")
+    line = ("run", "split", *TWO, *small, "--launcher", "torchrun,ray", "--launches", 1)
     return rankbench(*line, "--out", root, root=root)
 
 
@@ -62,6 +64,28 @@ def test_ray_ranks_are_pinned_and_have_threads_as_under_torchrun(both: Run) -> N
     ray, torchrun = sorted(both.launches, key=lambda launch: launch.launcher)
     assert [rank.cpus for rank in ray.ranks] == [rank.cpus for rank in torchrun.ranks] == [(0,), (1,)]
     assert [rank.threads for rank in ray.ranks] == [1, 1]
+
+
+REFUSED = {
+    "--launcher ray --devices cpu:99": "name 1 to",
+    "--launcher ray --placement strict-spread": "--placement strict-spread must place at most 1 ranks",
+    "--launcher ray --placement scatter": "--placement must be one of pack, spread, strict-spread",
+    "--launcher ray --ray-address 127.0.0.1:1": "--ray-address must be host:port of a running cluster",
+    "--launcher ray --ray-address nowhere": "--ray-address must be host:port of a running cluster",
+    "--launcher inline,ray": "be inline alone",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_a_cluster_cannot_give_is_refused_at_once(
+    words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Before this process has joined a cluster of its own, which it would find at any address."""
+    assert run_app(["run", "split", *words.split(), "--out", str(tmp_path / "run")]) == 2
+    told = "".join(capfd.readouterr())
+    assert REFUSED[words] in told
+    assert len(told.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture(scope="module")
@@ -149,22 +173,3 @@ def test_a_driver_that_is_killed_or_interrupted_leaves_no_process_and_keeps_what
     assert kept == {case.key for launch, _, case in RunDir(root).plan().cells() if launch == 0}
     assert "report.html" in told
     assert not (root / "scratch").exists()
-
-
-REFUSED = {
-    "--launcher ray --devices cpu:99": "name 1 to",
-    "--launcher ray --placement strict-spread": "--placement strict-spread must place at most 1 ranks",
-    "--launcher ray --placement scatter": "--placement must be one of pack, spread, strict-spread",
-    "--launcher ray --ray-address 127.0.0.1:1": "--ray-address must be host:port of a running cluster",
-    "--launcher ray --ray-address nowhere": "--ray-address must be host:port of a running cluster",
-    "--launcher inline,ray": "be inline alone",
-}
-
-
-@pytest.mark.parametrize("words", REFUSED)
-def test_what_a_cluster_cannot_give_is_refused_at_once(words: str, tmp_path: Path) -> None:
-    told = rankbench("run", "split", *words.split(), "--out", tmp_path / "run", root=tmp_path / "run", timeout_s=30)
-    assert told.code == 2
-    assert REFUSED[words] in told.out
-    assert len(told.out.strip().splitlines()) == 1
-    assert not told.root.exists()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness import cli
-from harness.errors import JournalError, UsageError
+from harness.errors import FullError, JournalError, UsageError
 from harness.journal import BeginRecord, CellRecord, Samples
 from harness.lines import Journal, read, sealed
 from launch.run import opened
@@ -187,5 +187,5 @@ def test_a_disk_that_stays_full_is_told_in_the_end(tmp_path: Path, monkeypatch: 
     with Journal(tmp_path / "journal.jsonl") as journal:
         journal._file.close()
         journal._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115 - the journal closes it
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(FullError, match="No space left"):
             journal.append(begin)

@@ -105,12 +105,15 @@ def test_what_would_be_too_large_is_traced_for_one_step_or_not_at_all(
     assert not record.files and "takes more than" in str(record.message)
 
 
-def test_all_traces_of_a_run_are_bounded_too(tmp_path: Path) -> None:
+def test_all_traces_of_a_run_are_bounded_too(trace: Callable[..., list[Record]], tmp_path: Path) -> None:
     told: list[Record] = []
-    tracer = profiles.Tracer(order(tmp_path), World(0, 1, CpuDevice(0), "cpu:0", (0,), 1), told.append, left=0)
+    twice = order(tmp_path).model_copy(update={"todo": {0: (CASE, CASE)}})
+    here = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1, scratch=tmp_path)
+    tracer = profiles.Tracer(twice, here, told.append, left=1)
     tracer.trace()
-    assert isinstance(told[-1], ProfileRecord)
-    assert told[-1].message == "the traces before it take 256 MiB (limit): run fewer cases"
+    first, second = [record for record in told if isinstance(record, ProfileRecord)]
+    assert first.files and not second.files
+    assert second.message == "the traces before it take 256 MiB (limit): run fewer cases"
 
 
 def test_what_cannot_be_captured_has_no_profile_of_its_replay(trace: Callable[..., list[Record]]) -> None:
@@ -228,6 +231,18 @@ def test_each_case_that_was_ok_is_traced_once_and_probes_are_not(tmp_path: Path)
     assert {path.read_bytes() for path in (tmp_path / "run/profiles").iterdir()} == {b"trace"}
     again, _ = keep(tmp_path)
     assert again.orders == []  # a run that is resumed makes none twice
+
+
+def test_what_was_ok_on_another_side_only_is_not_traced(tmp_path: Path) -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1", launches=1, sides=(Side(name="a"), Side(name="b"))))
+    run, script = RunDir(tmp_path / "run"), Script()
+    run.create(plan)
+    with Journal(run.journal_path) as journal:
+        for launch, index, case in plan.cells():
+            status = "ok" if plan.side_of(launch).name == "b" else "error"
+            journal.append(CellRecord(launch=launch, comparison=index, case=case.key, status=status))
+        Profiling(run, plan, journal, lambda _: None).run(script, str(tmp_path))
+    assert plan.launches == 2 and script.orders == []
 
 
 @pytest.mark.parametrize(("act", "why"), [(dies, "rank 1 was killed by SIGKILL"), (spoiled, "CUDA error")])

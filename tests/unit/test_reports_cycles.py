@@ -57,6 +57,28 @@ def test_where_clocks_are_alike_cycles_say_what_seconds_say_and_no_sentence_is_s
     assert not any("cycles" in claim.text for claim in told.claims)
 
 
+def test_the_same_verdict_at_a_surely_other_clock_is_told_too(tmp_path):
+    told = found(tmp_path, truth=lambda case: as_much_work(case) * (1.5 if case.arm == "pieces" else 1), mhz=cool)
+    for row in told.comparisons:
+        assert row.verdict == "slower" and row.in_cycles.ratio == pytest.approx(1.5, rel=0.01)
+        assert row.in_cycles.disagrees
+
+
+def test_clocks_within_the_margin_are_told_only_where_they_make_the_verdict(tmp_path):
+    """Clocks are 3 % apart, and the margin is 5 %."""
+
+    def mhz(case, _):
+        return 2000.0 * (0.97 if case.arm == "pieces" else 1.0)
+
+    for extra, verdict, disagrees in ((1.035, "slower", True), (1.2, "slower", False), (1.0, "equivalent", False)):
+
+        def truth(case, extra=extra):
+            return 0.1 / case.world_size * (extra / 0.97 if case.arm == "pieces" else 1.0)
+
+        for row in found(tmp_path / str(extra), truth=truth, mhz=mhz).comparisons:
+            assert (row.verdict, row.in_cycles.disagrees) == (verdict, disagrees)
+
+
 def test_equal_seconds_at_another_clock_are_no_equal_work(tmp_path):
     told = found(tmp_path, truth=lambda case: 0.1 / case.world_size, mhz=cool)
     for row in told.comparisons:
@@ -110,6 +132,13 @@ def test_two_runs_are_compared_in_cycles_as_runs_are(tmp_path):
     for form in ("table", "markdown"):
         text = shown(told, form)
         assert "in cycles" in text and "In clock cycles, which leave the clock out, it is" in text
+
+
+def test_launches_of_two_runs_are_no_pairs(tmp_path):
+    told = compared(tmp_path, launches=8, mhz=lambda *_: 2000.0)
+    for row in told.cases:
+        ends = (row.in_cycles.ratio, row.in_cycles.ratio_low, row.in_cycles.ratio_high)
+        assert ends == pytest.approx((row.ratio, row.ratio_low, row.ratio_high), rel=1e-9)
 
 
 @pytest.mark.parametrize("mhz", [None, lambda *_: 0.0])

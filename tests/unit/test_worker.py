@@ -184,8 +184,7 @@ def test_no_sample_misses_work_that_was_only_launched(plain: Plain) -> None:
     cell = plain.cell
     (starts,), (ends,) = cell.samples.start_s, cell.samples.end_s
     times = [(end - start) / cell.inner for start, end in zip(starts, ends, strict=True)]
-    assert min(times) >= WORK_S * 0.99
-    assert sorted(times)[len(times) // 2] < WORK_S * 1.5
+    assert WORK_S * 0.99 <= min(times) < WORK_S * 1.5  # the others are a neighbour's, where there is one
     assert starts[0] >= 0
 
 
