@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -66,3 +67,18 @@ class Keeps(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.numbers.sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hogs:
+    """Leaves a file that takes all of a small disk, beside what is its own to use."""
+
+    scaling: ClassVar = "none"
+
+    def prepare(self, gang: Gang) -> Workload:
+        disk = next(folder for folder in gang.scratch.parents if folder.is_mount())
+        if disk.parent != disk and gang.rank == 0:
+            with suppress(OSError), (disk / "hog").open("ab", buffering=0) as file:
+                while file.write(bytes(1 << 20)):
+                    pass
+        return Workload(lambda: None, check=lambda _: None, work=Work())

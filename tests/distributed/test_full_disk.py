@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from harness.journal import CellRecord
+from harness.journal import CellRecord, EndRecord
 from harness.lines import read
 from tests.distributed.conftest import RANKBENCH, TWO, Run, rankbench
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
 FILLS = f"{Path(__file__).with_name('full_disk.py')}:Fills"
+HOGS = f"{Path(__file__).with_name('full_disk.py')}:Hogs"
+IMPATIENT = """
+import sys
+from harness import cli, lines
+lines.PATIENCE_S = 1.0
+sys.exit(cli.run_app(sys.argv[1:]))
+"""
 SAVE = ("scenarios.roundtrip.save:Save", "--set", "save.how=rank0,dcp", "--set", "save.layers=8")
 SPLIT = ("scenarios.split:Split", "--set", "split.how=whole", "--set", "split.size=64")
 BUDGET = ("--launches", "1", "--budget", "8")
@@ -63,25 +72,46 @@ def test_a_file_that_takes_no_byte_fails_its_own_cells(tmp_path: Path) -> None:
     assert not (root / "scratch").exists()
 
 
-def test_a_disk_that_fills_up_fails_its_own_cells(tmp_path: Path) -> None:
+def on_a_small_disk(tmp_path: Path, program: Sequence[str], *line: str) -> tuple[Run, list[str]]:
+    """A run on a disk of its own, and the names that were left; the disk is gone, and the journal is a copy."""
     disk, kept = tmp_path / "disk", tmp_path / "run"
     disk.mkdir()
     kept.mkdir()
     within = namespace(disk)
     if within is None:
         pytest.skip("no file system may be mounted here; the test before this one has shown the same with /dev/full")
-    # the disk is gone with the namespace, so what is asked about afterwards is copied
     then = 'shift; out="$1"; shift; "$@"; code=$?; ls "$0/run" > "$out/names"; cp "$0/run/journal.jsonl" "$out"'
-    line = ["run", FILLS, *SAVE, *SPLIT, *TWO, *BUDGET, "--out", str(disk / "run")]
     done = subprocess.run(
-        [*within, f"{MOUNT}; {then}; exit $code", str(disk), "-", str(kept), *RANKBENCH, *line],
+        [*within, f"{MOUNT}; {then}; exit $code", str(disk), "-", str(kept), *program, *line, "--out", f"{disk}/run"],
         capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
-    run = Run(kept, done.returncode, done.stdout + done.stderr)
+    return Run(kept, done.returncode, done.stdout + done.stderr), (kept / "names").read_text().split()
+
+
+def cells_of(run: Run) -> list[CellRecord]:
+    return [entry for entry in read(run.root / "journal.jsonl") if isinstance(entry, CellRecord)]
+
+
+def test_a_disk_that_fills_up_fails_its_own_cells(tmp_path: Path) -> None:
+    run, names = on_a_small_disk(tmp_path, RANKBENCH, "run", FILLS, *SAVE, *SPLIT, *TWO, *BUDGET)
     assert run.code == 1, run.out
-    cells = [entry for entry in read(kept / "journal.jsonl") if isinstance(entry, CellRecord)]
+    cells = cells_of(run)
     judge(cells, 6, {0, 1})  # one file takes the room of both: the rank with the small one may find none first
     for case, (status, message) in told(cells, "save").items():
         assert (status, message[:16]) == ("error", "the disk is full"), (case, status, message)
     assert {status for status, _ in told(cells, "split").values()} == {"ok"}  # it came afterwards
-    assert "scratch" not in (kept / "names").read_text().split()
+    assert "scratch" not in names
+
+
+def test_a_disk_that_stays_full_ends_the_run_with_what_there_was(tmp_path: Path) -> None:
+    program = (sys.executable, "-c", IMPATIENT)
+    run, names = on_a_small_disk(tmp_path, program, "run", *SPLIT[:1], HOGS, *SPLIT[1:], *TWO, *BUDGET)
+    assert run.code == 1, run.out
+    assert "Traceback" not in run.out
+    assert "journal.jsonl cannot be written: No space left on device; make room on its disk, and finish" in run.out
+    assert "no report:" in run.out
+    cells = cells_of(run)
+    assert {cell.status for cell in cells} == {"ok"}
+    assert 0 in {cell.comparison for cell in cells}
+    assert not any(isinstance(entry, EndRecord) for entry in read(run.root / "journal.jsonl"))  # it ended before
+    assert "scratch" not in names
