@@ -20,11 +20,13 @@ from harness.errors import HangError
 from harness.fates import LONGEST
 from harness.messages import Emit, RankNote, State
 
-WAITING = ("harness/slate.py", "harness/agreement.py")
-"""Whoever is in these waits for the other ranks of the launch, beside the case."""
+WAITING = {"slate.py", "agreement.py", "world.py", "groups.py"}
+"""Who was called by these waits for the other ranks of the launch, beside the case."""
 COLLECTIVES = "torch/distributed/"
 OWN = Path(__file__).parent
 """Frames in this folder are the harness's."""
+ON_BEHALF = {"gang.py", "waits.py"}
+"""These carry out collectives for a case."""
 
 
 class Sentry:
@@ -69,14 +71,14 @@ def seen(rank: int, frame: FrameType) -> RankNote:
 
 def _state(stack: traceback.StackSummary) -> State:
     """What a rank does, by the frames that the harness has called: launchers are below it, and have collectives too."""
+    state: State = "stuck"
     for each in reversed(stack):
-        if each.filename.endswith(WAITING):
-            return "waits"
+        path = Path(each.filename)
         if COLLECTIVES in each.filename:
-            return "collective"
-        if Path(each.filename).parent == OWN:
-            break
-    return "stuck"
+            state = "collective"
+        elif path.parent == OWN and path.name not in ON_BEHALF:
+            return "waits" if path.name in WAITING else state
+    return state
 
 
 def _ours_or_torch(filename: str) -> bool:

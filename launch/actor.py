@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import ray
 
 from harness.halt import Halt
-from harness.messages import Order
+from harness.messages import Order, VisitNote
 from harness.plan import Record
 from launch.network import tell_gloo
 from launch.scratch import lent
@@ -52,6 +52,9 @@ class Rank:
         """Carry out an order as one rank. Returns None, or its last words where it failed."""
         import traceback
 
+        import torch._dynamo  # counting FLOPs needs it, and it takes seconds to load
+        import torch.utils.flop_counter  # noqa: F401
+
         from harness import worker, world
 
         os.environ |= environment
@@ -60,9 +63,9 @@ class Rank:
         halt = Halt()
 
         def tell(record: Record) -> None:
-            arrived = ray.wait(sent, timeout=0)[0] if sent else []
-            halt.asked |= any(ray.get(arrived))
-            sent[:] = [mailbox.put.remote(record.model_dump_json(by_alias=True))]
+            before, sent[:] = sent[:], [mailbox.put.remote(record.model_dump_json(by_alias=True))]
+            if isinstance(record, VisitNote) and before:  # only here: it takes a while, and nothing may be late
+                halt.asked |= any(ray.get(ray.wait(before, timeout=0)[0]))
 
         try:
             with (

@@ -109,11 +109,12 @@ class Actors:
         """End the actors and what they have started; on each node by a task, for who is stopped does not hear Ray."""
         with contextlib.suppress(*GONE):
             killed = []
-            for node in {seat.node for seat in seats}:
+            nodes = set() if self._cluster.lost() else {seat.node for seat in seats}  # tasks would wait for the head
+            for node in nodes:
                 there = NodeAffinitySchedulingStrategy(node, soft=False)
                 pids = [seat.pid for seat in seats if seat.node == node]
                 killed.append(ray.remote(kill_trees).options(num_cpus=0, scheduling_strategy=there).remote(pids))
-            if killed and not self._cluster.lost():
+            if killed:
                 ray.wait(killed, num_returns=len(killed), timeout=KILL_S)
             for actor in actors:
                 ray.kill(actor)

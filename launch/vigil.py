@@ -80,16 +80,18 @@ class Vigil:
 
     @property
     def silent(self) -> list[int]:
-        """Ranks that have not told where they stand."""
-        return [rank for rank in range(self._size) if rank in self._heard_s and rank not in self._notes]
+        """Ranks that should have told where they stand, and have not."""
+        complained = self._alarm_s < math.inf
+        until_s = self._clock() - self._deadline_s - SLACK_S + 1e-3  # clocks round
+        quiet = (rank for rank in sorted(self._heard_s) if rank not in self._notes)
+        return [rank for rank in quiet if complained or self._heard_s[rank] <= until_s]
 
     def verdict(self) -> Ending:
         """Who hangs, where the time is up."""
         if not self._up:
             return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
-        expected = sorted(self._heard_s)
-        scores = {rank: INNOCENCE[self._notes[rank].state] if rank in self._notes else 0 for rank in expected}
-        rank = min(expected, key=lambda each: scores[each])
+        scores = dict.fromkeys(self.silent, 0) | {rank: INNOCENCE[note.state] for rank, note in self._notes.items()}
+        rank = min(sorted(scores), key=lambda each: scores[each])
         silence = f"no sign of life for {self._deadline_s:g} s"
         if scores[rank] == INNOCENCE["waits"]:
             return Ending("hang", f"{silence}: the ranks wait for each other")
@@ -99,7 +101,7 @@ class Vigil:
         """Where a rank stands, in words."""
         note = self._notes.get(rank)
         if note is None:
-            return f"rank {rank}, which does not even answer"
+            return f"rank {rank}, which {'does not even answer' if rank in self.silent else 'was up'}"
         if note.state == "waits":
             return f"rank {rank}, which waits for the others"
         return f"rank {rank}, in {'a collective of ' * (note.state == 'collective')}{note.at}"

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.journal import CellRecord
+from harness.messages import Order
+from harness.planner import make
+from harness.wish import Wish
+from launch.torchrun import Torchrun
 from tests.distributed.conftest import RANKBENCH
 from tests.faults.matrix import ALONE, EXPECTED, plant
 
@@ -43,3 +48,17 @@ def test_a_run_whose_reader_has_gone_goes_on(tmp_path: Path) -> None:
     assert process.returncode == 0, complaint
     assert not complaint
     assert (tmp_path / "run" / "report.html").exists()
+
+
+@TWO
+def test_an_agent_that_somebody_has_killed_is_replaced(tmp_path: Path) -> None:
+    names, settings = ["split"], ["split.size=64", "split.how=whole"]
+    plan = make(Wish(names=names, settings=settings, devices="cpu:2", world_sizes="2", launches=1, budget_s=4))
+    todo, told = {0: plan.comparisons[0].cases}, []
+    order = Order(plan=plan, launch=0, attempt=0, todo=todo, budget_s=1, fingerprint="f", scratch=str(tmp_path))
+    with Torchrun(tmp_path / "logs") as launcher:
+        launcher._agent.kill()
+        launcher._agent.wait()
+        assert launcher.launch(order, told.append) is None
+    cells = {cell.case: cell.status for cell in told if isinstance(cell, CellRecord)}
+    assert cells == {case.key: "ok" for case in plan.comparisons[0].cases}

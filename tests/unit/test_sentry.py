@@ -68,6 +68,9 @@ def test_who_waits_for_others_is_told_from_who_is_in_a_collective_and_from_who_j
     assert seen(0, frame_of(compiled(agreement.__file__))).state == "waits"
     assert seen(0, frame_of(torch)).state == "collective"
     assert seen(0, frame_of(compiled("/somebody/plugin.py"))).state == "stuck"
+    between = compiled(agreement.__file__, "def call(here):\n    return next_(here)\n")
+    between.__globals__["next_"] = torch
+    assert seen(0, frame_of(between)).state == "waits"  # agreeing takes a collective too
     below = compiled("/venv/torch/distributed/launcher/api.py", "def call(here):\n    return next_(here)\n")
     below.__globals__["next_"] = compiled(home / "bench.py")
     assert seen(0, frame_of(below)).state == "stuck"  # the launcher of the ranks is there too, but it waits for nobody

@@ -42,7 +42,9 @@ def after(clock: Clock, vigil: Vigil, **states: State) -> tuple[int | None, floa
     clock.now_s += DEADLINE_S
     for name, state in states.items():
         vigil.hear(note(int(name[1:]), state))
-    return vigil.verdict().rank, vigil.until_s - clock.now_s
+    slack_s = vigil.until_s - clock.now_s
+    clock.now_s = vigil.until_s
+    return vigil.verdict().rank, slack_s
 
 
 def test_a_gang_that_never_comes_up_has_a_deadline_of_its_own(clock: Clock) -> None:
@@ -89,6 +91,16 @@ def test_a_complaint_is_withdrawn_by_who_moves_again(clock: Clock) -> None:
     assert vigil.until_s == clock.now_s + SLACK_S  # which is due from rank 1 anyway
     vigil.hear(note(1, "waits"))
     assert vigil.until_s == clock.now_s + DEADLINE_S + SLACK_S
+
+
+def test_who_was_heard_of_lately_is_not_silent(clock: Clock) -> None:
+    vigil = up(clock)
+    clock.now_s += DEADLINE_S / 2
+    vigil.hear(note(0, "moves"))  # and then it waits for rank 1, which was stopped meanwhile
+    clock.now_s = vigil.until_s
+    assert vigil.silent == [1]
+    assert vigil.verdict().rank == 1
+    assert [fate.fate for fate in vigil.fates()] == ["rank 0, which was up", "rank 1, which does not even answer"]
 
 
 def test_nothing_is_expected_from_who_has_ended(clock: Clock) -> None:
