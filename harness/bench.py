@@ -11,24 +11,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
 
-from harness import headstart, ledger, load, memory, waits
+from harness import gathered, headstart, ledger, load
 from harness.agreement import Failure
 from harness.attempt import attempt, recover
-from harness.beside import Beside, beside
+from harness.beside import beside
 from harness.clocks import Lap, now
 from harness.doubts import Doubt
 from harness.halt import HaltedError
-from harness.journal import BeginRecord, CellRecord, RankFacts, Samples, Status
+from harness.journal import BeginRecord, CellRecord, RankFacts, Status
 from harness.messages import Emit, Order, VisitNote
 from harness.order import rounds
 from harness.plan import Case, Comparison
 from harness.sampling import Sampling
 from harness.trial import Trial
 from harness.world import World
-
-T = TypeVar("T")
 
 
 class Bench:
@@ -218,28 +215,10 @@ class Bench:
         self._read()
         own = [(trial.laps, self._facts(trial), trial.watched, trial.beside) for trial in self._live]
         for trial, *ranks in zip(self._live, *self.world.agreement.gather(own), strict=True):
-            laps, facts, seen, aside = zip(*ranks[: trial.case.world_size], strict=True)
-            loads = [load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts]
-            doubts = load.doubts(loads)
-            doubts += headstart.doubts(laps)
-            doubts += memory.doubts([fact.alloc_retries for fact in facts])
-            doubts += self.doubted.get(trial.case, [])
-            cell = (
-                None
-                if self.world.rank
-                else self._cell(
-                    trial.case,
-                    unit=trial.unit,
-                    inner=trial.inner,
-                    head_start_s=round(trial.head_start_s, 9) if self.world.device.queues else None,
-                    samples=self._samples(trial, laps, aside),
-                    facts=facts,
-                    waits=waits.split(seen, trial.inner),
-                    doubts=tuple(doubts),
-                )
-            )
-            if self._together(trial, trial.close) and cell:
-                self.emit(cell)
+            doubts = self.doubted.get(trial.case, [])
+            told = {} if self.world.rank else gathered.told(trial, ranks, self.world.origin_s, doubts)
+            if self._together(trial, trial.close) and told:
+                self.emit(self._cell(trial.case, **told))
 
     def _close(self) -> None:
         for trial in self._live:
@@ -251,20 +230,6 @@ class Bench:
             told = beside(self.world.gauge(), [trial.laps for trial in self._live], self.world.offset.seconds)
             for trial, its in zip(self._live, told, strict=True):
                 trial.beside = its
-
-    def _samples(self, trial: Trial, laps: Sequence[Sequence[Lap]], aside: Sequence[Beside]) -> Samples:
-        origin_s = self.world.origin_s
-        each = [(number, position) for number, position, samples in trial.visits for _ in range(samples)]
-        timed = laps[0][0].device_s is not None
-        return Samples(
-            round=tuple(number for number, _ in each),
-            position=tuple(position for _, position in each),
-            start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
-            end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
-            device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
-            clock_mhz=_of_all([its.mhz for its in aside]),
-            held_back=_of_all([its.held_back for its in aside]),
-        )
 
     def _facts(self, trial: Trial) -> RankFacts | None:
         return None if trial.gang is None else trial.facts()
@@ -287,12 +252,6 @@ class Bench:
         return CellRecord.model_validate(
             {"launch": self.order.launch, "comparison": self.index, "case": case.key, "status": status, **told}
         )
-
-
-def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
-    """What every rank tells; None where one does not."""
-    told = tuple(its for its in ranks if its is not None)
-    return told if len(told) == len(ranks) else None
 
 
 def _close(trial: Trial) -> None:

@@ -1,0 +1,52 @@
+"""What a cell tells of a case that went well, out of what each rank has gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from harness import headstart, load, memory, waits
+from harness.beside import Beside
+from harness.clocks import Lap
+from harness.doubts import Doubt
+from harness.journal import Samples
+from harness.trial import Trial
+
+T = TypeVar("T")
+
+
+def told(trial: Trial, ranks: Sequence[Any], origin_s: float, doubted: Sequence[Doubt]) -> dict[str, Any]:
+    """A cell's fields. Each rank has its laps, facts, waits, and readings beside them; those of the case come first."""
+    laps, facts, seen, aside = zip(*ranks[: trial.case.world_size], strict=True)
+    doubts = load.doubts([load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts])
+    doubts += headstart.doubts(laps)
+    doubts += memory.doubts([fact.alloc_retries for fact in facts])
+    return {
+        "unit": trial.unit,
+        "inner": trial.inner,
+        "head_start_s": round(trial.head_start_s, 9) if trial.world.device.queues else None,
+        "samples": _samples(trial, laps, aside, origin_s),
+        "facts": facts,
+        "waits": waits.split(seen, trial.inner),
+        "doubts": (*doubts, *doubted),
+    }
+
+
+def _samples(trial: Trial, laps: Sequence[Sequence[Lap]], aside: Sequence[Beside], origin_s: float) -> Samples:
+    each = [(number, position) for number, position, samples in trial.visits for _ in range(samples)]
+    timed = laps[0][0].device_s is not None
+    return Samples(
+        round=tuple(number for number, _ in each),
+        position=tuple(position for _, position in each),
+        start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
+        end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
+        device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
+        clock_mhz=_of_all([its.mhz for its in aside]),
+        held_back=_of_all([its.held_back for its in aside]),
+    )
+
+
+def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
+    """What every rank tells; None where one does not."""
+    found = tuple(its for its in ranks if its is not None)
+    return found if len(found) == len(ranks) else None
