@@ -1,6 +1,7 @@
 """Whatever breaks is a typed cell with the right rank in time, the rest is measured, and nothing is left.
 
-Each fault once; all of them at every moment, under every launcher: `make faults`.
+Each fault once, and what befalls actors of Ray in tests/distributed/test_ray.py; all of them at every moment, under every
+launcher: `make faults`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ TWO = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores
     ("launcher", "kinds", "moments"),
     [
         pytest.param("torchrun", tuple(EXPECTED), ("sample",), marks=TWO),
-        pytest.param("ray", ("quit", "exit0", "stop"), ("check",), marks=TWO),
-        ("inline", ALONE, ("setup", "close")),
+        ("inline", ALONE, ("close",)),
     ],
 )
 def test_what_breaks_is_told_in_time_and_the_rest_is_measured(

@@ -32,7 +32,7 @@ check, products = script("gpu_check"), script("gpu_products")
 def test_without_a_gpu_it_says_so_in_one_line_and_writes_nothing() -> None:
     before = set((ROOT / "runs").glob("*"))
     told = subprocess.run(
-        ["make", "gpu-check", f"PYTHON={sys.executable}", "VENV=/nowhere"],
+        ["make", "--no-print-directory", "gpu-check", f"PYTHON={sys.executable}", "VENV=/nowhere"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert told.returncode == 2
