@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from harness.halt import Halt
+from harness.harmless import harmless
 from harness.journal import Status
 
 
@@ -32,8 +33,7 @@ class Failure:
     @classmethod
     def of(cls, status: Status, message: str, rank: int, when_s: float = 0.0) -> Failure:
         """A failure; its message is cut to a page, and cannot steer a terminal."""
-        plain = "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in message[:2000])
-        return cls(status, plain, rank, when_s)
+        return cls(status, harmless(message[:2000]), rank, when_s)
 
 
 class Agreement:

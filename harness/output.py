@@ -12,6 +12,8 @@ from typing import TextIO
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from harness.harmless import harmless
+
 
 class Output(io.TextIOBase):
     """Writes to standard output. Where that is closed, by a reader or a scenario, what is said is lost, not the run."""
@@ -47,13 +49,6 @@ class Terminal(Console):
         """As ever, with a sign for each character that cannot be printed."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=harmless(segment.text))
-
-
-def harmless(text: str) -> str:
-    """Text with a sign for each character that neither is printable nor ends a line."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def complain(text: object) -> None:

@@ -20,7 +20,7 @@ from harness.plan import Plan
 from launch.actor import Mailbox, Rank, Seat
 from launch.cluster import GONE, VISIBLE, Bundle, Cluster, NoRoomError
 from launch.gangs import Ending, Hear, record_of
-from launch.lifeline import kill_trees
+from launch.lifeline import kill_below, kill_trees
 from launch.vigil import SETUP_S, Vigil
 
 FAREWELL_S = 10.0
@@ -68,6 +68,7 @@ class Actors:
         make = ray.remote(Rank).options(**_needs(order.plan), scheduling_strategy=within)
         actors: list[Any] = [make.remote() for _ in order.plan.devices]
         seats: list[Seat] = []
+        ended = False
         try:
             seats = self._seats(actors, driver)
             ranked = [actors[seat.number] for seat in seats]
@@ -75,9 +76,11 @@ class Actors:
                 actor.run.remote(environment, device, order.model_dump_json(by_alias=True), mailbox)
                 for actor, (environment, device) in zip(ranked, self._places(order.plan, ranked, seats), strict=True)
             ]
-            return self._follow(runs, mailbox, hear, Vigil(len(runs), order.plan.deadline_s))
+            ending = self._follow(runs, mailbox, hear, Vigil(len(runs), order.plan.deadline_s))
+            ended = ending is None
+            return ending
         finally:
-            self._kill(actors, seats)
+            self._kill(actors, seats, ended=ended)
 
     def _seats(self, actors: list[Any], driver: str) -> list[Seat]:
         """Where the actors are, in the order of their ranks."""
@@ -105,15 +108,22 @@ class Actors:
             places.append((environment, f"{kind}:{seat.gpu if kind == 'cuda' else local}"))
         return places
 
-    def _kill(self, actors: list[Any], seats: list[Seat]) -> None:
-        """End the actors and what they have started; on each node by a task, for who is stopped does not hear Ray."""
+    def _kill(self, actors: list[Any], seats: list[Seat], *, ended: bool) -> None:
+        """End the actors and what they have started; on each node by a task, for who is stopped does not hear Ray.
+
+        Where the runs have ``ended`` by themselves it is left to Ray to end the actors, which else complains of each.
+        """
         with contextlib.suppress(*GONE):
             killed = []
             nodes = set() if self._cluster.lost() else {seat.node for seat in seats}  # tasks would wait for the head
             for node in nodes:
                 there = NodeAffinitySchedulingStrategy(node, soft=False)
                 pids = [seat.pid for seat in seats if seat.node == node]
-                killed.append(ray.remote(kill_trees).options(num_cpus=0, scheduling_strategy=there).remote(pids))
+                killed.append(
+                    ray.remote(kill_below if ended else kill_trees)
+                    .options(num_cpus=0, scheduling_strategy=there)
+                    .remote(pids)
+                )
             if killed:
                 ray.wait(killed, num_returns=len(killed), timeout=KILL_S)
             for actor in actors:

@@ -55,12 +55,21 @@ def temporary() -> Iterator[str]:
 
 def kill_trees(pids: Iterable[int]) -> None:
     """Kill processes and all below them, sessions of their own included, and wait until they are gone."""
-    family = set()
+    roots = set(pids)
+    kill_all(roots | _below(roots))  # found before the kill: orphans have other parents
+
+
+def kill_below(pids: Iterable[int]) -> None:
+    """The same of all below the processes, which go on."""
+    kill_all(_below(pids))
+
+
+def _below(pids: Iterable[int]) -> set[int]:
+    found: set[int] = set()
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            below = psutil.Process(pid).children(recursive=True)  # before the kill: orphans have other parents
-            family |= {pid, *(process.pid for process in below)}
-    kill_all(family)
+            found.update(process.pid for process in psutil.Process(pid).children(recursive=True))
+    return found
 
 
 def marked(mark: str) -> set[int]:

@@ -46,6 +46,7 @@ def test_torchrun_and_ray_take_turns_and_both_measure_everything(both: Run) -> N
     told = [{cell.case for cell in both.cells if cell.launch == launch} for launch in (0, 1)]
     assert told[0] == told[1]
     assert {cell.status for cell in both.cells} == {"ok"}
+    assert "raylet" not in both.out  # it complains of each actor that was killed
 
 
 def test_their_journals_differ_in_the_launchers_name_only(both: Run) -> None:

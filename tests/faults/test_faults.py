@@ -1,6 +1,6 @@
 """Whatever breaks is a typed cell with the right rank in time, the rest is measured, and nothing is left.
 
-Each fault once, and what befalls actors of Ray in tests/distributed/test_ray.py; all of them at every moment, under every
+Each fault once; what befalls Ray's actors is in tests/distributed/test_ray.py. All of them at every moment, under every
 launcher: `make faults`.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from hypothesis import strategies as st
 from benchmarks import fuzz
 from harness import cli, files, lines, running
 from harness.errors import FullError, JournalError
+from harness.harmless import harmless
 from harness.plan import MOST_CELLS
 from harness.rundir import RunDir
 from reports.evidence import load
 from tests import factories
 from tests.hostile import CONTROL, EVERYTHING
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @pytest.fixture
@@ -152,7 +156,24 @@ def test_nothing_of_a_file_steers_the_terminal(
     told = capsys.readouterr()
     for text in (told.out, told.err):
         assert text.strip()
-        assert not {each for each in text if not each.isprintable()} - {"\n"}
+        assert not {each for each in text if not each.isprintable()} - {"\n", NO_BREAK}
+
+
+def test_the_blanks_between_a_number_and_its_unit_are_no_signs(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.run_app(["report", str(run.root)])
+    told = capsys.readouterr().out
+    assert f"{NO_BREAK}ms" in told
+    assert "\N{REPLACEMENT CHARACTER}" not in told
+
+
+@given(st.text())
+def test_harmless_text_is_as_long_and_the_same_but_for_what_steers(text: str) -> None:
+    told = harmless(text)
+    assert len(told) == len(text)
+    assert harmless(told) == told
+    for was, now in zip(text, told, strict=True):
+        assert now == was or (now == "\N{REPLACEMENT CHARACTER}" and unicodedata.category(was)[0] in "CZ")
+        assert now in "\n\t" or unicodedata.category(now) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Takes:
