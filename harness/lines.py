@@ -101,6 +101,15 @@ def read_by(parse: Callable[[bytes], T], path: Path) -> Iterator[T]:
                 raise damaged(path, number, f"is no record: {error}") from None
 
 
+def torn_bytes(path: Path) -> int:
+    """Bytes of a last line that was never finished; 0 where there is none."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST - 1))
+        tail = file.read()
+    line = tail[tail.rfind(b"\n", 0, -1) + 1 :]
+    return len(line) if line and fault(line) in TORN else 0
+
+
 def _need_room(folder: Path) -> None:
     """Refuse a disk on which the run would end before it has begun."""
     room = disk_usage(folder).free

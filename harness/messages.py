@@ -43,6 +43,8 @@ class RankNote(Record):
     at: str = ""
     """Function and line where it stands, outside of the harness and of PyTorch where there is such."""
     stack: str = ""
+    pending: tuple[str, ...] = ()
+    """Collectives that it has begun since it moved last, and that have not ended, in words."""
 
 
 class VisitNote(Record):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from harness import flight
 from harness.clocks import now
 from harness.errors import HangError
 from harness.fates import LONGEST
@@ -57,21 +58,28 @@ class Sentry:
             moved, seen_s = self._beat_s > seen_s, self._beat_s
             until_s = (seen_s if moved else now()) + deadline_s
             frame = None if moved else sys._current_frames().get(who)  # noqa: SLF001 - public but for its name
-            tell(RankNote(rank=rank, state="moves") if frame is None else seen(rank, frame))
+            if frame is None:
+                tell(RankNote(rank=rank, state="moves"))
+            else:
+                tell(seen(rank, frame, flight.pending(now() - seen_s)))
 
 
-def seen(rank: int, frame: FrameType) -> RankNote:
-    """What a rank does that does not move; ``frame`` is the innermost of its stack."""
+def seen(rank: int, frame: FrameType, pending: tuple[str, ...] = ()) -> RankNote:
+    """What a rank does that does not move; ``frame`` is the innermost of its stack, ``pending`` its collectives."""
     stack = traceback.extract_stack(frame)
     text = "".join(traceback.format_list(stack))[-LONGEST:]
     foreign = (each for each in reversed(stack) if not _ours_or_torch(each.filename))
     at = next(foreign, stack[-1])
-    return RankNote(rank=rank, state=_state(stack), at=f"{at.name} ({Path(at.filename).name}:{at.lineno})", stack=text)
+    where = f"{at.name} ({Path(at.filename).name}:{at.lineno})"
+    return RankNote(rank=rank, state=_state(stack, pending), at=where, stack=text, pending=pending)
 
 
-def _state(stack: traceback.StackSummary) -> State:
-    """What a rank does, by the frames that the harness has called: launchers are below it, and have collectives too."""
-    state: State = "stuck"
+def _state(stack: traceback.StackSummary, pending: tuple[str, ...]) -> State:
+    """What a rank does, by the frames that the harness has called: launchers are below it, and have collectives too.
+
+    NCCL's collectives return before they are done: a rank waits for one wherever it next waits for its GPU.
+    """
+    state: State = "collective" if any(each.startswith("nccl:") for each in pending) else "stuck"
     for each in reversed(stack):
         path = Path(each.filename)
         if COLLECTIVES in each.filename:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import gettempdir
 
+from harness.files import SCRATCH
 from launch.lifeline import afterwards
 
 REMOVE = 'until rm -rf -- "$0"; do sleep 1; done; rmdir -- "${0%/*}"'
@@ -16,7 +17,7 @@ REMOVE = 'until rm -rf -- "$0"; do sleep 1; done; rmdir -- "${0%/*}"'
 
 def clear(folder: str) -> None:
     """Remove what the gangs of a launch have left, where they died and could not: the next ones need the room."""
-    assert Path(folder).name == "scratch", folder
+    assert Path(folder).name == SCRATCH, folder
     for left in Path(folder).iterdir():
         shutil.rmtree(left, ignore_errors=True)
 
@@ -27,7 +28,7 @@ def scratch(root: Path) -> Iterator[str]:
 
     Whoever removes it makes it again: once all have made it, it is there.
     """
-    folder = root.resolve() / "scratch"
+    folder = root.resolve() / SCRATCH
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(FileExistsError):
         folder.mkdir(parents=True)

@@ -107,8 +107,11 @@ class Vigil:
         return f"rank {rank}, in {'a collective of ' * (note.state == 'collective')}{note.at}"
 
     def fates(self) -> tuple[RankFate, ...]:
-        """Where every rank stands, and the stacks."""
-        stacks = {rank: last(note.stack) for rank, note in self._notes.items()}
-        return tuple(
-            RankFate(rank=rank, fate=self.fate(rank), words=stacks.get(rank)) for rank in sorted(self._heard_s)
-        )
+        """Where every rank stands, the stacks, and the collectives that are in flight."""
+        words = {rank: last(note.stack + _flight(note)) for rank, note in self._notes.items()}
+        return tuple(RankFate(rank=rank, fate=self.fate(rank), words=words.get(rank)) for rank in sorted(self._heard_s))
+
+
+def _flight(note: RankNote) -> str:
+    """What the flight recorder has of a rank, a line a collective."""
+    return "".join(f"in flight: {each}\n" for each in note.pending)

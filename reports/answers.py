@@ -21,6 +21,8 @@ ITSELF = "it"
 MOST = "@most"
 SENTENCES = re.compile(r"(?<=[.:?]) (?=[A-Z`{])")
 """Where a sentence of a template ends."""
+CLAUSE = "; "
+"""Where a clause of a sentence ends."""
 
 
 def chapter(comparisons: Sequence[Comparison], book: Book) -> tuple[ExerciseRow, ...]:
@@ -80,7 +82,7 @@ class Answer:
 def answered(template: str, comparisons: Sequence[int], book: Book) -> Answer:
     """A template with its figures filled in. Names are looked up one by one: nothing in a template is evaluated."""
     answer = Answer()
-    template, strangers = _measured_part(template, {book.about[own].scenario for own in comparisons})
+    template, strangers = _measured_part(template, comparisons, book)
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
@@ -100,16 +102,38 @@ def answered(template: str, comparisons: Sequence[int], book: Book) -> Answer:
     return answer
 
 
-def _measured_part(template: str, measured: set[str]) -> tuple[str, list[str]]:
-    """A template without the sentences that quote nothing that was measured, and the scenarios that those are about."""
-    kept, strangers = [], []
+def _measured_part(template: str, comparisons: Sequence[int], book: Book) -> tuple[str, list[str]]:
+    """A template without the clauses that quote nothing that was planned, and the scenarios and arms of those.
+
+    One that would have no figure left stays as it is.
+    """
+    by_scenario = _by_scenario(comparisons, book)
+    sentences, strangers, told = [], [], False
     for sentence in SENTENCES.split(template):
-        quoted = re.findall(r"{(?:([^/{}]+)/)?[^{}]*}", sentence)
-        if quoted and "" not in quoted and measured.isdisjoint(quoted):
-            strangers += quoted
-        else:
-            kept.append(sentence)
-    return " ".join(kept), list(dict.fromkeys(strangers))
+        kept = []
+        clauses = sentence.rstrip(".").split(CLAUSE)
+        for clause in clauses:
+            names = re.findall(r"{([^{}]*)}", clause)
+            unplanned = [stranger for name in names if (stranger := _stranger(name, by_scenario, book))]
+            if names and len(unplanned) == len(names):
+                strangers += unplanned
+            else:
+                kept.append(clause)
+                told |= bool(names)
+        if len(kept) == len(clauses):
+            sentences.append(sentence)
+        elif kept:
+            sentences.append(CLAUSE.join([kept[0][:1].upper() + kept[0][1:], *kept[1:]]) + ".")
+    return (" ".join(sentences), list(dict.fromkeys(strangers))) if told else (template, [])
+
+
+def _stranger(name: str, by_scenario: dict[str, list[int]], book: Book) -> str | None:
+    """The scenario or arm that a figure is of, where the run has no plan for it."""
+    scenario, slash, arm = name.rpartition(".")[0].removesuffix(MOST).rpartition("/")
+    if slash and scenario not in by_scenario:
+        return scenario
+    own = {scenario: by_scenario[scenario]} if slash else by_scenario
+    return arm if arm and not list(_having(arm, own, book)) else None
 
 
 def _fill(answer: Answer, name: str, comparisons: Sequence[int], book: Book) -> None:
@@ -132,9 +156,7 @@ def _subject(who: str, comparisons: Sequence[int], book: Book) -> Subject:
     """``[scenario/]arm[@most]`` among the comparisons of an exercise. Raises NoFigureError."""
     most, who = who.endswith(MOST), who.removesuffix(MOST)
     scenario, slash, arm = who.rpartition("/")
-    by_scenario: dict[str, list[int]] = {}
-    for own in comparisons:
-        by_scenario.setdefault(book.about[own].scenario, []).append(own)
+    by_scenario = _by_scenario(comparisons, book)
     if slash and scenario not in by_scenario:
         raise NoFigureError(f"{scenario} was not measured")
     found = list(_having(arm, {scenario: by_scenario[scenario]} if slash else by_scenario, book))
@@ -143,6 +165,13 @@ def _subject(who: str, comparisons: Sequence[int], book: Book) -> Subject:
     if len(found) > 1:
         raise NoFigureError(f"{arm} stands in {' and '.join(found)}")
     return Subject(book, tuple(by_scenario[found[0]]), None if _armless(found[0], by_scenario, book) else arm, most)
+
+
+def _by_scenario(comparisons: Sequence[int], book: Book) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for own in comparisons:
+        found.setdefault(book.about[own].scenario, []).append(own)
+    return found
 
 
 def _having(arm: str, by_scenario: dict[str, list[int]], book: Book) -> Iterator[str]:

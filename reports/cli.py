@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import UsageError
+from harness.lines import torn_bytes
 from harness.rundir import RunDir, write_whole
 from reports import exports, units
 from reports import table as terminal
@@ -28,10 +29,16 @@ class Reported:
     def show(self, console: Console) -> None:
         """Print its table, its claims, and where its page is."""
         terminal.show(self.summary, console)
+        run = RunDir(self.page.parent)
+        if torn := torn_bytes(run.journal_path):
+            what = f"ends within a line, which is left out ({torn} bytes): --resume measures its cell again"
+            told = f"{run.journal_path} {what}"
+            console.print(f"\n{told}", style="yellow", highlight=False, markup=False, soft_wrap=True)
         console.print(f"\nreport: {self.page}", highlight=False, soft_wrap=True)
         if files := sum(len(row.files) for row in self.summary.profiles):
-            where = RunDir(self.page.parent).profiles_path
-            console.print(f"profiles: {where} ({units.count(files, 'trace')})", highlight=False, soft_wrap=True)
+            console.print(
+                f"profiles: {run.profiles_path} ({units.count(files, 'trace')})", highlight=False, soft_wrap=True
+            )
 
     @property
     def outcome(self) -> tuple[bool, bool]:

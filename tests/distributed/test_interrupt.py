@@ -69,6 +69,21 @@ def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str)
     assert f"rankbench run --resume {root}" in said
 
 
+def test_another_run_on_the_same_directory_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    with begun(tmp_path, "inline", "yes", 1) as process:
+        other = subprocess.run(
+            [*RANKBENCH, "run", "--resume", str(root)], capture_output=True, text=True, check=False, timeout=60
+        )
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+    assert other.returncode == 2
+    assert other.stderr.splitlines() == [
+        f"rankbench: --out must belong to no running run, but is {root}; wait for it, or choose another"
+    ]
+    assert {cell.status for cell in Run(root, process.returncode, said).cells} == {"ok"}
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS[:2])  # what the second one does is no launcher's business
 def test_twice_the_run_ends_now(tmp_path: Path, launcher: str) -> None:
     with begun(tmp_path, launcher, "no", 1) as process:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import fuzz
@@ -46,6 +46,16 @@ def test_a_damaged_directory_is_read_or_refused_in_one_line(
     assert fuzz.read(original.damaged(root, random.Random(seed))) in ("read", "JournalError")
 
 
+@given(st.integers(0, 2**32))
+@settings(max_examples=10, deadline=None)
+def test_what_can_be_read_of_a_damaged_directory_is_reported_on_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, original: fuzz.Original, seed: int
+) -> None:
+    run = original.damaged(tmp_path_factory.mktemp("damaged") / "run", random.Random(seed))
+    assume(fuzz.read(run) == "read")
+    assert fuzz.report(run) in ("reported", "no report: JournalError")
+
+
 @pytest.mark.parametrize("name", ["journal.jsonl", "plan.json", "environment.json", "report.html", "logs", "other"])
 def test_a_link_in_a_run_directory_is_refused_and_what_it_leads_to_untouched(
     run: RunDir, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
@@ -61,6 +71,17 @@ def test_a_link_in_a_run_directory_is_refused_and_what_it_leads_to_untouched(
         assert told.count("\n") == 1
         assert f"{name} must be a file or a folder of the run's own, but is a symbolic link; remove it" in told
     assert outside.read_bytes() == before
+
+
+def test_a_link_is_found_wherever_it_is_but_in_the_folder_of_the_scenarios(run: RunDir, tmp_path: Path) -> None:
+    for name in ("scratch", "logs"):
+        (run.root / name / "launch-0-0").mkdir(parents=True)
+        load(run)
+        (run.root / name / "launch-0-0" / "agent.log").symlink_to(tmp_path / "outside")
+        if name == "scratch":
+            load(run)
+    with pytest.raises(JournalError, match=r"logs/launch-0-0/agent.log must be .* but is a symbolic link"):
+        load(run)
 
 
 def test_a_pipe_is_no_journal_and_nobody_waits_for_it(run: RunDir) -> None:

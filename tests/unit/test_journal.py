@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rich.console import Console
 from harness import cli
 from harness.errors import FullError, JournalError, UsageError
 from harness.journal import BeginRecord, CellRecord, Samples
-from harness.lines import Journal, read, sealed
+from harness.lines import Journal, read, sealed, torn_bytes
 from launch.run import opened
 from tests import factories
 
@@ -101,6 +102,28 @@ def test_going_on_says_that_a_tail_was_torn(tmp_path: Path) -> None:
     opened(run, console).close()
     told = f"{run.journal_path} ended within a line: its 7 bytes are kept in {run.journal_path.with_suffix('.torn')}\n"
     assert console.file.getvalue() == told
+
+
+def test_a_report_says_that_a_tail_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = factories.build(tmp_path / "run", launches=1)
+    assert cli.run_app(["report", str(run.root)]) == 0
+    assert "within a line" not in capsys.readouterr().out
+    with run.journal_path.open("ab") as file:
+        file.write(LINE[:7])
+    assert cli.run_app(["report", str(run.root)]) == 0
+    told = f"{run.journal_path} ends within a line, which is left out (7 bytes): --resume measures its cell again"
+    assert told in capsys.readouterr().out
+
+
+@given(st.binary(max_size=40), st.integers(0, 3))
+def test_a_torn_tail_is_measured_as_it_would_be_set_aside(
+    tmp_path_factory: pytest.TempPathFactory, tail: bytes, lines: int
+) -> None:
+    path = tmp_path_factory.mktemp("torn") / "journal.jsonl"
+    path.write_bytes(LINE * lines + tail)
+    told = torn_bytes(path)
+    with suppress(JournalError), Journal(path) as journal:
+        assert told == journal.torn_bytes
 
 
 def test_two_runs_cannot_write_one_journal(tmp_path: Path) -> None:

@@ -187,6 +187,18 @@ def test_sentences_about_what_was_not_measured_give_way_to_one_remark(tmp_path):
     assert not whole
 
 
+def test_clauses_about_arms_that_were_left_out_give_way_too(tmp_path):
+    template = (
+        "Halves take {halves.time}; and split in pieces, which is {pieces.versus}, {pieces.time}; {halves.speedup}."
+    )
+    text, whole = told(tmp_path, template, **EXACT)
+    assert text == (
+        "And split in pieces, which is 1.50x slower than whole (1.50-1.50; margin 5 %), 150 ms. "
+        "[not answered: the rest needs halves, not measured here]"
+    )
+    assert not whole
+
+
 def test_what_was_never_measured_is_said_so(tmp_path):
     outcomes = {(launch, ONE): ("skipped", None, "the budget was spent") for launch in range(6)}
     text, whole = told(tmp_path, "{pieces.time} {halves.time} {reduce/whole.time}", outcomes=outcomes)

@@ -76,6 +76,15 @@ def test_who_waits_for_others_is_told_from_who_is_in_a_collective_and_from_who_j
     assert seen(0, frame_of(below)).state == "stuck"  # the launcher of the ranks is there too, but it waits for nobody
 
 
+def test_who_waits_for_its_gpu_while_nccl_has_a_collective_in_flight_waits_for_the_others() -> None:
+    """NCCL's collectives return at once: that one is not done is seen wherever the GPU is waited for next."""
+    step = frame_of(compiled("/somebody/plugin.py"))
+    flying = ("nccl:all_reduce number 7 of group 0 (default_pg), Float [1024]: started",)
+    assert seen(1, step, flying).state == "collective" and seen(1, step, flying).pending == flying
+    assert seen(1, step, ("gloo:all_reduce number 7 of group 0 (default_pg), Float [1]: scheduled",)).state == "stuck"
+    assert seen(1, frame_of(compiled(agreement.__file__)), flying).state == "waits"
+
+
 def alone_in_a_collective(mine: Gang) -> RankNote | None:
     """Rank 1 waits in an all-reduce until rank 0 has seen enough of it, and comes."""
     import torch
@@ -92,6 +101,8 @@ def test_a_real_collective_that_nobody_else_comes_to_is_recognised(two_ranks: Ra
     _, note = two_ranks.do(alone_in_a_collective)
     assert note is not None and note.state == "collective"
     assert note.at.startswith("alone_in_a_collective (test_sentry.py:")
+    (flying,) = note.pending  # and none of what has ended
+    assert flying.startswith("gloo:all_reduce number ") and flying.endswith(", Float [1]: scheduled")
 
 
 def spin() -> None:

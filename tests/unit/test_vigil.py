@@ -34,7 +34,7 @@ def up(clock: Clock, size: int = 2) -> Vigil:
 
 
 def note(rank: int, state: State) -> RankNote:
-    return RankNote(rank=rank, state=state, at=f"step (plugin.py:{rank})", stack="stack" * 2000)
+    return RankNote(rank=rank, state=state, at=f"step (plugin.py:{rank})", stack="stack" * 2000 + "\n")
 
 
 def after(clock: Clock, vigil: Vigil, **states: State) -> tuple[int | None, float]:
@@ -122,3 +122,12 @@ def test_the_fates_have_every_ranks_stack_cut_to_a_page(clock: Clock) -> None:
     assert first.fate == "rank 0, in a collective of step (plugin.py:0)" and len(first.words or "") == 4000
     assert second.fate == "rank 1, in step (plugin.py:1)"
     assert third.fate == "rank 2, which does not even answer" and third.words is None
+
+
+def test_the_fates_have_the_collectives_in_flight(clock: Clock) -> None:
+    vigil = up(clock)
+    vigil.hear(
+        note(0, "collective").model_copy(update={"pending": ("nccl:all_reduce number 7", "nccl:broadcast number 8")})
+    )
+    words = vigil.fates()[0].words or ""
+    assert words.endswith("\nin flight: nccl:all_reduce number 7\nin flight: nccl:broadcast number 8")

@@ -1,0 +1,63 @@
+"""What PyTorch's flight recorder has of a rank: the collectives that it began, and has not seen the end of.
+
+NCCL's and gloo's groups keep a ring of their newest collectives unless ``TORCH_FR_BUFFER_SIZE`` is 0. Reading it
+queries CUDA events, which may itself hang on a broken device: hence a thread that is not waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import torch._C._distributed_c10d as c10d
+
+READERS = "_dump_fr_trace_json", "_dump_nccl_trace_json"
+"""gloo's recorder, and that of a build with NCCL; they may be one."""
+MOST = 8
+"""Collectives that are told, the newest."""
+PATIENCE_S = 1.0
+"""How long reading may take."""
+
+
+def pending(within_s: float) -> tuple[str, ...]:
+    """Collectives that this process began in the last ``within_s`` seconds and that have not ended: oldest first."""
+    since_ns = time.time_ns() - int(within_s * 1e9)
+    entries = [each for read in _readers() for each in _entries(read)]
+    flying = {
+        (each["time_created_ns"], each["record_id"]): _words(each)
+        for each in entries
+        if each["time_created_ns"] >= since_ns and not each["retired"] and each["state"] != "completed"
+    }
+    return tuple(flying[each] for each in sorted(flying)[-MOST:])
+
+
+def _readers() -> list[Callable[[], bytes | str]]:
+    return [getattr(c10d, name) for name in READERS if hasattr(c10d, name)]
+
+
+def _entries(read: Callable[[], bytes | str]) -> list[dict[str, Any]]:
+    """What one recorder has; nothing where it does not answer, and where there is none."""
+    found: list[dict[str, Any]] = []
+
+    def ask() -> None:
+        with suppress(ValueError):
+            found.extend(json.loads(read()).get("entries", []))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    return [] if thread.is_alive() else found
+
+
+def _words(entry: dict[str, Any]) -> str:
+    """E.g. ``gloo:all_reduce number 2 of group 0 (default_pg), Float [1024]: scheduled``."""
+    shapes = " and ".join(
+        f"{kind} {size}" for kind, size in zip(entry["input_dtypes"], entry["input_sizes"], strict=False)
+    )
+    name, described = entry["process_group"]
+    number = entry["p2p_seq_id"] if entry["is_p2p"] else entry["collective_seq_id"]
+    return f"{entry['profiling_name']} number {number} of group {name} ({described}), {shapes}: {entry['state']}"
