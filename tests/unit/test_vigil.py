@@ -34,7 +34,7 @@ def up(clock: Clock, size: int = 2) -> Vigil:
 
 
 def note(rank: int, state: State) -> RankNote:
-    return RankNote(rank=rank, state=state, at=f"step (plugin.py:{rank})", stack="stack" * 2000 + "\n")
+    return RankNote(rank=rank, state=state, at=f"step (plugin.py:{rank})", stack="stack\n" * 2000)
 
 
 def after(clock: Clock, vigil: Vigil, **states: State) -> tuple[int | None, float]:
@@ -119,7 +119,9 @@ def test_the_fates_have_every_ranks_stack_cut_to_a_page(clock: Clock) -> None:
     vigil = up(clock, 3)
     after(clock, vigil, r0="collective", r1="stuck")
     first, second, third = vigil.fates()
-    assert first.fate == "rank 0, in a collective of step (plugin.py:0)" and len(first.words or "") == 4000
+    assert (
+        first.fate == "rank 0, in a collective of step (plugin.py:0)" and len(first.words or "") == 3999
+    )  # without the last line break
     assert second.fate == "rank 1, in step (plugin.py:1)"
     assert third.fate == "rank 2, which does not even answer" and third.words is None
 
