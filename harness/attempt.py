@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
-from harness import causes
+from harness import causes, memory
 from harness.agreement import Failure
 from harness.errors import CollectiveError
 from harness.journal import Status
@@ -33,8 +34,12 @@ def attempt(trial: Trial, action: Callable[[], object], *, rejected: Status = "e
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is data, not only an Exception
             cause, rank = causes.culprit(error, world.rank, trial.case)
             failure = causes.failure(cause, rank, rejected, trial.failed_s or world.clock())
+            if failure.status == "oom":
+                failure = replace(failure, message=failure.message + memory.crowd(trial.crowd_bytes))
             if failure.status != "wrong":
                 trial.fail(error)
+                if trial.case.gang_size > 1 and world.backend == "nccl":  # nothing frees who waits for this rank there
+                    world.sentry.report(failure, error)
     return world.agreement.settle(failure)
 
 

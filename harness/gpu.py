@@ -13,6 +13,8 @@ MARKS = 16
 """Events that are used in turn: a mark is good until so many more have been set."""
 CYCLES = 20_000_000, 2_000_000
 """Of the pauses that tell how long a clock cycle is; the first, some ten milliseconds, wakes the clocks."""
+LEAST_CYCLES = 100_000
+"""A shorter pause tells too little, by events of half a microsecond."""
 PAUSE_S = 200e-6
 """A pause behind which a few marks are launched in time."""
 CACHES = 2
@@ -29,6 +31,7 @@ class CudaDevice:
         self.index = index
         self._events: Iterator[Any] | None = None
         self._cycles_per_s = 0.0
+        self._pause: tuple[int, Any, Any] | None = None
         self._buffer: torch.Tensor | None = None
 
     @property
@@ -83,6 +86,7 @@ class CudaDevice:
         cycles = round(seconds * self._pace())
         mark = self.mark()
         torch.cuda._sleep(cycles)  # noqa: SLF001 - PyTorch's own tests launch their pauses so
+        self._pause = cycles, mark, self.mark()
         return mark
 
     def fork(self, streams: Iterable[Any]) -> None:
@@ -115,7 +119,10 @@ class CudaDevice:
         return statistics.median(told)
 
     def _pace(self) -> float:
-        """Clock cycles in a second, measured once."""
+        """Clock cycles in a second, as the last pause was; clocks move, and those of two GPUs apart."""
+        if self._pause and self._pause[0] >= LEAST_CYCLES and self._pause[2].query():
+            cycles, start, end = self._pause
+            self._cycles_per_s = cycles / self.between(start, end)
         if not self._cycles_per_s:
             for cycles in CYCLES:
                 start = self.mark()

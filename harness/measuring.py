@@ -84,7 +84,7 @@ def run(  # noqa: PLR0913
     from harness.running import measure, only_resume, resumed
     from harness.wish import Wish
 
-    ranks: tuple[int, int] | None = late("launch.run:ranks_around")()
+    ranks: tuple[int, int] | None = late("launch.joined:ranks_around")()
     wish = Wish(
         names=scenario or (),
         devices=devices,
@@ -120,7 +120,7 @@ def run(  # noqa: PLR0913
             raise UsageError(
                 "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
             )
-        return measure(RunDir(out), make(wish, ranks), late("launch.run:joined"))
+        return measure(RunDir(out), make(wish, ranks), late("launch.joined:joined"))
     plan = make(wish)
     directory = _directory(out)
     directory.create(plan)

@@ -49,6 +49,16 @@ def peak(device: torch.device) -> Iterator[Peak]:
         told.bytes = max(0, _status("VmHWM") - before)
 
 
+def allocated(device: torch.device) -> int:
+    """Bytes of a GPU's memory that are in use by this process's tensors; 0 on a CPU."""
+    return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else 0
+
+
+def crowd(bytes_: int) -> str:
+    """What else a case that ran out of memory had beside it: all cases of a comparison are in memory at once."""
+    return f" (beside {bytes_ / 2**30:.3g} GiB of the comparison's other cases: name fewer)" if bytes_ else ""
+
+
 def retries(device: torch.device) -> int:
     """How often so far the allocator found a GPU's memory full, gave back what it kept, and tried again; 0 on a CPU."""
     return int(torch.cuda.memory_stats(device).get("num_alloc_retries", 0)) if device.type == "cuda" else 0

@@ -7,11 +7,12 @@ from typing import Literal
 
 from pydantic import Base64Bytes
 
-from harness.journal import ProfileName
+from harness.journal import ProfileName, Status
 from harness.plan import Case, Plan, Record
 
-State = Literal["moves", "waits", "collective", "stuck"]
-"""Of a rank: it moves; or it stands, waiting for others, in a collective of its case, or in the case's own code."""
+State = Literal["moves", "waits", "collective", "stuck", "failed"]
+"""Of a rank: it moves; or it stands, waiting for others, in a collective of its case, or in the case's own code; or its
+case has failed on it, and it cannot be sure that it will agree on that with the others."""
 
 Emit = Callable[[Record], None]
 """Where rank 0's records go: the journal, or the process that owns it."""
@@ -41,7 +42,9 @@ class RankNote(Record):
     rank: int
     state: State
     at: str = ""
-    """Function and line where it stands, outside of the harness and of PyTorch where there is such."""
+    """Function and line where it stands, outside of the harness and of PyTorch if there is such; or how it failed."""
+    status: Status = "hang"
+    """What its case has become, where it failed."""
     stack: str = ""
     pending: tuple[str, ...] = ()
     """Collectives that it has begun since it moved last, and that have not ended, in words."""

@@ -16,10 +16,12 @@ from pathlib import Path
 from types import FrameType
 
 from harness import flight
+from harness.agreement import Failure
 from harness.clocks import now
 from harness.errors import HangError
 from harness.fates import LONGEST
 from harness.messages import Emit, RankNote, State
+from harness.plan import Record
 
 WAITING = {"slate.py", "agreement.py", "world.py", "groups.py"}
 """Who was called by these waits for the other ranks of the launch, beside the case."""
@@ -35,6 +37,7 @@ class Sentry:
 
     def __init__(self) -> None:
         self._beat_s = now()
+        self._tell: Emit = _nobody
 
     def beat(self) -> None:
         """Give a sign of life."""
@@ -44,12 +47,18 @@ class Sentry:
     def posted(self, rank: int, deadline_s: float, tell: Emit) -> Iterator[None]:
         """Watch the calling thread while the block lasts; ``tell`` of it at least once in ``deadline_s`` seconds."""
         relieved, who = threading.Event(), threading.get_ident()
+        self._tell = tell
         self.beat()
         threading.Thread(target=self._stand, args=(relieved, who, rank, deadline_s, tell), daemon=True).start()
         try:
             yield
         finally:
             relieved.set()
+
+    def report(self, failure: Failure, error: BaseException) -> None:
+        """Tell at once how a case failed, for the rank's peers may never be able to agree on that."""
+        stack = "".join(traceback.format_exception(error))[-LONGEST:]
+        self._tell(RankNote(rank=failure.rank, state="failed", at=failure.message, status=failure.status, stack=stack))
 
     def _stand(self, relieved: threading.Event, who: int, rank: int, deadline_s: float, tell: Emit) -> None:
         seen_s = self._beat_s
@@ -62,6 +71,10 @@ class Sentry:
                 tell(RankNote(rank=rank, state="moves"))
             else:
                 tell(seen(rank, frame, flight.pending(now() - seen_s)))
+
+
+def _nobody(record: Record) -> None:
+    del record
 
 
 def seen(rank: int, frame: FrameType, pending: tuple[str, ...] = ()) -> RankNote:

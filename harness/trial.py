@@ -58,6 +58,8 @@ class Trial:
     load: Load = field(default_factory=Load)
     retries: int = 0
     """How often the device's memory was full in the visits."""
+    crowd_bytes: int = 0
+    """What other cases held of the device's memory before this one came."""
     failed_s: float | None = None
     """Host clock when this rank failed."""
     workload: Workload | None = None
@@ -77,6 +79,7 @@ class Trial:
 
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
+        self.crowd_bytes = memory.allocated(self.world.device.torch)
         scenario = load_scenario(self.case.reference).cls(**self.case.params)
         workload = scenario.prepare(self._my_gang)
         _validate(workload)

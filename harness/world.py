@@ -98,14 +98,10 @@ class World:
     def release(self, size: int) -> None:
         """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
 
-        gloo hangs up on its peers once nothing refers to the group any more; NCCL has to be told.
+        gloo hangs up on its peers once nothing refers to the group any more. NCCL's ranks can only be freed by all of
+        them aborting together, and aborting waits for captured graphs: there the run's parent ends the processes.
         """
-        group = self.groups.pop(size, None)
-        if group is None:
-            return
-        if self.backend == "nccl":
-            group.abort()
-        else:
+        if self.backend == "gloo" and (group := self.groups.pop(size, None)) is not None:
             dist.destroy_process_group(group)
 
     def renew(self) -> None:

@@ -39,7 +39,8 @@ class Rank:
         context = ray.get_runtime_context()
         gpus = context.get_accelerator_ids().get("GPU", [])
         node, ip = context.get_node_id(), ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-        return Seat(node != driver, ip, node, int(gpus[0]) if gpus else -1, os.getpid(), number)
+        gpu = index(gpus[0], os.environ.get("CUDA_VISIBLE_DEVICES")) if gpus else -1
+        return Seat(node != driver, ip, node, gpu, os.getpid(), number)
 
     def host(self, ip: str) -> int:
         """Keep the store at which the ranks meet; returns its port."""
@@ -80,6 +81,12 @@ class Rank:
         finally:
             ray.get(sent)  # they arrive in turn: with the last one all are there
         return None
+
+
+def index(gpu: str, visible: str | None) -> int:
+    """What PyTorch calls the GPU that Ray calls ``gpu``: its place in CUDA_VISIBLE_DEVICES, where that is set."""
+    names = [name.strip() for name in visible.split(",")] if visible else []
+    return names.index(gpu) if gpu in names else int(gpu)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ SETUP_S = 120.0
 """A gang must be up within this time: Python and PyTorch are imported, and groups are made."""
 SLACK_S = 3.0
 """How much later than the deadline a sentry may be heard, and how long to wait for the others' once one complains."""
+SETTLE_S = 10.0
+"""A rank that says that it failed has agreed on that with the others by then, and left; or it never will."""
 INNOCENCE = {"stuck": 1, "collective": 2, "waits": 3}
 """The one that hangs is the least innocent; silence comes before all of these."""
 
@@ -34,6 +36,8 @@ class Vigil:
         self._heard_s: dict[int, float] = {}
         self._notes: dict[int, RankNote] = {}
         self._alarm_s = math.inf
+        self._failed: RankNote | None = None
+        self._settle_s = math.inf
         self._up = False
 
     def hear(self, record: Record) -> None:
@@ -54,6 +58,10 @@ class Vigil:
     def _take(self, note: RankNote) -> None:
         if note.state == "moves":
             self._moved(note.rank)
+            return
+        if note.state == "failed":
+            if self._failed is None:
+                self._failed, self._settle_s = note, self._clock() + SETTLE_S
             return
         self._heard_s[note.rank] = self._clock()
         self._notes[note.rank] = note
@@ -76,7 +84,7 @@ class Vigil:
         if not self._up:
             return self._start_s + SETUP_S
         silence_s = min(self._heard_s.values(), default=math.inf) + self._deadline_s + SLACK_S
-        return min(silence_s, self._alarm_s + (0.0 if self._all_stand else SLACK_S))
+        return min(silence_s, self._alarm_s + (0.0 if self._all_stand else SLACK_S), self._settle_s)
 
     @property
     def silent(self) -> list[int]:
@@ -87,7 +95,9 @@ class Vigil:
         return [rank for rank in quiet if complained or self._heard_s[rank] <= until_s]
 
     def verdict(self) -> Ending:
-        """Who hangs, where the time is up."""
+        """Who hangs, where the time is up; or who has failed, for whom the others wait in vain."""
+        if self._failed:
+            return Ending(self._failed.status, self._failed.at, self._failed.rank)
         if not self._up:
             return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
         scores = dict.fromkeys(self.silent, 0) | {rank: INNOCENCE[note.state] for rank, note in self._notes.items()}
@@ -100,6 +110,8 @@ class Vigil:
     def fate(self, rank: int) -> str:
         """Where a rank stands, in words."""
         note = self._notes.get(rank)
+        if self._failed and rank == self._failed.rank:
+            return f"rank {rank}, which has failed"
         if note is None:
             return f"rank {rank}, which {'does not even answer' if rank in self.silent else 'was up'}"
         if note.state == "waits":
@@ -108,7 +120,8 @@ class Vigil:
 
     def fates(self) -> tuple[RankFate, ...]:
         """Where every rank stands, the stacks, and the collectives that are in flight."""
-        words = {rank: last(note.stack + _flight(note)) for rank, note in self._notes.items()}
+        notes = self._notes | ({self._failed.rank: self._failed} if self._failed else {})
+        words = {rank: last(note.stack + _flight(note)) for rank, note in notes.items()}
         return tuple(RankFate(rank=rank, fate=self.fate(rank), words=words.get(rank)) for rank in sorted(self._heard_s))
 
 

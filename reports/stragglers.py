@@ -15,7 +15,7 @@ from reports.estimates import FEWEST_LAUNCHES, estimate
 from reports.evidence import CaseId
 from reports.measured import Measured
 from reports.rows import RankRow
-from reports.watched import watches
+from reports.watched import basis, watches
 
 SLOW = 0.10
 """A rank is named only above this excess over its peers, or above A/A noise where that is larger."""
@@ -31,6 +31,8 @@ def rank_rows(measured: Measured) -> tuple[RankRow, ...]:
 
 def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
     watched = watches(measured, key)
+    if basis(measured, key, watched) == "nothing":
+        return
     by_launch = {launch: watch.work_s for launch, watch in watched.items()} or measured.readings(key)
     if not by_launch or not _equal_work(measured, key):
         return

@@ -93,6 +93,7 @@ class Cuda:
     """What stands in for it. Time stands still but in a pause."""
 
     now_ms: float = 0.0
+    hertz: float = HERTZ
     told: list[str] = field(default_factory=list)
     """What was called, in order."""
     buffers: list[int] = field(default_factory=list)
@@ -129,7 +130,7 @@ class Cuda:
     def sleep(self, cycles: int) -> None:
         assert isinstance(cycles, int)
         self.told.append("sleep")
-        self.now_ms += 1000 * cycles / HERTZ
+        self.now_ms += 1000 * cycles / self.hertz
 
     @contextmanager
     def on(self, stream: Stream) -> Iterator[None]:

@@ -88,8 +88,9 @@ def _figures(both: Both, pair: Pair, margin: float) -> dict[str, Any]:
 
 def _below_resolution(side: Measured, case: CaseId) -> bool:
     size = side.evidence.by_case[case][0].case.world_size
-    floor, time = cautions.floor_s(side, case[0], size), side.time(case)
-    return floor is not None and time is not None and time.value <= cautions.FLOORS * floor
+    floors = cautions.floor_s(side, case[0], size), cautions.least_s(side, case)
+    time = side.time(case)
+    return time is not None and any(floor is not None and time.value <= cautions.FLOORS * floor for floor in floors)
 
 
 def _corrected(rows: list[ChangeRow]) -> tuple[ChangeRow, ...]:

@@ -86,7 +86,7 @@ def test_two_gpus_talk_nccl_whose_set_up_is_timed_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
-def test_a_rank_that_fails_frees_its_peers_from_a_collective_of_nccl(tmp_path: Path) -> None:
+def test_a_rank_that_fails_is_told_although_its_peer_waits_for_it_in_nccl(tmp_path: Path) -> None:
     root = tmp_path / "run"
     run = rankbench("run", f"{PLUGINS}:Strays", "split", "--devices", "cuda:0,1", *SMALL, "--out", root, root=root)
     told = {cell.case: cell for cell in run.cells}

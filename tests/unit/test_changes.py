@@ -209,6 +209,16 @@ def test_cases_below_resolution_are_undecided(tmp_path):
     assert (row.verdict, row.confirmed) == ("slower", True)  # what rose above the floor is slower for certain
 
 
+def test_what_a_devices_own_marks_can_hardly_tell_is_undecided_too(tmp_path):
+    """As on the page: three times what lies between two marks with nothing in between, over a sample's steps."""
+    verdicts = []
+    for least in (0.06, 0.08):  # of a sample of two steps of 100 ms
+        like = {**SMALL, "device_events": True, "least": least, "truth": lambda _: 0.1}
+        roots = [factories.build(tmp_path / f"{least}-{seed}", seed=seed, **like).root for seed in (1, 2)]
+        verdicts.append(compare(*roots, None).cases[0].verdict)
+    assert verdicts == ["equivalent", "undecided"]
+
+
 def test_cases_of_one_run_alone_are_told(base, new):
     found = compare(base, new(arms=("whole", "third")).root, None)
     assert found.only_in_base == tuple(f"split[how=pieces,size=1024]@{size}" for size in (1, 2))

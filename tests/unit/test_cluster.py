@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from launch.actor import index
 from launch.cluster import STRICT, Cluster, fits
 
 NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GPU": st.integers(0, 4)}), max_size=5)
@@ -33,6 +34,20 @@ def test_what_fits_is_what_can_be_handed_out_rank_by_rank(have: list[Any], ranks
 def test_a_strict_spread_takes_a_node_a_rank(have: list[Any], ranks: int, threads: int) -> None:
     roomy = sum(node["CPU"] >= threads for node in have)
     assert fits([{"CPU": float(threads)}] * ranks, STRICT, have) == (roomy >= ranks)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "visible", "place"),
+    [
+        ("3", None, 3),
+        ("3", "", 3),
+        ("5", "4, 5,6,7", 1),  # PyTorch counts what it sees
+        ("GPU-b", "GPU-a,GPU-b", 1),
+        ("2", "GPU-a,GPU-b", 2),
+    ],
+)
+def test_pytorch_calls_a_gpu_by_its_place_among_the_visible_ones(gpu: str, visible: str | None, place: int) -> None:
+    assert index(gpu, visible) == place
 
 
 def test_a_cluster_that_fails_to_take_a_driver_tells_why_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,11 +33,34 @@ def test_a_pause_takes_as_many_cycles_as_its_seconds_have_here(cuda: Cuda) -> No
     held = device.hold(0.003)
     let_go = device.mark()
     assert cuda.now_ms - before_ms == pytest.approx(3.0)
-    assert cuda.told == ["record on main", "sleep", "record on main"]
+    assert cuda.told == ["record on main", "sleep", "record on main", "record on main"]
     assert not device.reached(let_go)
     device.synchronize()
     assert device.reached(let_go)
     assert device.between(held, let_go) == pytest.approx(0.003)
+
+
+def test_a_pause_is_as_long_as_the_clock_of_the_last_one_makes_it(cuda: Cuda) -> None:
+    """Clocks move, and the GPUs of a node apart: a pause that is late on one rank would make its peers wait."""
+    device = CudaDevice(0)
+    device.hold(0.003)
+    cuda.hertz *= 0.6
+
+    def took_ms(seconds: float) -> float:
+        before_ms = cuda.now_ms
+        device.hold(seconds)
+        return cuda.now_ms - before_ms
+
+    assert took_ms(0.003) == pytest.approx(5.0)  # the last one has not been waited for, so nothing is known of it
+    device.synchronize()
+    assert took_ms(0.003) == pytest.approx(3.0)
+    device.synchronize()
+    cuda.hertz /= 0.6
+    assert took_ms(0.00001) == pytest.approx(0.006)  # too short to tell anything
+    device.synchronize()
+    assert took_ms(0.003) == pytest.approx(1.8)
+    device.synchronize()
+    assert took_ms(0.003) == pytest.approx(3.0)
 
 
 def test_the_head_start_ends_at_the_start_mark(cuda: Cuda) -> None:
@@ -50,7 +73,7 @@ def test_the_head_start_ends_at_the_start_mark(cuda: Cuda) -> None:
     lap = watch.stop()
     assert (lap.start_s, lap.seconds) == (pytest.approx(5.002), pytest.approx(0.00025))
     assert cuda.told == [
-        *("record on main", "sleep", "record on main", "side waits for main"),
+        *("record on main", "sleep", "record on main", "record on main", "side waits for main"),
         *("main waits for side", "record on main", "synchronize 0"),
     ]
 

@@ -19,7 +19,7 @@ from harness import cli
 from harness.errors import FullError, JournalError, UsageError
 from harness.journal import BeginRecord, CellRecord, Samples
 from harness.lines import Journal, read, sealed, torn_bytes
-from launch.run import opened
+from launch.files import opened
 from tests import factories
 
 begin = BeginRecord(launch=0, comparison=0, case="split@1")

@@ -161,6 +161,13 @@ def test_it_is_named_in_one_place_and_nobody_is_where_work_is_equal(tmp_path):
         assert "No rank is slower than its peers." in [claim.text for claim in found.claims]
 
 
+def test_ranks_that_meet_unwatched_are_not_told_apart_by_times_that_meeting_makes_alike(tmp_path):
+    """In a replayed graph no collective can be watched: who starts first there takes longest."""
+    met = {"slow_ranks": {0: 1.3}, "packed": False, "counted": traffic}
+    assert not losses(tmp_path / "met", **met).ranks
+    assert any(row.named for row in losses(tmp_path / "apart", slow_ranks={0: 1.3}, packed=False).ranks)
+
+
 def test_where_one_rank_does_more_by_design_nobody_is_slow(tmp_path):
     """One reads what it broadcasts: declared work is equal, and yet it is no fault."""
     for slow in (MET, {"slow_ranks": {0: 1.3}, "packed": False}):

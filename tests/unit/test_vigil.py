@@ -8,7 +8,7 @@ import pytest
 
 from harness.journal import LaunchRecord
 from harness.messages import RankNote, State, VisitNote
-from launch.vigil import SETUP_S, SLACK_S, Vigil
+from launch.vigil import SETTLE_S, SETUP_S, SLACK_S, Vigil
 
 UP = LaunchRecord(launch=0, launcher="t", started="", fingerprint="", lead_s=0, ranks=())
 VISIT = VisitNote(comparison=0, case="a@2", round=0, rounds=1)
@@ -124,6 +124,30 @@ def test_the_fates_have_every_ranks_stack_cut_to_a_page(clock: Clock) -> None:
     )  # without the last line break
     assert second.fate == "rank 1, in step (plugin.py:1)"
     assert third.fate == "rank 2, which does not even answer" and third.words is None
+
+
+def test_who_says_that_it_failed_is_guilty_though_its_peers_wait_in_nccl(clock: Clock) -> None:
+    vigil = up(clock)
+    failed = note(1, "failed").model_copy(update={"at": "ValueError: planted", "status": "oom", "stack": "Traceback\n"})
+    vigil.hear(failed)
+    vigil.hear(failed.model_copy(update={"rank": 0, "at": "in consequence"}))
+    clock.now_s += 1
+    vigil.hear(note(0, "collective"))
+    assert vigil.until_s - clock.now_s == pytest.approx(SLACK_S)  # rank 1 is asked where it stands
+    vigil.hear(note(1, "waits"))
+    ending = vigil.verdict()
+    assert (ending.status, ending.rank, ending.message) == ("oom", 1, "ValueError: planted")
+    first, second = vigil.fates()
+    assert first.fate.startswith("rank 0, in a collective of step") and second.fate == "rank 1, which has failed"
+    assert second.words == "Traceback"
+
+
+def test_a_gang_with_a_failed_rank_has_a_moment_to_settle_it(clock: Clock) -> None:
+    vigil = up(clock)
+    vigil.hear(note(1, "failed"))
+    assert vigil.until_s - clock.now_s == SETTLE_S < DEADLINE_S + SLACK_S
+    vigil.hear(VISIT)  # that may have been told before
+    assert vigil.until_s - clock.now_s == SETTLE_S
 
 
 def test_the_fates_have_the_collectives_in_flight(clock: Clock) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import StackSummary
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -18,7 +19,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 
 from harness import gauge, graphs
 from harness.agreement import Agreement, Failure
-from harness.attempt import SpoiledError, recover
+from harness.attempt import SpoiledError, attempt, recover
 from harness.doubts import Kind
 from harness.errors import RefusedError
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
@@ -294,6 +295,40 @@ def test_on_a_gpu_every_failure_takes_new_processes(monkeypatch: pytest.MonkeyPa
     trial = Trial(Case(scenario="x", reference="x:X", params={}, world_size=1), None, world)
     with pytest.raises(SpoiledError):
         recover(trial, Failure.of("oom", "full", 0))
+
+
+GANG: Any = SimpleNamespace(folder=Path("/nowhere"))
+
+
+def test_who_runs_out_of_memory_tells_what_else_is_there() -> None:
+    def breaks() -> None:
+        raise MemoryError("17 TiB")
+
+    trial = Trial(
+        Case(scenario="x", reference="x:X", params={}, world_size=1), GANG, World(0, 1, FakeGpu(), "cuda:0", (0,), 1)
+    )  # type: ignore[arg-type]
+    trial.crowd_bytes = 3 * 2**30
+    failure = attempt(trial, breaks)
+    assert failure is not None
+    assert failure.message == "MemoryError: 17 TiB (beside 3 GiB of the comparison's other cases: name fewer)"
+
+
+@pytest.mark.parametrize(("backend", "size", "told"), [("nccl", 2, 1), ("nccl", 1, 0), ("gloo", 2, 0)])
+def test_a_failure_that_nccl_s_peers_may_never_agree_on_is_told_at_once(backend: str, size: int, told: int) -> None:
+    notes: list[Any] = []
+    world = World(0, 2, FakeGpu(torch=torch.device("cuda", 0)), "cuda:0", (0,), 1, backend=backend)  # type: ignore[arg-type]
+    trial = Trial(Case(scenario="x", reference="x:X", params={}, world_size=size), GANG, world)
+
+    def breaks() -> None:
+        raise MemoryError("17 TiB")
+
+    with world.sentry.posted(0, 600, notes.append):
+        failure = attempt(trial, breaks)
+    assert failure is not None and (failure.status, failure.message) == ("oom", "MemoryError: 17 TiB")
+    assert len(notes) == told
+    for note in notes:
+        assert (note.state, note.rank, note.status, note.at) == ("failed", 0, "oom", failure.message)
+        assert "in breaks" in note.stack
 
 
 def test_one_rank_s_sticky_error_spoils_them_all_whoever_failed_first() -> None:

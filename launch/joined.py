@@ -1,0 +1,72 @@
+"""A launch by the ranks of somebody's torchrun: each invocation is one more launch of the run directory."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+
+from rich.console import Console
+
+from harness import worker, world
+from harness.errors import CollectiveError, GangLostError, UsageError
+from harness.plan import Plan, Record
+from harness.rundir import RunDir
+from launch.network import own_address, tell_gloo
+from launch.scratch import scratch
+from launch.scribe import Scribe
+
+SPOILED = "a case before it failed on a GPU, which ends the processes; start them again, or use --resume"
+
+
+def ranks_around() -> tuple[int, int] | None:
+    """How many ranks somebody's torchrun started, and how many of them on this host; None outside of one."""
+    here = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+    return (int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])) if here else None
+
+
+def joined(run: RunDir, plan: Plan, console: Console) -> bool:
+    """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok."""
+    try:
+        return _joined(run, plan, console)
+    except GangLostError:
+        return False
+
+
+def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
+    size, local_size = ranks_around() or (1, 1)
+    name = None
+    if size > local_size:  # the plan's devices are those of several hosts, in rank order
+        tell_gloo(own_address(os.environ["MASTER_ADDR"]))
+        name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
+    with world.joined(plan, name) as here:
+        scribe = Scribe(run, plan, console) if here.rank == 0 else None
+        order, refusal = here.agreement.gather(scribe.open() if scribe else (None, None))[0]
+        if order is None:
+            raise UsageError(*refusal)
+        try:
+            with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
+                fit = worker.run(order, here, scribe.record if scribe else _ignore)
+                if scribe and not fit:
+                    scribe.skip_rest(order, SPOILED)
+                if fit and plan.profile:
+                    _profile(here, scribe)
+        except (RuntimeError, CollectiveError) as error:  # the side channel itself: a rank or a node is gone
+            if scribe is None:
+                raise
+            scribe.mourn(order, error)
+            raise GangLostError(str(error)) from error  # out of the world, without a farewell to those who are gone
+        finally:
+            if scribe:
+                scribe.close(order.launch)
+        well = here.agreement.greatest([float(scribe.failed) if scribe else 0.0])[0]
+    return not well
+
+
+def _profile(here: world.World, scribe: Scribe | None) -> None:
+    order = here.agreement.gather(scribe.profiling() if scribe else None)[0]
+    if order is not None:
+        worker.run(order, here, scribe.profiles.hear if scribe else _ignore)
+
+
+def _ignore(record: Record) -> None:
+    del record

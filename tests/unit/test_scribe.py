@@ -1,0 +1,80 @@
+"""The scribe of somebody's torchrun: every planned case has a cell in each launch, however the launch ended."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.errors import GangLostError
+from harness.journal import CellRecord, EndRecord, LaunchRecord
+from harness.messages import Order, VisitNote
+from harness.plan import Plan
+from harness.planner import make
+from harness.rundir import RunDir
+from harness.wish import Wish
+from launch.scribe import Scribe
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make(Wish(names=["split"], settings=["split.size=64"], devices="cpu:1", launcher="inline"))
+
+
+def begun(run: RunDir, plan: Plan) -> tuple[Scribe, Order]:
+    """An invocation whose ranks are up."""
+    scribe = Scribe(run, plan, Console(file=io.StringIO()))
+    order, refusal = scribe.open()
+    assert order is not None, refusal
+    scribe.record(LaunchRecord(launch=order.launch, launcher="t", started="", fingerprint="", lead_s=0, ranks=()))
+    return scribe, order
+
+
+def cell(order: Order, case: str, status: str) -> CellRecord:
+    return CellRecord.model_validate({"launch": order.launch, "comparison": 0, "case": case, "status": status})
+
+
+def cells(run: RunDir, launch: int) -> dict[str, tuple[str, str | None]]:
+    found = [entry for entry in run.entries() if isinstance(entry, CellRecord) and entry.launch == launch]
+    assert len({each.case for each in found}) == len(found)
+    return {each.case: (each.status, each.message) for each in found}
+
+
+def test_what_a_launch_did_not_come_to_is_skipped_and_what_failed_twice_is_not_tried(
+    tmp_path: Path, plan: Plan
+) -> None:
+    run, (first, *rest) = RunDir(tmp_path / "run"), [case.key for case in plan.comparisons[0].cases]
+    for launch in (0, 1):
+        scribe, order = begun(run, plan)
+        assert [case.key for case in order.todo[0]] == [first, *rest] and order.launch == launch
+        scribe.record(cell(order, first, "oom"))
+        scribe.skip_rest(order, "the processes had to end")
+        scribe.close(order.launch)
+        assert scribe.failed
+        assert cells(run, launch) == {first: ("oom", None)} | dict.fromkeys(
+            rest, ("skipped", "the processes had to end")
+        )
+    scribe, order = begun(run, plan)
+    assert [case.key for case in order.todo[0]] == rest
+    for key in rest:
+        scribe.record(cell(order, key, "ok"))
+    scribe.close(order.launch)
+    why = "not tried again after it ended as oom in launch 1, oom in launch 2; --retry-failed does"
+    assert cells(run, 2) == {first: ("skipped", why)} | dict.fromkeys(rest, ("ok", None))
+    assert sum(isinstance(entry, EndRecord) for entry in run.entries()) == 3
+
+
+@pytest.mark.parametrize(("words", "told"), [("peer closed\nmore", "peer closed"), ("", "GangLostError")])
+def test_a_lost_launch_died_where_it_was_and_came_to_nothing_else(
+    tmp_path: Path, plan: Plan, words: str, told: str
+) -> None:
+    run, (first, second, *rest) = RunDir(tmp_path / "run"), [case.key for case in plan.comparisons[0].cases]
+    scribe, order = begun(run, plan)
+    scribe.record(cell(order, first, "ok"))
+    scribe.record(VisitNote(comparison=0, case=second, round=0, rounds=1))
+    scribe.mourn(order, GangLostError(words))
+    scribe.close(order.launch)
+    lost = ("skipped", "a rank or a node was lost before")
+    assert cells(run, 0) == {first: ("ok", None), second: ("died", told)} | dict.fromkeys(rest, lost)
