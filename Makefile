@@ -18,7 +18,8 @@ fuzz: env
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(or $(SECONDS),60) $(or $(SEED),0)
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not quiet"
+	$(BIN)/python -m pytest -m quiet
 
 check: env
 	$(BIN)/ruff check

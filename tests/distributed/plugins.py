@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ from typing import ClassVar, Literal
 import torch
 
 from harness.scenario import Gang, Work, Workload, arm
+from harness.world import World
 
 N = 192
 
@@ -74,6 +76,25 @@ class Raises:
             return a @ b
 
         return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deserts:
+    """Rank 1 raises as over NCCL, where its peer stays in the collective that it waits in."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        done = iter(range(10**9))
+
+        def step() -> None:
+            if gang.rank == 1 and next(done) == 12:
+                (world,) = [each for each in gc.get_objects() if isinstance(each, World)]
+                world.backend = "nccl"  # and so its group over gloo is left as it is
+                raise ValueError("the twelfth step")
+            gang.all_reduce(torch.ones(1))
+
+        return Workload(step, check=lambda _: None, work=work())
 
 
 @dataclass(frozen=True, kw_only=True)

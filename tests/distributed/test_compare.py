@@ -11,6 +11,7 @@ import pytest
 
 from tests.distributed.conftest import RANKBENCH, Run, rankbench
 
+pytestmark = pytest.mark.quiet
 PLANTED = Path(__file__).with_name("planted.py")
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.distributed.conftest import Run
+from harness.journal import EndRecord
+from harness.plan import DEADLINE_S
+from tests.distributed.conftest import PLUGINS, TWO, Run, rankbench
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -73,3 +76,18 @@ def test_a_wrong_case_has_no_time_anywhere(faulty_run: Run) -> None:
 def test_no_process_is_left(faulty_run: Run) -> None:
     pids = {rank.pid for launch in faulty_run.launches for rank in launch.ranks}
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_rank_whose_peers_nothing_frees_is_told_long_before_the_deadline(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    line = ("run", f"{PLUGINS}:Deserts", *TWO, "--launches", 1, "--budget", 4, "--out", root)
+    run = rankbench(*line, root=root)
+    told = {cell.case: cell for cell in run.cells}
+    deserted = told.pop("deserts@2")
+    assert (deserted.status, deserted.rank, deserted.message) == ("error", 1, "ValueError: the twelfth step")
+    fates = {fate.rank: fate for fate in deserted.fates}
+    assert fates[1].fate == "rank 1, which has failed" and 'raise ValueError("the twelfth step")' in (
+        fates[1].words or ""
+    )
+    assert {cell.status for cell in told.values()} == {"ok"}
+    assert max(end.wall_s for end in run.entries if isinstance(end, EndRecord)) < DEADLINE_S / 2

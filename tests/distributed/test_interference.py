@@ -12,7 +12,10 @@ from harness.journal import CellRecord
 from harness.load import LIMIT, Load
 from tests.distributed.conftest import Run
 
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
+pytestmark = [
+    pytest.mark.quiet,
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices"),
+]
 
 
 def foreign(cell: CellRecord, rank: int) -> float:

@@ -12,7 +12,10 @@ import pytest
 
 from tests.distributed.conftest import Run
 
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
+pytestmark = [
+    pytest.mark.quiet,
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices"),
+]
 
 
 def orders(run: Run) -> dict[tuple[int, int], dict[int, list[str]]]:

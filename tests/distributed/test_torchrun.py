@@ -9,7 +9,10 @@ import pytest
 
 from tests.distributed.conftest import Run, torchrun
 
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
+pytestmark = [
+    pytest.mark.quiet,  # it shares launches with those that need it
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices"),
+]
 
 
 def test_two_invocations_are_two_launches_of_one_run(joined_run: list[Run]) -> None:
