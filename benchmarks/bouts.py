@@ -1,7 +1,7 @@
 """Two environments that are the same, or 5 % apart, judged by ``rankbench duel`` and by other tools in turn.
 
     pip install pyperf pytest-benchmark
-    python benchmarks/bouts.py FILE [--same 40] [--planted 12] [--beside 6]
+    python benchmarks/bouts.py FILE [--same 40] [--planted 12] [--beside 6] [--tools NAME...]
 
 Bouts of both kinds come in random order. The other tools are used as their documentation has it: one
 environment is measured and then the other; they have their turn in the first ``--beside`` bouts of each kind. Each bout
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 CODE = Path(__file__).with_name("products.py")
@@ -46,11 +47,11 @@ def call(*command: str | Path, products: int, cwd: Path | None = None) -> subpro
     return subprocess.run(words, check=False, capture_output=True, text=True, env=env, cwd=cwd)
 
 
-def duel(folder: Path, a: int, b: int) -> dict[str, object]:
-    """What ``rankbench duel`` says of B, after six turns."""
+def duel(folder: Path, a: int, b: int, turns: int = 6) -> dict[str, object]:
+    """What ``rankbench duel`` says of B, after so many turns."""
     sides = ["--a", f"PRODUCTS={a}", "--b", f"PRODUCTS={b} SIDE=b"]
     line = ["-m", "harness", "duel", f"{CODE}:Products", "--devices", "cpu:1", *sides, "--margin", LEAST]
-    done = call(*line, "--budget", "45", "--out", folder / "run", products=a)
+    done = call(*line, "--turns", turns, "--budget", 7.5 * turns, "--out", folder / "run", products=a)
     if done.returncode not in {0, 1}:
         return {"says": "failed", "why": done.stderr[-300:]}
     rows = {row["side"]: row for row in json.loads((folder / "run/summary.json").read_text())["sides"]}
@@ -93,6 +94,7 @@ def pytest_benchmark(folder: Path, a: int, b: int) -> dict[str, object]:
 
 TOOLS: dict[str, Callable[[Path, int, int], dict[str, object]]] = {
     "rankbench duel": duel,
+    "rankbench duel, 12 turns": partial(duel, turns=12),
     "torch.utils.benchmark": torch_timer,
     "pyperf": pyperf,
     "pytest-benchmark": pytest_benchmark,
@@ -120,7 +122,7 @@ def tell(bouts: list[dict[str, dict[str, dict[str, object]]]]) -> None:
             ratios = sorted(float(str(each["ratio"])) for each in told if each.get("ratio"))
             spread = f"ratios {ratios[0]:.3f} to {ratios[-1]:.3f}" if ratios else ""
             took_s = sum(float(str(each["took_s"])) for each in told) / max(len(told), 1)
-            print(f"{kind:<8} {name:<22} {len(told):>3} bouts of {took_s:3.0f} s: {dict(counts)} {spread}")
+            print(f"{kind:<8} {name:<24} {len(told):>3} bouts of {took_s:3.0f} s: {dict(counts)} {spread}")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -130,7 +132,8 @@ def main(options: argparse.Namespace) -> None:
     random.Random(SEED).shuffle(kinds)
     for place, kind in enumerate(kinds[len(done) :], len(done)):
         beside = kinds[:place].count(kind) < options.beside
-        done.append(bout(kind, list(TOOLS)[: None if beside else 1]))
+        tools = options.tools or list(TOOLS)
+        done.append(bout(kind, tools if beside else tools[:1]))
         with file.open("a") as lines:
             lines.write(json.dumps(done[-1]) + "\n")
         print(place + 1, "of", len(kinds), json.dumps(done[-1]), flush=True)
@@ -143,4 +146,5 @@ if __name__ == "__main__":
     parser.add_argument("--same", type=int, default=40)
     parser.add_argument("--planted", type=int, default=12)
     parser.add_argument("--beside", type=int, default=6)
+    parser.add_argument("--tools", nargs="+", choices=TOOLS, help="the first is in every bout [all]")
     main(parser.parse_args())

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
-from harness import causes, memory
 from harness.agreement import Failure
 from harness.errors import CollectiveError
 from harness.journal import Status
@@ -32,14 +30,9 @@ def attempt(trial: Trial, action: Callable[[], object], *, rejected: Status = "e
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is data, not only an Exception
-            cause, rank = causes.culprit(error, world.rank, trial.case)
-            failure = causes.failure(cause, rank, rejected, trial.failed_s or world.clock())
-            if failure.status == "oom":
-                failure = replace(failure, message=failure.message + memory.crowd(trial.crowd_bytes))
+            failure = trial.failure(error, rejected)
             if failure.status != "wrong":
                 trial.fail(error)
-                if trial.case.gang_size > 1 and world.backend == "nccl":  # nothing frees who waits for this rank there
-                    world.sentry.report(failure, error)
     return world.agreement.settle(failure)
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
-from harness import graphs, memory
+from harness import causes, graphs, memory
+from harness.agreement import Failure
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
 from harness.clocks import Lap, StartLine, Stopwatch, now
 from harness.errors import CollectiveError
 from harness.gang import Gang
 from harness.headstart import Room, head_start_s, room
-from harness.journal import RankFacts
+from harness.journal import RankFacts, Status
 from harness.ledger import Count, count
 from harness.load import Load
 from harness.measure import sample
@@ -140,6 +141,12 @@ class Trial:
             laps = self.visit(samples)
         self.watched = [Watched.of(lap, calls) for lap in laps]
 
+    def failure(self, error: BaseException, rejected: Status = "error") -> Failure:
+        """What an exception means; ``rejected`` is the status that an AssertionError means."""
+        cause, rank = causes.culprit(error, self.world.rank, self.case)
+        made = causes.failure(cause, rank, rejected, self.failed_s or self.world.clock())
+        return replace(made, message=made.message + memory.crowd(self.crowd_bytes)) if made.status == "oom" else made
+
     def fail(self, error: BaseException) -> None:
         """Note when this rank failed first, and let peers go that wait for it in a collective.
 
@@ -147,6 +154,8 @@ class Trial:
         """
         if self.failed_s is None:
             self.failed_s = self.world.clock()
+            if self.case.gang_size > 1 and self.world.backend == "nccl":  # nothing frees who waits for this rank there
+                self.world.sentry.report(self.failure(error), error)
             traceback.clear_frames(error.__traceback__)  # they may refer to the group
             self._remove_files()
             self.world.release(self.case.gang_size)

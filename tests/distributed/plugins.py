@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +89,11 @@ class Deserts:
 
         def step() -> None:
             if gang.rank == 1 and next(done) == 12:
-                (world,) = [each for each in gc.get_objects() if isinstance(each, World)]
-                world.backend = "nccl"  # and so its group over gloo is left as it is
+                frame = sys._getframe()
+                while not isinstance(frame.f_locals.get("world"), World):
+                    assert frame.f_back is not None
+                    frame = frame.f_back
+                frame.f_locals["world"].backend = "nccl"  # and so its group over gloo is left as it is
                 raise ValueError("the twelfth step")
             gang.all_reduce(torch.ones(1))
 
