@@ -26,31 +26,29 @@ PATIENCE_S = 1.0
 def pending(within_s: float) -> tuple[str, ...]:
     """Collectives that this process began in the last ``within_s`` seconds and that have not ended: oldest first."""
     since_ns = time.time_ns() - int(within_s * 1e9)
-    entries = [each for read in _readers() for each in _entries(read)]
-    flying = {
-        (each["time_created_ns"], each["record_id"]): _words(each)
-        for each in entries
-        if each["time_created_ns"] >= since_ns and not each["retired"] and each["state"] != "completed"
-    }
-    return tuple(flying[each] for each in sorted(flying)[-MOST:])
+    flying = {place: words for read in _readers() for place, words in _flying(read, since_ns).items()}
+    return tuple(flying[place] for place in sorted(flying)[-MOST:])
 
 
 def _readers() -> list[Callable[[], bytes | str]]:
     return [getattr(c10d, name) for name in READERS if hasattr(c10d, name)]
 
 
-def _entries(read: Callable[[], bytes | str]) -> list[dict[str, Any]]:
-    """What one recorder has; nothing where it does not answer, and where there is none."""
-    found: list[dict[str, Any]] = []
+def _flying(read: Callable[[], bytes | str], since_ns: int) -> dict[tuple[int, int], str]:
+    """What one recorder has in flight, by time and number; nothing where it does not answer as is known here."""
+    found: dict[tuple[int, int], str] = {}
 
     def ask() -> None:
-        with suppress(ValueError):
-            found.extend(json.loads(read()).get("entries", []))
+        with suppress(ValueError, LookupError, TypeError, AttributeError):  # the format is PyTorch's own affair
+            for each in json.loads(read()).get("entries", []):
+                begun_ns, ended = each["time_created_ns"], each["retired"] or each["state"] == "completed"
+                if begun_ns >= since_ns and not ended:
+                    found[begun_ns, each["record_id"]] = _words(each)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
-    return [] if thread.is_alive() else found
+    return {} if thread.is_alive() else found
 
 
 def _words(entry: dict[str, Any]) -> str:

@@ -31,7 +31,8 @@ class CudaDevice:
         self.index = index
         self._events: Iterator[Any] | None = None
         self._cycles_per_s = 0.0
-        self._pause: tuple[int, Any, Any] | None = None
+        self._pause: tuple[Any, Any] | None = None
+        self._paused = 0
         self._buffer: torch.Tensor | None = None
 
     @property
@@ -83,11 +84,16 @@ class CudaDevice:
 
         It ends by itself, so that a step that waits for the GPU loses time, but never hangs.
         """
-        cycles = round(seconds * self._pace())
-        mark = self.mark()
-        torch.cuda._sleep(cycles)  # noqa: SLF001 - PyTorch's own tests launch their pauses so
-        self._pause = cycles, mark, self.mark()
-        return mark
+        self._paused = round(seconds * self._pace())
+        if (
+            self._pause is None
+        ):  # others are taken in turn, and many may be before the next pause asks what this one took
+            self._pause = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = self._pause
+        start.record(self.stream())
+        torch.cuda._sleep(self._paused)  # noqa: SLF001 - PyTorch's own tests launch their pauses so
+        end.record(self.stream())
+        return start
 
     def fork(self, streams: Iterable[Any]) -> None:
         """Let what is launched on ``streams`` from now on wait for all that was launched on the current one."""
@@ -120,9 +126,8 @@ class CudaDevice:
 
     def _pace(self) -> float:
         """Clock cycles in a second, as the last pause was; clocks move, and those of two GPUs apart."""
-        if self._pause and self._pause[0] >= LEAST_CYCLES and self._pause[2].query():
-            cycles, start, end = self._pause
-            self._cycles_per_s = cycles / self.between(start, end)
+        if self._pause and self._paused >= LEAST_CYCLES and self._pause[1].query():
+            self._cycles_per_s = self._paused / self.between(*self._pause)
         if not self._cycles_per_s:
             for cycles in CYCLES:
                 start = self.mark()

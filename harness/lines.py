@@ -102,7 +102,9 @@ def read_by(parse: Callable[[bytes], T], path: Path) -> Iterator[T]:
 
 
 def torn_bytes(path: Path) -> int:
-    """Bytes of a last line that was never finished; 0 where there is none."""
+    """Bytes of a last line that was never finished; 0 where there is none, or no journal."""
+    if not path.exists():
+        return 0
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST - 1))
         tail = file.read()

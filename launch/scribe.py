@@ -6,6 +6,7 @@ from rich.console import Console
 
 from harness.clocks import now
 from harness.errors import UsageError
+from harness.files import SCRATCH
 from harness.journal import CellRecord, EndRecord, Status
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Record
@@ -53,7 +54,7 @@ class Scribe:
             todo=self._promising(ledger, launch),
             budget_s=self._plan.launch_budget_s,
             fingerprint=fingerprints(self._run, self._plan)[self._plan.sides[0].name],
-            scratch=str(self._run.root.resolve() / "scratch"),
+            scratch=str(self._run.root.resolve() / SCRATCH),
         )
 
     def _promising(self, ledger: Ledger, launch: int) -> Todo:
@@ -72,7 +73,7 @@ class Scribe:
         """What is to be traced beside: each case once, in the first launch that has measured it."""
         self._progress.profiling()
         self.profiles = Profiling(self._run, self._plan, self._journal, self._progress.watch)
-        return self.profiles.order(str(self._run.root.resolve() / "scratch"))
+        return self.profiles.order(str(self._run.root.resolve() / SCRATCH))
 
     def record(self, record: Record) -> None:
         """Write down what the ranks tell."""

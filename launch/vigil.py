@@ -97,7 +97,8 @@ class Vigil:
     def verdict(self) -> Ending:
         """Who hangs, where the time is up; or who has failed, for whom the others wait in vain."""
         if self._failed:
-            return Ending(self._failed.status, self._failed.at, self._failed.rank)
+            status = self._failed.status
+            return Ending("error" if status == "skipped" else status, self._failed.at, self._failed.rank)
         if not self._up:
             return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
         scores = dict.fromkeys(self.silent, 0) | {rank: INNOCENCE[note.state] for rank, note in self._notes.items()}

@@ -74,7 +74,9 @@ def test_a_recorder_that_hangs_is_not_waited_for(
         never.set()
 
 
-@pytest.mark.parametrize("nothing", ["", "{}", "not json"])
+@pytest.mark.parametrize(
+    "nothing", ["", "{}", "not json", "[1]", '{"entries": [{"of": "another format"}]}', '{"entries": 3}']
+)
 def test_without_a_recorder_nothing_is_told(monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
     monkeypatch.setattr(f"{RECORDER}_dump_fr_trace_json", lambda: nothing)
     assert flight.pending(30) == ()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.clocks import Stopwatch
-from harness.gpu import CACHES, CudaDevice
+from harness.gpu import CACHES, MARKS, CudaDevice
 from tests.cuda_api import L2, Cuda
 
 
@@ -61,6 +61,19 @@ def test_a_pause_is_as_long_as_the_clock_of_the_last_one_makes_it(cuda: Cuda) ->
     assert took_ms(0.003) == pytest.approx(1.8)
     device.synchronize()
     assert took_ms(0.003) == pytest.approx(3.0)
+
+
+def test_what_a_pause_took_is_known_however_many_marks_come_before_the_next(cuda: Cuda) -> None:
+    """Cases without a head start are timed by marks alone."""
+    device = CudaDevice(0)
+    device.hold(0.003)
+    for _ in range(5 * MARKS):
+        device.mark()
+        cuda.now_ms += 1.0
+    device.synchronize()
+    before_ms = cuda.now_ms
+    device.hold(0.003)
+    assert cuda.now_ms - before_ms == pytest.approx(3.0)
 
 
 def test_the_head_start_ends_at_the_start_mark(cuda: Cuda) -> None:

@@ -104,6 +104,14 @@ def test_going_on_says_that_a_tail_was_torn(tmp_path: Path) -> None:
     assert console.file.getvalue() == told
 
 
+def test_without_a_journal_nothing_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = factories.build(tmp_path / "run", launches=1)
+    run.journal_path.unlink()
+    assert torn_bytes(run.journal_path) == 0
+    assert cli.run_app(["report", str(run.root)]) in (0, 1)
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_report_says_that_a_tail_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = factories.build(tmp_path / "run", launches=1)
     assert cli.run_app(["report", str(run.root)]) == 0

@@ -142,6 +142,13 @@ def test_who_says_that_it_failed_is_guilty_though_its_peers_wait_in_nccl(clock: 
     assert second.words == "Traceback"
 
 
+def test_who_refuses_a_case_while_its_peers_wait_does_not_end_the_whole_launch(clock: Clock) -> None:
+    """An ending of ``skipped`` says that there were no devices, and then nothing of the launch is tried."""
+    vigil = up(clock)
+    vigil.hear(note(1, "failed").model_copy(update={"at": "it cannot be captured", "status": "skipped"}))
+    assert (vigil.verdict().status, vigil.verdict().message) == ("error", "it cannot be captured")
+
+
 def test_a_gang_with_a_failed_rank_has_a_moment_to_settle_it(clock: Clock) -> None:
     vigil = up(clock)
     vigil.hear(note(1, "failed"))
