@@ -71,7 +71,7 @@ def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str)
 
 def test_another_run_on_the_same_directory_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
     root = tmp_path / "run"
-    with begun(tmp_path, "inline", "yes", 1) as process:
+    with begun(tmp_path, "inline", "yes", ENOUGH) as process:
         other = subprocess.run(
             [*RANKBENCH, "run", "--resume", str(root)], capture_output=True, text=True, check=False, timeout=60
         )
