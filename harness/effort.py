@@ -83,10 +83,17 @@ def _budget(wish: Wish, usual: int, cases: int, sides: int) -> tuple[float, int]
 
 
 def _precision(wish: Wish, *, fresh: bool) -> Precision | None:
-    """How narrow intervals are wanted, and until when launches may be added for that."""
+    """How narrow intervals are wanted, and until when launches may be added for that.
+
+    A duel's are wanted half as wide as its margin, unless the user says how narrow or how many turns.
+    """
+    limit_s = wish.budget_s or PRECISE_S
     if wish.precision is None:
-        return None
+        margin = fraction("--margin", wish.margin, zero=True, example="5%")
+        if not (wish.sides and margin) or wish.launches or wish.preset == "smoke":
+            return None
+        return Precision(fraction=margin / 2, limit_s=limit_s)
     width = fraction("--precision", wish.precision, example="2%")
     if not fresh:
         raise UsageError("--precision", "go with launches of our own", wish.precision, "leave it out here")
-    return Precision(fraction=width, limit_s=wish.budget_s or PRECISE_S)
+    return Precision(fraction=width, limit_s=limit_s)

@@ -140,7 +140,12 @@ def duel(  # noqa: PLR0913
     devices: Devices = None,
     world_sizes: WorldSizes = None,
     turns: Annotated[
-        int | None, typer.Option(metavar="N", help="Launches of each side. [default: what the cases need, at least 6]")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Launches of each side. [default: what the cases need, at least 6, and more until ratios are known to "
+            "half the margin]",
+        ),
     ] = None,
     budget: Budget = None,
     deadline: Deadline = DEADLINE_S,

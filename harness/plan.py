@@ -132,7 +132,8 @@ class Precision(Record):
     """How narrow intervals are wanted."""
 
     fraction: float = Field(gt=0, lt=1)
-    """Of every case's time: launches are added until no interval reaches further to either side, in the mean."""
+    """Of every case's time, or in a duel of every ratio: launches are added until no interval reaches further to
+    either side, in the mean."""
     limit_s: float = Field(gt=0)
     """Wall-clock in seconds after which none is added."""
 
@@ -187,9 +188,12 @@ class Plan(Record):
 
     def side_of(self, launch: int) -> Side:
         """Whose turn a launch is: each block of launches has one of every side, in an order of its own by chance."""
-        block, place = divmod(launch, len(self.sides))
-        (order,) = islice(rounds(len(self.sides), self.seed, "sides", block), 1)
-        return self.sides[order[place]]
+        (order,) = islice(rounds(len(self.sides), self.seed, "sides", self.turn_of(launch)), 1)
+        return self.sides[order[launch % len(self.sides)]]
+
+    def turn_of(self, launch: int) -> int:
+        """Which block of launches a launch belongs to, from 0."""
+        return launch // len(self.sides)
 
     @property
     def is_duel(self) -> bool:

@@ -45,18 +45,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
     _placement(wish, sizes[-1], launchers)
     if wish.nodes is not None and set(launchers) != {"ray"}:
         _here(found[: sizes[-1]], wish.threads)
-    entries = _entries(wish.names, wish.preset)
-    points = [
-        (entry, params)
-        for entry in entries
-        for params in _points(entry, _settings(wish.settings, entries), wish.preset)
-    ]
-    every = 1 if len(points) <= FEW else EVERY
-    copied = sizes if wish.preset != "chapter" else ()
-    comparisons = tuple(
-        _comparison(entry, params, sizes, copied, _probes(sizes, found, first=index == 0) if index % every == 0 else ())
-        for index, (entry, params) in enumerate(points)
-    )
+    comparisons = _comparisons(wish, sizes, found)
     budget_s, launches, precision = effort(wish, comparisons, sides, joined=ranks is not None)
     if launches > most_launches(comparisons):
         rule = f"be at most {most_launches(comparisons)} for so many cases"
@@ -179,8 +168,29 @@ def _points(
     ]
 
 
-def _probes(sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
-    """Floor and ceilings beside a comparison; of a GPU's roofs once a launch is enough."""
+def _comparisons(wish: Wish, sizes: tuple[int, ...], found: tuple[str, ...]) -> tuple[Comparison, ...]:
+    """A comparison for each point of each scenario's sweep."""
+    entries = _entries(wish.names, wish.preset)
+    settings = _settings(wish.settings, entries)
+    points = [(entry, params) for entry in entries for params in _points(entry, settings, wish.preset)]
+    copied = sizes if wish.preset != "chapter" else ()
+    every = 1 if len(points) <= FEW else EVERY
+    beside = [
+        _probes(wish, sizes, found, first=place == 0) if place % every == 0 else () for place in range(len(points))
+    ]
+    return tuple(
+        _comparison(entry, params, sizes, copied, probed)
+        for (entry, params), probed in zip(points, beside, strict=True)
+    )
+
+
+def _probes(wish: Wish, sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
+    """Floor and ceilings beside a comparison; of a GPU's roofs once a launch is enough.
+
+    A duel asks for no ceiling: its time is for the ratios.
+    """
+    if wish.sides:
+        return probes.floors(sizes)
     if first and found[0].startswith("cuda"):
         return [*probes.cases(sizes), *roofs.cases(sizes, shared=len(set(found)) < len(found))]
     return probes.cases(sizes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from statistics import median
 
 from harness.journal import CellRecord
+from harness.plan import Plan
 
 CONFIDENCE = 0.95
 
@@ -45,16 +46,31 @@ def launch_value(cell: CellRecord) -> float:
 
 @dataclass
 class Widths:
-    """Launch values by series, as they come."""
+    """The launch values of a run's cases, as they come, and how narrow the intervals are that they make."""
 
-    values: dict[Hashable, list[float]] = field(default_factory=dict)
+    plan: Plan
+    values: dict[Hashable, dict[int, float]] = field(default_factory=dict)
+    """By case, and by launch."""
 
-    def add(self, series: Hashable, cell: CellRecord) -> None:
-        """Take one launch of a series into account; one that has no time keeps no other from being narrow."""
+    def add(self, case: Hashable, cell: CellRecord) -> None:
+        """Take one launch of a case into account; one that has no time keeps no other from being narrow."""
         if cell.status == "ok" and cell.samples is not None:
-            self.values.setdefault(series, []).append(launch_value(cell))
+            self.values.setdefault(case, {})[cell.launch] = launch_value(cell)
 
     def within(self, fraction: float) -> bool:
         """Whether every series has an interval, and none reaches further from its median than the fraction."""
-        widths = [half_width(values) for values in self.values.values()]
+        every = [series for values in self.values.values() for series in self._series(values) if series]
+        widths = [half_width(series) for series in every]
         return bool(widths) and all(width is not None and width <= fraction for width in widths)
+
+    def _series(self, values: Mapping[int, float]) -> Iterator[Sequence[float]]:
+        """The times of a case on each side; in a duel, which asks for nothing else, their ratios turn by turn."""
+        sides: dict[str, dict[int, float]] = {side.name: {} for side in self.plan.sides}
+        for launch, value in values.items():
+            sides[self.plan.side_of(launch).name][self.plan.turn_of(launch)] = value
+        if not self.plan.is_duel:
+            yield from (list(times.values()) for times in sides.values())
+            return
+        first, *others = sides.values()
+        for times in others:
+            yield [times[turn] / first[turn] for turn in times.keys() & first.keys()]

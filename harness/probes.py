@@ -69,9 +69,14 @@ class Gemm:
         return Workload(lambda: a @ b, check=check, work=Work(flops=2 * n**3, bytes=12 * n**2, unit="product"))
 
 
+def floors(world_sizes: tuple[int, ...]) -> list[Case]:
+    """The floor at each world size."""
+    return [_case("null", size) for size in world_sizes]
+
+
 def cases(world_sizes: tuple[int, ...]) -> list[Case]:
     """The probes to interleave with a comparison: the floor at each world size, ceilings alone and all at once."""
-    made = [_case("null", size) for size in world_sizes]
+    made = floors(world_sizes)
     if world_sizes == (1,):
         return [*made, _case("gemm", 1)]
     for name in ("spin", "gemm"):

@@ -29,8 +29,11 @@ class Ledger:
     """How a case failed, by launch; by the launches' side, comparison and case."""
     attempts: dict[int, int] = field(default_factory=dict)
     """Gangs that have been up, by launch."""
-    widths: Widths = field(default_factory=Widths)
-    """Of the cases that the run is about, on each of its sides."""
+
+    @cached_property
+    def widths(self) -> Widths:
+        """Of the cases that the run is about."""
+        return Widths(self.plan)
 
     @cached_property
     def _shown(self) -> set[tuple[int, str]]:
@@ -47,9 +50,8 @@ class Ledger:
             failed.pop(entry.launch, None)
             if entry.status not in ("ok", "skipped"):
                 failed[entry.launch] = entry.status
-            if (entry.comparison, entry.case) in self._shown:
-                side = self.plan.side_of(entry.launch).name
-                self.widths.add((side, entry.comparison, entry.case), entry)
+            if (shown := (entry.comparison, entry.case)) in self._shown:
+                self.widths.add(shown, entry)
         elif isinstance(entry, LaunchRecord):
             self.attempts[entry.launch] = self.attempts.get(entry.launch, 0) + 1
 

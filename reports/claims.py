@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from harness.doubts import REMEDIES, Kind
@@ -14,7 +14,7 @@ from reports.findings import Findings
 from reports.labels import Labels
 from reports.placement import placements
 from reports.profiles import profile_claims
-from reports.rows import CellRow, ContrastRow, RankRow
+from reports.rows import CellRow, ContrastRow, RankRow, SideRow
 from reports.sentences import comparison, scaling, sides
 
 
@@ -86,31 +86,39 @@ def _caveats(found: Findings) -> Iterator[Claim]:
 
 
 def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
-    """Whether intervals became as narrow as they were to be."""
+    """Whether intervals became as narrow as they were to be: those of times, or in a duel those of ratios."""
     if found.run.precision is None:
         return
     launches = units.count(found.run.launches_done, "launch", "launches")
-    asked = f"±{units.percent(found.run.precision)}"
-    widths = [(width, row) for row in found.cells if (width := _half_width(row)) is not None]
+    wanted = f"±{units.percent(found.run.precision)}"
+    duel = any(row.control for row in found.sides)
+    what = "ratio" if duel else "time"
+    widths = list(_ratio_widths(found.sides) if duel else _time_widths(found.cells, names))
     if not widths:
-        yield Claim(kind="caveat", text=f"{asked} was asked for, and no time has an interval after {launches}.")
+        yield Claim(kind="caveat", text=f"{wanted} was wanted, and no {what} has an interval after {launches}.")
         return
     width, widest = max(widths, key=lambda each: each[0])
-    where = f"`{names.case(widest)}` on {units.count(widest.world_size, 'device')}"
+    own = f"±{units.percent(width)}"
     if width <= found.run.precision:
-        text = (
-            f"After {launches} all times are within {asked}, as asked; the widest, ±{units.percent(width)}, is {where}."
-        )
+        text = f"After {launches} all {what}s are within {wanted}, as wanted; the widest, {own}, is {widest}."
     else:
-        text = f"The budget was spent before all times were within {asked}: {where} is within ±{units.percent(width)}"
+        text = f"The budget was spent before all {what}s were within {wanted}: {widest} is within {own}"
         text += f" after {launches}."
     yield Claim(kind="caveat", text=text)
 
 
-def _half_width(row: CellRow) -> float | None:
-    if row.median_s is None or row.ci_low_s is None or row.ci_high_s is None:
-        return None
-    return (row.ci_high_s - row.ci_low_s) / (2 * row.median_s)
+def _time_widths(rows: Iterable[CellRow], names: Labels) -> Iterator[tuple[float, str]]:
+    for row in rows:
+        if row.median_s is not None and row.ci_low_s is not None and row.ci_high_s is not None:
+            where = f"`{names.case(row)}` on {units.count(row.world_size, 'device')}"
+            yield (row.ci_high_s - row.ci_low_s) / (2 * row.median_s), where
+
+
+def _ratio_widths(rows: Iterable[SideRow]) -> Iterator[tuple[float, str]]:
+    for row in rows:
+        if row.ratio is not None and row.ratio_low is not None and row.ratio_high is not None:
+            where = f"`{labels.plain(row.key)}` on `{row.side}`"
+            yield (row.ratio_high - row.ratio_low) / (2 * row.ratio), where
 
 
 def _ranks(rows: tuple[RankRow, ...]) -> Iterator[Claim]:

@@ -24,10 +24,20 @@ from reports.verdicts import verdict
 
 def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...]:
     """Each case of the run on every other side against the first; what its controls differ by counts as none."""
-    controls = [other for other in others if other.evidence.side.control]
-    noise = max((_noise(first, control) for control in controls), default=0.0)
-    rows = [_row(first, other, key, case, noise) for other in others for key, case in first.gangs()]
+    noise = [_noise(first, other) for other in others if other.evidence.side.control]
+    rows = [
+        _row(first, other, key, case, _margin(first, other, key[0], noise))
+        for other in others
+        for key, case in first.gangs()
+    ]
     return _corrected(rows)
+
+
+def _margin(first: Measured, other: Measured, comparison: int, noise: Sequence[float]) -> float:
+    """The plan's margin, or A/A noise where that is larger: of the controls, where there are any."""
+    if noise:
+        return max(first.evidence.plan.margin, *noise)
+    return max(margin(first, comparison), margin(other, comparison))
 
 
 def _noise(first: Measured, control: Measured) -> float:
@@ -37,10 +47,9 @@ def _noise(first: Measured, control: Measured) -> float:
     return math.expm1(float(np.quantile(logs, 0.95))) if logs else 0.0
 
 
-def _row(first: Measured, other: Measured, key: CaseId, case: Case, noise: float) -> SideRow:
+def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: float) -> SideRow:
     own, base = _by_block(other, key), _by_block(first, key)
     ratio = estimates.ratio(own, base)
-    delta = max(margin(first, key[0]), margin(other, key[0]), noise)
     failed = _failed(first, other, key)
     p = None
     if failed is None and ratio is not None:
@@ -104,4 +113,4 @@ def _clocked(measured: Measured, key: CaseId) -> Clocked | None:
 def _by_block(measured: Measured, key: CaseId) -> pd.Series[float]:
     """Launch values of a case, indexed by the block of launches in which all sides had their turn."""
     values = measured.values(key)
-    return values.set_axis(values.index // len(measured.evidence.plan.sides))
+    return values.set_axis(values.index.map(measured.evidence.plan.turn_of))

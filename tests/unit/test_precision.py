@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -13,13 +14,15 @@ from scipy import stats
 
 from harness.errors import UsageError
 from harness.journal import CellRecord
+from harness.plan import Side
 from harness.planner import make
 from harness.precision import Widths, half_width, interval_ranks, launch_value
+from harness.sides import of_duel
 from harness.wish import Wish
 from reports.evidence import load
 from reports.measured import measure
 from reports.summary import summarise
-from tests.factories import Synthetic, build
+from tests.factories import Synthetic, build, plan_of
 
 TIMES = st.lists(st.floats(1e-6, 1e3), min_size=6, max_size=40)
 
@@ -63,21 +66,58 @@ def cells(folder: Path, **changes: object) -> list[CellRecord]:
 
 
 def test_five_launches_are_never_narrow_and_six_are_where_they_agree(tmp_path: Path) -> None:
-    widths = Widths()
+    widths = Widths(plan_of(Synthetic()))
     for number, cell in enumerate(cells(tmp_path, launch_noise=0.0, noise=0.0), start=1):
-        widths.add("series", cell)
+        widths.add("case", cell)
         assert widths.within(0.01) == (number == 6)
-    assert not Widths().within(0.5)
+    assert not Widths(plan_of(Synthetic())).within(0.5)
 
 
 def test_one_wide_series_is_enough_to_go_on_and_what_is_not_ok_is_not_asked(tmp_path: Path) -> None:
-    widths = Widths()
+    widths = Widths(plan_of(Synthetic()))
     for cell in cells(tmp_path, launch_noise=0.1):
         widths.add("wide", cell)
         widths.add("died", cell.model_copy(update={"status": "died", "samples": None}))
     assert not widths.within(0.01)
     assert widths.within(0.9)
     assert set(widths.values) == {"wide"}
+
+
+DUEL = (Side(name="a"), Side(name="b"), Side(name="a again", control=True))
+
+
+def test_a_duel_asks_for_its_ratios_turn_by_turn(tmp_path: Path) -> None:
+    """Times that differ widely from turn to turn, by the same factor on each side, and then on one side only."""
+    plan = plan_of(Synthetic(sides=DUEL, launches=24))
+    (cell,) = cells(tmp_path, launches=1, launch_noise=0.0, noise=0.0)
+    taken = cell.samples
+    assert taken is not None
+
+    def told(factor: Callable[[int], float]) -> Widths:
+        widths = Widths(plan)
+        for launch in range(24):
+            ends = [
+                [start + (end - start) * factor(launch) for start, end in zip(*rank, strict=True)]
+                for rank in zip(taken.start_s, taken.end_s, strict=True)
+            ]
+            samples = taken.model_copy(update={"end_s": ends})
+            widths.add("case", cell.model_copy(update={"launch": launch, "samples": samples}))
+        return widths
+
+    assert told(lambda launch: 1.0 + plan.turn_of(launch)).within(0.001)
+    wild = plan.side_of(0).name
+    assert not told(lambda launch: 1.0 + plan.turn_of(launch) * (plan.side_of(launch).name == wild)).within(0.5)
+
+
+def test_a_duel_goes_on_until_its_ratios_are_within_half_the_margin() -> None:
+    like = {"names": ["split"], "devices": "cpu:1", "sides": of_duel("", "X=1")}
+    plan = make(Wish(margin="2%", **like))
+    assert plan.precision is not None and (plan.precision.fraction, plan.precision.limit_s) == (0.01, 900)
+    asked = make(Wish(margin="2%", precision="3%", budget_s=300, **like)).precision
+    assert asked is not None and (asked.fraction, asked.limit_s) == (0.03, 300)
+    for settled in ({"launches": 7}, {"preset": "smoke"}, {"margin": "0"}):
+        assert make(Wish(**(like | settled))).precision is None
+    assert make(Wish(names=["split"], devices="cpu:1")).precision is None
 
 
 @pytest.mark.parametrize(("text", "fraction"), [("2%", 0.02), ("0.02", 0.02), (" 1.5 %", 0.015)])
@@ -106,7 +146,7 @@ def test_it_needs_launches_of_our_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("noise", "told"), [(0.0, "all times are within ±5 %, as asked"), (0.2, "The budget was spent")]
+    ("noise", "told"), [(0.0, "all times are within ±5 %, as wanted"), (0.2, "The budget was spent")]
 )
 def test_the_report_says_whether_it_was_reached(tmp_path: Path, noise: float, told: str) -> None:
     run = build(tmp_path / "run", Synthetic(launch_noise=noise, noise=0.001))

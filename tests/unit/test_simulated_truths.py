@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness import precision, sides
 from harness.order import rounds
 from reports import estimates, summary
 from reports.changes.changes import compare
+from reports.changes.shift import TAIL
+from reports.sides import p_slower
 from reports.verdicts import verdict
 from tests import factories
 
@@ -114,6 +117,35 @@ def test_no_difference_is_found_where_there_is_none():
     told = verdicts(launch_values(600, 6, noise=0.01), 0.05)
     assert share(told, "equivalent") >= 0.95
     assert share(verdicts(launch_values(600, 6, ratio=1.10, noise=0.01), 0.05), "equivalent") == 0
+
+
+def duelled(rng, truth, margin, noise, most=60):
+    """The verdict of a duel of one case, and its turns: as many as make the ratios known to half the margin."""
+    pace = 0.02 * resembling(rng.standard_normal(most))
+    a, b, again = (pd.Series(np.exp(pace + noise * rng.standard_normal(most))) for _ in range(3))
+    b *= truth
+    for turns in range(sides.turns(1), most + 1):
+        widths = [precision.half_width(list((other / a)[:turns])) for other in (b, again)]
+        if max(widths) <= margin / 2:
+            break
+    ratio, control = (estimates.ratio(other[:turns], a[:turns]) for other in (b, again))
+    delta = max(margin, abs(np.log(control.value)))
+    told = verdict(ratio, delta)
+    confirmed = told == "slower" and p_slower((b / a)[:turns], delta) <= TAIL
+    return ("undecided" if told == "slower" and not confirmed else told), turns
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.02])
+def test_a_duel_goes_on_until_it_knows_and_is_rarely_wrong(noise):
+    """Launches that differ by 1 or 2 % on each side, by themselves, and by 2 % together, resembling the turn before."""
+    rng = np.random.default_rng(11)
+    same = [duelled(rng, 1.0, 0.02, noise) for _ in range(250)]
+    assert share([told for told, _ in same], "faster", "slower") <= 0.01
+    assert share([told for told, _ in same], "equivalent") >= 0.85
+    planted = [duelled(rng, 1.05, 0.02, noise) for _ in range(250)]
+    assert share([told for told, _ in planted], "slower") >= 0.95
+    assert share([told for told, _ in planted], "equivalent", "faster") == 0
+    assert np.mean([turns for _, turns in planted]) > (6 if noise < 0.02 else 20)
 
 
 @pytest.mark.parametrize("seed", range(4))
