@@ -176,7 +176,7 @@ class Bench:
         return replace(self.sampling, most=int(trial.room.steps)) if trial.ahead else self.sampling
 
     def _rounds(self, end_s: float) -> None:
-        """Visit every case once a round, in a new random order each, until the time is spent."""
+        """Visit every case once a round, the probes in some, in a new random order each, until the time is spent."""
         (left_s,) = self.world.agreement.greatest([end_s - now()])
         if self.sampling.tight(self._round_s(), left_s):
             self.sampling = self.sampling.brief()
@@ -186,6 +186,8 @@ class Bench:
         position = 0
         for number, turn in enumerate(islice(rounds(len(planned), *seed), count)):
             for case in (planned[place] for place in turn):
+                if case.probe and number % self.sampling.probed:
+                    continue
                 self._enough = number >= self.sampling.rounds_[0]
                 if self._enough and self.world.agreement.halted:
                     return
@@ -195,8 +197,10 @@ class Bench:
                     position += 1
 
     def _round_s(self) -> float:
+        """What a round takes in the mean."""
         return sum(
             self._policy(trial).visit_cost_s(self.step_s[trial.case], 2 * self.world.lead_s + trial.head_start_s)
+            / (self.sampling.probed if trial.case.probe else 1)
             for trial in self._live
         )
 

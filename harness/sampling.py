@@ -18,6 +18,8 @@ class Sampling:
     """Fewest and most samples in a visit."""
     rounds_: tuple[int, int] = (4, 40)
     """Fewest and most rounds in a launch."""
+    probed: int = 3
+    """Of so many rounds one visits the probes, too: an odd number, so that even and odd rounds both have them."""
     warm_s: float = 0.002
     """Untimed steps at the start of each visit take at least this long, and are at least one."""
     watch_s: float = 0.050

@@ -28,7 +28,7 @@ class Measured:
     values_by_case: dict[CaseId, pd.Series[float]]
     """Each launch's own value, indexed by launch."""
     aa_by_comparison: dict[int, float]
-    """The 95th percentile of the contrasts that a comparison's cases have with themselves."""
+    """The 95th percentile of the contrasts that a comparison's cases, without its probes, have with themselves."""
 
     def values(self, case: CaseId) -> pd.Series[float]:
         """Launch values of a case; empty where it has no time."""
@@ -108,8 +108,8 @@ def taken_in(evidence: Evidence, case: CaseId) -> dict[int, tuple[Taken, int]]:
 
 def _aa(evidence: Evidence, by_case: dict[CaseId, pd.DataFrame]) -> dict[int, float]:
     found: dict[int, list[float]] = {index: [] for index in range(len(evidence.plan.comparisons))}
-    for (comparison, _), samples in by_case.items():
-        contrast = estimates.null_contrast(samples)
+    for key, _, case in evidence.cases():
+        contrast = None if case.probe or key not in by_case else estimates.null_contrast(by_case[key])
         if contrast is not None:
-            found[comparison].append(contrast)
+            found[key[0]].append(contrast)
     return {index: float(np.quantile(each, 0.95)) if each else 0.0 for index, each in found.items()}

@@ -10,6 +10,8 @@ from statistics import fmean, median
 
 import pytest
 
+from harness.rundir import RunDir
+from harness.sampling import Sampling
 from tests.distributed.conftest import Run
 
 pytestmark = [
@@ -53,12 +55,14 @@ def test_rounds_visit_every_case_in_orders_that_differ(main_run: Run) -> None:
     told = orders(main_run)
     every = [tuple(round_) for rounds in told.values() for round_ in rounds.values()]
     assert all(len(set(round_)) == len(round_) for round_ in every)
-    for (launch, comparison), rounds in told.items():
-        assert len({frozenset(round_) for round_ in rounds.values()}) == 1, (launch, comparison)
-    by_comparison = defaultdict(list)
+    probed, planned = Sampling().probed, RunDir(main_run.root).plan().comparisons
+    alike = defaultdict(list)
     for (_, comparison), rounds in told.items():
-        by_comparison[comparison] += [tuple(round_) for round_ in rounds.values()]
-    for comparison, taken in by_comparison.items():
+        cases = planned[comparison].cases
+        for number, round_ in rounds.items():
+            assert {*round_} == {case.key for case in cases if not (case.probe and number % probed)}
+            alike[comparison, number % probed == 0].append(tuple(round_))
+    for comparison, taken in alike.items():
         repeated = len(taken) - len(set(taken))
         chance = len(taken) ** 2 / 2 / math.factorial(len(taken[0]))
         assert repeated <= chance + 1, (comparison, repeated)

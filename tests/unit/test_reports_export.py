@@ -37,10 +37,12 @@ class Recomputed:
 
     def __init__(self, rows):
         slowest = defaultdict(float)
+        self.probes = set()
         self.rounds, starts, self.ranks = {}, defaultdict(list), defaultdict(list)
         for row in rows:
             if row["status"] == "ok":
                 case = (row["comparison"], row["scenario"], row["arm"], int(row["world_size"]), row["packed"] == "True")
+                self.probes |= {case} if row["probe"] == "True" else set()
                 sample = (case, int(row["launch"]), int(row["sample"]))
                 slowest[sample] = max(slowest[sample], float(row["seconds"]))
                 starts[sample].append(float(row["start_s"]))
@@ -75,7 +77,7 @@ class Recomputed:
     def aa(self, comparison):
         contrasts = []
         for case, launches in self.samples.items():
-            if case[0] == comparison:
+            if case[0] == comparison and case not in self.probes:
                 logs = []
                 for own in launches.values():
                     even, odd = (statistics.median(t for parity, t in own if parity == half) for half in (0, 1))

@@ -49,3 +49,9 @@ def test_where_time_is_short_visits_are_brief(step_s: float) -> None:
 @given(st.integers(1, 100))
 def test_the_least_budget_grows_with_the_cases(cases: int) -> None:
     assert policy.least_s(cases + 1) > policy.least_s(cases) > policy.setup_s
+
+
+def test_probes_are_visited_in_even_and_in_odd_rounds_and_at_least_twice() -> None:
+    visited = range(0, policy.rounds_[1], policy.probed)
+    assert {number % 2 for number in visited} == {0, 1}
+    assert len([number for number in visited if number < policy.rounds_[0]]) >= 2
