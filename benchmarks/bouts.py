@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 CODE = Path(__file__).with_name("products.py")
@@ -29,6 +28,8 @@ PRODUCTS = {"same": 200, "planted": 210}
 """Of the environment that is judged; the other has 200 always."""
 LEAST = "2%"
 """Smaller differences count as none, for the tools that take such a number."""
+BUDGET_S = "300"
+"""Of a duel, which goes on until its ratios are known to half of that."""
 SEED = 5
 TIMER = """
 import sys, torch
@@ -47,17 +48,17 @@ def call(*command: str | Path, products: int, cwd: Path | None = None) -> subpro
     return subprocess.run(words, check=False, capture_output=True, text=True, env=env, cwd=cwd)
 
 
-def duel(folder: Path, a: int, b: int, turns: int = 6) -> dict[str, object]:
-    """What ``rankbench duel`` says of B, after so many turns."""
+def duel(folder: Path, a: int, b: int) -> dict[str, object]:
+    """What ``rankbench duel`` says of B, and after how many turns."""
     sides = ["--a", f"PRODUCTS={a}", "--b", f"PRODUCTS={b} SIDE=b"]
     line = ["-m", "harness", "duel", f"{CODE}:Products", "--devices", "cpu:1", *sides, "--margin", LEAST]
-    done = call(*line, "--turns", turns, "--budget", 7.5 * turns, "--out", folder / "run", products=a)
+    done = call(*line, "--budget", BUDGET_S, "--out", folder / "run", products=a)
     if done.returncode not in {0, 1}:
         return {"says": "failed", "why": done.stderr[-300:]}
     rows = {row["side"]: row for row in json.loads((folder / "run/summary.json").read_text())["sides"]}
     row = rows["b"]
     says = row["verdict"] if row["verdict"] != "slower" or row["confirmed"] else "undecided"
-    return {"says": says, "ratio": row["ratio"], "margin": row["margin"]}
+    return {"says": says, "ratio": row["ratio"], "margin": row["margin"], "turns": row["blocks"]}
 
 
 def torch_timer(folder: Path, a: int, b: int) -> dict[str, object]:
@@ -94,7 +95,6 @@ def pytest_benchmark(folder: Path, a: int, b: int) -> dict[str, object]:
 
 TOOLS: dict[str, Callable[[Path, int, int], dict[str, object]]] = {
     "rankbench duel": duel,
-    "rankbench duel, 12 turns": partial(duel, turns=12),
     "torch.utils.benchmark": torch_timer,
     "pyperf": pyperf,
     "pytest-benchmark": pytest_benchmark,
