@@ -48,7 +48,7 @@ def test_a_damaged_directory_is_read_or_refused_in_one_line(
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_what_can_be_read_of_a_damaged_directory_is_reported_on_or_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, original: fuzz.Original, seed: int
 ) -> None:
