@@ -28,7 +28,7 @@ PRODUCTS = {"same": 200, "planted": 210}
 """Of the environment that is judged; the other has 200 always."""
 LEAST = "2%"
 """Smaller differences count as none, for the tools that take such a number."""
-BUDGET_S = "300"
+BUDGET_S = "150"
 """Of a duel, which goes on until its ratios are known to half of that."""
 SEED = 5
 TIMER = """

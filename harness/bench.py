@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
@@ -259,5 +258,9 @@ class Bench:
 
 
 def _close(trial: Trial) -> None:
-    with suppress(Exception, SystemExit):  # the case has been judged; what it leaves behind is not its result
+    try:
         trial.close()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001, S110 - the case has been judged; what it leaves behind is not its result
+        pass

@@ -13,7 +13,7 @@ from harness import __version__, measuring
 from harness.errors import JournalError, RankbenchError, UsageError
 from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE
 from harness.late import late
-from harness.output import Terminal, complain
+from harness.output import Terminal, complain, open_standard_streams
 
 app = typer.Typer(
     name="rankbench",
@@ -27,6 +27,7 @@ app = typer.Typer(
 
 def run_app(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; whatever the user got wrong is one line on stderr."""
+    open_standard_streams()
     command = typer.main.get_command(app)
     try:
         return command.main(list(arguments) or ["--help"], "rankbench", standalone_mode=False) or OK

@@ -20,14 +20,17 @@ def complaint(error: BaseException) -> str | None:
     """What ``error``, or one that led to it, says of a full disk, in a line; None where it says nothing of it."""
     for each in _chain(error):
         if getattr(each, "errno", None) in FULL or any(words in words_of(each) for words in _WORDS):
-            return f"the disk is full: {type(each).__name__}: {each}"
+            return f"the disk is full: {type(each).__name__}: {words_of(each)}"
     for each in _chain(error):
         if _SHORT_WRITE.search(words_of(each)):
-            return f"the disk is full or failing: {type(each).__name__}: {each}"
+            return f"the disk is full or failing: {type(each).__name__}: {words_of(each)}"
     return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    """An error and those that led to it, each once: one may be raised from itself."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__

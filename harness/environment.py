@@ -30,10 +30,12 @@ ALLOWED = re.compile(
     r"(CUDA|NCCL|TORCH|GLOO|OMP|MKL|KMP|PYTORCH|RAY)_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD"
 )
 """Environment variables that may be recorded: those that change figures."""
-SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|KEY|AUTH", re.IGNORECASE)
-"""What is never recorded, whatever its prefix."""
-LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+SECRET = re.compile(r"TOKEN|SECRET|PASS|PWD|CREDENTIAL|KEY|AUTH|JOB_CONFIG", re.IGNORECASE)
+"""What is never recorded, whatever its prefix; Ray keeps all variables of a job in the configuration of that."""
+LOGIN = re.compile(r"(?<=://)\S*@")
 """A name and password within an address."""
+ANSWER_S = 120.0
+"""Another interpreter has to describe its environment within this time: PyTorch may come from a slow disk."""
 FLEETING = ("load_average", "gpus_now", "hash")
 """What may differ where nothing does, and what only says that something does."""
 PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
@@ -92,13 +94,17 @@ def _told_by(
 ) -> tuple[dict[str, Any] | None, str]:
     """The description, or why there is none."""
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(  # noqa: S603
-        [python, "-m", "harness.environment", *devices],
-        env=os.environ | {"PYTHONPATH": path} | dict(variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603
+            [python, "-m", "harness.environment", *devices],
+            env=os.environ | {"PYTHONPATH": path} | dict(variables),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ANSWER_S,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"it said nothing within {ANSWER_S:g} s"
     if done.returncode:
         return None, (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
     return json.loads(done.stdout), ""

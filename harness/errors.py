@@ -5,9 +5,10 @@ RankbenchError
 ├── JournalError    a file of a run is not what it should be
 ├── FullError       the journal takes no more: the run ends with what it has
 ├── CollectiveError a rank's peers failed; raised on every rank alike
-├── HangError       a case did not move for longer than it may; raised in the process that has it
 ├── RefusedError    a case cannot be measured as the plan asks; it is skipped, with the reason
 └── GangLostError   a rank or a node is gone, and with it the side channel
+
+HangError           a case did not move for longer than it may; raised in the process that has it
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class UsageError(RankbenchError):
         self.told = parameter, rule, value, remedy
         super().__init__(" ".join(f"{parameter} must {rule}, but is {value}; {remedy}".split()))
 
+    def __reduce__(self) -> tuple[type[UsageError], tuple[str, str, object, str]]:
+        return type(self), self.told  # so that it can be raised on every rank
+
 
 class JournalError(RankbenchError):
     """A plan, journal or environment file that cannot be read as one."""
@@ -40,8 +44,8 @@ class CollectiveError(RankbenchError):
     """Another rank of this gang failed, so this rank gives up the case too."""
 
 
-class HangError(RankbenchError):
-    """A case gave no sign of life for longer than its deadline allows."""
+class HangError(BaseException):
+    """A case gave no sign of life for longer than its deadline allows. No Exception: a plugin may swallow those."""
 
 
 class RefusedError(RankbenchError):
@@ -56,8 +60,15 @@ def words_of(error: BaseException) -> str:
     """What an exception says; one that cannot be put into words says so."""
     try:
         return str(error).strip()
-    except Exception:  # noqa: BLE001 - it is a plugin's
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - it is a plugin's
         return "it cannot be put into words"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says; its kind, where it says nothing."""
+    return next(iter(words_of(error).splitlines()), type(error).__name__)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from harness.disk import FULL
 from harness.errors import FullError, JournalError, UsageError
+from harness.forks import keep_to_ourselves
 from harness.journal import Entry, parse
 from harness.plan import Record
 
@@ -134,6 +135,7 @@ class Journal:
         except OSError as error:
             remedy = "make it so, or choose another"
             raise UsageError("--out", "be writable", f"{path.parent} ({error.strerror})", remedy) from None
+        keep_to_ourselves(self._file)
         try:
             _need_room(path.parent)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -159,6 +161,8 @@ class Journal:
         Raises FullError where it cannot be written: the journal then ends with the record before.
         """
         left = memoryview(sealed(record.model_dump_json(by_alias=True).encode()))
+        if len(left) > LONGEST:
+            raise FullError(f"{self.path} cannot be written: a record has {len(left)} bytes, more than {LONGEST}")
         until_s = time.monotonic() + PATIENCE_S
         try:
             while left:

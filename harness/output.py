@@ -14,6 +14,9 @@ from rich.segment import Segment
 
 from harness.harmless import harmless
 
+STANDARD_ERROR = 2
+"""Its number; those of input and output are smaller."""
+
 
 class Output(io.TextIOBase):
     """Writes to standard output. Where that is closed, by a reader or a scenario, what is said is lost, not the run."""
@@ -21,10 +24,8 @@ class Output(io.TextIOBase):
     def write(self, text: str) -> int:
         """Write ``text``, whole or not at all."""
         try:
-            sys.stdout.write(text)
+            sys.stdout.write(text.encode(self.encoding, "replace").decode(self.encoding))
             sys.stdout.flush()
-        except UnicodeError:
-            raise
         except ValueError:  # it was closed in this process
             sys.stdout = _nowhere()
         except OSError:  # its reader is gone; Python would complain once more when it ends
@@ -55,6 +56,15 @@ def complain(text: object) -> None:
     """One line on standard error."""
     if os.environ.get("RANK", "0") == "0":  # the other ranks of somebody's torchrun have the same to say
         print(f"rankbench: {harmless(str(text))}", file=sys.stderr)  # noqa: T201
+
+
+def open_standard_streams() -> None:
+    """Have something at standard input, output and error where nothing is: else files of the run take their numbers."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
 
 
 def _nowhere() -> TextIO:

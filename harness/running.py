@@ -9,7 +9,7 @@ from typing import IO, cast
 
 from rich.console import Console
 
-from harness.errors import FullError, UsageError
+from harness.errors import FullError, JournalError, RankbenchError, UsageError
 from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED
 from harness.late import late
 from harness.output import Output, Terminal, complain
@@ -41,13 +41,7 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
     ``strict``: a duel that leaves something undecided is not ok.
     """
     console = Terminal(file=cast("IO[str]", Output()))
-    interrupted, well = False, False
-    try:
-        well = how(directory, plan, console)
-    except KeyboardInterrupt:
-        interrupted = True
-    except FullError as error:
-        complain(f"{error}, and finish the run with: rankbench run --resume {directory.root}")
+    interrupted, well = _measured(directory, plan, how, console)
     reported = None
     if os.environ.get("RANK", "0") == "0":
         try:
@@ -71,3 +65,18 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
         return OK
     slower, undecided = reported.outcome
     return NOT_OK if slower else UNDECIDED if undecided and strict else OK
+
+
+def _measured(directory: RunDir, plan: Plan, how: Measurer, console: Console) -> tuple[bool, bool]:
+    """Measure; whether it was interrupted, and whether all cells are ok. What ends it is said, and no loss."""
+    try:
+        return False, how(directory, plan, console)
+    except KeyboardInterrupt:
+        return True, False
+    except FullError as error:
+        complain(f"{error}, and finish the run with: rankbench run --resume {directory.root}")
+    except (UsageError, JournalError):
+        raise
+    except RankbenchError as error:
+        complain(error)
+    return False, False

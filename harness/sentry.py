@@ -114,8 +114,8 @@ class Alarm(Sentry):
         self._deadline_s = deadline_s
 
     def beat(self) -> None:
-        """Give a sign of life: the alarm is set anew."""
-        signal.setitimer(signal.ITIMER_REAL, self._deadline_s)
+        """Give a sign of life: the alarm is set anew, and rings again where it is not heeded."""
+        signal.setitimer(signal.ITIMER_REAL, self._deadline_s, self._deadline_s)
 
     @contextmanager
     def set(self) -> Iterator[None]:

@@ -6,9 +6,9 @@ import math
 import shutil
 import traceback
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from harness import causes, graphs, memory
 from harness.agreement import Failure
@@ -28,8 +28,23 @@ from harness.scenario import Workload
 from harness.waits import Watched, watched
 from harness.world import World
 
-FOUND: TypeAdapter[dict[str, Value]] = TypeAdapter(dict[str, Value], config=ConfigDict(allow_inf_nan=False))
-"""What a check may tell."""
+
+def _encodable(text: str) -> str:
+    text.encode()  # raises UnicodeEncodeError, which is a ValueError
+    return text
+
+
+_Word = Annotated[str, Field(max_length=1000), AfterValidator(_encodable)]
+_Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+FOUND: TypeAdapter[dict[str, Value]] = TypeAdapter(
+    Annotated[dict[_Word, bool | _Number | float | _Word], Field(max_length=100)],
+    config=ConfigDict(allow_inf_nan=False),
+)
+"""What a check may tell: it is written down, and any reader must be able to take it."""
+
+
+LONGEST_UNIT = 40
+"""Characters of the name of an item."""
 
 
 @dataclass
@@ -206,7 +221,7 @@ class Trial:
             traffic_bytes=self._count.traffic_bytes,
             products=tuple(sorted(self._count.products)),
             constant_operands=self._count.constant_operands,
-            uneven=self._my_workload.uneven and self._my_gang.size > 1,
+            uneven=bool(self._my_workload.uneven) and self._my_gang.size > 1,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,
@@ -243,3 +258,5 @@ def _validate(workload: object) -> None:
         value = getattr(work, name)
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"Work.{name} must be a finite number of at least 0, but is {value}")
+    if not (isinstance(work.unit, str) and 0 < len(work.unit) <= LONGEST_UNIT and work.unit.isprintable()):
+        raise ValueError(f"Work.unit must be a word of at most {LONGEST_UNIT} characters, but is {work.unit!r:.100}")

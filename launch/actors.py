@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import uuid
 from dataclasses import replace
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
+from harness.errors import first_line
 from harness.fates import RankFate
 from harness.halt import Halt
 from harness.messages import Order, RankNote
@@ -20,7 +22,7 @@ from harness.plan import Plan
 from launch.actor import Mailbox, Rank, Seat
 from launch.cluster import GONE, VISIBLE, Bundle, Cluster, NoRoomError
 from launch.gangs import Ending, Hear, record_of
-from launch.lifeline import kill_below, kill_trees
+from launch.lifeline import MARK, kill_started
 from launch.vigil import SETUP_S, Vigil
 
 FAREWELL_S = 10.0
@@ -58,7 +60,7 @@ class Actors:
         except GetTimeoutError:
             return Ending("hang", f"the actors were not ready within {SETUP_S:g} s")
         except GONE as error:
-            return Ending("died", _first_line(error))
+            return Ending("died", first_line(error))
 
     def _carry_out(self, order: Order, group: PlacementGroup, hear: Hear) -> Ending | None:
         driver = ray.get_runtime_context().get_node_id()
@@ -68,26 +70,28 @@ class Actors:
         make = ray.remote(Rank).options(**_needs(order.plan), scheduling_strategy=within)
         actors: list[Any] = [make.remote() for _ in order.plan.devices]
         seats: list[Seat] = []
-        ended = False
+        ended, mark = False, uuid.uuid4().hex
         try:
             seats = self._seats(actors, driver)
             ranked = [actors[seat.number] for seat in seats]
             runs = [
                 actor.run.remote(environment, device, order.model_dump_json(by_alias=True), mailbox)
-                for actor, (environment, device) in zip(ranked, self._places(order.plan, ranked, seats), strict=True)
+                for actor, (environment, device) in zip(
+                    ranked, self._places(order.plan, ranked, seats, mark), strict=True
+                )
             ]
             ending = self._follow(runs, mailbox, hear, Vigil(len(runs), order.plan.deadline_s))
             ended = ending is None
             return ending
         finally:
-            self._kill(actors, seats, ended=ended)
+            self._kill(actors, seats, mark, ended=ended)
 
     def _seats(self, actors: list[Any], driver: str) -> list[Seat]:
         """Where the actors are, in the order of their ranks."""
         asked = [actor.sit.remote(driver, number) for number, actor in enumerate(actors)]
         return sorted(Seat(*told) for told in ray.get(asked, timeout=SETUP_S))
 
-    def _places(self, plan: Plan, ranked: list[Any], seats: list[Seat]) -> list[tuple[dict[str, str], str]]:
+    def _places(self, plan: Plan, ranked: list[Any], seats: list[Seat], mark: str) -> list[tuple[dict[str, str], str]]:
         """The environment and the device of each rank."""
         port = ray.get(ranked[0].host.remote(seats[0].ip), timeout=SETUP_S)
         nodes = [seat.node for seat in seats]
@@ -102,13 +106,14 @@ class Actors:
                 "MASTER_ADDR": seats[0].ip,
                 "MASTER_PORT": str(port),
                 "NODE_IP": seat.ip,
+                MARK: mark,
                 "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0's actor has the store already
             }
             kind = plan.devices[rank].partition(":")[0]
             places.append((environment, f"{kind}:{seat.gpu if kind == 'cuda' else local}"))
         return places
 
-    def _kill(self, actors: list[Any], seats: list[Seat], *, ended: bool) -> None:
+    def _kill(self, actors: list[Any], seats: list[Seat], mark: str, *, ended: bool) -> None:
         """End the actors and what they have started; on each node by a task, for who is stopped does not hear Ray.
 
         Where the runs have ``ended`` by themselves it is left to Ray to end the actors, which else complains of each.
@@ -120,9 +125,9 @@ class Actors:
                 there = NodeAffinitySchedulingStrategy(node, soft=False)
                 pids = [seat.pid for seat in seats if seat.node == node]
                 killed.append(
-                    ray.remote(kill_below if ended else kill_trees)
+                    ray.remote(kill_started)
                     .options(num_cpus=0, scheduling_strategy=there)
-                    .remote(pids)
+                    .remote(pids, mark, not ended)
                 )
             if killed:
                 ray.wait(killed, num_returns=len(killed), timeout=KILL_S)
@@ -135,10 +140,13 @@ class Actors:
         failed: dict[int, tuple[bool, str]] = {}
         farewell_s = math.inf
         look_s = time.monotonic() + HEAD_S
-        while left and time.monotonic() < min(vigil.until_s, farewell_s):
+        late = False
+        while left and not late:
             if self._halt.asked:
                 mailbox.halt.remote()
-            seen += self._pass_on(mailbox, seen, hear, 0.5, vigil)
+            due = time.monotonic() >= min(vigil.until_s, farewell_s)
+            seen += self._pass_on(mailbox, seen, hear, 0.0 if due else 0.5, vigil)
+            late = due and time.monotonic() >= min(vigil.until_s, farewell_s)  # what had come was heard first
             ended, left = ray.wait(left, num_returns=len(left), timeout=0)
             for rank, fate in ((runs.index(run), _fate(run)) for run in ended):
                 vigil.dismiss(rank)
@@ -149,13 +157,14 @@ class Actors:
                 if why := self._cluster.lost():
                     return Ending("died", why)
                 look_s = time.monotonic() + HEAD_S
+        hang = replace(vigil.verdict(), fates=vigil.fates()) if left else None
         self._pass_on(mailbox, seen, hear, 0.0, vigil)
         if failed:  # the first to die is one that could not say so: words often tell of another's end
             silent = [rank for rank, (died, _) in failed.items() if died]
             rank = (silent or list(failed))[0]
             fates = (RankFate(rank=each, fate=failed[each][1]) for each in sorted(failed))
             return Ending("died", failed[rank][1], rank, (*fates, *vigil.fates()))
-        return replace(vigil.verdict(), fates=vigil.fates()) if left else None
+        return hang
 
     def _pass_on(self, mailbox: Any, seen: int, hear: Hear, wait_s: float, vigil: Vigil) -> int:
         """Pass on the lines after those ``seen``, for the first of which to wait; returns how many they were."""
@@ -174,12 +183,8 @@ def _fate(run: Any) -> tuple[bool, str] | None:
     except RayActorError:
         return True, "its process or its node was lost"
     except RayError as error:
-        return False, _first_line(error)
+        return False, first_line(error)
     return None if words is None else (False, words.strip().splitlines()[-1])
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _bundle(plan: Plan) -> Bundle:

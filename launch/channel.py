@@ -16,7 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.forks import keep_to_ourselves
 from harness.plan import Record
+
+SEND_S = 10.0
+"""A process that takes nothing for so long is not waited for."""
 
 Event = tuple["Peer", Literal["line", "closed"], bytes]
 
@@ -63,6 +67,7 @@ class Server:
         if uid != os.getuid():
             made.close()
             return
+        made.settimeout(SEND_S)
         self._selector.register(made, selectors.EVENT_READ, Peer(made))
 
     def _receive(self, peer: Peer) -> Iterator[Event]:
@@ -92,6 +97,7 @@ class Client:
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(f"\0{address}")
+        keep_to_ourselves(self._socket)
         self._turn = threading.Lock()
 
     def send(self, message: Record | dict[str, Any]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from typing import Self
 
 from harness import worker, world
 from harness.halt import Halt
 from harness.messages import Order
 from launch.gangs import Ending, Hear
+from launch.lifeline import MARK, below, kill_all, marked, temporary
 
 
 class Inline:
@@ -16,16 +19,21 @@ class Inline:
     def __init__(self, halt: Halt | None = None) -> None:
         """``halt`` is asked for by whoever interrupts the run."""
         self._halt = halt or Halt()
+        self._stack = ExitStack()
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order here and now."""
+        before = below([os.getpid()])
         with world.alone(order.plan) as alone:
             alone.agreement.halt = self._halt
             worker.run(order, alone, hear)
+        kill_all(below([os.getpid()]) - before | marked(os.environ[MARK]))
         return None
 
     def __enter__(self) -> Self:
+        os.environ[MARK] = self._stack.enter_context(temporary())  # what cases start has it, in whatever session
         return self
 
     def __exit__(self, *error: object) -> None:
-        pass
+        del os.environ[MARK]
+        self._stack.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -34,7 +34,8 @@ def heard(interrupt: Interrupt, say: Callable[[str], None]) -> Iterator[None]:
         if interrupt.asked or not interrupt.heeded:
             raise KeyboardInterrupt
         interrupt.asked = True
-        say(SAID)
+        with suppress(RuntimeError):  # something else was just being said
+            say(SAID)
 
     before = signal.signal(signal.SIGINT, hear)
     try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import nullcontext
 
 from rich.console import Console
 
 from harness import worker, world
-from harness.errors import CollectiveError, GangLostError, UsageError
+from harness.errors import CollectiveError, GangLostError, first_line
+from harness.harmless import harmless
+from harness.messages import Order
 from harness.plan import Plan, Record
 from harness.rundir import RunDir
 from launch.network import own_address, tell_gloo
@@ -28,7 +31,8 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok."""
     try:
         return _joined(run, plan, console)
-    except GangLostError:
+    except GangLostError as error:
+        print(f"rankbench: rank {os.environ['RANK']}: {harmless(str(error))}", file=sys.stderr)  # noqa: T201
         return False
 
 
@@ -39,10 +43,10 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
         tell_gloo(own_address(os.environ["MASTER_ADDR"]))
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:
-        scribe = Scribe(run, plan, console) if here.rank == 0 else None
-        order, refusal = here.agreement.gather(scribe.open() if scribe else (None, None))[0]
-        if order is None:
-            raise UsageError(*refusal)
+        scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
+        order = here.agreement.gather(scribe.open() if scribe else None)[0]
+        if not isinstance(order, Order):
+            raise order
         try:
             with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
                 fit = worker.run(order, here, scribe.record if scribe else _ignore)
@@ -51,15 +55,18 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
                 if fit and plan.profile:
                     _profile(here, scribe)
         except (RuntimeError, CollectiveError) as error:  # the side channel itself: a rank or a node is gone
-            if scribe is None:
-                raise
-            scribe.mourn(order, error)
-            raise GangLostError(str(error)) from error  # out of the world, without a farewell to those who are gone
+            if scribe:
+                scribe.mourn(order, error)
+            raise GangLostError(
+                first_line(error)
+            ) from error  # out of the world, without a farewell to those who are gone
         finally:
             if scribe:
                 scribe.close(order.launch)
-        well = here.agreement.greatest([float(scribe.failed) if scribe else 0.0])[0]
-    return not well
+        failed = here.agreement.greatest([float(scribe.failed) if scribe else 0.0])[0]
+    if scribe and scribe.full:
+        raise scribe.full
+    return not failed
 
 
 def _profile(here: world.World, scribe: Scribe | None) -> None:

@@ -13,9 +13,17 @@ from pathlib import Path
 
 import psutil
 
+from harness.forks import keep_to_ourselves
+
 PR_SET_PDEATHSIG = 1
+MARK = "RANKBENCH_GANGS"
+"""In the environment of all that a launcher of this host starts, so that it can be found and killed."""
 KILL = 'grep -lsaF -e "$0" /proc/[0-9]*/environ | while IFS=/ read -r _ _ it _; do kill -9 "$it"; done'
-SWEEP = f'while [ -e "$0" ]; do {KILL}; rm -rf -- "$0"; done'
+_ROUNDS = 'n=0; while [ -e "$0" ] && [ $n -lt 60 ]; do n=$((n+1))'
+_REMOVE = 'rm -rf -- "$0" || { chmod -R u+rwX -- "$0"; rm -rf -- "$0" || sleep 1; }'
+REMOVED = f"{_ROUNDS}; {_REMOVE}; done"
+"""Removes ``$0``: also what is still being written, or protected against its owner; gives up after a minute."""
+SWEEP = f"{_ROUNDS}; {KILL}; {_REMOVE}; done"
 """Kills what has ``$0`` in its environment, in sessions of their own and orphans with other parents too; removes it."""
 
 
@@ -37,6 +45,8 @@ def afterwards(command: str, argument: str) -> Iterator[None]:
         env={"PATH": os.defpath},
         start_new_session=True,  # Ctrl-C is not meant for it
     )
+    assert sweeper.stdin is not None
+    keep_to_ourselves(sweeper.stdin)
     try:
         yield
     finally:
@@ -53,18 +63,17 @@ def temporary() -> Iterator[str]:
         yield folder
 
 
-def kill_trees(pids: Iterable[int]) -> None:
-    """Kill processes and all below them, sessions of their own included, and wait until they are gone."""
+def kill_started(pids: Iterable[int], mark: str, themselves: bool) -> None:  # noqa: FBT001 - for Ray
+    """Kill what processes have started, sessions of their own and orphans included; and them, where so told.
+
+    ``mark`` is in the environment of what they have started. Waits until all are gone.
+    """
     roots = set(pids)
-    kill_all(roots | _below(roots))  # found before the kill: orphans have other parents
+    kill_all((roots if themselves else set()) | below(roots) | marked(mark))  # found before the kill: it makes orphans
 
 
-def kill_below(pids: Iterable[int]) -> None:
-    """The same of all below the processes, which go on."""
-    kill_all(_below(pids))
-
-
-def _below(pids: Iterable[int]) -> set[int]:
+def below(pids: Iterable[int]) -> set[int]:
+    """All that processes have started, and what that has started, as far as parents live."""
     found: set[int] = set()
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):

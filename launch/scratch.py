@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from harness.files import SCRATCH
-from launch.lifeline import afterwards
+from launch.lifeline import REMOVED, afterwards
 
-REMOVE = 'until rm -rf -- "$0"; do sleep 1; done; rmdir -- "${0%/*}"'
-"""Also what is still being written; and the run directory, on a host on which there is nothing else in it."""
+REMOVE = f'{REMOVED}; rmdir -- "${{0%/*}}"'
+"""Also the run directory, on a host on which there is nothing else in it."""
 
 
 def clear(folder: str) -> None:

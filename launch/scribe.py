@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from harness.clocks import now
-from harness.errors import UsageError
+from harness.errors import FullError, RankbenchError, UsageError, first_line
 from harness.files import SCRATCH
+from harness.halt import Halt
 from harness.journal import CellRecord, EndRecord, Status
 from harness.messages import Order, VisitNote
 from harness.plan import Plan, Record
@@ -20,20 +21,27 @@ from launch.progress import Progress
 class Scribe:
     """One launch in the run directory."""
 
-    def __init__(self, run: RunDir, plan: Plan, console: Console) -> None:
+    def __init__(self, run: RunDir, plan: Plan, console: Console, halt: Halt) -> None:
+        """``halt`` is asked for where the journal takes no more."""
+        self._halt = halt
         self._run = run
         self._plan = plan
         self._console = console
         self.failed = False
+        self.full: FullError | None = None
+        """Why nothing more is written down: it is for the end, for until then the ranks have to agree."""
         self._done: set[tuple[int, str]] = set()
         self._visiting: tuple[int, str] | None = None
 
-    def open(self) -> tuple[Order | None, tuple[str, str, object, str] | None]:
+    def open(self) -> Order | RankbenchError:
         """Create or extend the run directory; the launch to measure, or the refusal that all ranks raise."""
         try:
-            return self._open(), None
-        except UsageError as error:
-            return None, error.told
+            return self._open()
+        except RankbenchError as error:
+            return error
+        except OSError as error:
+            remedy = "make it so, or choose another"
+            return UsageError("--out", "be writable", f"{self._run.root} ({error.strerror})", remedy)
 
     def _open(self) -> Order:
         if not self._run.exists():
@@ -72,15 +80,23 @@ class Scribe:
     def profiling(self) -> Order | None:
         """What is to be traced beside: each case once, in the first launch that has measured it."""
         self._progress.profiling()
+        if self.full:
+            return None
         self.profiles = Profiling(self._run, self._plan, self._journal, self._progress.watch)
         return self.profiles.order(str(self._run.root.resolve() / SCRATCH))
 
     def record(self, record: Record) -> None:
-        """Write down what the ranks tell."""
+        """Write down what the ranks tell, for as long as it can be."""
+        if self.full:
+            return
         if isinstance(record, VisitNote):
             self._visiting = record.comparison, record.case
         else:
-            self._journal.append(record)
+            try:
+                self._journal.append(record)
+            except FullError as error:
+                self.full, self.failed, self._halt.asked = error, True, True
+                return
         if isinstance(record, CellRecord):
             self._done.add((record.comparison, record.case))
             self.failed |= record.status != "ok"
@@ -89,8 +105,7 @@ class Scribe:
     def mourn(self, order: Order, error: Exception) -> None:
         """Give every case of a lost launch a cell: the one that was visited died, and the others were not reached."""
         if self._visiting and self._visiting not in self._done:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            self._cell(order.launch, *self._visiting, "died", reason)
+            self._cell(order.launch, *self._visiting, "died", first_line(error))
         self.skip_rest(order, "a rank or a node was lost before")
 
     def skip_rest(self, order: Order, why: str) -> None:
@@ -105,5 +120,5 @@ class Scribe:
 
     def close(self, launch: int) -> None:
         """The launch is over."""
-        self._journal.append(EndRecord(launch=launch, wall_s=round(now() - self._start_s, 3)))
+        self.record(EndRecord(launch=launch, wall_s=round(now() - self._start_s, 3)))
         self._journal.close()

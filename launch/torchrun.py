@@ -19,7 +19,7 @@ from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
 from launch.gangs import Ending, Gang, Hear
-from launch.lifeline import kill_all, marked, temporary
+from launch.lifeline import MARK, kill_all, marked, temporary
 from launch.vigil import Vigil
 
 FAREWELL_S = 10.0
@@ -40,8 +40,6 @@ LEAKS = (
 )
 LEAKING = ("TORCHELASTIC_", "PET_")
 """Variables of somebody's torchrun that would send our ranks to the wrong store."""
-MARK = "RANKBENCH_GANGS"
-"""In the environment of all that is started here, so that it can be found and killed."""
 QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONFAULTHANDLER": "1"}
 
 
@@ -96,11 +94,11 @@ class Torchrun:
         """Pass on what the ranks tell. Returns whether all have been collected; else they have to be killed."""
         failed_s = float("inf")
         while not gang.over:
-            left_s = min(vigil.until_s, failed_s + FAREWELL_S) - time.monotonic()
-            if left_s <= 0 or self._agent.poll() is not None:
+            if self._agent.poll() is not None:
                 return False
             if self._halt.asked:
                 gang.halt()
+            left_s = min(vigil.until_s, failed_s + FAREWELL_S) - time.monotonic()
             for event in self._server.events(min(left_s, LOOK_S)):
                 record = gang.take(event)
                 if record is not None:
@@ -110,6 +108,9 @@ class Torchrun:
                 vigil.dismiss(rank)
             if gang.unwell or gang.done:
                 failed_s = min(failed_s, time.monotonic())
+            late = left_s <= 0 and min(vigil.until_s, failed_s + FAREWELL_S) <= time.monotonic()
+            if late and not gang.over:  # what had come was heard first: this process may have been stopped for a while
+                return False
         return True
 
     def _tidy(self) -> None:

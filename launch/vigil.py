@@ -102,9 +102,9 @@ class Vigil:
         if not self._up:
             return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
         scores = dict.fromkeys(self.silent, 0) | {rank: INNOCENCE[note.state] for rank, note in self._notes.items()}
-        rank = min(sorted(scores), key=lambda each: scores[each])
+        rank = min(sorted(scores), key=lambda each: scores[each], default=None)
         silence = f"no sign of life for {self._deadline_s:g} s"
-        if scores[rank] == INNOCENCE["waits"]:
+        if rank is None or scores[rank] == INNOCENCE["waits"]:
             return Ending("hang", f"{silence}: the ranks wait for each other")
         return Ending("hang", f"{silence} from {self.fate(rank)}", rank)
 

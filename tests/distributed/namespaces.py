@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from launch.lifeline import kill_trees
+from launch.lifeline import below, kill_all
 
 OWN = ("unshare", "--net", "--uts", "--ipc", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child")
 """Runs a command as the first process of a node: when that ends, the kernel ends all others there."""
@@ -88,14 +88,19 @@ class Node:
 
     def kill(self) -> None:
         """Kill all that runs on it, as if its power had failed."""
-        kill_trees([self.first.pid])
+        kill_tree(self.first.pid)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all below it."""
+    kill_all({pid} | below([pid]))
 
 
 def await_words(process: subprocess.Popen[str], words: str, deadline_s: float = 120) -> None:
     """Read what a process says until it has said ``words``; fails with all that it said where it never does."""
     assert process.stdout is not None
     said = []
-    alarm = threading.Timer(deadline_s, kill_trees, [[process.pid]])
+    alarm = threading.Timer(deadline_s, kill_tree, [process.pid])
     alarm.start()
     try:
         for line in process.stdout:

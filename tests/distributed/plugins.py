@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -240,6 +242,42 @@ class Steps:
             assert output
 
         return Workload(step, check=check, work=Work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chokes:
+    """From its first step on no file of rank 0's process may grow."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+
+        def step() -> torch.Tensor:
+            if gang.rank == 0:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+            return a @ b
+
+        return Workload(step, check=lambda _: None, work=Work(flops=2 * N**3 * gang.size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaves:
+    """Starts a process in a session of its own, and one without a parent; their numbers are in a file."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        here = Path(os.environ["RANKBENCH_STEPS"])
+        told = [subprocess.Popen(["sleep", "600"], start_new_session=True).pid]
+        orphan = f"sleep 600 & echo $! > {here}.orphan"
+        subprocess.run(["/bin/sh", "-c", orphan], check=True, start_new_session=True)
+        told.append(int(Path(f"{here}.orphan").read_text()))
+        if (pid := os.fork()) == 0:
+            os.execlp("sleep", "sleep", "600")
+        here.write_text(" ".join(map(str, [*told, pid])))
+        return Workload(lambda: a @ b, check=lambda _: None, work=Work(flops=2 * N**3 * gang.size))
 
 
 @dataclass(frozen=True, kw_only=True)

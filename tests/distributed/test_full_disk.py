@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from harness.journal import CellRecord, EndRecord
 from harness.lines import read
-from tests.distributed.conftest import RANKBENCH, TWO, Run, rankbench
+from tests.distributed.conftest import PLUGINS, RANKBENCH, TWO, Run, rankbench, torchrun
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -115,3 +116,12 @@ def test_a_disk_that_stays_full_ends_the_run_with_what_there_was(tmp_path: Path)
     assert 0 in {cell.comparison for cell in cells}
     assert not any(isinstance(entry, EndRecord) for entry in read(run.root / "journal.jsonl"))  # it ended before
     assert "scratch" not in names
+
+
+def test_a_journal_that_fails_under_somebodys_torchrun_is_told_once_and_by_no_traceback_of_ours(tmp_path: Path) -> None:
+    run = torchrun(tmp_path / "run", f"{PLUGINS}:Chokes", "--budget", "5")
+    assert run.code != 0
+    assert run.out.count("journal.jsonl cannot be written: File too large") == 1
+    assert not re.search(r'File ".*/(harness|launch)/', run.out), run.out
+    assert [entry.type for entry in run.entries][:2] == ["launch", "begin"]
+    assert "end" not in {entry.type for entry in run.entries}

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.distributed.conftest import RANKBENCH, TWO, offspring_of, rankbench
+from tests.distributed.conftest import PLUGINS, RANKBENCH, TWO, offspring_of, rankbench
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -58,3 +58,16 @@ def test_nothing_is_left_of_a_run_that_ends_by_itself_or_of_a_case_that_fails(tm
     assert {cell.case.partition(",")[0] for cell in run.cells if cell.status == "error"} == {"fills[disk=device"}
     assert any(cell.status == "ok" for cell in run.cells if cell.case.startswith("fills"))
     assert not (root / "scratch").exists()
+
+
+@pytest.mark.parametrize("launcher", ["inline", "torchrun", "ray"])
+def test_no_process_is_left_whatever_a_case_has_started(tmp_path: Path, launcher: str) -> None:
+    line = ("run", f"{PLUGINS}:Leaves", "--devices", "cpu:1", "--launcher", launcher, "--launches", "1")
+    done = subprocess.run(
+        [*RANKBENCH, *line, "--budget", "4", "--out", str(tmp_path / "run")],
+        env=os.environ | {"RANKBENCH_STEPS": str(tmp_path / "pids")},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    pids = list(map(int, (tmp_path / "pids").read_text().split()))
+    assert len(pids) == 3 and not any(map(psutil.pid_exists, pids))

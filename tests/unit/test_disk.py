@@ -68,3 +68,12 @@ def test_the_cause_of_a_cause_counts() -> None:
         outer = RuntimeError("two")
         outer.__context__ = error
     assert complaint(outer) == "the disk is full: OSError: [Errno 28] No space left on device"
+
+
+def test_an_error_that_was_raised_from_itself_is_looked_at_once() -> None:
+    error = ValueError("again")
+    error.__cause__ = other = RuntimeError("round")
+    other.__context__ = error
+    assert complaint(error) is None
+    error.__cause__ = error
+    assert complaint(error) is None

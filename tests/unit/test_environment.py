@@ -26,3 +26,18 @@ def test_nothing_secret_is_recorded_by_name_or_within_an_address(monkeypatch: py
     assert recorded["NCCL_ALGO"] == "Ring"
     assert recorded["RAY_REDIS_ADDRESS"] == "redis://…@host:1"
     assert not {name for name, value in recorded.items() if "abc" in value}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"env_vars": {"X": "abc"}}}'),
+        ("RAY_REDIS_PASS", "abc"),
+        ("NCCL_PWD", "abc"),
+        ("RAY_ADDRESS", "ray://u:a/abc@host"),
+        ("RAY_ADDRESS", "ray://u:p@abc@host"),
+    ],
+)
+def test_no_shape_of_a_secret_is_recorded(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert "abc" not in str(environment.variables())

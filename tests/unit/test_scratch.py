@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from launch.lifeline import REMOVED
 from launch.scratch import lent, scratch
 
 
@@ -52,3 +56,17 @@ def test_ranks_on_a_host_with_the_disk_use_the_folder_that_is_there(tmp_path: Pa
     with lent(tmp_path, "gang", first=True) as folder:
         assert folder == str(tmp_path)
     assert tmp_path.exists()
+
+
+def test_what_is_protected_against_its_owner_is_removed_and_what_cannot_be_is_given_up() -> None:
+    """As somebody without rights of their own: root's remove everything."""
+    nobody = {"user": 65534, "group": 65534} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        own = Path(folder) / "own"
+        made = f"mkdir -p -m 777 {own}"
+        subprocess.run(["/bin/sh", "-c", made], check=True)
+        told = f"mkdir {own}/run; mkdir {own}/run/shut; touch {own}/run/shut/file; chmod 500 {own}/run/shut {own}/run"
+        subprocess.run(["/bin/sh", "-c", told], check=True, **nobody)
+        subprocess.run(["/bin/sh", "-c", REMOVED, f"{own}/run"], check=True, timeout=20, **nobody)
+        assert not (own / "run").exists()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import pickle
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from harness.errors import GangLostError
+from harness.errors import FullError, GangLostError, JournalError, UsageError
+from harness.halt import Halt
 from harness.journal import CellRecord, EndRecord, LaunchRecord
 from harness.messages import Order, VisitNote
 from harness.plan import Plan
@@ -25,9 +27,9 @@ def plan() -> Plan:
 
 def begun(run: RunDir, plan: Plan) -> tuple[Scribe, Order]:
     """An invocation whose ranks are up."""
-    scribe = Scribe(run, plan, Console(file=io.StringIO()))
-    order, refusal = scribe.open()
-    assert order is not None, refusal
+    scribe = Scribe(run, plan, Console(file=io.StringIO()), Halt())
+    order = scribe.open()
+    assert isinstance(order, Order), order
     scribe.record(LaunchRecord(launch=order.launch, launcher="t", started="", fingerprint="", lead_s=0, ranks=()))
     return scribe, order
 
@@ -78,3 +80,41 @@ def test_a_lost_launch_died_where_it_was_and_came_to_nothing_else(
     scribe.close(order.launch)
     lost = ("skipped", "a rank or a node was lost before")
     assert cells(run, 0) == {first: ("ok", None), second: ("died", told)} | dict.fromkeys(rest, lost)
+
+
+def test_a_journal_that_takes_no_more_ends_the_launch_in_good_order(
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path / "run")
+    scribe, order = begun(run, plan)
+    had = len(list(run.entries()))
+
+    def full(record: object) -> None:
+        raise FullError("it cannot be written")
+
+    monkeypatch.setattr(scribe._journal, "append", full)
+    scribe.record(cell(order, plan.comparisons[0].cases[0].key, "ok"))
+    monkeypatch.undo()
+    assert scribe._halt.asked and scribe.failed and str(scribe.full) == "it cannot be written"
+    scribe.skip_rest(order, "never written: the line before is missing")
+    assert scribe.profiling() is None
+    scribe.close(order.launch)
+    assert len(list(run.entries())) == had
+
+
+def test_what_all_ranks_refuse_is_the_same_error_on_each(
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path / "run")
+    scribe, order = begun(run, plan)
+    scribe.close(order.launch)
+
+    def refused() -> object:
+        return pickle.loads(pickle.dumps(Scribe(run, plan, Console(file=io.StringIO()), Halt()).open()))
+
+    run.journal_path.write_text("no record" + chr(10) + run.journal_path.read_text())
+    damaged = refused()
+    assert isinstance(damaged, JournalError) and "line 1" in str(damaged)
+    monkeypatch.setattr(RunDir, "exists", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    barred = refused()
+    assert isinstance(barred, UsageError) and "--out must be writable" in str(barred)

@@ -119,13 +119,32 @@ def test_an_alarm_interrupts_what_does_not_move() -> None:
         pass
 
 
+def stubborn(rings: int) -> None:
+    """A loop that goes on whatever happens, until it has been interrupted so often."""
+    while True:
+        try:
+            spin()
+        except Exception as error:  # noqa: BLE001 - as many a loop has it
+            pytest.fail(f"{error!r} was swallowed")
+        except BaseException:
+            if not (rings := rings - 1):
+                raise
+
+
+def test_an_alarm_that_is_not_heeded_rings_again_and_nothing_that_catches_exceptions_swallows_it() -> None:
+    alarm = Alarm(0.05)
+    with alarm.set(), pytest.raises(HangError):
+        stubborn(3)
+
+
 def test_inline_what_hangs_is_a_cell_and_the_rest_is_measured(tmp_path: Path) -> None:
     wish = Wish(names=[f"{PLUGINS}:Spins"], devices="cpu:1", launcher="inline", budget_s=3, deadline_s=2)
     plan = make(wish)
     told: list[Any] = []
     todo = {0: plan.comparisons[0].cases}
     order = Order(plan=plan, launch=0, attempt=0, todo=todo, budget_s=3, fingerprint="f", scratch=str(tmp_path))
-    Inline().launch(order, told.append)
+    with Inline() as inline:
+        inline.launch(order, told.append)
     cells = {cell.case: cell for cell in told if isinstance(cell, CellRecord)}
     assert len(cells) == len(plan.comparisons[0].cases)
     hung = cells.pop("spins[moves=no]@1")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.halt import Halt
 from harness.journal import BeginRecord, CellRecord, LaunchRecord, Samples
 from harness.lines import Journal, read
-from harness.messages import Order, VisitNote
+from harness.messages import Order, RankNote, VisitNote
 from harness.plan import Plan, Precision, Record
 from harness.planner import make
 from harness.wish import Wish
-from launch.channel import Peer
+from launch.channel import Event, Peer
 from launch.gangs import Ending, Gang
 from launch.supervisor import Supervisor
+from launch.torchrun import Torchrun
+from launch.vigil import Vigil
 
 
 def told(gang: Gang, peer: Peer, **message: Any) -> None:
@@ -311,3 +314,35 @@ def test_no_launch_is_added_where_the_devices_are_gone_but_after_they_are_back(t
     back = Script(*[act] * 30)
     assert run(tmp_path, back, plan)[0]
     assert [order.launch for order in back.orders] == [7, 8]
+
+
+class Late:
+    """A parent that has been stopped: when it goes on, what its ranks have told meanwhile waits to be read."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.lines, self.waits = lines, []
+        self._server, self._halt, self._agent = self, Halt(), self
+
+    def poll(self) -> None:
+        """It lives."""
+
+    def events(self, timeout_s: float) -> Iterator[Event]:
+        self.waits.append(timeout_s)
+        yield from ((self.peer, "line", line) for line in self.lines[:1])
+        self.lines = self.lines[1:]
+
+
+def test_a_parent_that_was_stopped_hears_what_has_come_before_it_judges() -> None:
+    note = RankNote(rank=0, state="moves").model_dump_json().encode()
+    parent = Late([note, b'{"type": "bye"}', b'{"type": "ended", "failures": {}}'])
+    gang, parent.peer = Gang(1), Peer(None)  # type: ignore[arg-type]
+    told(gang, parent.peer, type="hello", rank=0, pid=1)
+    vigil = Vigil(1, 5.0)
+    vigil.hear(VisitNote(comparison=0, case="a@1", round=0, rounds=1))
+    vigil._heard_s[0] -= 100
+    assert Torchrun._follow(parent, gang, vigil, lambda _: None)  # type: ignore[arg-type]
+    assert gang.done and parent.waits[0] < 0
+
+    silent = Late([])
+    silent.peer, vigil._heard_s[0] = Peer(None), vigil._heard_s[0] - 100  # type: ignore[arg-type]
+    assert not Torchrun._follow(silent, Gang(1), vigil, lambda _: None)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from harness.devices import CpuDevice
 from harness.plan import Case
 from harness.scenario import Gang, Work, Workload
-from harness.trial import Trial
+from harness.trial import Trial, _validate
 from harness.world import World
 
 told: list[str] = []
@@ -105,3 +105,23 @@ def test_what_the_check_has_established_reaches_the_journal(trial: Trial) -> Non
     assert trial.facts().found == {}
     trial.check()
     assert trial.facts().found == {"answer": 42, "half": 0.5, "word": "yes", "sure": True}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{"a": 10**5000}, {"a": "\ud800"}, {"\ud800": 1}, {"a": "x" * 1001}, {str(place): 1 for place in range(101)}],
+)
+def test_what_no_reader_could_take_is_an_error_of_the_check(trial: Trial, found: dict[str, object]) -> None:
+    trial.prepare()
+    trial.workload = replace(trial._my_workload, check=lambda _: found)
+    with pytest.raises(ValueError, match="validation error"):
+        trial.check()
+    trial.workload = replace(trial._my_workload, check=lambda _: {"a": 2**62, "b": "x" * 1000, "c": False})
+    trial.check()
+    assert trial.facts().found == {"a": 2**62, "b": "x" * 1000, "c": False}
+
+
+@pytest.mark.parametrize("unit", [5, "", "x" * 41, "a\nb", None])
+def test_the_unit_of_work_is_a_word(unit: object) -> None:
+    with pytest.raises(ValueError, match=r"Work\.unit must be a word"):
+        _validate(Workload(lambda: None, check=lambda _: None, work=Work(unit=unit)))  # type: ignore[arg-type]

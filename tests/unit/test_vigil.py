@@ -164,3 +164,13 @@ def test_the_fates_have_the_collectives_in_flight(clock: Clock) -> None:
     )
     words = vigil.fates()[0].words or ""
     assert words.endswith("\nin flight: nccl:all_reduce number 7\nin flight: nccl:broadcast number 8")
+
+
+def test_who_is_heard_of_at_the_last_moment_hangs_nobody(clock: Clock) -> None:
+    """The verdict was due, and then all ranks told that they move: their parent had been stopped for a while."""
+    vigil = up(clock)
+    clock.now_s += 5 * DEADLINE_S
+    for rank in range(2):
+        vigil.hear(note(rank, "moves"))
+    assert vigil.until_s > clock.now_s
+    assert (vigil.verdict().rank, vigil.verdict().status) == (None, "hang")

@@ -1,0 +1,51 @@
+"""Standard output that is not as one would wish: the run goes on."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from harness.output import Output
+from launch.interrupt import Interrupt, heard
+
+LINE = [sys.executable, "-m", "harness", "list"]
+
+
+def test_what_its_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", there)
+    assert Output().write("1.9 × \N{GREEK SMALL LETTER ALPHA}\n") > 0
+    assert there.buffer.getvalue().decode("latin-1") == "1.9 × ?\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_from_the_start_is_none_of_the_runs_files(closed: str) -> None:
+    told = "import os, sys; from harness.cli import run_app; code = run_app(['list']); "
+    told += "found = [os.readlink(f'/proc/self/fd/{number}') for number in range(3)]; "
+    told += "os.write(int(sys.argv[1]), repr((code, found)).encode())"
+    read, write = os.pipe()
+    line = f'exec "{sys.executable}" -c "$0" {write} {closed}'
+    subprocess.run(
+        ["/bin/sh", "-c", line, told], pass_fds=[write], input=b"", capture_output=True, check=True, timeout=60
+    )
+    os.close(write)
+    with os.fdopen(read) as answer:
+        code, found = eval(answer.read())
+    assert code == 0
+    for number, sign in ((1, " >&-"), (2, "2>&-"), (0, "<&-")):
+        assert (found[number] == os.devnull) == (sign in f" {closed}")
+
+
+def test_an_interruption_in_the_middle_of_a_word_is_heard_all_the_same() -> None:
+    def say(_: str) -> None:
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
+
+    interrupt = Interrupt(heeded=True)
+    with heard(interrupt, say):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert interrupt.asked
