@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from harness.disk import complaint
+from harness.errors import first_line, words_of
 
 
 def save_to_open_file(path: Path) -> None:
@@ -77,3 +78,15 @@ def test_an_error_that_was_raised_from_itself_is_looked_at_once() -> None:
     assert complaint(error) is None
     error.__cause__ = error
     assert complaint(error) is None
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+def test_an_exception_whose_words_end_the_process_is_none_of_ours_to_end() -> None:
+    assert words_of(MuteError()) == "it cannot be put into words"
+    assert first_line(ValueError("")) == "ValueError"
+    assert first_line(ValueError("one\ntwo")) == "one"
+    assert complaint(MuteError()) is None
