@@ -54,6 +54,8 @@ class Trial:
     case: Case
     gang: Gang | None
     world: World
+    step_s: float = 0.0
+    """What a step takes, as far as is known yet."""
     inner: int = 1
     """Steps in a sample."""
     warm: int = 1

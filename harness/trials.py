@@ -1,0 +1,94 @@
+"""The trials of one comparison in one launch, on one rank: all ranks go on with one together, or end it together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from harness.agreement import Failure
+from harness.attempt import attempt, recover
+from harness.halt import HaltedError
+from harness.journal import CellRecord, Status
+from harness.messages import Emit, Order, VisitNote
+from harness.plan import Case
+from harness.trial import Trial
+from harness.world import World
+
+
+class Trials:
+    """Those that have not failed, in planned order: the same on every rank. Whatever ends one has its cell written."""
+
+    def __init__(self, order: Order, world: World, emit: Emit, index: int, cases: Sequence[Case]) -> None:
+        self.round = 0, 0
+        """Which round it is, of how many."""
+        self.enough = False
+        """Whether the fewest rounds are done, so that a halt leaves something to keep."""
+        self._order, self._world, self._emit, self._index = order, world, emit, index
+        seed, cold = (order.plan.seed, order.plan.comparisons[index].label), order.plan.cache == "cold"
+        self._trials = {case: Trial(case, world.gang(case, *seed), world, cold=cold) for case in cases}
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(list(self._trials.values()))
+
+    def get(self, case: Case) -> Trial | None:
+        """The trial of a case, unless that has failed."""
+        return self._trials.get(case)
+
+    def together(self, trial: Trial, action: Callable[[], object], *, rejected: Status = "error") -> bool:
+        """Do ``action`` on the ranks of the case and agree on how it went; where it failed, end the trial.
+
+        ``rejected`` is the status that an AssertionError means. The trial's ranks all skip it together.
+        """
+        self._note(trial)
+        failure = attempt(trial, action, rejected=rejected)
+        if failure is not None:
+            self.end(trial, failure)
+        return failure is None
+
+    def end(self, trial: Trial, failure: Failure, *, harmless: bool = False) -> None:
+        """Write the cell of a trial that failed, and let go of it. Every rank calls this alike.
+
+        ``harmless``: nothing was tried, so the process and its groups are as good as before.
+        """
+        del self._trials[trial.case]
+        self.tell(trial, failure.status, rank=failure.rank, message=failure.message)
+        _close(trial)
+        if not harmless and failure.status != "wrong":
+            recover(trial, failure)
+
+    def refuse(self, trials: Sequence[Trial], mine: Sequence[str | None]) -> None:
+        """Skip the trials for which any rank has a reason, one for each of ``trials``; nothing was tried with them."""
+        told = self._world.agreement.gather(list(mine))
+        for trial, *reasons in zip(trials, *told, strict=True):
+            for rank, reason in enumerate(reasons):
+                if reason:
+                    self.end(trial, Failure.of("skipped", reason, rank), harmless=True)
+                    break
+
+    def tell(self, trial: Trial, status: Status, **told: object) -> None:
+        """Write a trial's cell."""
+        own = {"launch": self._order.launch, "comparison": self._index, "case": trial.case.key, "status": status}
+        self._emit(CellRecord.model_validate(own | told))
+
+    def close(self) -> None:
+        """Let go of all that are left."""
+        for trial in self:
+            _close(trial)
+
+    def _note(self, trial: Trial) -> None:
+        if self._world.agreement.halted and not self.enough:
+            raise HaltedError
+        number, count = self.round
+        self._emit(
+            VisitNote(
+                comparison=self._index, case=trial.case.key, round=number, rounds=count, step_s=trial.step_s or None
+            )
+        )
+
+
+def _close(trial: Trial) -> None:
+    try:
+        trial.close()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001, S110 - the case has been judged; what it leaves behind is not its result
+        pass
