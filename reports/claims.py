@@ -26,8 +26,8 @@ def claims(found: Findings) -> tuple[Claim, ...]:
         *_caveats(found),
         *placements(found.run.sides),
         *failures(found, names),
-        *_precision(found, names),
         *sides(found.sides),
+        *_precision(found, names),
         *(
             scaling(row, names, lost.get((row.comparison, row.key)))
             for row in _widest(found.cells)

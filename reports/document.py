@@ -66,7 +66,7 @@ class SideFacts(Record):
     threads: tuple[int, ...]
     """Of each rank."""
     variables: dict[str, str]
-    """Rank 0's environment variables that change figures."""
+    """Rank 0's environment variables that change figures, and all that the side was given."""
 
 
 class RunFacts(Record):

@@ -50,7 +50,21 @@ def _answers(chapter: Sequence[ExerciseRow]) -> str:
     return f"{told} {units.count(len(chapter), 'exercise')} {'is' if whole == 1 else 'are'} answered in full"
 
 
+def _duel(rows: Sequence[SideRow]) -> str:
+    """What came of a duel: of its one case, or of how many."""
+    row = rows[0]
+    if len(rows) == 1:
+        ratio = f", {units.times(row.ratio)} the time" if row.ratio is not None else ""
+        sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed"
+        return f"`{row.side}` against `{row.reference}`: {WORDS[row.verdict]}{ratio}{sure}"
+    told = [WORDS[each.verdict] for each in rows]
+    counted = [f"{told.count(word)} {word}" for word in WORDS.values() if word in told]
+    return f"`{row.side}` against `{row.reference}`: of {units.count(len(rows), 'case')} {units.listed(counted)}"
+
+
 def _outcome(found: Findings) -> str:
+    if any(row.control for row in found.sides):
+        return _duel([row for row in found.sides if not row.control])
     names = Labels.of(found.cells)
     scaled = [
         row for row in found.cells if row.speedup is not None and row.scaling != "none" and not row.below_resolution

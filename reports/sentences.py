@@ -39,17 +39,19 @@ def sides(rows: Sequence[SideRow]) -> Iterator[Claim]:
         own = [row for row in rows if row.side == side]
         ratios = [row.ratio for row in own if row.ratio is not None]
         if own[0].control and ratios:
-            least, most = units.times(min(ratios)), units.times(max(ratios))
-            text = f"`{own[0].reference}` against itself (`{side}`): {least} to {most} the time, which is noise."
+            text = f"`{own[0].reference}` against itself (`{side}`): {_ends(ratios)} the time, which is noise."
             yield Claim(kind="side", text=text)
             continue
         counted = [f"{sum(row.verdict == kind for row in own)} {word}" for kind, word in WORDS.items()]
         told = units.listed([each for each in counted if not each.startswith("0 ")])
-        ends = list(dict.fromkeys([units.times(min(ratios)), units.times(max(ratios))])) if ratios else []
-        middle = f", {' to '.join(ends)} the time" if ends else ""
+        middle = f", {_ends(ratios)} the time" if ratios else ""
         what = f"`{side}` against `{own[0].reference}`, in launches that took turns"
         yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {told}{middle}.")
         yield from (_on_side(row) for row in own if row.verdict in ("faster", "slower"))
+
+
+def _ends(ratios: Sequence[float]) -> str:
+    return " to ".join(dict.fromkeys([units.times(min(ratios)), units.times(max(ratios))]))
 
 
 def _on_side(row: SideRow) -> Claim:

@@ -160,5 +160,5 @@ def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
         layouts=own.layouts,
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),
-        variables=gang.variables if gang else {},
+        variables=(gang.variables if gang else {}) | side.variables,
     )

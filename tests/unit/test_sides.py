@@ -185,3 +185,32 @@ def test_differences_are_told_where_they_are() -> None:
     assert differences(one, other) == {"host": {"cores": 4}, "ray": "2.60"}
     assert differences(other, one) == {"host": {"cores": 2}, "ray": None}
     assert differences(one, one) == {}
+
+
+ONE = {"arms": ("whole",), "world_sizes": (1,), "packed": False, "probes": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({**ONE, "pace": {"b": 1.2}}, "`b` against `a`: slower, 1.20× the time;"),
+        ({**ONE, "pace": {"b": 0.8}}, "`b` against `a`: faster, 0.80× the time;"),
+        ({"pace": {"b": 1.2}}, "`b` against `a`: of 4 cases 4 slower;"),
+        ({}, "`b` against `a`: of 4 cases 4 no difference;"),
+    ],
+)
+def test_the_headline_of_a_duel_is_its_verdict(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    found = summarise(build(tmp_path / "run", Synthetic(sides=DUEL, launches=24, noise=0.002, **changes)))  # type: ignore[arg-type]
+    assert found.headline.startswith(told)
+    texts = [claim.text for claim in found.claims]
+    (noise,) = [text for text in texts if "which is noise" in text]
+    assert noise.endswith(": 1.00× the time, which is noise."), noise
+    assert next(place for place, text in enumerate(texts) if text.startswith("`b` against")) == 0
+
+
+def test_the_page_of_a_duel_has_what_was_set_and_all_of_its_launches(tmp_path: Path) -> None:
+    page = build(tmp_path / "run", Synthetic(sides=DUEL, launches=24))
+    text = text_of(page)
+    assert "<code>NCCL_ALGO</code> Tree" in text
+    assert 'class="strip long"' in text
+    assert 'class="strip long"' not in text_of(build(tmp_path / "few", Synthetic(launches=6)))
