@@ -103,7 +103,7 @@ def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
         text = f"After {launches} all {what}s are within {wanted}, as wanted; the widest, {own}, is {widest}."
     else:
         text = f"The budget was spent before all {what}s were within {wanted}: {widest} is within {own}"
-        text += f" after {launches}."
+        text += f" after {launches}. A longer `--budget` adds more."
     yield Claim(kind="caveat", text=text)
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from tests.distributed.conftest import RANKBENCH, Run, rankbench
 
-pytestmark = pytest.mark.quiet
 PLANTED = Path(__file__).with_name("planted.py")
 
 

@@ -14,7 +14,6 @@ import pytest
 from harness.rundir import RunDir
 from tests.distributed.conftest import RANKBENCH, Run, rankbench
 
-pytestmark = pytest.mark.quiet
 PLANTED = f"{Path(__file__).with_name('planted.py')}:Planted"
 
 
