@@ -40,7 +40,7 @@ class Output(io.TextIOBase):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         """Of standard output."""
-        return sys.stdout.encoding
+        return sys.stdout.encoding or "utf-8"
 
 
 class Terminal(Console):

@@ -21,6 +21,9 @@ def test_what_its_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "stdout", there)
     assert Output().write("1.9 × \N{GREEK SMALL LETTER ALPHA}\n") > 0
     assert there.buffer.getvalue().decode("latin-1") == "1.9 × ?\n"  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # has none
+    Output().write("1.9 × \N{GREEK SMALL LETTER ALPHA}\n")
+    assert sys.stdout.getvalue() == "1.9 × \N{GREEK SMALL LETTER ALPHA}\n"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
