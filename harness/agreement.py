@@ -29,6 +29,8 @@ class Failure:
     """Host clock, to tell the first failure from those that follow from it."""
     sticky: bool = False
     """Whether every later call to a device of that process would fail as well."""
+    stack: str = ""
+    """Where it happened, as Python tells it."""
 
     @classmethod
     def of(cls, status: Status, message: str, rank: int, when_s: float = 0.0) -> Failure:

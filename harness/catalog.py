@@ -132,6 +132,8 @@ def find(name: str) -> list[Entry]:
     """The scenarios that a user means by a name, a subject, an exercise's number, or a reference. Raises UsageError."""
     if ":" in name:
         return [load(name)]
+    if name.endswith(".py"):
+        raise UsageError("SCENARIO", "name the class that is in a file", repr(name), f"e.g. {name}:Mine")
     known = scenarios()
     if name in known:
         return [known[name]]

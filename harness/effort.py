@@ -79,6 +79,9 @@ def _budget(wish: Wish, usual: int, cases: int, sides: int) -> tuple[float, int]
         rule += f" on {sides} sides" if sides > 1 else ""
         raise UsageError("--budget", rule, f"{wish.budget_s:g} s", "raise it, or name fewer scenarios")
     fit = max(1, min(usual, int(wish.budget_s / (least_s * sides))))
+    if wish.sides and not wish.launches and fit < usual:
+        rule = f"be at least {math.ceil(usual * least_s * sides)} s for the {usual} turns that a verdict takes"
+        raise UsageError("--budget", rule, f"{wish.budget_s:g} s", "raise it, name fewer scenarios, or give --turns")
     return wish.budget_s, (wish.launches or fit) * sides
 
 
@@ -87,13 +90,12 @@ def _precision(wish: Wish, *, fresh: bool) -> Precision | None:
 
     A duel's are wanted half as wide as its margin, unless the user says how narrow or how many turns.
     """
-    limit_s = wish.budget_s or PRECISE_S
     if wish.precision is None:
         margin = fraction("--margin", wish.margin, zero=True, example="5%")
         if not (wish.sides and margin) or wish.launches or wish.preset == "smoke":
             return None
-        return Precision(fraction=margin / 2, limit_s=limit_s)
+        return Precision(fraction=margin / 2, limit_s=wish.budget_s or RUN_S)
     width = fraction("--precision", wish.precision, example="2%")
     if not fresh:
         raise UsageError("--precision", "go with launches of our own", wish.precision, "leave it out here")
-    return Precision(fraction=width, limit_s=limit_s)
+    return Precision(fraction=width, limit_s=wish.budget_s or PRECISE_S)

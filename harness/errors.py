@@ -73,7 +73,7 @@ def first_line(error: BaseException) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A remedy for a mistyped name: the nearest known one, or all of them."""
-    choices = sorted(known)
+    choices = sorted(set(known))
     close = difflib.get_close_matches(name, choices, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

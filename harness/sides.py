@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -14,6 +15,9 @@ from typing import cast, get_args
 from harness.environment import LOGIN, SECRET
 from harness.errors import UsageError, nearest
 from harness.plan import LauncherName, Side
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that would change nothing."""
 
 
 def of_launchers(text: str | None, devices: int, *, inside: bool) -> tuple[Side, ...]:
@@ -57,6 +61,9 @@ def _side(name: str, text: str) -> Side:
             python = _interpreter(option, word)
         elif not re.fullmatch(r"[A-Za-z_]\w*", variable):
             raise UsageError(option, "set variables as NAME=value", repr(word), "e.g. NCCL_ALGO=Ring")
+        elif variable in THREADS:
+            remedy = "compare two runs of other --threads"
+            raise UsageError(option, "leave threads to --threads, which sets them on every side", variable, remedy)
         elif SECRET.search(variable) or LOGIN.search(value):
             raise UsageError(option, "set nothing secret: it is kept in plan.json", variable, "export it instead")
         else:
@@ -71,10 +78,12 @@ def _words(option: str, text: str) -> Sequence[str]:
         raise UsageError(option, "be quoted as in a shell", f"{text!r} ({error})", "close the quotes") from None
 
 
-def _interpreter(option: str, word: str) -> str:
+def _interpreter(option: str, word: str) -> str | None:
+    """The path of an interpreter; None for the one that is running."""
     path = Path(word).expanduser()
     found = shutil.which(path / "bin" / "python" if path.is_dir() else path)
     if found is None:
         remedy = "give a path such as /opt/new/bin/python, or NAME=value"
         raise UsageError(option, "name an interpreter or a virtual environment", repr(word), remedy)
-    return str(Path(found).absolute())  # not resolved: a virtual environment's interpreter is a link
+    own = Path(found).absolute()  # not resolved: a virtual environment's interpreter is a link
+    return None if own == Path(sys.executable).absolute() else str(own)

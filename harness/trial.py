@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness import causes, graphs, memory
 from harness.agreement import Failure
@@ -16,6 +16,7 @@ from harness.beside import Beside
 from harness.catalog import load as load_scenario
 from harness.clocks import Lap, StartLine, Stopwatch, now
 from harness.errors import CollectiveError
+from harness.fates import LONGEST
 from harness.gang import Gang
 from harness.headstart import Room, head_start_s, room
 from harness.journal import RankFacts, Status
@@ -162,6 +163,8 @@ class Trial:
         """What an exception means; ``rejected`` is the status that an AssertionError means."""
         cause, rank = causes.culprit(error, self.world.rank, self.case)
         made = causes.failure(cause, rank, rejected, self.failed_s or self.world.clock())
+        if made.status not in ("wrong", "skipped"):  # those say all there is
+            made = replace(made, stack="".join(traceback.format_exception(cause))[-LONGEST:])
         return replace(made, message=made.message + memory.crowd(self.crowd_bytes)) if made.status == "oom" else made
 
     def fail(self, error: BaseException) -> None:
@@ -196,7 +199,7 @@ class Trial:
 
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._found = FOUND.validate_python(self._my_workload.check(self._output) or {})
+        self._found = _told(self._my_workload.check(self._output) or {})
 
     def close(self) -> None:
         """Let go of the state."""
@@ -250,6 +253,17 @@ class Trial:
     def _my_workload(self) -> Workload:
         assert self.workload is not None
         return self.workload
+
+
+def _told(found: object) -> dict[str, Value]:
+    """What a check told. Raises ValueError, naming what cannot be written down."""
+    try:
+        return FOUND.validate_python(found)
+    except ValidationError as error:
+        where = error.errors()[0]["loc"][:1]
+        which = f"{where[0]!r:.100}" if where else f"all of it, {type(found).__name__}"
+        rule = "finite numbers of 64 bits, truth values or texts of at most 1000 characters, by name, and at most 100"
+        raise ValueError(f"what check() tells must be {rule}, but {which} is not") from None
 
 
 def _validate(workload: object) -> None:

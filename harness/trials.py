@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from harness.agreement import Failure
 from harness.attempt import attempt, recover
+from harness.fates import RankFate, last
 from harness.halt import HaltedError
 from harness.journal import CellRecord, Status
 from harness.messages import Emit, Order, VisitNote
@@ -50,7 +51,9 @@ class Trials:
         ``harmless``: nothing was tried, so the process and its groups are as good as before.
         """
         del self._trials[trial.case]
-        self.tell(trial, failure.status, rank=failure.rank, message=failure.message)
+        fate = RankFate(rank=failure.rank, fate=f"rank {failure.rank} failed", words=last(failure.stack))
+        fates = (fate,) if failure.stack else ()
+        self.tell(trial, failure.status, rank=failure.rank, message=failure.message, fates=fates)
         _close(trial)
         if not harmless and failure.status != "wrong":
             recover(trial, failure)

@@ -79,7 +79,10 @@ class Progress:
         return f"launch {self._launch + 1}, for narrower intervals"
 
     def _left(self) -> str:
-        left_s = self._plan.budget_s - (time.monotonic() - self._start_s)
+        spent_s = time.monotonic() - self._start_s
+        if self._plan.precision and self._launch >= self._plan.launches:
+            return f", for {max(0.0, self._plan.precision.limit_s - spent_s):.0f} s at most"
+        left_s = self._plan.budget_s - spent_s
         return f", about {left_s:.0f} s left" if left_s > 1 else ""
 
     def say(self, text: str, style: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -36,9 +37,14 @@ def claims(found: Findings) -> tuple[Claim, ...]:
         *(comparison(row, names) for row in _widest(found.comparisons)),
         *_ranks(found.ranks),
         *_load(found.cells),
+        *_beside(found.beside),
         *profile_claims(found.profiles),
         *_floor(found),
     )
+
+
+def _is_duel(found: Findings) -> bool:
+    return any(row.control for row in found.sides)
 
 
 SINGLE = ("scaling", "comparison")
@@ -81,7 +87,9 @@ def _caveats(found: Findings) -> Iterator[Claim]:
             if few == timed
             else f"For {units.count(len(few), 'case')} of {len(timed)} there are"
         )
-        text = f"{who} no intervals and no verdicts: they need {FEWEST_LAUNCHES} launches (`--launches 6`)."
+        option = "--turns" if _is_duel(found) else "--launches"
+        need = f"they need {FEWEST_LAUNCHES} launches (`{option} {FEWEST_LAUNCHES}`)"
+        text = f"{who} no intervals and no verdicts: {need}."
         yield Claim(kind="caveat", text=text)
 
 
@@ -91,7 +99,7 @@ def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
         return
     launches = units.count(found.run.launches_done, "launch", "launches")
     wanted = f"±{units.percent(found.run.precision)}"
-    duel = any(row.control for row in found.sides)
+    duel = _is_duel(found)
     what = "ratio" if duel else "time"
     widths = list(_ratio_widths(found.sides) if duel else _time_widths(found.cells, names))
     if not widths:
@@ -102,8 +110,8 @@ def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
     if width <= found.run.precision:
         text = f"After {launches} all {what}s are within {wanted}, as wanted; the widest, {own}, is {widest}."
     else:
-        text = f"The budget was spent before all {what}s were within {wanted}: {widest} is within {own}"
-        text += f" after {launches}. A longer `--budget` adds more."
+        text = f"Not all {what}s are within {wanted}, as wanted: {widest} is within {own} after {launches}."
+        text += " A longer `--budget` adds more."
     yield Claim(kind="caveat", text=text)
 
 
@@ -151,6 +159,16 @@ def _load(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
         fact = labels.plain(loaded[0].fact).replace(": e.g. ", ": ")
         text = f"Other processes disturbed {cases}, e.g. {fact}: {REMEDIES[Kind.FOREIGN_LOAD]}."
         yield Claim(kind="load", text=text)
+
+
+def _beside(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
+    """The warnings of the sides that no table shows."""
+    for side in dict.fromkeys(row.side for row in cells):
+        own = [row for row in cells if row.side == side]
+        counted = Counter(kind for row in own for kind in sorted({caution.kind for caution in row.warnings}))
+        if counted:
+            told = [f"{kind} in {count} of {units.count(len(own), 'case')}" for kind, count in counted.items()]
+            yield Claim(kind="load", text=f"On `{side}` there are warnings, too: {units.listed(told)}.")
 
 
 def _floor(found: Findings) -> Iterator[Claim]:

@@ -96,6 +96,11 @@ class RunFacts(Record):
     fingerprint: str | None
     """Of the environment; several, joined by commas, where launches differ."""
 
+    @property
+    def turns_planned(self) -> int:
+        """Launches of each side."""
+        return -(-self.launches_planned // len(self.sides))
+
 
 class Claim(Record):
     """One sentence in plain English; names stand in backticks."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,13 +48,16 @@ def ratio(above: pd.Series[float], below: pd.Series[float]) -> Estimate | None:
 
     The value is the ratio of the medians over the launches that have both. Both sides of a launch's ratio come from
     that launch, so drift between launches cancels. (Order statistics of ratios and of their logarithms are the same.)
+    The two need not agree: where the value lies beyond the interval, that reaches to it, and covers the more for it.
     """
     both = (above / below).dropna()
     own = estimate(both)
     if own is None:
         return None
     value = float(above[both.index].median() / below[both.index].median())
-    return Estimate(value, own.low, own.high, own.launches)
+    if own.low is None or own.high is None:
+        return replace(own, value=value)
+    return Estimate(value, min(own.low, value), max(own.high, value), own.launches)
 
 
 def scaled(found: Estimate | None, factor: float) -> Estimate | None:

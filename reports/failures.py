@@ -63,7 +63,7 @@ def _failure(name: str, cells: list[Planned], bad: list[Planned], row: CellRow |
     first = bad[0]
     who = f"rank {first.rank}: " if first.rank is not None else ""
     effect = "" if row is None or row.median_s is not None else " It has no time."
-    again = f" Again: `{labels.plain(row.again)}`." if row and row.again else ""
+    again = f" Again: `{labels.plain(row.again)}`" if row and row.again else ""
     return f"{name}: {words} {where} ({who}{quoted(first.message or 'no message')}).{effect}{again}"
 
 

@@ -25,6 +25,8 @@ class Findings:
     run: RunFacts
     strip: tuple[Planned, ...]
     cells: tuple[CellRow, ...]
+    beside: tuple[CellRow, ...]
+    """The cells of the run's other sides."""
     sides: tuple[SideRow, ...]
     comparisons: tuple[ContrastRow, ...]
     floors: tuple[FloorRow, ...]

@@ -47,7 +47,13 @@ def sides(rows: Sequence[SideRow]) -> Iterator[Claim]:
         middle = f", {_ends(ratios)} the time" if ratios else ""
         what = f"`{side}` against `{own[0].reference}`, in launches that took turns"
         yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {told}{middle}.")
-        yield from (_on_side(row) for row in own if row.verdict in ("faster", "slower"))
+        duel = any(row.control for row in rows)
+        yield from (_on_side(row) for row in own if row.verdict in ("faster", "slower") or (duel and _open(row, own)))
+
+
+def _open(row: SideRow, own: Sequence[SideRow]) -> bool:
+    """Whether a reader wants to see how far a case of a duel is from being decided; or it is the only one."""
+    return row.ratio_low is not None and (row.verdict == "undecided" or len(own) == 1)
 
 
 def _ends(ratios: Sequence[float]) -> str:
@@ -56,8 +62,10 @@ def _ends(ratios: Sequence[float]) -> str:
 
 def _on_side(row: SideRow) -> Claim:
     ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-    sure = "" if row.verdict == "faster" or row.confirmed else ", not confirmed for so many cases"
-    told = f"`{labels.plain(row.key)}` is {row.verdict} on `{row.side}`: {ratio} the time of `{row.reference}`"
+    sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed for so many cases"
+    is_ = "shows" if row.verdict == "equivalent" else "is"
+    what = f"`{labels.plain(row.key)}` {is_} {WORDS[row.verdict]} on `{row.side}`"
+    told = f"{what}: {ratio} the time of `{row.reference}`"
     text = f"{told} (margin {units.percent(row.margin)}{sure}).{clocked(row.in_cycles)}"
     return Claim(kind="side", text=text, comparison=row.comparison)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.plan import Side
+from harness.plan import Comparison, Exercise, Plan, Side
 from harness.rundir import RunDir
 from reports.advice import advice_rows
 from reports.answers import chapter
@@ -47,6 +47,7 @@ def summary_of(measured: Measured) -> Summary:
         run=_run_facts(measured.evidence),
         strip=_strip(measured.evidence),
         cells=cells,
+        beside=tuple(row for other in others for row in cell_rows(other, rank_rows(other), health(other))),
         sides=side_rows(measured, others),
         comparisons=contrast_rows(measured),
         floors=floor_rows(measured),
@@ -54,13 +55,13 @@ def summary_of(measured: Measured) -> Summary:
         losses=loss_rows(measured, cells, ranks),
         profiles=profile_rows(evidence),
     )
-    exercises = chapter(measured.evidence.plan.comparisons, Book.of(found, about))
+    exercises = chapter(() if evidence.plan.is_duel else evidence.plan.comparisons, Book.of(found, about))
     return Summary(
         headline=headline(found, exercises),
         run=found.run,
         counts=_counts(found.strip),
         claims=claims(found),
-        cells=found.cells + tuple(row for other in others for row in cell_rows(other, rank_rows(other), health(other))),
+        cells=found.cells + found.beside,
         sides=found.sides,
         comparisons=found.comparisons,
         ceilings=ceiling_rows(measured),
@@ -109,7 +110,7 @@ def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
             comparison=index,
             scenario=comparison.scenario,
             title=comparison.title,
-            exercises=tuple(exercise.number for exercise in comparison.exercises),
+            exercises=tuple(exercise.number for exercise in _exercises(measured.evidence.plan, comparison)),
             scaling=comparison.scaling,
             arm_field=comparison.arm_field,
             baseline=comparison.baseline,
@@ -119,6 +120,11 @@ def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
         )
         for index, comparison in enumerate(measured.evidence.plan.comparisons)
     )
+
+
+def _exercises(plan: Plan, comparison: Comparison) -> tuple[Exercise, ...]:
+    """Those that a run answers: a duel's question is another."""
+    return () if plan.is_duel else comparison.exercises
 
 
 def _run_facts(evidence: Evidence) -> RunFacts:
@@ -138,7 +144,7 @@ def _run_facts(evidence: Evidence) -> RunFacts:
         launches_planned=evidence.launches,
         launches_done=evidence.launches - len(short),
         seed=plan.seed,
-        budget_s=plan.budget_s,
+        budget_s=plan.precision.limit_s if plan.precision else plan.budget_s,
         margin=plan.margin,
         precision=plan.precision.fraction if plan.precision else None,
         regime=plan.regime,

@@ -89,7 +89,7 @@ def marks(cells: Iterable[CellRow]) -> dict[Kind, str]:
 def _table(summary: Summary, *, wide: bool) -> Table:
     """The table; ``wide``: speed-ups and ratios show their intervals too."""
     table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style="bold", show_edge=False)
-    table.add_column("case", overflow="fold", min_width=18)
+    table.add_column("case", overflow="fold", min_width=18 if wide else 12)
     for name in ("dev", "time a step", "speed-up", "eff."):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("baseline" if not wide else "against baseline", no_wrap=True)
@@ -109,7 +109,7 @@ def _table(summary: Summary, *, wide: bool) -> Table:
         doubts = "".join(sorted(letters[caution.kind] for caution in row.warnings))
         contrast = contrasts.get((row.comparison, row.arm, row.world_size))
         figures = (
-            _time(row, summary.run.launches_planned // len(summary.run.sides)),
+            _time(row, summary.run.turns_planned),
             *_scaling(row, wide=wide),
             _against(row, contrast, summary, wide=wide),
         )

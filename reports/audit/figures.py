@@ -54,7 +54,8 @@ def rates(run: Examined) -> Found:
     if changing:
         told = of(len(changing), len(rated), "rate")
         return failed(f"{told} rest on work that differs between launches, {run.example(changing)}")
-    return passed(f"{units.count(len(rated), 'case')} have rates, each the work of all ranks over the time of the step")
+    have = "has a rate" if len(rated) == 1 else "have rates"
+    return passed(f"{units.count(len(rated), 'case')} {have}, each the work of all ranks over the time of the step")
 
 
 def _work(run: Examined, row: CellRow) -> Iterator[tuple[float, float]]:
@@ -104,7 +105,7 @@ def intervals(run: Examined) -> Found:
     if bare:
         told = of(len(bare), len(run.timed), "time")
         launches = units.count(min(row.launches for row in bare), "launch", "launches")
-        lacking = f"have no interval, which takes {FEWEST_LAUNCHES} launches"
+        lacking = f"{'has' if len(bare) == 1 else 'have'} no interval, which takes {FEWEST_LAUNCHES} launches"
         return failed(f"{told} {lacking}, {run.example(bare)} with {launches}")
     widest = max(_half_width(row) for row in run.timed)
     launches = units.count(min(row.launches for row in run.timed), "launch", "launches")
@@ -144,7 +145,8 @@ def comparisons(run: Examined) -> Found:
     bare = [row for row in judged if row.ratio_low is None]
     if bare:
         told = of(len(bare), len(judged), "comparison")
-        return failed(f"{told} have no interval and so no verdict, which takes {FEWEST_LAUNCHES} launches")
+        have = "has" if len(bare) == 1 else "have"
+        return failed(f"{told} {have} no interval and so no verdict, which takes {FEWEST_LAUNCHES} launches")
     counted = Counter(WORDS[row.verdict] for row in judged)
     verdicts = units.listed([f"{counted[word]} {word}" for word in WORDS.values() if counted[word]])
     least = units.percent(min(row.margin for row in judged))

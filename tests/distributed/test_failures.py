@@ -91,3 +91,15 @@ def test_a_rank_whose_peers_nothing_frees_is_told_long_before_the_deadline(tmp_p
     )
     assert {cell.status for cell in told.values()} == {"ok"}
     assert max(end.wall_s for end in run.entries if isinstance(end, EndRecord)) < DEADLINE_S / 2
+
+
+def test_where_it_failed_is_told(faulty_run: Run) -> None:
+    """The plugin's own line, as Python tells it; a check that rejects says all there is."""
+    told = {cell.case: (cell.status, cell.fates) for cell in faulty_run.cells if cell.status in ("error", "wrong")}
+    assert {status for status, _ in told.values()} == {"error", "wrong"}
+    for case, (status, fates) in told.items():
+        if status == "wrong":
+            assert not fates, case
+        else:
+            (fate,) = fates
+            assert re.search(r'plugins.py", line \d+, in (step|prepare)', fate.words or ""), (case, fate)

@@ -13,7 +13,7 @@ import pytest
 
 import scenarios
 from harness import catalog
-from harness.errors import UsageError
+from harness.errors import UsageError, nearest
 from harness.planner import make
 from harness.wish import Wish
 
@@ -230,3 +230,12 @@ def test_no_scenario_times_prints_or_computes_with_ranks(path: Path) -> None:
 )  # fmt: skip
 def test_what_a_scenario_has_no_business_with_is_seen(mistake: str) -> None:
     assert list(strange(ast.parse(mistake)))
+
+
+def test_a_file_without_its_class_is_answered_with_how_to_name_one() -> None:
+    with pytest.raises(UsageError, match=r"name the class that is in a file, but .* e.g. my/work.py:Mine"):
+        catalog.find("my/work.py")
+
+
+def test_each_choice_is_told_once() -> None:
+    assert nearest("zzz", ["b", "a", "b"]) == "choose from a, b"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.doubts import Doubt, Kind
 from harness.environment import differences
 from harness.errors import UsageError
 from harness.plan import Side
@@ -145,7 +146,7 @@ def test_as_many_turns_as_needed_and_no_more(cases: int) -> None:
 
 
 def test_a_duel_is_planned_with_turns_enough_for_its_cases() -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", sides=of_duel("", "OMP_NUM_THREADS=2")))
+    plan = make(Wish(names=["split"], devices="cpu:1", sides=of_duel("", "NCCL_ALGO=Tree")))
     cases = sum(not (case.packed or case.probe) for each in plan.comparisons for case in each.cases)
     assert plan.launches == 3 * max(6, turns(cases))
     assert plan.is_duel
@@ -171,6 +172,8 @@ def test_a_side_reads_like_a_shell(tmp_path: Path) -> None:
         ("RAY_REDIS_ADDRESS=redis://me:abc@host", "set nothing secret"),
         ("1X=2", "set variables as NAME=value"),
         ("X='", "be quoted as in a shell"),
+        ("OMP_NUM_THREADS=2", "leave threads to --threads"),
+        (sys.executable, "--b must differ from --a"),
     ],
 )
 def test_sides_that_make_no_duel_are_refused(b: str, why: str) -> None:
@@ -214,3 +217,33 @@ def test_the_page_of_a_duel_has_what_was_set_and_all_of_its_launches(tmp_path: P
     assert "<code>NCCL_ALGO</code> Tree" in text
     assert 'class="strip long"' in text
     assert 'class="strip long"' not in text_of(build(tmp_path / "few", Synthetic(launches=6)))
+
+
+def test_a_budget_that_is_too_small_for_a_verdict_is_refused_beforehand() -> None:
+    like = {"names": ["split"], "devices": "cpu:1", "sides": of_duel("", "X=1")}
+    with pytest.raises(UsageError, match=r"--budget must be at least \d+ s for the 7 turns that a verdict takes"):
+        make(Wish(budget_s=30, **like))
+    assert make(Wish(budget_s=30, launches=3, **like)).launches == 9
+    least = make(Wish(budget_s=120, **like))
+    assert least.launches >= 3 * 7 and least.precision is not None and least.precision.limit_s == 120
+    usual = make(Wish(**like)).precision
+    assert usual is not None and usual.limit_s == 420
+
+
+def test_a_duel_that_cannot_decide_says_how_far_it_is_and_the_other_sides_warnings_are_told(tmp_path: Path) -> None:
+    doubt = Doubt(kind=Kind.FOREIGN_LOAD, rank=0, fact="rank 0 waited for its core 9% of the time")
+    key = "split[how=whole,size=1024]@1"
+    plan = plan_of(Synthetic(sides=DUEL, launches=24))
+    on_b = {(launch, key): (doubt,) for launch in range(24) if plan.side_of(launch).name == "b"}
+    like = Synthetic(sides=DUEL, launches=24, doubts=on_b, pace={"b": 1.05}, launch_noise=0.03, **ONE)  # type: ignore[arg-type]
+    texts = [claim.text for claim in summarise(build(tmp_path / "run", like)).claims]
+    (told,) = [text for text in texts if "is undecided on `b`" in text]
+    assert "[" in told and "margin" in told
+    assert "On `b` there are warnings, too: foreign-load in 1 of 1 case." in texts
+    assert not any("On `a again`" in text for text in texts)
+
+
+def test_an_interrupted_turn_counts_for_the_sides_that_had_theirs(tmp_path: Path) -> None:
+    told = summarise(build(tmp_path / "run", Synthetic(sides=DUEL, launches=20, done=19)))
+    assert told.run.turns_planned == 7
+    assert told.chapter == ()
