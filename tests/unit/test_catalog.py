@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from harness import catalog
-from harness.errors import UsageError, nearest
+from harness import catalog, errors
+from harness.errors import UsageError
 from harness.planner import make
 from harness.wish import Wish
 
@@ -238,4 +238,4 @@ def test_a_file_without_its_class_is_answered_with_how_to_name_one() -> None:
 
 
 def test_each_choice_is_told_once() -> None:
-    assert nearest("zzz", ["b", "a", "b"]) == "choose from a, b"
+    assert errors.nearest("zzz", ["b", "a", "b"]) == "choose from a, b"
