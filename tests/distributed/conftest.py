@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,20 @@ def torchrun(root: Path, *arguments: str, ranks: int = 2) -> Run:
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     return Run(root, told.returncode, told.stdout + told.stderr)
+
+
+def wait_until(there: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait for what ``process`` is to do; fails with its output if it ends before, or takes four minutes."""
+    end_s = time.monotonic() + 240
+    while not there():
+        ended = process is not None and process.poll() is not None
+        if ended or time.monotonic() > end_s:
+            said = ""
+            if process is not None:
+                process.kill()
+                said = process.communicate(timeout=20)[0]
+            pytest.fail(f"it never came to that; {'it ended' if ended else 'it takes too long'}\n{said}")
+        time.sleep(0.01)
 
 
 def offspring_of(address: str) -> list[psutil.Process]:

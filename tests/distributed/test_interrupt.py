@@ -15,9 +15,8 @@ import pytest
 
 from harness.rundir import RunDir
 from launch.interrupt import SAID
-from tests.distributed.conftest import PLUGINS, RANKBENCH, Run, offspring_of
+from tests.distributed.conftest import PLUGINS, RANKBENCH, Run, offspring_of, wait_until
 from tests.distributed.namespaces import await_words
-from tests.distributed.test_scratch import wait_until
 
 TWO = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 LAUNCHERS = ["inline", pytest.param("torchrun", marks=TWO), pytest.param("ray", marks=TWO)]
@@ -43,8 +42,8 @@ def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subpro
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         try:
-            wait_until(lambda: counter.exists() and counter.stat().st_size >= steps)
-            wait_until(lambda: b'"type":"launch"' in journal.read_bytes())  # the parent knows that ranks are up
+            wait_until(lambda: counter.exists() and counter.stat().st_size >= steps, process)
+            wait_until(lambda: b'"type":"launch"' in journal.read_bytes(), process)  # the parent knows of them
             yield process
         finally:
             process.kill()
@@ -56,7 +55,7 @@ def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subpro
 def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str) -> None:
     with begun(tmp_path, launcher, "yes", ENOUGH) as process:
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[0]
+        said = process.communicate(timeout=120)[0]
     assert process.returncode == 130, said
     assert SAID in said
     root = tmp_path / "run"
@@ -73,10 +72,10 @@ def test_another_run_on_the_same_directory_is_refused_and_disturbs_nothing(tmp_p
     root = tmp_path / "run"
     with begun(tmp_path, "inline", "yes", ENOUGH) as process:
         other = subprocess.run(
-            [*RANKBENCH, "run", "--resume", str(root)], capture_output=True, text=True, check=False, timeout=60
+            [*RANKBENCH, "run", "--resume", str(root)], capture_output=True, text=True, check=False, timeout=120
         )
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[0]
+        said = process.communicate(timeout=120)[0]
     assert other.returncode == 2
     assert other.stderr.splitlines() == [
         f"rankbench: --out must belong to no running run, but is {root}; wait for it, or choose another"
@@ -90,7 +89,7 @@ def test_twice_the_run_ends_now(tmp_path: Path, launcher: str) -> None:
         process.send_signal(signal.SIGINT)
         await_words(process, SAID)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[0]
+        said = process.communicate(timeout=120)[0]
     assert process.returncode == 130, said
     assert not Run(tmp_path / "run", 130, said).cells
     assert (tmp_path / "run" / "report.html").exists()

@@ -5,26 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.distributed.conftest import PLUGINS, RANKBENCH, TWO, offspring_of, rankbench
+from tests.distributed.conftest import PLUGINS, RANKBENCH, TWO, offspring_of, rankbench, wait_until
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
 SAVE = ("run", "scenarios.roundtrip.save:Save", "--launches", "1", "--budget", "60")
-
-
-def wait_until(there: Callable[[], bool], deadline_s: float = 60) -> None:
-    end_s = time.monotonic() + deadline_s
-    while not there():
-        assert time.monotonic() < end_s, "it never came to that"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
