@@ -68,7 +68,7 @@ class Ledger:
         failed = self._failed(launch, comparison, case)
         if len(failed) < HOPELESS:
             return None
-        told = ", ".join(f"{status} in launch {number + 1}" for number, status in sorted(failed.items()))
+        told = ", ".join(f"{status} in launch {number}" for number, status in sorted(failed.items()))
         return f"not tried again after it ended as {told}; --retry-failed does"
 
     def missing(self, launch: int, but: Collection[tuple[int, str]] = ()) -> Todo:

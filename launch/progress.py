@@ -39,7 +39,7 @@ class Progress:
         elif isinstance(record, CellRecord) and record.status not in ("ok", "skipped"):
             who = "" if record.rank is None else f" on rank {record.rank}"
             why = _first_line(record.message)
-            self.say(f"{record.case}, launch {record.launch + 1}: {record.status}{who}: {why}", "red")
+            self.say(f"{record.case}, launch {record.launch}: {record.status}{who}: {why}", "red")
         elif isinstance(record, ProfileRecord) and record.message:
             self.say(f"{record.case}: no profile: {_first_line(record.message)}", "yellow")
         elif isinstance(record, VisitNote) and self._live is not None:
@@ -75,8 +75,8 @@ class Progress:
         if self._profiling:
             return "all measured: tracing"
         if self._launch < self._plan.launches:
-            return f"launch {self._launch + 1} of {self._plan.launches}"
-        return f"launch {self._launch + 1}, for narrower intervals"
+            return f"launch {self._launch} ({self._launch + 1} of {self._plan.launches})"
+        return f"launch {self._launch}, for narrower intervals"
 
     def _left(self) -> str:
         spent_s = time.monotonic() - self._start_s

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shlex
 
-from harness.plan import DEADLINE_S, Case, Plan
+from harness.plan import DEADLINE_S, Case, Plan, Side
 
 
-def command(plan: Plan, case: Case) -> str:
-    """One launch of a case that is no probe, on as many of the run's devices as it needs."""
-    side = plan.sides[0]
+def command(plan: Plan, side: Side, case: Case) -> str:
+    """One launch of a case that is no probe, as on that side, on as many of the run's devices as it needs."""
     name = case.scenario if case.reference.startswith("scenarios.") else case.reference
     options: dict[str, object] = {
         "--devices": _devices(plan.devices[: case.world_size]),
@@ -26,7 +25,8 @@ def command(plan: Plan, case: Case) -> str:
         "--deadline": (f"{plan.deadline_s:g}", f"{DEADLINE_S:g}"),
     }
     options |= {option: value for option, (value, usual) in given.items() if value != usual}
-    words = ["rankbench", "run", name, *(str(word) for each in options.items() for word in each)]
+    program = [side.python, "-m", "harness"] if side.python else ["rankbench"]
+    words = [*program, "run", name, *(str(word) for each in options.items() for word in each)]
     words += ["--share-device"] * plan.shared_device
     for field, value in case.params.items():
         words += ["--set", f"{case.scenario}.{field}={value}"]

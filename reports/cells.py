@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
-from reports import again, cautions, estimates
+from reports import cautions, estimates
 from reports.contrasts import margin
 from reports.counts import counts
 from reports.cycles import Clocked, faster, in_cycles
@@ -56,7 +56,6 @@ def _identity(measured: Measured, key: CaseId, case: Case, comparison: Compariso
         "status": status,
         "rank": failed.rank if failed else None,
         "message": failed.message if failed else None,
-        "again": again.command(measured.evidence.plan, case) if status != "ok" else None,
     }
 
 

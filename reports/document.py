@@ -33,6 +33,8 @@ class Planned(Record):
     message: str | None = None
     fates: tuple[RankFate, ...] = ()
     """What became of each rank, where its gang was lost."""
+    again: str | None = None
+    """Where it failed: the command line that measures its case again, and nothing else."""
 
 
 class ComparisonFacts(Record):

@@ -8,7 +8,6 @@ from reports import labels, units
 from reports.document import Claim, Planned
 from reports.findings import Findings
 from reports.labels import Labels
-from reports.rows import CellRow
 
 TOGETHER = 3
 """So many cases that failed alike are told in one sentence."""
@@ -33,7 +32,7 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
             name = f"{len(keys)} of {units.count(len(by_case), 'case')}"
             timeless = any(rows[key].median_s is None for key in keys if key in rows)
             effect = " They have no times." if timeless else ""
-            yield Claim(kind="failure", text=f"{_failure(name, cells, _bad(cells), None)}{effect}")
+            yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect}")
             continue
         for key in keys:
             row, cells = rows.get(key), by_case[key]
@@ -42,7 +41,9 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
                 if row
                 else f"`{labels.plain(key[1])}`"
             )
-            yield Claim(kind="failure", text=_failure(own, cells, _bad(cells), row), comparison=key[0])
+            effect = " It has no time." if row and row.median_s is None else ""
+            again = f" Again: `{labels.plain(line)}`" if (line := _bad(cells)[0].again) else ""
+            yield Claim(kind="failure", text=f"{_failure(own, cells)}{effect}{again}", comparison=key[0])
     yield from _absent(found)
 
 
@@ -57,14 +58,13 @@ def _absent(found: Findings) -> Iterator[Claim]:
         yield Claim(kind="failure", text=f"{told}: nothing was recorded for them. `--resume` measures what is missing.")
 
 
-def _failure(name: str, cells: list[Planned], bad: list[Planned], row: CellRow | None) -> str:
+def _failure(name: str, cells: list[Planned]) -> str:
+    bad = _bad(cells)
     words = units.listed(list(dict.fromkeys(cell.status for cell in bad)))
     where = f"in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}"
     first = bad[0]
     who = f"rank {first.rank}: " if first.rank is not None else ""
-    effect = "" if row is None or row.median_s is not None else " It has no time."
-    again = f" Again: `{labels.plain(row.again)}`" if row and row.again else ""
-    return f"{name}: {words} {where} ({who}{quoted(first.message or 'no message')}).{effect}{again}"
+    return f"{name}: {words} {where} ({who}{quoted(first.message or 'no message')})."
 
 
 def quoted(message: str) -> str:

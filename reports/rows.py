@@ -48,8 +48,6 @@ class CellRow(Record):
     rank: int | None = None
     """The first failing rank, where one failed."""
     message: str | None = None
-    again: str | None = None
-    """Where it is not ok: the command line that measures it again, and nothing else."""
     """What went wrong, where something did."""
     launches: int = 0
     """How many launches its time rests on."""

@@ -6,6 +6,7 @@ from collections import Counter
 
 from harness.plan import Comparison, Exercise, Plan, Side
 from harness.rundir import RunDir
+from reports import again
 from reports.advice import advice_rows
 from reports.answers import chapter
 from reports.audit.examined import Examined
@@ -15,7 +16,7 @@ from reports.cells import cell_rows
 from reports.claims import claims
 from reports.contrasts import contrast_rows, margin
 from reports.document import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
-from reports.evidence import WORST_FIRST, Evidence, load
+from reports.evidence import WORST_FIRST, Cell, Evidence, load
 from reports.findings import Findings, headline
 from reports.health import health
 from reports.heat import heat_rows
@@ -99,9 +100,16 @@ def _strip(evidence: Evidence) -> tuple[Planned, ...]:
             rank=cell.record.rank if cell.record else None,
             message=cell.record.message if cell.record else None,
             fates=cell.record.fates if cell.record else (),
+            again=_again(evidence, cell),
         )
         for cell in evidence.all_cells
     )
+
+
+def _again(evidence: Evidence, cell: Cell) -> str | None:
+    if cell.state in ("ok", "missing") or cell.case.probe:
+        return None
+    return again.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
 
 
 def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:

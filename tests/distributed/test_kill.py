@@ -106,7 +106,7 @@ def test_interrupting_reports_what_there_is(tmp_path: Path) -> None:
     )  # fmt: skip
     with process:
         for line in process.stdout:
-            if "launch 2 of 6" in line:
+            if "launch 1 (2 of 6)" in line:
                 process.send_signal(signal.SIGINT)
                 break
         told = process.stdout.read()

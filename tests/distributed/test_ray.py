@@ -163,10 +163,10 @@ def driver(*words: object) -> Iterator[subprocess.Popen[str]]:
 def test_a_driver_that_is_killed_or_interrupted_leaves_no_process_and_keeps_what_it_had(tmp_path: Path) -> None:
     root = tmp_path / "run"
     with driver(*SHORT, "--launches", 2, "--out", root) as process:
-        await_words(process, "launch 1 of 2: 2 ranks up")
+        await_words(process, "launch 0 (1 of 2): 2 ranks up")
         process.send_signal(signal.SIGKILL)
     with driver("--resume", root) as process:
-        await_words(process, "launch 2 of 2: 2 ranks up")
+        await_words(process, "launch 1 (2 of 2): 2 ranks up")
         process.send_signal(signal.SIGINT)
         told = process.communicate(timeout=60)[0]
         assert process.returncode == 130, told

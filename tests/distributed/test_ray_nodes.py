@@ -102,7 +102,7 @@ def interrupted(cluster: Cluster, driver: Node, lost: Node, placement: str, root
     line = ("run", "split", *SMALL[4:], "--set", "split.how=whole", "--launcher", "ray", "--devices", "cpu:2")
     more = ("--world-sizes", 2, "--placement", placement, "--launches", 3, "--out", root)
     process = cluster.rankbench(driver, *line, *more)
-    await_words(process, "launch 2 of 3: 2 ranks up")
+    await_words(process, "launch 1 (2 of 3): 2 ranks up")
     lost.kill()
     run = finished(process, root)
     assert run.code == 1, run.out

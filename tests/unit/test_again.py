@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.plan import Plan
+from harness.plan import Plan, Side
 from harness.planner import make
 from harness.wish import Wish
 from reports.again import command
@@ -45,9 +45,17 @@ def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
         for case in comparison.cases:
             if case.probe:
                 continue
-            again = parsed(command(plan, case))
+            again = parsed(command(plan, plan.sides[0], case))
             (only,) = again.comparisons
             measured = {each.key for each in only.cases if not each.probe}
             assert case.key in measured
             assert case.packed or measured == {case.key}
             assert (again.seed, again.deadline_s, again.launches) == (3, 7, 1)
+
+
+def test_a_case_of_another_side_is_measured_again_as_on_that_side() -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1"))
+    side = Side(name="b", launcher="torchrun", python="/opt/new env/bin/python", variables={"NCCL_ALGO": "Ring"})
+    assert shlex.split(command(plan, side, plan.comparisons[0].cases[0]))[:5] == [
+        "NCCL_ALGO=Ring", "/opt/new env/bin/python", "-m", "harness", "run",
+    ]  # fmt: skip

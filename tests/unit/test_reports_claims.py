@@ -88,6 +88,15 @@ def test_a_wrong_case_has_no_figure_in_any_sentence(tmp_path):
     assert told(claims, "against `how=whole` on 2 devices: not comparable, because it is wrong")
 
 
+def test_a_packed_copy_that_failed_can_be_measured_again_as_the_copies_that_it_was(tmp_path):
+    packed = KEY.replace("@2", "@1x2")
+    found, claims = claims_of(tmp_path, outcomes={(3, packed): ("died", 1, "signal 9")})
+    (failure,) = told(claims, "died in 1 of 6 launches")
+    assert "Again: `rankbench run " in failure and "--world-sizes 1,2" in failure
+    assert {cell.again is not None for cell in found.strip if cell.status == "died"} == {True}
+    assert {cell.again for cell in found.strip if cell.status == "ok"} == {None}
+
+
 def test_a_case_that_was_skipped_in_a_launch_is_compared_by_the_others(tmp_path):
     outcomes = {(6, KEY): ("skipped", None, "the budget of 20 s was spent")}
     found, claims = claims_of(tmp_path, launches=7, outcomes=outcomes)

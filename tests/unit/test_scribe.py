@@ -63,7 +63,7 @@ def test_what_a_launch_did_not_come_to_is_skipped_and_what_failed_twice_is_not_t
     for key in rest:
         scribe.record(cell(order, key, "ok"))
     scribe.close(order.launch)
-    why = "not tried again after it ended as oom in launch 1, oom in launch 2; --retry-failed does"
+    why = "not tried again after it ended as oom in launch 0, oom in launch 1; --retry-failed does"
     assert cells(run, 2) == {first: ("skipped", why)} | dict.fromkeys(rest, ("ok", None))
     assert sum(isinstance(entry, EndRecord) for entry in run.entries()) == 3
 

@@ -192,7 +192,7 @@ def test_a_case_that_has_failed_in_two_launches_is_not_tried_in_the_others(tmp_p
     tried = [order.launch for order in script.orders if key in {case.key for case in order.todo[0]}]
     assert tried == [0, 1]
     told = [(cell.launch, cell.status, cell.message) for cell in cells if cell.case == key]
-    why = "not tried again after it ended as died in launch 1, died in launch 2; --retry-failed does"
+    why = "not tried again after it ended as died in launch 0, died in launch 1; --retry-failed does"
     assert told[2:] == [(2, "skipped", why), (3, "skipped", why)]
     assert len(cells) == 4 * 5 and [cell.status for cell in cells].count("ok") == 4 * 4
     (tmp_path / "scratch").rmdir()
