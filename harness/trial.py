@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import traceback
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
-
-from harness import causes, graphs, memory
+from harness import causes, contract, graphs, memory
 from harness.agreement import Failure
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
@@ -28,24 +25,6 @@ from harness.plan import Case, Value
 from harness.scenario import Workload
 from harness.waits import Watched, watched
 from harness.world import World
-
-
-def _encodable(text: str) -> str:
-    text.encode()  # raises UnicodeEncodeError, which is a ValueError
-    return text
-
-
-_Word = Annotated[str, Field(max_length=1000), AfterValidator(_encodable)]
-_Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-FOUND: TypeAdapter[dict[str, Value]] = TypeAdapter(
-    Annotated[dict[_Word, bool | _Number | float | _Word], Field(max_length=100)],
-    config=ConfigDict(allow_inf_nan=False),
-)
-"""What a check may tell: it is written down, and any reader must be able to take it."""
-
-
-LONGEST_UNIT = 40
-"""Characters of the name of an item."""
 
 
 @dataclass
@@ -101,7 +80,7 @@ class Trial:
         self.crowd_bytes = memory.allocated(self.world.device.torch)
         scenario = load_scenario(self.case.reference).cls(**self.case.params)
         workload = scenario.prepare(self._my_gang)
-        _validate(workload)
+        contract.validate(workload)
         self.workload = workload
         workload.reset()
         start_s = now()
@@ -199,7 +178,7 @@ class Trial:
 
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._found = _told(self._my_workload.check(self._output) or {})
+        self._found = contract.told(self._my_workload.check(self._output) or {})
 
     def close(self) -> None:
         """Let go of the state."""
@@ -253,26 +232,3 @@ class Trial:
     def _my_workload(self) -> Workload:
         assert self.workload is not None
         return self.workload
-
-
-def _told(found: object) -> dict[str, Value]:
-    """What a check told. Raises ValueError, naming what cannot be written down."""
-    try:
-        return FOUND.validate_python(found)
-    except ValidationError as error:
-        where = error.errors()[0]["loc"][:1]
-        which = f"{where[0]!r:.100}" if where else f"all of it, {type(found).__name__}"
-        rule = "finite numbers of 64 bits, truth values or texts of at most 1000 characters, by name, and at most 100"
-        raise ValueError(f"what check() tells must be {rule}, but {which} is not") from None
-
-
-def _validate(workload: object) -> None:
-    if not isinstance(workload, Workload):
-        raise TypeError(f"prepare() must return a Workload, but returned {type(workload).__name__}")
-    work = workload.work
-    for name in ("flops", "bytes", "items"):
-        value = getattr(work, name)
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"Work.{name} must be a finite number of at least 0, but is {value}")
-    if not (isinstance(work.unit, str) and 0 < len(work.unit) <= LONGEST_UNIT and work.unit.isprintable()):
-        raise ValueError(f"Work.unit must be a word of at most {LONGEST_UNIT} characters, but is {work.unit!r:.100}")

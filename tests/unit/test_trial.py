@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from harness import contract
 from harness.devices import CpuDevice
 from harness.plan import Case
 from harness.scenario import Gang, Work, Workload
-from harness.trial import Trial, _validate
+from harness.trial import Trial
 from harness.world import World
 
 told: list[str] = []
@@ -124,4 +125,4 @@ def test_what_no_reader_could_take_is_an_error_of_the_check(trial: Trial, found:
 @pytest.mark.parametrize("unit", [5, "", "x" * 41, "a\nb", None])
 def test_the_unit_of_work_is_a_word(unit: object) -> None:
     with pytest.raises(ValueError, match=r"Work\.unit must be a word"):
-        _validate(Workload(lambda: None, check=lambda _: None, work=Work(unit=unit)))  # type: ignore[arg-type]
+        contract.validate(Workload(lambda: None, check=lambda _: None, work=Work(unit=unit)))  # type: ignore[arg-type]
