@@ -222,7 +222,7 @@ class Shy:
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """A step of ten milliseconds, and one that never ends; each step is noted in a file."""
+    """A step of 0.3 s, and one that never ends; each step is noted in a file."""
 
     scaling: ClassVar = "weak"
     ends: Literal["yes", "no"] = arm(baseline="yes")
@@ -233,7 +233,7 @@ class Steps:
         def step() -> bool:
             with path.open("a") as file:
                 file.write(".")
-            end_s = time.process_time() + 0.01
+            end_s = time.process_time() + 0.3
             while self.ends == "no" or time.process_time() < end_s:
                 pass
             return True

@@ -62,8 +62,12 @@ def begun(root: Path, mark: str) -> subprocess.Popen[bytes]:
 
 def complete(root: Path, kept: dict[tuple[int, int, str], str], mark: str) -> None:
     """Finish a run, and see that nothing was lost and nothing is missing."""
-    with begun(root, mark) as process:
-        assert process.wait(240) == 0
+    for _ in range(3):  # a slow machine may not come to all of it within the budget
+        with begun(root, mark) as process:
+            if process.wait(240) == 0:
+                break
+    else:
+        pytest.fail(f"not complete: {RunDir(root).root}")
     assert finished(root).items() >= kept.items()
     assert finished(root).keys() == {(launch, index, case.key) for launch, index, case in RunDir(root).plan().cells()}
 
