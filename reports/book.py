@@ -38,6 +38,8 @@ class Book:
     """By comparison, arm and number of devices."""
     contrasts: dict[tuple[int, str | None, int], ContrastRow]
     shared_device: bool
+    margin: float
+    """What the user calls no difference."""
 
     @classmethod
     def of(cls, found: Findings, about: Iterable[ComparisonFacts]) -> Self:
@@ -47,6 +49,7 @@ class Book:
             {(row.comparison, row.arm, row.world_size): row for row in found.cells},
             {(row.comparison, row.arm, row.world_size): row for row in found.comparisons},
             found.run.shared_device,
+            found.run.margin,
         )
 
     def arms(self, comparison: int) -> tuple[str | None, ...]:

@@ -11,12 +11,12 @@ from reports.estimates import FEWEST_LAUNCHES, Estimate
 from reports.evidence import CaseId, State
 from reports.measured import Measured
 from reports.rows import ContrastRow
-from reports.verdicts import verdict
+from reports.verdicts import Margin, verdict
 
 
-def margin(measured: Measured, comparison: int) -> float:
-    """Differences within this fraction count as none: the plan's margin, or A/A noise where that is larger."""
-    return max(measured.evidence.plan.margin, measured.aa_by_comparison[comparison])
+def margin(measured: Measured, comparison: int) -> Margin:
+    """The plan's margin, and a comparison's A/A noise."""
+    return Margin(measured.evidence.plan.margin, measured.aa_by_comparison[comparison])
 
 
 def contrast_rows(measured: Measured) -> tuple[ContrastRow, ...]:
@@ -51,7 +51,8 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
         launches=told.launches if told else 0,
         verdict="not comparable" if reason or told is None else verdict(told, delta),
         reason=reason or _undecided(told),
-        margin=delta,
+        margin=delta.beyond,
+        margin_asked=delta.asked,
         aa=measured.aa_by_comparison[key[0]],
     )
 

@@ -10,7 +10,7 @@ from reports.chapter_rows import Crossing
 from reports.crossover import Bracket, bracket
 from reports.estimates import Estimate
 from reports.rows import Verdict
-from reports.verdicts import verdict
+from reports.verdicts import Margin, verdict
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Found:
     row: Crossing
     sure: bool
     """Whether it rests on intervals. With too few launches for any, it rests on the ratios alone."""
-    margin: float
+    margin: Margin
     """The widest by which a verdict along the axis was judged."""
 
 
@@ -31,12 +31,12 @@ class _Ratio:
 
     value: float
     estimate: Estimate
-    margin: float
+    margin: Margin
 
     @property
     def bare(self) -> Verdict:
         """What the ratio says without its interval."""
-        if abs(self.estimate.value - 1) <= self.margin:
+        if abs(self.estimate.value - 1) <= self.margin.beyond:
             return "undecided"
         return "faster" if self.estimate.value < 1 else "slower"
 
@@ -68,7 +68,7 @@ def crossing(subject: Subject) -> Found:
         after=found.after if found.single else None,
         before=found.before if found.single else None,
     )
-    return Found(found, row, sure, max(ratio.margin for ratio in ratios))
+    return Found(found, row, sure, max((ratio.margin for ratio in ratios), key=lambda margin: margin.beyond))
 
 
 def _line(subject: Subject) -> tuple[str, tuple[int, ...]]:
@@ -96,7 +96,8 @@ def _number(value: Value) -> float:
 
 
 def _ratio(subject: Subject, comparison: int, value: float) -> _Ratio:
-    book, margin = subject.book, subject.book.about[comparison].margin
+    book = subject.book
+    margin = Margin(book.margin, book.about[comparison].aa)
     if not subject.most:
         row = contrast(book, comparison, subject.arm, subject.size)
         return _Ratio(value, Estimate(row.ratio or 1.0, row.ratio_low, row.ratio_high, row.launches), margin)

@@ -19,7 +19,7 @@ from reports.estimates import Estimate
 from reports.evidence import CaseId
 from reports.measured import Measured
 from reports.taken import Taken
-from reports.verdicts import placed
+from reports.verdicts import Margin, placed
 
 DECIDED = ("faster", "slower", "equivalent")
 Compare = Callable[["pd.Series[float]", "pd.Series[float]"], Estimate | None]
@@ -60,9 +60,9 @@ def _cycles(taken: Taken, inner: int) -> float | None:
 
 
 def in_cycles(
-    above: Clocked | None, below: Clocked | None, delta: float, compare: Compare = estimates.ratio
+    above: Clocked | None, below: Clocked | None, margin: Margin, compare: Compare = estimates.ratio
 ) -> InCycles | None:
-    """One side over the other in cycles, by the same statistics as in seconds; ``delta`` is the margin of both."""
+    """One side over the other in cycles, by the same statistics as in seconds; ``margin`` is that of both."""
     if above is None or below is None:
         return None
     cycles, seconds, clock = (
@@ -70,8 +70,8 @@ def in_cycles(
     )
     if cycles is None or seconds is None or clock is None:
         return None
-    verdicts = {placed(each.low, each.high, delta) for each in (cycles, seconds)}
-    moved = placed(clock.low, clock.high, delta) in ("faster", "slower")
+    verdicts = {placed(each.low, each.high, margin) for each in (cycles, seconds)}
+    moved = placed(clock.low, clock.high, margin) in ("faster", "slower")
     return InCycles(
         ratio=cycles.value,
         ratio_low=cycles.low,

@@ -8,6 +8,7 @@ from reports import labels, units
 from reports.book import NoFigureError, Subject, contrast, named
 from reports.crossings import crossing
 from reports.rows import ContrastRow
+from reports.verdicts import limit_in_words
 
 NO_INTERVAL = "no interval yet"
 
@@ -68,7 +69,7 @@ def contrast_in_words(row: ContrastRow) -> str:
     ratio, baseline = row.ratio or 1.0, labels.plain(row.baseline)
     if row.ratio_low is None or row.ratio_high is None:
         return f"{units.times(1 / ratio)} as fast as {baseline} ({NO_INTERVAL})"
-    margin = f"margin {units.percent(row.margin)}"
+    margin = limit_in_words(row)
     inverse = units.span(1 / row.ratio_high, 1 / row.ratio_low, 1 / ratio)
     if row.verdict == "faster":
         return f"{units.times(1 / ratio)} faster than {baseline} ({inverse}; {margin})"
@@ -88,7 +89,7 @@ def _crossover(subject: Subject) -> str:
     """Where it is, and its grounds: what is in doubt there, and the widest margin that it was judged by."""
     found = crossing(subject)
     place, _, doubt = str(found.bracket).removesuffix(")").partition(" (")
-    grounds = [doubt, "" if found.sure else NO_INTERVAL, f"margin {units.percent(found.margin)}"]
+    grounds = [doubt, "" if found.sure else NO_INTERVAL, str(found.margin)]
     return f"{place} ({'; '.join(filter(None, grounds))})"
 
 

@@ -138,7 +138,9 @@ class ContrastRow(Record):
     reason: str | None = None
     """Why there is no verdict, where there is none."""
     margin: float
-    """A difference within this fraction counts as none."""
+    """A difference begins beyond this fraction: what was asked for, or noise where that is larger."""
+    margin_asked: float
+    """No difference is what lies within this fraction."""
     aa: float
     """The comparison's A/A: the 95th percentile of its cases' contrasts with themselves."""
 
@@ -173,7 +175,9 @@ class SideRow(Record):
     """Slower, and still so after the correction."""
     reason: str | None = None
     margin: float
-    """A difference within this fraction counts as none."""
+    """A difference begins beyond this fraction: what was asked for, or noise where that is larger."""
+    margin_asked: float
+    """No difference is what lies within this fraction."""
 
 
 class CeilingRow(Record):

@@ -9,6 +9,7 @@ from reports.cycle_rows import InCycles
 from reports.document import Claim
 from reports.labels import Labels
 from reports.rows import CellRow, ContrastRow, SideRow, Verdict
+from reports.verdicts import limit_in_words
 from reports.why_rows import LossRow
 
 WORDS: dict[Verdict, str] = {
@@ -66,7 +67,7 @@ def _on_side(row: SideRow) -> Claim:
     is_ = "shows" if row.verdict == "equivalent" else "is"
     what = f"`{labels.plain(row.key)}` {is_} {WORDS[row.verdict]} on `{row.side}`"
     told = f"{what}: {ratio} the time of `{row.reference}`"
-    text = f"{told} (margin {units.percent(row.margin)}{sure}).{clocked(row.in_cycles)}"
+    text = f"{told} ({limit_in_words(row)}{sure}).{clocked(row.in_cycles)}"
     return Claim(kind="side", text=text, comparison=row.comparison)
 
 
@@ -116,4 +117,4 @@ def _grounds(row: ContrastRow) -> str:
     if row.ratio is None or row.verdict == "not comparable":
         return f", because {row.reason}" if row.reason else ""
     ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-    return f" ({ratio} the time, {row.reason or f'margin {units.percent(row.margin)}'})"
+    return f" ({ratio} the time, {row.reason or limit_in_words(row)})"

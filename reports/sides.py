@@ -19,7 +19,7 @@ from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
 from reports.rows import SideRow, Verdict
-from reports.verdicts import verdict
+from reports.verdicts import Margin, verdict
 
 
 def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...]:
@@ -33,11 +33,10 @@ def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...
     return _corrected(rows)
 
 
-def _margin(first: Measured, other: Measured, comparison: int, noise: Sequence[float]) -> float:
-    """The plan's margin, or A/A noise where that is larger: of the controls, where there are any."""
-    if noise:
-        return max(first.evidence.plan.margin, *noise)
-    return max(margin(first, comparison), margin(other, comparison))
+def _margin(first: Measured, other: Measured, comparison: int, noise: Sequence[float]) -> Margin:
+    """The plan's margin, and A/A noise: of the controls, where there are any."""
+    found = noise or [margin(side, comparison).noise for side in (first, other)]
+    return Margin(first.evidence.plan.margin, max(found))
 
 
 def _noise(first: Measured, control: Measured) -> float:
@@ -47,7 +46,7 @@ def _noise(first: Measured, control: Measured) -> float:
     return math.expm1(float(np.quantile(logs, 0.95))) if logs else 0.0
 
 
-def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: float) -> SideRow:
+def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: Margin) -> SideRow:
     own, base = _by_block(other, key), _by_block(first, key)
     ratio = estimates.ratio(own, base)
     failed = _failed(first, other, key)
@@ -55,7 +54,7 @@ def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: float
     if failed is None and ratio is not None:
         told: Verdict = verdict(ratio, delta)
         reason = f"a verdict needs {FEWEST_LAUNCHES} turns" if ratio.launches < FEWEST_LAUNCHES else None
-        p = None if other.evidence.side.control else p_slower((own / base).dropna(), delta)
+        p = None if other.evidence.side.control else p_slower((own / base).dropna(), delta.beyond)
     else:
         ratio, told, reason = None, "not comparable", failed or "one side was not measured"
     times = [measured.time(key) for measured in (first, other)]
@@ -76,7 +75,8 @@ def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: float
         p=p,
         verdict=told,
         reason=reason,
-        margin=delta,
+        margin=delta.beyond,
+        margin_asked=delta.asked,
     )
 
 

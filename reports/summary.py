@@ -124,7 +124,7 @@ def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
             baseline=comparison.baseline,
             params=comparison.params,
             aa=measured.aa_by_comparison[index],
-            margin=margin(measured, index),
+            margin=margin(measured, index).beyond,
         )
         for index, comparison in enumerate(measured.evidence.plan.comparisons)
     )

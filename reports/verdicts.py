@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
+from reports import units
 from reports.estimates import Estimate
 from reports.rows import Verdict
 
 
-def verdict(ratio: Estimate, delta: float) -> Verdict:
-    """Where the interval of a ratio lies against 1 ± ``delta``; fewer than six launches have none."""
-    return placed(ratio.low, ratio.high, delta)
+@dataclass(frozen=True)
+class Margin:
+    """What a ratio must be off 1, as a fraction, to count as a difference."""
+
+    asked: float
+    """What the user calls no difference: nothing that was measured widens it."""
+    noise: float = 0.0
+    """What tells a case from itself here."""
+
+    @property
+    def beyond(self) -> float:
+        """A difference begins where both end."""
+        return max(self.asked, self.noise)
+
+    def __str__(self) -> str:
+        """E.g. ``margin 5 %``, or where a difference begins at the noise, ``noise 12 %``."""
+        return f"{'margin' if self.noise <= self.asked else 'noise'} {units.percent(self.beyond)}"
 
 
-def placed(low: float | None, high: float | None, delta: float) -> Verdict:
-    """Where an interval lies against 1 ± ``delta``: wholly beyond, wholly within, or neither; None is no interval."""
+class Judged(Protocol):
+    """A row with a verdict and its margin."""
+
+    verdict: Verdict
+    margin: float
+    margin_asked: float
+
+
+def verdict(ratio: Estimate, margin: Margin) -> Verdict:
+    """Where the interval of a ratio lies against a margin around 1; fewer than six launches have none."""
+    return placed(ratio.low, ratio.high, margin)
+
+
+def placed(low: float | None, high: float | None, margin: Margin) -> Verdict:
+    """Where an interval lies: wholly beyond the margin and the noise, wholly within the margin, or neither.
+
+    None is no interval.
+    """
     if low is None or high is None:
         return "undecided"
-    if high < 1 - delta:
+    if high < 1 - margin.beyond:
         return "faster"
-    if low > 1 + delta:
+    if low > 1 + margin.beyond:
         return "slower"
-    if 1 - delta <= low and high <= 1 + delta:
+    if 1 - margin.asked <= low and high <= 1 + margin.asked:
         return "equivalent"
     return "undecided"
+
+
+def limit(row: Judged) -> float:
+    """The fraction that a row was judged by."""
+    return row.margin_asked if row.verdict == "equivalent" else row.margin
+
+
+def limit_in_words(row: Judged) -> str:
+    """E.g. ``margin 5 %``."""
+    return str(Margin(row.margin_asked, limit(row)))

@@ -14,6 +14,7 @@ from reports.audit.examined import Examined, Found, failed, of, passed, without
 from reports.estimates import FEWEST_LAUNCHES
 from reports.rows import CellRow, ContrastRow, SideRow
 from reports.sentences import WORDS
+from reports.verdicts import limit
 
 SAME = 0.005
 """What differs by no more than this fraction reads the same."""
@@ -149,7 +150,7 @@ def comparisons(run: Examined) -> Found:
         return failed(f"{told} {have} no interval and so no verdict, which takes {FEWEST_LAUNCHES} launches")
     counted = Counter(WORDS[row.verdict] for row in judged)
     verdicts = units.listed([f"{counted[word]} {word}" for word in WORDS.values() if counted[word]])
-    least = units.percent(min(row.margin for row in judged))
+    least = units.percent(min(limit(row) for row in judged))
     told = units.count(len(judged), "comparison")
     return passed(f"{told} by intervals of the launches' own ratios, with margins of {least} or more: {verdicts}")
 

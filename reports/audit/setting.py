@@ -131,7 +131,7 @@ def lines(run: Examined) -> Found:
     worst, inner = 0.0, 0
     for curve in _curves(run):
         points = [(float(curve[0].base_world_size or 1), 1.0), *((row.world_size, row.speedup or 0.0) for row in curve)]
-        off, limit = list(_misses(points)), margin(run.measured, curve[0].comparison)
+        off, limit = list(_misses(points)), margin(run.measured, curve[0].comparison).beyond
         name = f"The line to {run.name(curve[-1])}"
         if not off and points[-1][0] - points[0][0] > 1:
             return failed(f"{name} passes counts none of which was measured")

@@ -14,7 +14,7 @@ from reports.changes.shift import TAIL, p_slower, shift
 from reports.cycles import Clocked, in_cycles, of_runs
 from reports.evidence import CaseId
 from reports.measured import Measured
-from reports.verdicts import placed
+from reports.verdicts import Margin, placed
 
 
 def case_rows(both: Both) -> tuple[ChangeRow, ...]:
@@ -43,7 +43,7 @@ def _row(both: Both, pair: Pair) -> ChangeRow:
     reason, broken = unfit(both, pair)
     if reason:
         return ChangeRow(**told, verdict="not comparable", reason=reason, broken=broken)
-    return ChangeRow(**told, **_figures(both, pair, told["margin"]))
+    return ChangeRow(**told, **_figures(both, pair, Margin(told["margin_asked"], told["margin"])))
 
 
 def _margins(both: Both, pair: Pair) -> dict[str, float | None]:
@@ -60,7 +60,7 @@ def _margins(both: Both, pair: Pair) -> dict[str, float | None]:
     }
 
 
-def _figures(both: Both, pair: Pair, margin: float) -> dict[str, Any]:
+def _figures(both: Both, pair: Pair, margin: Margin) -> dict[str, Any]:
     old, now = values(both.base, pair.base), values(both.new, pair.new)
     found, times = shift(old, now), (both.base.time(pair.base), both.new.time(pair.new))
     if found is None or times[0] is None or times[1] is None:
@@ -80,7 +80,7 @@ def _figures(both: Both, pair: Pair, margin: float) -> dict[str, Any]:
         "ratio_low": found.low,
         "ratio_high": found.high,
         "in_cycles": in_cycles(Clocked.of(both.new, pair.new), Clocked.of(both.base, pair.base), margin, of_runs),
-        "p": None if all(under) else p_slower(old, now, margin),
+        "p": None if all(under) else p_slower(old, now, margin.beyond),
         "verdict": verdict,
         "reason": reason,
     }

@@ -10,6 +10,7 @@ from reports.changes import sentences
 from reports.changes.headline import outcome
 from reports.changes.rows import ChangeRow, Changes
 from reports.labels import Labels
+from reports.verdicts import limit
 
 HEAD = ("case", "devices:", "BASE:", "NEW:", "NEW / BASE:", "in cycles:", "margin:", "verdict")
 WORDS = {"broken": "**broken**", "slower": "**slower**", "unconfirmed": "slower*", "equivalent": "no difference"}
@@ -48,6 +49,6 @@ def _rows(rows: Iterable[ChangeRow], called: Labels) -> Iterator[str]:
             units.seconds(row.new_median_s),
             units.change(row.ratio, row.ratio_low, row.ratio_high) if found else "",
             sentences.cycles(row),
-            units.percent(row.margin) if found else "",
+            units.percent(limit(row)) if found else "",
             WORDS.get(name, name),
         )

@@ -60,8 +60,9 @@ class ChangeRow(Record):
     reason: str | None = None
     """Why there is no verdict, or what became of it."""
     margin: float
-    """A difference within this fraction counts as none: the largest of the four below."""
+    """A difference begins beyond this fraction: the largest of the four below."""
     margin_asked: float
+    """No difference is what lies within this fraction."""
     aa_base: float
     """A/A noise of its comparison in BASE."""
     aa_new: float

@@ -280,7 +280,7 @@ def book(*values):
         for place, params in enumerate(values)
         for size in (1, 2)
     }
-    return Book(tuple(about), cells, {}, shared_device=False)
+    return Book(tuple(about), cells, {}, shared_device=False, margin=0.05)
 
 
 def test_a_shared_device_has_no_speedup(tmp_path):

@@ -18,7 +18,7 @@ from reports import estimates, summary
 from reports.changes.changes import compare
 from reports.changes.shift import TAIL
 from reports.sides import p_slower
-from reports.verdicts import verdict
+from reports.verdicts import Margin, verdict
 from tests import factories
 
 ROUNDS, VISIT, ARMS = 12, 2, 2
@@ -67,10 +67,10 @@ def launch_values(runs, launches, *, ratio=1.0, own=0.0, noise=0.02, shuffled=Tr
     return values
 
 
-def verdicts(values, margin):
+def verdicts(values, asked):
     """The verdict of each run on its second arm."""
     pairs = zip(*values, strict=True)
-    return [verdict(estimates.ratio(pd.Series(arm), pd.Series(base)), margin) for base, arm in pairs]
+    return [verdict(estimates.ratio(pd.Series(arm), pd.Series(base)), Margin(asked)) for base, arm in pairs]
 
 
 def share(told, *wanted):
@@ -129,9 +129,9 @@ def duelled(rng, truth, margin, noise, most=60):
         if max(widths) <= margin / 2:
             break
     ratio, control = (estimates.ratio(other[:turns], a[:turns]) for other in (b, again))
-    delta = max(margin, abs(np.log(control.value)))
+    delta = Margin(margin, abs(np.log(control.value)))
     told = verdict(ratio, delta)
-    confirmed = told == "slower" and p_slower((b / a)[:turns], delta) <= TAIL
+    confirmed = told == "slower" and p_slower((b / a)[:turns], delta.beyond) <= TAIL
     return ("undecided" if told == "slower" and not confirmed else told), turns
 
 
@@ -146,6 +146,14 @@ def test_a_duel_goes_on_until_it_knows_and_is_rarely_wrong(noise):
     assert share([told for told, _ in planted], "slower") >= 0.95
     assert share([told for told, _ in planted], "equivalent", "faster") == 0
     assert np.mean([turns for _, turns in planted]) > (6 if noise < 0.02 else 20)
+
+
+def test_on_a_machine_that_tells_nothing_a_duel_tells_nothing():
+    """Launches that differ by 15 %, and a budget for no more than twenty turns."""
+    rng = np.random.default_rng(12)
+    for truth in (1.0, 1.05):
+        told = [duelled(rng, truth, 0.02, 0.15, most=20)[0] for _ in range(250)]
+        assert share(told, "undecided") >= 0.97
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,0 +1,56 @@
+"""Where an interval lies against the margin that was asked for, and against noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.rows import Verdict
+from reports.verdicts import Margin, limit_in_words, placed
+
+FRACTIONS = st.floats(0, 0.9)
+ENDS = st.tuples(st.floats(0.01, 10), st.floats(0.01, 10)).map(sorted)
+
+
+@dataclass(frozen=True)
+class Row:
+    verdict: Verdict
+    margin: float
+    margin_asked: float
+
+
+@given(ENDS, FRACTIONS, FRACTIONS, FRACTIONS)
+def test_noise_makes_nobody_surer(ends: list[float], asked: float, noise: float, more: float) -> None:
+    told, later = (placed(*ends, Margin(asked, each)) for each in (noise, noise + more))
+    assert later in {told, "undecided"}
+    assert (later == "equivalent") == (told == "equivalent")
+
+
+@given(ENDS, FRACTIONS, FRACTIONS)
+def test_the_other_way_round_the_other_one_is_faster(ends: list[float], asked: float, noise: float) -> None:
+    told = placed(*ends, Margin(asked, noise))
+    low, high = ends
+    assert (told == "slower") == (low > 1 + max(asked, noise))
+    assert (told == "faster") == (high < 1 - max(asked, noise))
+    assert (told == "equivalent") == (1 - asked <= low and high <= 1 + asked)
+
+
+@pytest.mark.parametrize("end", [None, 1.0])
+def test_without_an_interval_there_is_no_verdict(end: float | None) -> None:
+    assert placed(None, end, Margin(0.5)) == placed(end, None, Margin(0.5)) == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (Row("equivalent", 0.16, 0.02), "margin 2 %"),
+        (Row("undecided", 0.16, 0.02), "noise 16 %"),
+        (Row("slower", 0.16, 0.02), "noise 16 %"),
+        (Row("slower", 0.05, 0.05), "margin 5 %"),
+    ],
+)
+def test_the_fraction_that_decided_is_told(row: Row, told: str) -> None:
+    assert limit_in_words(row).replace("\N{NARROW NO-BREAK SPACE}", " ").replace("\N{NO-BREAK SPACE}", " ") == told
