@@ -163,8 +163,8 @@ def duel(  # noqa: PLR0913
 ) -> int:
     """Tell whether environment B is slower than A: exit code 1 if so, for certain.
 
-    Their fresh launches alternate in random order, beside launches of A once more: what tells A from A is the margin.
-    E.g. rankbench duel --a NCCL_ALGO=Ring --b NCCL_ALGO=Tree, or --b /opt/new-torch/bin/python.
+    Their fresh launches alternate in random order, beside launches of A once more: a difference is what lies beyond
+    that. E.g. rankbench duel --a NCCL_ALGO=Ring --b NCCL_ALGO=Tree, or --b /opt/new-torch/bin/python.
     """
     from harness import environment, sides
     from harness.planner import make
