@@ -92,9 +92,9 @@ class Section:
         return telling(self.cells)
 
     @property
-    def launches(self) -> int:
-        """How many launches have samples."""
-        return len({trace.launch for _, trace in self.traces})
+    def launches(self) -> list[int]:
+        """Those in which any of its cases has a time."""
+        return sorted({launch for row in self.cells for launch in row.launch_s})
 
     def loses(self, factor: str) -> bool:
         """Whether any of its cases is known to lose to a factor, as far as a plot can show it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -111,6 +112,14 @@ def test_the_page_shows_the_sides_and_a_run_of_one_has_no_such_part(tmp_path: Pa
     assert "<code>RAY_JOB</code> &lt;7&gt;" in both
     assert "<code>OMP_NUM_THREADS</code>" not in both
     assert 'id="sides"' not in text_of(build(tmp_path / "one", Synthetic()))
+
+
+def test_launch_by_launch_there_are_the_first_sides_own(tmp_path: Path) -> None:
+    run = build(tmp_path / "both", Synthetic(sides=TWO, launches=12))
+    plan, text = run.plan(), text_of(run)
+    table = text[text.index("Launch values of") :]
+    numbers = [int(each) for each in re.findall(r">launch (\d+)<", table[: table.index("</thead>")])]
+    assert numbers == [launch for launch in range(12) if plan.side_of(launch).name == "torchrun"]
 
 
 DUEL = (Side(name="a"), Side(name="b", variables={"NCCL_ALGO": "Tree"}), Side(name="a again", control=True))
