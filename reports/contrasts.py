@@ -11,7 +11,7 @@ from reports.estimates import FEWEST_LAUNCHES, Estimate
 from reports.evidence import CaseId, State
 from reports.measured import Measured
 from reports.rows import ContrastRow
-from reports.verdicts import Margin, verdict
+from reports.verdicts import Margin, drowned, verdict
 
 
 def margin(measured: Measured, comparison: int) -> Margin:
@@ -50,7 +50,7 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
         in_cycles=in_cycles(Clocked.of(measured, key), Clocked.of(measured, base), delta) if told else None,
         launches=told.launches if told else 0,
         verdict="not comparable" if reason or told is None else verdict(told, delta),
-        reason=reason or _undecided(told),
+        reason=reason or _undecided(told, delta),
         margin=delta.beyond,
         margin_asked=delta.asked,
         aa=measured.aa_by_comparison[key[0]],
@@ -88,7 +88,9 @@ def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
     return None
 
 
-def _undecided(ratio: Estimate | None) -> str | None:
-    if ratio is None or ratio.launches >= FEWEST_LAUNCHES:
+def _undecided(ratio: Estimate | None, delta: Margin) -> str | None:
+    if ratio is None:
         return None
-    return f"a verdict needs {FEWEST_LAUNCHES} launches"
+    if ratio.launches < FEWEST_LAUNCHES:
+        return f"a verdict needs {FEWEST_LAUNCHES} launches"
+    return drowned(ratio.low, ratio.high, delta)

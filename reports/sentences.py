@@ -67,7 +67,7 @@ def _on_side(row: SideRow) -> Claim:
     is_ = "shows" if row.verdict == "equivalent" else "is"
     what = f"`{labels.plain(row.key)}` {is_} {WORDS[row.verdict]} on `{row.side}`"
     told = f"{what}: {ratio} the time of `{row.reference}`"
-    text = f"{told} ({limit_in_words(row)}{sure}).{clocked(row.in_cycles)}"
+    text = f"{told} ({row.reason or limit_in_words(row)}{sure}).{clocked(row.in_cycles)}"
     return Claim(kind="side", text=text, comparison=row.comparison)
 
 

@@ -19,7 +19,7 @@ from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
 from reports.rows import SideRow, Verdict
-from reports.verdicts import Margin, verdict
+from reports.verdicts import Margin, drowned, verdict
 
 
 def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...]:
@@ -53,7 +53,9 @@ def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: Margi
     p = None
     if failed is None and ratio is not None:
         told: Verdict = verdict(ratio, delta)
-        reason = f"a verdict needs {FEWEST_LAUNCHES} turns" if ratio.launches < FEWEST_LAUNCHES else None
+        reason = drowned(ratio.low, ratio.high, delta)
+        if ratio.launches < FEWEST_LAUNCHES:
+            reason = f"a verdict needs {FEWEST_LAUNCHES} turns"
         p = None if other.evidence.side.control else p_slower((own / base).dropna(), delta.beyond)
     else:
         ratio, told, reason = None, "not comparable", failed or "one side was not measured"

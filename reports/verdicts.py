@@ -58,6 +58,12 @@ def placed(low: float | None, high: float | None, margin: Margin) -> Verdict:
     return "undecided"
 
 
+def drowned(low: float | None, high: float | None, margin: Margin) -> str | None:
+    """Why an interval, however narrow, tells nothing: it lies within the noise, and not within the margin."""
+    within = placed(low, high, Margin(margin.beyond)) == "equivalent" != placed(low, high, margin)
+    return f"within noise of {units.percent(margin.noise)}" if within else None
+
+
 def limit(row: Judged) -> float:
     """The fraction that a row was judged by."""
     return row.margin_asked if row.verdict == "equivalent" else row.margin

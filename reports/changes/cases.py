@@ -14,7 +14,7 @@ from reports.changes.shift import TAIL, p_slower, shift
 from reports.cycles import Clocked, in_cycles, of_runs
 from reports.evidence import CaseId
 from reports.measured import Measured
-from reports.verdicts import Margin, placed
+from reports.verdicts import Margin, drowned, placed
 
 
 def case_rows(both: Both) -> tuple[ChangeRow, ...]:
@@ -66,7 +66,7 @@ def _figures(both: Both, pair: Pair, margin: Margin) -> dict[str, Any]:
     if found is None or times[0] is None or times[1] is None:
         raise AssertionError(f"{pair.case.key} has no times")
     under = [_below_resolution(side, own) for side, own in ((both.base, pair.base), (both.new, pair.new))]
-    verdict, reason = placed(found.low, found.high, margin), None
+    verdict, reason = placed(found.low, found.high, margin), drowned(found.low, found.high, margin)
     if all(under) or (any(under) and verdict == "equivalent"):  # a floor on both sides hides a change, and makes none
         verdict, reason = "undecided", "below resolution: most of the time is the harness's own"
     elif found.low is None:

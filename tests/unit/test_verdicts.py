@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.rows import Verdict
-from reports.verdicts import Margin, limit_in_words, placed
+from reports.verdicts import Margin, drowned, limit_in_words, placed
 
 FRACTIONS = st.floats(0, 0.9)
 ENDS = st.tuples(st.floats(0.01, 10), st.floats(0.01, 10)).map(sorted)
@@ -36,6 +36,14 @@ def test_the_other_way_round_the_other_one_is_faster(ends: list[float], asked: f
     assert (told == "slower") == (low > 1 + max(asked, noise))
     assert (told == "faster") == (high < 1 - max(asked, noise))
     assert (told == "equivalent") == (1 - asked <= low and high <= 1 + asked)
+
+
+@given(ENDS, FRACTIONS, FRACTIONS)
+def test_an_interval_that_drowns_in_noise_is_told_to(ends: list[float], asked: float, noise: float) -> None:
+    low, high = ends
+    why = drowned(low, high, Margin(asked, noise))
+    inside = 1 - noise <= low and high <= 1 + noise
+    assert bool(why) == (inside and noise > asked and placed(low, high, Margin(asked, noise)) == "undecided")
 
 
 @pytest.mark.parametrize("end", [None, 1.0])
