@@ -97,6 +97,12 @@ def wait_until(there: Callable[[], bool], process: subprocess.Popen[str] | None 
         time.sleep(0.01)
 
 
+def wait_for_case(root: Path, launch: int, process: subprocess.Popen[str]) -> None:
+    """Wait until ``process`` is at a case of a launch: what ends it before is no case's fault."""
+    journal, begun = root / "journal.jsonl", f'{{"type":"begin","launch":{launch},'.encode()
+    wait_until(lambda: journal.exists() and begun in journal.read_bytes(), process)
+
+
 def offspring_of(address: str) -> list[psutil.Process]:
     """Processes that still have ``address`` in their environment: they belong to a run."""
     found = []

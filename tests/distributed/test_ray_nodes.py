@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.distributed.conftest import PLUGINS, RANKBENCH, SMALL, Run
-from tests.distributed.namespaces import Node, await_words, possible, two_nodes
+from tests.distributed.conftest import PLUGINS, RANKBENCH, SMALL, Run, wait_for_case
+from tests.distributed.namespaces import Node, possible, two_nodes
 
 WHY = possible()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
@@ -102,7 +102,7 @@ def interrupted(cluster: Cluster, driver: Node, lost: Node, placement: str, root
     line = ("run", "split", *SMALL[4:], "--set", "split.how=whole", "--launcher", "ray", "--devices", "cpu:2")
     more = ("--world-sizes", 2, "--placement", placement, "--launches", 3, "--out", root)
     process = cluster.rankbench(driver, *line, *more)
-    await_words(process, "launch 1 (2 of 3): 2 ranks up")
+    wait_for_case(root, 1, process)
     lost.kill()
     run = finished(process, root)
     assert run.code == 1, run.out

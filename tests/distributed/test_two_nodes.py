@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.rundir import RunDir
-from tests.distributed.conftest import SMALL, Run
-from tests.distributed.namespaces import Node, await_words, possible, two_nodes
+from tests.distributed.conftest import SMALL, Run, wait_for_case
+from tests.distributed.namespaces import Node, possible, two_nodes
 
 WHY = possible()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
@@ -66,7 +66,7 @@ def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_pat
 def test_torchrun_that_loses_a_node_ends_in_time_with_what_it_had(nodes: Nodes, tmp_path: Path) -> None:
     root = tmp_path / "run"
     with torchrun(nodes, root, 29512, "--budget", 60) as (first, second):
-        await_words(first, "ranks up")
+        wait_for_case(root, 0, first)
         nodes[1].kill()
         told = [process.communicate(timeout=DEADLINE_S)[0] for process in (first, second)]
     assert first.returncode == 1, told
