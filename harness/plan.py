@@ -168,7 +168,7 @@ class Plan(Record):
     precision: Precision | None = None
     """When to add launches to those that are planned; None: never."""
     margin: float = Field(default=0.05, ge=0)
-    """Differences within this fraction count as none, unless A/A noise is larger."""
+    """Differences within this fraction count as none."""
     cache: Cache = "hot"
     """What a sample finds in its device's cache: what the last one left, or nothing."""
     execution: Execution = "eager"

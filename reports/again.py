@@ -1,9 +1,11 @@
-"""The command line that measures one case again, and nothing else of its run."""
+"""The command line that measures one case again: of its run nothing else, or of a packed copy what it is a copy of."""
 
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
+import harness
 from harness.plan import DEADLINE_S, Case, Plan, Side
 
 
@@ -30,7 +32,13 @@ def command(plan: Plan, side: Side, case: Case) -> str:
     words += ["--share-device"] * plan.shared_device
     for field, value in case.params.items():
         words += ["--set", f"{case.scenario}.{field}={value}"]
-    return shlex.join([*(f"{variable}={value}" for variable, value in side.variables.items()), *words])
+    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in _variables(side).items()), shlex.join(words)])
+
+
+def _variables(side: Side) -> dict[str, str]:
+    """Those of the side; another interpreter need not have this package."""
+    path = {"PYTHONPATH": str(Path(harness.__file__).parent.parent)} if side.python else {}
+    return path | dict(side.variables)
 
 
 def _devices(names: tuple[str, ...]) -> str:

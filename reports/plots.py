@@ -74,7 +74,7 @@ def tick_seconds(value: float) -> str:
 
 
 def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
-    """Time over the baseline's with its interval, beside the band within which a difference counts as none."""
+    """Time over the baseline's with its interval, beside the band beyond which a difference begins."""
     shown = sorted((row for row in rows if row.ratio is not None), key=by_size)
     if not shown:
         return ""

@@ -23,7 +23,7 @@ from reports.verdicts import Margin, drowned, verdict
 
 
 def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...]:
-    """Each case of the run on every other side against the first; what its controls differ by counts as none."""
+    """Each case of the run on every other side against the first; what its controls differ by is noise."""
     noise = [_noise(first, other) for other in others if other.evidence.side.control]
     rows = [
         _row(first, other, key, case, _margin(first, other, key[0], noise))

@@ -25,8 +25,9 @@ class Margin:
         return max(self.asked, self.noise)
 
     def __str__(self) -> str:
-        """E.g. ``margin 5 %``, or where a difference begins at the noise, ``noise 12 %``."""
-        return f"{'margin' if self.noise <= self.asked else 'noise'} {units.percent(self.beyond)}"
+        """E.g. ``margin 5 %``, or where a difference begins at the noise, ``margin 5 %, noise 12 %``."""
+        noise = f", noise {units.percent(self.noise)}" if self.noise > self.asked else ""
+        return f"margin {units.percent(self.asked)}{noise}"
 
 
 class Judged(Protocol):
@@ -59,9 +60,10 @@ def placed(low: float | None, high: float | None, margin: Margin) -> Verdict:
 
 
 def drowned(low: float | None, high: float | None, margin: Margin) -> str | None:
-    """Why an interval, however narrow, tells nothing: it lies within the noise, and not within the margin."""
-    within = placed(low, high, Margin(margin.beyond)) == "equivalent" != placed(low, high, margin)
-    return f"within noise of {units.percent(margin.noise)}" if within else None
+    """Why a difference beyond the margin is none: it is not beyond the noise, and no narrower interval can help."""
+    apart = placed(low, high, Margin(margin.asked)) in ("faster", "slower")
+    within = apart and placed(low, high, margin) == "undecided"
+    return f"not beyond noise of {units.percent(margin.noise)}" if within else None
 
 
 def limit(row: Judged) -> float:
@@ -70,5 +72,10 @@ def limit(row: Judged) -> float:
 
 
 def limit_in_words(row: Judged) -> str:
-    """E.g. ``margin 5 %``."""
+    """E.g. ``margin 5 %``, with the noise where that kept the verdict from being another."""
     return str(Margin(row.margin_asked, limit(row)))
+
+
+def limit_in_brief(row: Judged) -> str:
+    """E.g. ``5 %`` or ``noise 12 %``."""
+    return f"{'noise ' if limit(row) > row.margin_asked else ''}{units.percent(limit(row))}"

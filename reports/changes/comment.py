@@ -10,7 +10,7 @@ from reports.changes import sentences
 from reports.changes.headline import outcome
 from reports.changes.rows import ChangeRow, Changes
 from reports.labels import Labels
-from reports.verdicts import limit
+from reports.verdicts import limit_in_brief
 
 HEAD = ("case", "devices:", "BASE:", "NEW:", "NEW / BASE:", "in cycles:", "margin:", "verdict")
 WORDS = {"broken": "**broken**", "slower": "**slower**", "unconfirmed": "slower*", "equivalent": "no difference"}
@@ -49,6 +49,6 @@ def _rows(rows: Iterable[ChangeRow], called: Labels) -> Iterator[str]:
             units.seconds(row.new_median_s),
             units.change(row.ratio, row.ratio_low, row.ratio_high) if found else "",
             sentences.cycles(row),
-            units.percent(limit(row)) if found else "",
+            limit_in_brief(row) if found else "",
             WORDS.get(name, name),
         )

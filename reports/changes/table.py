@@ -12,7 +12,7 @@ from reports.changes.headline import outcome
 from reports.changes.rows import ChangeRow, Changes
 from reports.labels import Labels
 from reports.table import hang, sentence
-from reports.verdicts import limit
+from reports.verdicts import limit_in_brief
 
 STYLES = {"broken": "red", "slower": "red", "unconfirmed": "yellow", "faster": "green"}
 WORDS = {"unconfirmed": "slower*", "equivalent": "no difference"}
@@ -71,6 +71,6 @@ def _cells(row: ChangeRow, called: Labels, *, clocked: bool) -> tuple[Text | str
         units.seconds(row.new_median_s),
         units.change(row.ratio, row.ratio_low, row.ratio_high) if found else "",
         *([sentences.cycles(row)] if clocked else []),
-        units.percent(limit(row)) if found else "",
+        limit_in_brief(row) if found else "",
         Text(WORDS.get(name, name), STYLES.get(name, "")),
     )

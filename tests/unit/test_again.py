@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,14 @@ def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
             assert (again.seed, again.deadline_s, again.launches) == (3, 7, 1)
 
 
-def test_a_case_of_another_side_is_measured_again_as_on_that_side() -> None:
+def test_a_case_of_another_side_is_measured_again_as_on_that_side(tmp_path: Path) -> None:
+    """By a shell, with an interpreter that has none of our packages."""
+    told, python = tmp_path / "told", tmp_path / "other python"
+    python.write_text(f'#!/bin/sh\necho "$NCCL_SOCKET_IFNAME" "$PYTHONPATH" "$@" > {told}\n')
+    python.chmod(0o755)
     plan = make(Wish(names=["split"], devices="cpu:1"))
-    side = Side(name="b", launcher="torchrun", python="/opt/new env/bin/python", variables={"NCCL_ALGO": "Ring"})
-    assert shlex.split(command(plan, side, plan.comparisons[0].cases[0]))[:5] == [
-        "NCCL_ALGO=Ring", "/opt/new env/bin/python", "-m", "harness", "run",
-    ]  # fmt: skip
+    side = Side(name="b", launcher="torchrun", python=str(python), variables={"NCCL_SOCKET_IFNAME": "^lo; $HOME"})
+    line = command(plan, side, plan.comparisons[0].cases[0])
+    subprocess.run(line, shell=True, check=True)
+    root = Path(__file__).parents[2]
+    assert told.read_text().startswith(f"^lo; $HOME {root} -m harness run split --devices cpu:1 ")

@@ -147,7 +147,9 @@ def test_too_few_turns_for_so_many_cases_confirm_nothing(tmp_path: Path) -> None
 def test_within_what_a_side_differs_from_itself_nothing_can_be_told(tmp_path: Path) -> None:
     rows = duelled(tmp_path, pace={"b": 1.2, "a again": 1.3})
     assert {row.verdict for row in rows["b"]} == {"undecided"}
-    assert all((row.margin_asked, row.reason) == (0.05, f"within noise of {percent(row.margin)}") for row in rows["b"])
+    assert all(
+        (row.margin_asked, row.reason) == (0.05, f"not beyond noise of {percent(row.margin)}") for row in rows["b"]
+    )
     assert all(row.margin == pytest.approx(0.3, abs=0.02) for row in rows["b"])
 
 
