@@ -42,6 +42,16 @@ def test_nothing_and_zero_are_exact_only_where_they_are_due() -> None:
         normwise_error(torch.full((3,), 1e-30), zero)
 
 
+def test_of_what_cancels_only_so_much_is_asked_as_of_what_it_is_a_part_of() -> None:
+    left = torch.full((3,), 1e-4, dtype=torch.float64)
+    found = left + 1e-7
+    with pytest.raises(AssertionError, match="normwise"):
+        normwise_error(found, left, least=1e-2)
+    assert normwise_error(found, left, least=1.0) == pytest.approx(1e-3)
+    with pytest.raises(AssertionError, match="normwise"):
+        normwise_error(torch.zeros(3), left, least=1.0)  # it is not there at all
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_a_precision_is_told_from_a_whole_one(dtype: torch.dtype) -> None:
     a, b = torch.randn(2, 64, 64)

@@ -153,5 +153,6 @@ def test_what_a_scenario_says_that_it_needs_is_there_once_it_has_done_a_step(nam
     prepare()  # the first time, libraries set memory aside
     kept.clear()
     gc.collect()
-    assert 0.5 * needed(prepare) < scenario.memory(1) < 1.05 * needed(prepare)
+    needs = min(needed(prepare) for _ in range(3))  # what else the process does comes on top
+    assert 0.5 * needs < scenario.memory(1) < 1.05 * needs
     assert scenario.memory(2) <= scenario.memory(1)
