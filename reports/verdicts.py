@@ -72,7 +72,7 @@ def limit(row: Judged) -> float:
 
 
 def limit_in_words(row: Judged) -> str:
-    """E.g. ``margin 5 %``, with the noise where that kept the verdict from being another."""
+    """E.g. ``margin 5 %``; beside it the noise where that is larger, but of no difference, which it does not touch."""
     return str(Margin(row.margin_asked, limit(row)))
 
 
