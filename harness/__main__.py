@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+from harness.home import HOME
 
 PACKAGES = ("harness", "scenarios", "launch", "reports")
 
 
 def strangers() -> str | None:
     """What is wrong if the four packages do not come from one place (a sourced ROS has a ``launch`` too); else None."""
-    home = Path(__file__).resolve().parent.parent
     for name in PACKAGES:
         spec = find_spec(name)
         found = Path(spec.origin).resolve().parent if spec and spec.origin else None
-        if found != home / name:
+        if found != HOME / name:
             where = found or "nowhere"
             return (
-                f"package {name!r} must come from {home}, but comes from {where}; try `env -u PYTHONPATH rankbench …`"
+                f"package {name!r} must come from {HOME}, but comes from {where}; try `env -u PYTHONPATH rankbench …`"
             )
     return None
 
@@ -29,7 +31,9 @@ def main() -> None:
         sys.exit(f"rankbench: {wrong}")
     from harness.cli import run_app
 
-    sys.exit(run_app(sys.argv[1:]))
+    code = run_app(sys.argv[1:])
+    gc.freeze()  # nothing of PyTorch needs to be searched before this ends: that takes a second
+    sys.exit(code)
 
 
 if __name__ == "__main__":

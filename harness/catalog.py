@@ -134,10 +134,11 @@ def find(name: str) -> list[Entry]:
         return [load(name)]
     if name.endswith(".py"):
         raise UsageError("SCENARIO", "name the class that is in a file", repr(name), f"e.g. {name}:Mine")
+    for point in entry_points(group=GROUP, name=name):  # no other is imported: that takes seconds, or may fail
+        if (entry := load(point.value)).name == name:
+            return [entry]
     known = scenarios()
-    if name in known:
-        return [known[name]]
-    answering = [entry for entry in known.values() if name in (entry.subject, *entry.numbers)]
+    answering = [entry for entry in known.values() if name in (entry.name, entry.subject, *entry.numbers)]
     if not answering:
         words = [word for entry in known.values() for word in (entry.subject, *entry.numbers)]
         raise UsageError("SCENARIO", "be a known scenario", repr(name), nearest(name, [*known, *words]))

@@ -24,6 +24,7 @@ import torch.distributed as dist
 from harness import gpus
 from harness.devices import cores, cpu_model
 from harness.errors import UsageError
+from harness.home import within_reach
 from harness.plan import Side
 
 ALLOWED = re.compile(
@@ -93,11 +94,10 @@ def _told_by(
     python: str, variables: tuple[tuple[str, str], ...], devices: tuple[str, ...]
 ) -> tuple[dict[str, Any] | None, str]:
     """The description, or why there is none."""
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(  # noqa: S603
             [python, "-m", "harness.environment", *devices],
-            env=os.environ | {"PYTHONPATH": path} | dict(variables),
+            env=within_reach() | dict(variables),
             capture_output=True,
             text=True,
             check=False,

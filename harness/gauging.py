@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from harness.agreement import Agreement
+from harness.home import within_reach
 from harness.readings import Readings
 
 TOKEN = 16
@@ -63,13 +64,12 @@ def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[
     token = secrets.token_bytes(TOKEN)
     file = os.memfd_create("rankbench-gauge", 0)  # memory without a name to leave behind
     os.write(file, token)
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "harness.gauge", str(file), *uuids],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": path},
+        env=within_reach(),
         pass_fds=[file],
     )
     os.close(file)

@@ -1,7 +1,8 @@
 """The sentry: a thread of every rank that sleeps until the rank has not moved for as long as the deadline allows.
 
-A sign of life is one assignment between two samples, so that it costs nothing; the sentry itself wakes up about once a
-deadline. It then tells whether the rank moves, waits for others, or is where it was, and its stack.
+A sign of life is one assignment between two samples, so that it costs nothing; the sentry itself wakes up about twice a
+deadline, so that half of one late it is still in time. It then tells that the rank moves; or, once the deadline has
+passed, that it waits for others or is where it was, and its stack.
 """
 
 from __future__ import annotations
@@ -62,15 +63,16 @@ class Sentry:
 
     def _stand(self, relieved: threading.Event, who: int, rank: int, deadline_s: float, tell: Emit) -> None:
         seen_s = self._beat_s
-        until_s = seen_s + deadline_s
+        until_s = seen_s + deadline_s / 2
         while not relieved.wait(max(0.0, until_s - now())):
             moved, seen_s = self._beat_s > seen_s, self._beat_s
-            until_s = (seen_s if moved else now()) + deadline_s
-            frame = None if moved else sys._current_frames().get(who)  # noqa: SLF001 - public but for its name
-            if frame is None:
-                tell(RankNote(rank=rank, state="moves"))
-            else:
+            late = now() - seen_s >= deadline_s
+            frame = sys._current_frames().get(who) if late else None  # noqa: SLF001 - public but for its name
+            if frame is not None:
                 tell(seen(rank, frame, flight.pending(now() - seen_s)))
+            elif moved or late:
+                tell(RankNote(rank=rank, state="moves"))
+            until_s = now() + deadline_s if late else seen_s + deadline_s / (2 if moved else 1)
 
 
 def _nobody(record: Record) -> None:

@@ -1,5 +1,7 @@
 """What the fork server imports once, so that every launch after the first starts in a fraction of a second."""
 
+import gc
+
 from launch.lifeline import tie_to_parent
 
 tie_to_parent()
@@ -10,3 +12,5 @@ import torch.utils.flop_counter  # noqa: E402, F401
 
 import harness.worker  # noqa: E402, F401
 import launch.rank  # noqa: E402, F401
+
+gc.freeze()  # nothing of it is searched again, in no rank

@@ -15,6 +15,7 @@ from typing import Self
 
 from harness.errors import RankbenchError
 from harness.halt import Halt
+from harness.home import within_reach
 from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
@@ -82,9 +83,8 @@ class Torchrun:
         else:
             stacks.ask(gang.pids[rank] for rank in vigil.silent if rank in gang.pids)
             ending, fates = vigil.verdict(), vigil.fates()
-        if collected:
-            kill_all(marked(self._mark) - before)  # what ranks have started does not run beside the next ones
-        else:
+        kill_all(marked(self._mark) - before)  # the ranks, and what they have started
+        if not collected and not self._collected(gang):
             self._renew()
         ending = ending and replace(ending, fates=stacks.told(fates, logs))
         self._tidy()
@@ -113,6 +113,15 @@ class Torchrun:
                 return False
         return True
 
+    def _collected(self, gang: Gang) -> bool:
+        """Whether the agent sees that its ranks have been killed: then it is fit for the next ones, and warm."""
+        until_s = time.monotonic() + FAREWELL_S
+        while not gang.over and self._agent.poll() is None and time.monotonic() < until_s:
+            for event in self._server.events(LOOK_S):
+                gang.take(event)
+        self._server.drain()
+        return gang.over
+
     def _tidy(self) -> None:
         """Remove logs in which nothing was written."""
         for path in sorted(self._logs.rglob("*"), reverse=True):  # what is in a folder before the folder
@@ -124,12 +133,11 @@ class Torchrun:
     def _start(self) -> subprocess.Popen[bytes]:
         self._logs.mkdir(parents=True, exist_ok=True)
         kept = {name: value for name, value in os.environ.items() if name not in LEAKS and not name.startswith(LEAKING)}
-        path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), kept.get("PYTHONPATH")]))
         own = {"TMPDIR": self._mark, MARK: self._mark}
         with (self._logs / "agent.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 [self._python, "-m", "launch.agent", self._server.address, str(os.getpid())],
-                env=QUIET | kept | {"PYTHONPATH": path} | self._variables | own,
+                env=QUIET | within_reach(kept) | self._variables | own,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
-import harness
+from harness.home import HOME
 from harness.plan import DEADLINE_S, Case, Plan, Side
 
 
@@ -37,7 +36,7 @@ def command(plan: Plan, side: Side, case: Case) -> str:
 
 def _variables(side: Side) -> dict[str, str]:
     """Those of the side; another interpreter need not have this package."""
-    path = {"PYTHONPATH": str(Path(harness.__file__).parent.parent)} if side.python else {}
+    path = {"PYTHONPATH": str(HOME)} if side.python else {}
     return path | dict(side.variables)
 
 

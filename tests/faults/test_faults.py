@@ -7,6 +7,7 @@ launcher: `make faults`.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from harness.messages import Order
 from harness.planner import make
 from harness.wish import Wish
 from launch.torchrun import Torchrun
-from tests.distributed.conftest import RANKBENCH
+from tests.distributed.conftest import PLUGINS, RANKBENCH
 from tests.faults.matrix import ALONE, EXPECTED, plant
 
 TWO = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
@@ -51,14 +52,30 @@ def test_a_run_whose_reader_has_gone_goes_on(tmp_path: Path) -> None:
 
 
 @TWO
-def test_an_agent_that_somebody_has_killed_is_replaced(tmp_path: Path) -> None:
-    names, settings = ["split"], ["split.size=64", "split.how=whole"]
-    plan = make(Wish(names=names, settings=settings, devices="cpu:2", world_sizes="2", launches=1, budget_s=4))
-    todo, told = {0: plan.comparisons[0].cases}, []
-    order = Order(plan=plan, launch=0, attempt=0, todo=todo, budget_s=1, fingerprint="f", scratch=str(tmp_path))
+def test_an_agent_that_somebody_has_killed_is_replaced_and_one_whose_ranks_hang_is_not(tmp_path: Path) -> None:
+    names, settings = [f"{PLUGINS}:Hangs", "split"], ["split.size=64", "split.how=whole"]
+    wish = Wish(names=names, settings=settings, devices="cpu:2", world_sizes="2", launches=1, budget_s=4, deadline_s=4)
+    plan, told = make(wish), []
+    hang, good = (
+        Order(
+            plan=plan,
+            launch=0,
+            attempt=0,
+            todo={index: comparison.cases},
+            budget_s=1,
+            fingerprint="f",
+            scratch=str(tmp_path),
+        )
+        for index, comparison in enumerate(plan.comparisons)
+    )
     with Torchrun(tmp_path / "logs") as launcher:
         launcher._agent.kill()
-        launcher._agent.wait()
-        assert launcher.launch(order, told.append) is None
+        killed = launcher._agent.wait()
+        ending = launcher.launch(hang, lambda _: None)
+        replaced = launcher._agent
+        assert launcher.launch(good, told.append) is None
+        assert launcher._agent is replaced
+    assert killed == -signal.SIGKILL
+    assert ending is not None and (ending.status, ending.rank) == ("hang", 1)
     cells = {cell.case: cell.status for cell in told if isinstance(cell, CellRecord)}
-    assert cells == {case.key: "ok" for case in plan.comparisons[0].cases}
+    assert cells == {case.key: "ok" for case in plan.comparisons[1].cases}

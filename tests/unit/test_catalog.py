@@ -6,7 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
@@ -125,9 +125,13 @@ def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, (module, name) in enumerate(parts.items()):
         own = f'Exercise(number="0.1.{number}", task="", answer=""), Exercise(number="0.2", task="", answer=""),'
         (tmp_path / f"{module.replace('.', '/')}.py").write_text(PART.format(name=name, told=own))
-    points = [EntryPoint(name.lower(), f"scenarios.{module}:{name}", catalog.GROUP) for module, name in parts.items()]
+    named = {"Singer": "diva"}  # not its own name
+    points = EntryPoints(
+        EntryPoint(named.get(name, name.lower()), f"scenarios.{module}:{name}", catalog.GROUP)
+        for module, name in parts.items()
+    )
     monkeypatch.setattr(scenarios, "__path__", [*scenarios.__path__, str(tmp_path)])
-    monkeypatch.setattr(catalog, "entry_points", lambda group: points)
+    monkeypatch.setattr(catalog, "entry_points", points.select)
     for module in ("orchestra", *parts):
         monkeypatch.delitem(sys.modules, f"scenarios.{module}", raising=False)
 
@@ -148,6 +152,15 @@ def test_a_name_a_subject_or_an_exercise_says_which_scenarios(name: str, found: 
     assert [comparison.scenario for comparison in make(Wish(names=[name, name], devices="cpu:1")).comparisons] == [
         each for each in found for _ in (3, 5)
     ]
+
+
+@pytest.mark.usefixtures("orchestra")
+def test_a_name_imports_its_own_module_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "soloist.py").write_text("raise ImportError")
+    assert [entry.name for entry in catalog.find("flute")] == ["flute"]
+    assert "scenarios.orchestra.strings" not in sys.modules
+    with pytest.raises(UsageError, match="import without an error"):
+        catalog.find("singer")
 
 
 @pytest.mark.usefixtures("orchestra")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import sys
+import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -49,6 +51,34 @@ def test_a_sentry_sleeps_for_as_long_as_its_rank_moves(monkeypatch: pytest.Monke
             watch.beat()
             beats += 1
     assert beats > 100
+
+
+class Relief:
+    """In place of the event that relieves a sentry: time passes while it waits, and its rank moves every second."""
+
+    def __init__(self, watch: Sentry, moves_until_s: float, ends_s: float) -> None:
+        self.watch, self.moves_until_s, self.ends_s = watch, moves_until_s, ends_s
+        self.now_s = watch._beat_s = 0.0
+
+    def wait(self, timeout_s: float) -> bool:
+        self.now_s += timeout_s
+        self.watch._beat_s = min(float(int(self.now_s)), self.moves_until_s)
+        return self.now_s >= self.ends_s
+
+
+@pytest.mark.parametrize("moves_until_s", [0.0, 1.0, 30.0, 39.0, 41.0, 300.0])
+def test_a_rank_that_moves_is_told_twice_a_deadline_and_one_that_stands_when_it_has_passed(
+    moves_until_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, told = Sentry(), list[tuple[float, str]]()
+    relief = Relief(watch, moves_until_s, 300)
+    monkeypatch.setattr(sentry, "now", lambda: relief.now_s)
+    watch._stand(relief, threading.get_ident(), 0, 60, lambda note: told.append((relief.now_s, note.state)))  # type: ignore[arg-type, attr-defined]
+    moves_s = [0.0, *(when_s for when_s, state in told if state == "moves")]
+    stands_s = [when_s for when_s, state in told if state != "moves"]
+    assert all(later_s - sooner_s <= 30 for sooner_s, later_s in pairwise(moves_s))
+    assert not moves_until_s or moves_s[-1] >= min(moves_until_s, 270)
+    assert stands_s == [when_s for when_s in (moves_until_s + 60 * turn for turn in range(1, 5)) if when_s < 300]
 
 
 def frame_of(call: Callable[[Callable[[], FrameType]], FrameType]) -> FrameType:
