@@ -96,7 +96,7 @@ def kill_tree(pid: int) -> None:
     kill_all({pid} | below([pid]))
 
 
-def await_words(process: subprocess.Popen[str], words: str, deadline_s: float = 120) -> None:
+def await_words(process: subprocess.Popen[str], words: str, deadline_s: float = 240) -> None:
     """Read what a process says until it has said ``words``; fails with all that it said where it never does."""
     assert process.stdout is not None
     said = []

@@ -263,21 +263,20 @@ class Chokes:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaves:
-    """Starts a process in a session of its own, and one without a parent; their numbers are in a file."""
+    """Starts a process in a session of its own, one without a parent, and a child; their numbers are in a file."""
 
     scaling: ClassVar = "weak"
 
     def prepare(self, gang: Gang) -> Workload:
         a, b = operands(gang)
         here = Path(os.environ["RANKBENCH_STEPS"])
-        told = [subprocess.Popen(["sleep", "600"], start_new_session=True).pid]
-        orphan = f"sleep 600 & echo $! > {here}.orphan"
-        subprocess.run(["/bin/sh", "-c", orphan], check=True, start_new_session=True)
-        told.append(int(Path(f"{here}.orphan").read_text()))
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True).pid
+        subprocess.run(["/bin/sh", "-c", f"sleep 600 & echo $! >> {here}"], check=True, start_new_session=True)
         if (pid := os.fork()) == 0:
             os.execlp("sleep", "sleep", "600")
-        here.write_text(" ".join(map(str, [*told, pid])))
-        return Workload(lambda: a @ b, check=lambda _: None, work=Work(flops=2 * N**3 * gang.size))
+        with here.open("a") as file:
+            file.write(f"{child}\n{pid}\n")
+        return Workload(lambda: a @ b, check=lambda _: None, work=work())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import venv
 from collections import Counter
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.rundir import RunDir
-from tests.distributed.conftest import RANKBENCH, Run, rankbench
+from tests.distributed.conftest import Run, command, rankbench
 
 PLANTED = f"{Path(__file__).with_name('planted.py')}:Planted"
 
@@ -61,10 +60,7 @@ def test_what_differs_is_told(duel: Run) -> None:
 
 def test_an_interpreter_that_cannot_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", symlinks=True)
-    done = subprocess.run(
-        [*RANKBENCH, "duel", PLANTED, "--devices", "cpu:1", "--b", tmp_path / "bare", "--out", tmp_path / "run"],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    done = command("duel", PLANTED, "--devices", "cpu:1", "--b", tmp_path / "bare", "--out", tmp_path / "run")
     assert done.returncode == 2
     assert done.stderr.startswith("rankbench: --b must be able to run rankbench")
     assert "No module named" in done.stderr

@@ -15,7 +15,7 @@ import pytest
 
 from harness.rundir import RunDir
 from launch.interrupt import SAID
-from tests.distributed.conftest import PLUGINS, RANKBENCH, Run, offspring_of, wait_until
+from tests.distributed.conftest import PLUGINS, RANKBENCH, Run, command, offspring_of, wait_until
 from tests.distributed.namespaces import await_words
 
 TWO = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
@@ -24,22 +24,30 @@ ENOUGH = 25
 """Steps of a rank after which the fewest rounds of the one case are done; all of them take half a minute."""
 
 
+LAUNCH = b'"type":"launch"'
+
+
+def journal_of(root: Path) -> bytes:
+    return (root / "journal.jsonl").read_bytes() if root.exists() else b""
+
+
 @contextlib.contextmanager
 def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subprocess.Popen[str]]:
-    """A run after so many steps of each rank; no process of it may be left."""
-    mark, counter, journal = uuid.uuid4().hex, folder / "steps", folder / "run" / "journal.jsonl"
-    line = [*RANKBENCH, "run", f"{PLUGINS}:Steps", "--set", f"steps.ends={ends}", "--launcher", launcher]
+    """A run, or what is missing of one, after so many more steps of each rank; no process of it may be left."""
+    mark, counter, root = uuid.uuid4().hex, folder / "steps", folder / "run"
     ranks = 1 if launcher == "inline" else 2
-    line += ["--devices", f"cpu:{ranks}", "--world-sizes", str(ranks)]
-    line += ["--launches", "1", "--budget", "600", "--out", str(folder / "run")]
+    line = [f"{PLUGINS}:Steps", "--set", f"steps.ends={ends}", "--launcher", launcher, "--devices", f"cpu:{ranks}"]
+    line += ["--world-sizes", str(ranks), "--launches", "1", "--budget", "600", "--out", str(root)]
+    counter.touch()
+    done, launches = counter.stat().st_size, journal_of(root).count(LAUNCH)
     with subprocess.Popen(
-        line,
+        [*RANKBENCH, "run", *(["--resume", str(root)] if root.exists() else line)],
         env=os.environ | {"RANKBENCH_TEST": mark, "RANKBENCH_STEPS": str(counter)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         try:
-            wait_until(lambda: counter.exists() and counter.stat().st_size >= steps * ranks, process)
-            wait_until(lambda: b'"type":"launch"' in journal.read_bytes(), process)  # the parent knows of them
+            wait_until(lambda: counter.stat().st_size >= done + steps * ranks, process)
+            wait_until(lambda: journal_of(root).count(LAUNCH) > launches, process)  # the parent knows of them
             yield process
         finally:
             process.kill()
@@ -49,12 +57,22 @@ def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subpro
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str) -> None:
+    """Another run on the same directory is refused meanwhile, and disturbs nothing."""
+    root = tmp_path / "run"
+    if launcher == "ray":  # and that another launcher's run may be killed: test_kill
+        with begun(tmp_path, launcher, "yes", 1) as process:
+            process.kill()
     with begun(tmp_path, launcher, "yes", ENOUGH) as process:
+        other = command("run", "--resume", root)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=120)[0]
     assert process.returncode == 130, said
     assert SAID in said
-    root = tmp_path / "run"
+    assert other.returncode == 2
+    assert (
+        other.stderr
+        == f"rankbench: --out must belong to no running run, but is {root}; wait for it, or choose another\n"
+    )
     cells = {cell.case: cell for cell in Run(root, 130, said).cells}
     assert {cell.status for cell in cells.values()} == {"ok"}
     assert cells.keys() == {case.key for _, _, case in RunDir(root).plan().cells()}
@@ -62,21 +80,6 @@ def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str)
     assert steps.samples is not None and max(steps.samples.round) >= 3  # the fewest rounds, and then no more
     assert (root / "report.html").exists()
     assert f"rankbench run --resume {root}" in said
-
-
-def test_another_run_on_the_same_directory_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
-    root = tmp_path / "run"
-    with begun(tmp_path, "inline", "yes", ENOUGH) as process:
-        other = subprocess.run(
-            [*RANKBENCH, "run", "--resume", str(root)], capture_output=True, text=True, check=False, timeout=120
-        )
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=120)[0]
-    assert other.returncode == 2
-    assert other.stderr.splitlines() == [
-        f"rankbench: --out must belong to no running run, but is {root}; wait for it, or choose another"
-    ]
-    assert {cell.status for cell in Run(root, process.returncode, said).cells} == {"ok"}
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS[:2])  # what the second one does is no launcher's business

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import signal
 import subprocess
 import time
 import uuid
@@ -74,6 +73,11 @@ def complete(root: Path, kept: dict[tuple[int, int, str], str], mark: str) -> No
         assert set(last.values()) <= {"ok", "skipped"}, last
     else:
         pytest.fail(f"not complete: {RunDir(root).root}")
+    whole(root, kept)
+
+
+def whole(root: Path, kept: dict[tuple[int, int, str], str]) -> None:
+    """Every planned cell is ok, and those that were before are the same."""
     assert finished(root).items() >= kept.items()
     assert finished(root).keys() == {(launch, index, case.key) for launch, index, case in RunDir(root).plan().cells()}
 
@@ -99,27 +103,10 @@ def test_kill_and_resume(tmp_path: Path) -> None:
         _, alive = psutil.wait_procs(offspring_of(mark), timeout=10)
         assert not alive
         if process.returncode == 0:  # it was quicker: the next one
-            complete(root, kept, mark)
+            whole(root, kept)
             number, kept = number + 1, {}
             root = tmp_path / f"run-{number}"
         process = begun(root, mark)
     process.kill()
     process.wait()
     complete(root, kept, mark)
-
-
-def test_interrupting_reports_what_there_is(tmp_path: Path) -> None:
-    root = tmp_path / "run"
-    process = subprocess.Popen(
-        [*RANKBENCH, "run", "frobenius", *TWO, *SMALL[:4], "--launches", "6", "--budget", "24", "--out", str(root)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    with process:
-        for line in process.stdout:
-            if "launch 1 (2 of 6)" in line:
-                process.send_signal(signal.SIGINT)
-                break
-        told = process.stdout.read()
-        assert process.wait(30) == 130
-    assert f"rankbench run --resume {root}" in told
-    assert (root / "report.html").exists()

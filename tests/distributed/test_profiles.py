@@ -20,7 +20,20 @@ pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CP
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("profiles") / "run"
     scenarios = ("split", f"{PLUGINS}:Shy", f"{PLUGINS}:WrongOnOne")
-    line = ("run", *scenarios, *TWO, "--set", "split.size=128", "--launches", 1, "--budget", 6, "--profile")
+    line = (
+        "run",
+        *scenarios,
+        *TWO,
+        "--set",
+        "split.size=128",
+        "--set",
+        "split.how=inner",
+        "--launches",
+        1,
+        "--budget",
+        6,
+        "--profile",
+    )
     return rankbench(*line, "--out", root, root=root)
 
 
@@ -77,7 +90,7 @@ def test_a_profile_that_fails_is_a_warning_and_no_failed_cell(run: Run) -> None:
     assert [case for case, record in told.items() if record.message] == ["shy[way=raise]@2", "shy[way=exit]@2"]
     assert told["shy[way=none]@2"].files  # traced by the next gang, or by this one with other groups
     (claim,) = [claim for claim in run.summary["claims"] if "no profile" in claim["text"]]
-    assert claim["kind"] == "caveat" and claim["text"].startswith("2 of 13 cases have no profile")
+    assert claim["kind"] == "caveat" and claim["text"].startswith("2 of 9 cases have no profile")
     assert "shy[way=exit]@2: no profile: rank 1 left with exit code 3" in run.out
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -25,8 +23,7 @@ from harness.wish import Wish
 from launch.actors import Actors
 from launch.scratch import scratch
 from launch.supervisor import Supervisor
-from tests.distributed.conftest import PLUGINS, RANKBENCH, SMALL, TWO, Run, offspring_of, rankbench
-from tests.distributed.namespaces import await_words
+from tests.distributed.conftest import PLUGINS, SMALL, TWO, Run, rankbench
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -35,9 +32,9 @@ pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CP
 def both(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A launch by torchrun and one by Ray."""
     root = tmp_path_factory.mktemp("both") / "run"
-    small = (*SMALL[4:], "--set", "split.how=whole,columns")
-    line = ("run", "split", *TWO, *small, "--launcher", "torchrun,ray", "--launches", 1)
-    return rankbench(*line, "--out", root, root=root)
+    small = (*SMALL[4:], "--set", "split.how=whole")
+    line = ("run", "split", f"{PLUGINS}:Leaves", *TWO, *small, "--launcher", "torchrun,ray", "--launches", 1)
+    return rankbench(*line, "--out", root, root=root, RANKBENCH_STEPS=root.with_name("pids"))
 
 
 def test_torchrun_and_ray_take_turns_and_both_measure_everything(both: Run) -> None:
@@ -65,6 +62,12 @@ def test_ray_ranks_are_pinned_and_have_threads_as_under_torchrun(both: Run) -> N
     ray, torchrun = sorted(both.launches, key=lambda launch: launch.launcher)
     assert [rank.cpus for rank in ray.ranks] == [rank.cpus for rank in torchrun.ranks] == [(0,), (1,)]
     assert [rank.threads for rank in ray.ranks] == [1, 1]
+
+
+def test_no_process_is_left_whatever_a_case_has_started(both: Run) -> None:
+    pids = list(map(int, both.root.with_name("pids").read_text().split()))
+    assert len(pids) == 2 * 3 * (1 + 2 + 2)  # launchers, processes, and ranks on one device, on two, and of both copies
+    assert not any(map(psutil.pid_exists, pids))
 
 
 REFUSED = {
@@ -97,7 +100,8 @@ def cluster() -> Iterator[Actors]:
 
 def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Actors, tmp_path: Path) -> None:
     names = [f"{PLUGINS}:{name}" for name in ("Raises", "Dies", "Hangs")]
-    plan = make(Wish(names=names, devices="cpu:2", launcher="ray", launches=1, budget_s=12, deadline_s=8))
+    wish = Wish(names=names, settings=["dies.way=kill"], devices="cpu:2", world_sizes="2", launcher="ray")
+    plan = make(replace(wish, launches=1, budget_s=8, deadline_s=8))
     run = RunDir(tmp_path / "run")
     run.create(plan)
     with Journal(run.journal_path) as journal, scratch(run.root) as folder:
@@ -108,12 +112,11 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
     assert told == {
         "raises@2": ("error", 1),
         "dies[way=kill]@2": ("died", 1),
-        "dies[way=exit]@2": ("died", 1),
         "hangs@2": ("hang", 1),
     }
     assert cells["raises@2"].message == "ValueError: the twelfth step"
     launched = [entry for entry in run.entries() if isinstance(entry, LaunchRecord)]
-    assert len(launched) == 4  # one, and one after each gang that was lost
+    assert len(launched) == 3  # one, and one after each gang that was lost
 
 
 def test_devices_that_others_use_are_not_waited_for_without_end(
@@ -139,38 +142,3 @@ def test_a_cluster_of_our_own_obeys_nobody_else(cluster: Actors) -> None:
     )  # fmt: skip
     assert told.returncode != 0
     assert "Authentication token is missing" in told.stderr
-
-
-SHORT = ("split", *TWO, *SMALL[4:], "--set", "split.how=whole", "--world-sizes", 2, "--launcher", "ray")
-
-
-@contextlib.contextmanager
-def driver(*words: object) -> Iterator[subprocess.Popen[str]]:
-    """A run in a process of its own; no process of it may be left."""
-    mark = uuid.uuid4().hex
-    line = [*RANKBENCH, "run", *map(str, words)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(line, env=os.environ | {"RANKBENCH_TEST": mark}, **pipes, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.communicate()
-    _, alive = psutil.wait_procs(offspring_of(mark), timeout=20)
-    assert not alive, [each.cmdline() for each in alive]
-
-
-def test_a_driver_that_is_killed_or_interrupted_leaves_no_process_and_keeps_what_it_had(tmp_path: Path) -> None:
-    root = tmp_path / "run"
-    with driver(*SHORT, "--launches", 2, "--out", root) as process:
-        await_words(process, "launch 0 (1 of 2): 2 ranks up")
-        process.send_signal(signal.SIGKILL)
-    with driver("--resume", root) as process:
-        await_words(process, "launch 1 (2 of 2): 2 ranks up")
-        process.send_signal(signal.SIGINT)
-        told = process.communicate(timeout=60)[0]
-        assert process.returncode == 130, told
-    kept = {cell.case for cell in Run(root, 130, told).cells if cell.launch == 0 and cell.status == "ok"}
-    assert kept == {case.key for launch, _, case in RunDir(root).plan().cells() if launch == 0}
-    assert "report.html" in told
-    assert not (root / "scratch").exists()

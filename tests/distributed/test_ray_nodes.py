@@ -19,11 +19,12 @@ from tests.distributed.namespaces import Node, possible, two_nodes
 WHY = possible()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 PORT = 6379
+WHOLE = (*SMALL[4:], "--set", "split.how=whole")
 STORE = "--object-store-memory=100000000"
 HEALTH = {"initial_delay_ms": "1000", "period_ms": "1000", "timeout_ms": "1000", "failure_threshold": "2"}
 """How soon Ray believes that a node is lost: by default after a quarter of a minute."""
 SECRET = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(), "RAY_USAGE_STATS_ENABLED": "0"}
-DEADLINE_S = 180
+DEADLINE_S = 240
 """For what takes half a minute on an idle machine."""
 
 
@@ -73,7 +74,7 @@ def finished(process: subprocess.Popen[str], root: Path) -> Run:
 
 def test_a_complete_run_across_nodes_that_share_no_disk(cluster: Cluster, tmp_path: Path) -> None:
     out = "/dev/shm/run"
-    line = ("run", "split", "frobenius", f"{PLUGINS}:Keeps", *SMALL, "--launcher", "ray", "--devices", "cpu:2")
+    line = ("run", "split", f"{PLUGINS}:Keeps", *WHOLE, "--launcher", "ray", "--devices", "cpu:2")
     more = ("--placement", "spread", "--launches", 1, "--budget", 6, "--out", out)
     run = finished(cluster.rankbench(cluster.head, *line, *more), cluster.head.path(out))
     assert run.code == 0, run.out
@@ -99,7 +100,7 @@ def test_what_its_nodes_could_never_hold_is_refused_with_what_they_have(cluster:
 
 def interrupted(cluster: Cluster, driver: Node, lost: Node, placement: str, root: Path) -> Run:
     """A run whose second launch of three loses a node: the first is whole, and every other cell has an outcome."""
-    line = ("run", "split", *SMALL[4:], "--set", "split.how=whole", "--launcher", "ray", "--devices", "cpu:2")
+    line = ("run", "split", *WHOLE, "--launcher", "ray", "--devices", "cpu:2")
     more = ("--world-sizes", 2, "--placement", placement, "--launches", 3, "--out", root)
     process = cluster.rankbench(driver, *line, *more)
     wait_for_case(root, 1, process)

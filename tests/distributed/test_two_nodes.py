@@ -17,7 +17,7 @@ from tests.distributed.namespaces import Node, possible, two_nodes
 WHY = possible()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 Nodes = tuple[Node, Node]
-DEADLINE_S = 180
+DEADLINE_S = 240
 """For what takes half a minute on an idle machine."""
 
 
