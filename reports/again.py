@@ -19,6 +19,7 @@ def command(plan: Plan, side: Side, case: Case) -> str:
     }
     given = {
         "--ray-address": (plan.ray_address, None),
+        "--placement": (plan.placement, "pack"),
         "--threads": (plan.threads, 1),
         "--seed": (plan.seed, 0),
         "--cache": (plan.cache, "hot"),

@@ -29,7 +29,7 @@ QUIET = (
 
 def chromium(folder, *flags):
     told = [CHROMIUM, *QUIET, f"--user-data-dir={folder / 'profile'}", *flags]
-    return subprocess.run(told, check=True, capture_output=True, text=True, timeout=60)
+    return subprocess.run(told, check=True, capture_output=True, text=True, timeout=240)
 
 
 @pytest.fixture(scope="module")

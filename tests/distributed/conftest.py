@@ -88,7 +88,7 @@ def torchrun(root: Path, *arguments: str, ranks: int = 2) -> Run:
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     told = subprocess.run(
         [*line, "-m", "harness", "run", *arguments, "--out", str(root)],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     return Run(root, told.returncode, told.stdout + told.stderr)
 

@@ -51,7 +51,7 @@ def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subpro
             yield process
         finally:
             process.kill()
-    _, alive = psutil.wait_procs(offspring_of(mark), timeout=20)
+    _, alive = psutil.wait_procs(offspring_of(mark), timeout=60)
     assert not alive
 
 
@@ -65,7 +65,7 @@ def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str)
     with begun(tmp_path, launcher, "yes", ENOUGH) as process:
         other = command("run", "--resume", root)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=120)[0]
+        said = process.communicate(timeout=240)[0]
     assert process.returncode == 130, said
     assert SAID in said
     assert other.returncode == 2
@@ -88,7 +88,7 @@ def test_twice_the_run_ends_now(tmp_path: Path, launcher: str) -> None:
         process.send_signal(signal.SIGINT)
         await_words(process, SAID)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=120)[0]
+        said = process.communicate(timeout=240)[0]
     assert process.returncode == 130, said
     assert not Run(tmp_path / "run", 130, said).cells
     assert (tmp_path / "run" / "report.html").exists()

@@ -100,7 +100,7 @@ def test_kill_and_resume(tmp_path: Path) -> None:
             process.wait(0.2)
         if process.poll() is None:
             continue
-        _, alive = psutil.wait_procs(offspring_of(mark), timeout=10)
+        _, alive = psutil.wait_procs(offspring_of(mark), timeout=60)
         assert not alive
         if process.returncode == 0:  # it was quicker: the next one
             whole(root, kept)

@@ -138,7 +138,7 @@ def test_a_cluster_of_our_own_obeys_nobody_else(cluster: Actors) -> None:
     told = subprocess.run(
         [sys.executable, "-c", f"import ray; ray.init({cluster._cluster._head!r})"],
         env=stranger | {"RAY_AUTH_MODE": "disabled", "RAY_NUM_REDIS_GET_RETRIES": "1"},
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert told.returncode != 0
     assert "Authentication token is missing" in told.stderr

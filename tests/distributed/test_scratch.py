@@ -31,9 +31,9 @@ def test_nothing_is_left_of_a_run_that_ends_in_the_middle_of_a_save(tmp_path: Pa
     scratch = root / "scratch"
     wait_until(lambda: any(scratch.glob("*/*.part")))  # half a file
     process.send_signal(how)
-    process.wait(60)
+    process.wait(240)
     wait_until(lambda: not scratch.exists())
-    _, alive = psutil.wait_procs(offspring_of(mark), timeout=20)
+    _, alive = psutil.wait_procs(offspring_of(mark), timeout=60)
     assert not alive
     assert not scratch.exists()  # nor has one who lived on made it anew
     assert (root / "journal.jsonl").exists()

@@ -84,7 +84,7 @@ def plant(launcher: str, kinds: Sequence[str], moments: Sequence[str]) -> Told:
     try:
         with _followed(root / "journal.jsonl") as came_s:
             code, said = _run(launcher, kinds, moments, root, {"RANKBENCH_HARM": str(harm), "TMPDIR": str(temporary)})
-        _, alive = psutil.wait_procs(offspring_of(str(harm)), timeout=5)
+        _, alive = psutil.wait_procs(offspring_of(str(harm)), timeout=30)
         told.complaints += [f"process {each.pid} is left" for each in alive]
         left = [path for path in temporary.iterdir() if not path.name.startswith(CACHE)]
         told.complaints += [f"{path} is left" for path in left]

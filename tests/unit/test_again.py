@@ -19,6 +19,7 @@ FIELDS = {
     "--world-sizes": "world_sizes",
     "--launcher": "launcher",
     "--launches": "launches",
+    "--placement": "placement",
     "--threads": "threads",
     "--seed": "seed",
     "--deadline": "deadline_s",
@@ -41,7 +42,7 @@ def parsed(line: str) -> Plan:
 
 @pytest.mark.parametrize("name", ["split", f"{PLUGINS}:Dies"])
 def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
-    plan = make(Wish(names=[name], devices="cpu:2", seed=3, deadline_s=7))
+    plan = make(Wish(names=[name], devices="cpu:2", launcher="ray", placement="spread", seed=3, deadline_s=7))
     for comparison in plan.comparisons:
         for case in comparison.cases:
             if case.probe:
@@ -51,7 +52,7 @@ def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
             measured = {each.key for each in only.cases if not each.probe}
             assert case.key in measured
             assert case.packed or measured == {case.key}
-            assert (again.seed, again.deadline_s, again.launches) == (3, 7, 1)
+            assert (again.seed, again.deadline_s, again.launches, again.placement) == (3, 7, 1, "spread")
 
 
 def test_a_case_of_another_side_is_measured_again_as_on_that_side(tmp_path: Path) -> None:
