@@ -11,6 +11,7 @@ from reports.labels import Labels
 
 TOGETHER = 3
 """So many cases that failed alike are told in one sentence."""
+AGAIN = "`--resume … --retry-failed` measures them again."
 LONGEST = 160
 """Characters of an error message that a sentence may quote."""
 
@@ -32,7 +33,7 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
             name = f"{len(keys)} of {units.count(len(by_case), 'case')}"
             timeless = any(rows[key].median_s is None for key in keys if key in rows)
             effect = " They have no times." if timeless else ""
-            yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect}")
+            yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect} {AGAIN}")
             continue
         for key in keys:
             row, cells = rows.get(key), by_case[key]

@@ -137,8 +137,10 @@ def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
 
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:
     run = shlex.quote(root.name or str(root))
+    bad = any(cell.status != "ok" for cell in summary.strip)
     return [
         ("measure again", summary.run.command),
+        *([("measure again what is not ok", f"rankbench run --resume {run} --retry-failed")] if bad else []),
         ("rebuild this page", f"rankbench report {run}"),
         ("every sample as a table", f"rankbench export {run} --format csv"),
     ]

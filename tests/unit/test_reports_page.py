@@ -187,6 +187,7 @@ def test_a_wrong_cell_has_no_time_anywhere(tmp_path):
     assert row["launch_s"] == {}
     assert sane.count("<use") > text.count("<use")
     assert "wrong (rank 0)" in spaced(text)
+    assert f"rankbench run --resume {run.root.name} --retry-failed" in text and "--retry-failed" not in sane
 
 
 def test_what_is_missing_is_shown_as_missing(tmp_path):
