@@ -124,6 +124,11 @@ def _none() -> None:
     """What has no streams."""
 
 
+def ready() -> None:
+    """Load what :func:`count` needs of PyTorch. It takes seconds, which are no case's: no deadline is to count them."""
+    import torch._dynamo  # noqa: F401
+
+
 def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
     """Do one step and count what it does. It is far slower than a plain step. ``stream`` tells the current stream."""
     flops = FlopCounterMode(display=False, custom_mapping=FORMULAS)

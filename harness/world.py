@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from harness import gpus
+from harness import gpus, ledger
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
 from harness.devices import CpuDevice, claim
@@ -167,6 +167,7 @@ def _gauged(world: World, free: Collection[int]) -> Iterator[None]:
 @contextmanager
 def alone(plan: Plan) -> Iterator[World]:
     """A world of one rank in this very process, whose affinity is given back afterwards."""
+    ledger.ready()
     before = os.sched_getaffinity(0)
     try:
         device, cpus = claim(plan.devices[0], plan.threads)
@@ -185,6 +186,7 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
 
     ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several.
     """
+    ledger.ready()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     before = os.sched_getaffinity(0)
     mine = plan.devices[rank]

@@ -53,9 +53,6 @@ class Rank:
         """Carry out an order as one rank. Returns None, or its last words where it failed."""
         import traceback
 
-        import torch._dynamo  # counting FLOPs needs it, and it takes seconds to load
-        import torch.utils.flop_counter  # noqa: F401
-
         from harness import worker, world
 
         os.environ |= environment

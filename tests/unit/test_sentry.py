@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import subprocess
 import sys
 import threading
 import time
@@ -138,6 +139,26 @@ def test_a_real_collective_that_nobody_else_comes_to_is_recognised(two_ranks: Ra
 def spin() -> None:
     while True:
         pass
+
+
+FIRST = """
+import sys
+from harness import world
+from harness.planner import make
+from harness.sentry import Alarm
+from harness.wish import Wish
+
+Alarm.beat = lambda alarm: told.append("torch._dynamo" in sys.modules)
+told = []
+with world.alone(make(Wish(names=["split"], devices="cpu:1"))):
+    pass
+sys.exit(told != [True])
+"""
+
+
+def test_what_takes_seconds_to_import_is_there_before_a_deadline_counts() -> None:
+    """An import that an alarm interrupts may leave a module of which half is missing, for good."""
+    subprocess.run([sys.executable, "-c", FIRST], check=True)
 
 
 def test_an_alarm_interrupts_what_does_not_move() -> None:
