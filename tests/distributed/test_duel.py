@@ -18,12 +18,12 @@ PLANTED = f"{Path(__file__).with_name('planted.py')}:Planted"
 
 @pytest.fixture(scope="module")
 def duel(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """B has a fifth of the speed, and an interpreter of its own that borrows this one's packages."""
+    """B has a fiftieth of the speed, which no neighbour explains, and an interpreter that borrows this one's packages."""
     folder = tmp_path_factory.mktemp("duel")
     venv.create(folder / "other", symlinks=True)
     site = next((folder / "other").glob("lib/python*/site-packages"))
     (site / "borrowed.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    b = f"{folder / 'other'} TORCH_PLANTED=5"
+    b = f"{folder / 'other'} TORCH_PLANTED=50"
     line = ("duel", PLANTED, "--devices", "cpu:1", "--b", b, "--turns", 6, "--out", folder / "run")
     return rankbench(*line, root=folder / "run")
 
@@ -33,8 +33,8 @@ def test_a_planted_slowdown_is_confirmed_and_fails(duel: Run) -> None:
     assert {cell.status for cell in duel.cells} == {"ok"}
     rows = {row["side"]: row for row in duel.summary["sides"]}
     assert (rows["b"]["verdict"], rows["b"]["confirmed"]) == ("slower", True)
-    assert rows["b"]["ratio_low"] < 5.2
-    assert rows["b"]["ratio_high"] > 4.8
+    assert rows["b"]["ratio_low"] < 52
+    assert rows["b"]["ratio_high"] > 48
     assert rows["a again"]["verdict"] != "slower"
     assert rows["a again"]["control"] is True
     assert rows["b"]["blocks"] == 6
@@ -43,7 +43,7 @@ def test_a_planted_slowdown_is_confirmed_and_fails(duel: Run) -> None:
 def test_each_turn_has_a_launch_of_each_side(duel: Run) -> None:
     plan = RunDir(duel.root).plan()
     assert Counter(plan.side_of(launch.launch).name for launch in duel.launches) == {"a": 6, "b": 6, "a again": 6}
-    slow = {launch.launch for launch in duel.launches if launch.variables.get("TORCH_PLANTED") == "5"}
+    slow = {launch.launch for launch in duel.launches if launch.variables.get("TORCH_PLANTED") == "50"}
     assert slow == {launch for launch in range(18) if plan.side_of(launch).name == "b"}
     prints = {plan.side_of(launch.launch).name: launch.fingerprint for launch in duel.launches}
     assert prints["a"] == prints["a again"] != prints["b"]
@@ -52,9 +52,9 @@ def test_each_turn_has_a_launch_of_each_side(duel: Run) -> None:
 def test_what_differs_is_told(duel: Run) -> None:
     differs = json.loads((duel.root / "environment.json").read_text())["sides"]
     assert differs["a again"] == {}
-    assert differs["b"]["variables"]["TORCH_PLANTED"] == "5"
+    assert differs["b"]["variables"]["TORCH_PLANTED"] == "50"
     assert "other/bin/python" in duel.page
-    assert "<code>TORCH_PLANTED</code> 5" in duel.page
+    assert "<code>TORCH_PLANTED</code> 50" in duel.page
     assert duel.page.count("<code>TORCH_PLANTED</code>") == 1
 
 
