@@ -18,7 +18,7 @@ PLANTED = f"{Path(__file__).with_name('planted.py')}:Planted"
 
 @pytest.fixture(scope="module")
 def duel(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """B has a fiftieth of the speed, which no neighbour explains, and an interpreter that borrows this one's packages."""
+    """B has a fiftieth of the speed, more than what any neighbour does; its interpreter borrows this one's packages."""
     folder = tmp_path_factory.mktemp("duel")
     venv.create(folder / "other", symlinks=True)
     site = next((folder / "other").glob("lib/python*/site-packages"))
