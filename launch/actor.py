@@ -34,6 +34,12 @@ class Seat(NamedTuple):
 class Rank:
     """One rank, as an actor: a process of its own on the node that has its device."""
 
+    def __init__(self) -> None:
+        """Load what takes seconds, at the same time as the other ranks."""
+        from harness import ledger, worker, world  # noqa: F401
+
+        ledger.ready()
+
     def sit(self, driver: str, number: int) -> Seat:
         """Where this actor is."""
         context = ray.get_runtime_context()
