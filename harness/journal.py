@@ -33,6 +33,8 @@ class Rank(Record):
     cpus: tuple[int, ...]
     """Logical CPUs that it was pinned to."""
     threads: int
+    niceness: int = 0
+    """Of its process: above 0, others go first."""
     clock_offset_s: float = 0.0
     """Added to its host's clock to have that of rank 0's host; its times are told in the latter."""
     clock_error_s: float = 0.0

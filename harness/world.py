@@ -138,6 +138,7 @@ class World:
             device_name=self.device.model,
             cpus=self.cpus,
             threads=self.threads,
+            niceness=os.getpriority(os.PRIO_PROCESS, 0),
             clock_offset_s=round(self.offset.seconds, 9),
             clock_error_s=round(self.offset.error_s, 9),
             least_s=None if least_s is None else round(least_s, 9),

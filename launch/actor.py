@@ -35,7 +35,12 @@ class Rank:
     """One rank, as an actor: a process of its own on the node that has its device."""
 
     def __init__(self) -> None:
-        """Load what takes seconds, at the same time as the other ranks."""
+        """Stand in line as the node's own processes do, and load what takes seconds while the other ranks do, too.
+
+        Ray has its workers give way to all other processes. Where that may not be undone, the journal has it.
+        """
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, os.getppid()))
         from harness import ledger, worker, world  # noqa: F401
 
         ledger.ready()

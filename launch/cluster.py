@@ -25,6 +25,8 @@ REJOIN_S = 5.0
 PROBE_S = 5.0
 """An address that accepts no connection within this time is refused: Ray itself would try for minutes."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+EQUAL = {"RAY_worker_niceness": "0"}
+"""Else what runs on a node gives way to all other processes, by a niceness of 15."""
 VISIBLE = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 """All of a node's GPUs stay visible to each rank: NCCL and symmetric memory are slow or wrong where they are masked."""
 STRICT = "STRICT_SPREAD"
@@ -62,7 +64,7 @@ class Cluster:
 
     def _start(self) -> None:
         mark = self._stack.enter_context(temporary())
-        os.environ.update(QUIET | VISIBLE | {"RANKBENCH_CLUSTER": mark})
+        os.environ.update(QUIET | EQUAL | VISIBLE | {"RANKBENCH_CLUSTER": mark})
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # its ports are open to the network
         os.environ.pop("RAY_AUTH_MODE", None)  # unset, Ray asks for the token; it has read this at its import
         ray.init(

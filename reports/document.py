@@ -67,6 +67,8 @@ class SideFacts(Record):
     """Of each rank."""
     threads: tuple[int, ...]
     """Of each rank."""
+    niceness: int = 0
+    """The greatest of any rank in any launch: above 0, other processes go first."""
     variables: dict[str, str]
     """Rank 0's environment variables that change figures, and all that the side was given."""
 

@@ -1,4 +1,4 @@
-"""Claims about launches, and sides, whose ranks were not spread over hosts alike."""
+"""Claims about launches, and sides, whose ranks were not spread over hosts alike, or stood behind other processes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from reports.layouts import Spread, words
 
 
 def placements(sides: tuple[SideFacts, ...]) -> Iterator[Claim]:
-    """A sentence for each side whose launches differ in it, and for each that differs from the first one."""
+    """Sentences for each side whose launches differ in it, that differs from the first one, or whose ranks gave way."""
     for side in sides:
-        launches = f"launches of `{side.name}`" if len(sides) > 1 else "launches"
-        yield from (Claim(kind="caveat", text=text) for text in (*_launches(side, launches), *_against(sides[0], side)))
+        whose = f" of `{side.name}`" if len(sides) > 1 else ""
+        texts = (*_launches(side, f"launches{whose}"), *_against(sides[0], side), *_behind(side, f"ranks{whose}"))
+        yield from (Claim(kind="caveat", text=text) for text in texts)
 
 
 def _launches(side: SideFacts, them: str) -> Iterator[str]:
@@ -32,3 +33,11 @@ def _against(first: SideFacts, side: SideFacts) -> Iterator[str]:
     if side.ranks_per_host and first.ranks_per_host and side.ranks_per_host != first.ranks_per_host:
         told = units.listed([f"{words(each.ranks_per_host)} on `{each.name}`" for each in (first, side)])
         yield f"What tells `{side.name}` from `{first.name}` is the number of ranks a host too: {told}."
+
+
+def _behind(side: SideFacts, them: str) -> Iterator[str]:
+    if side.niceness > 0:
+        remedy = (
+            "start the cluster's nodes with `RAY_worker_niceness=0`" if side.launcher == "ray" else "start it without"
+        )
+        yield f"The {them} had a niceness of {side.niceness}, so that other processes went first: {remedy}."

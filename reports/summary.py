@@ -174,5 +174,6 @@ def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
         layouts=own.layouts,
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),
+        niceness=max((rank.niceness for each in own.gangs.values() for rank in each.ranks), default=0),
         variables=(gang.variables if gang else {}) | side.variables,
     )

@@ -54,6 +54,8 @@ class Synthetic:
     """Samples a visit."""
     inner: int = 2
     seed: int = 7
+    niceness: int = 0
+    """Of each rank."""
     launch_noise: float = 0.004
     noise: float = 0.01
     truth: Callable[[Case], float] = work_time
@@ -224,6 +226,7 @@ def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.R
             device_name="Synthetic 3000",
             cpus=(rank,),
             threads=1,
+            niceness=every[0].niceness,
             least_s=every[0].least,
         )
         for rank, device in enumerate(plan.devices)

@@ -62,6 +62,7 @@ def test_ray_ranks_are_pinned_and_have_threads_as_under_torchrun(both: Run) -> N
     ray, torchrun = sorted(both.launches, key=lambda launch: launch.launcher)
     assert [rank.cpus for rank in ray.ranks] == [rank.cpus for rank in torchrun.ranks] == [(0,), (1,)]
     assert [rank.threads for rank in ray.ranks] == [1, 1]
+    assert [rank.niceness for rank in (*ray.ranks, *torchrun.ranks)] == [os.getpriority(os.PRIO_PROCESS, 0)] * 4
 
 
 def test_no_process_is_left_whatever_a_case_has_started(both: Run) -> None:

@@ -83,6 +83,7 @@ def test_a_complete_run_across_nodes_that_share_no_disk(cluster: Cluster, tmp_pa
     (launch,) = run.launches
     assert [rank.host for rank in launch.ranks] == [cluster.head.name, cluster.other.name]
     assert [rank.cpus for rank in launch.ranks] == [(0,), (1,)]
+    assert [rank.niceness for rank in launch.ranks] == [0, 0]  # of a process that may have it so; by default 15
     assert launch.ranks[0].clock_error_s == 0 < launch.ranks[1].clock_error_s
     assert not (run.root / "scratch").exists()
     assert not list(Path("/tmp").glob(f"rankbench-{cluster.head.address}-*"))

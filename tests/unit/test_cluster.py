@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -15,6 +19,22 @@ from launch.actor import index
 from launch.cluster import STRICT, Cluster, fits
 
 NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GPU": st.integers(0, 4)}), max_size=5)
+
+
+NICE = """
+import os
+from launch.actor import Rank
+os.nice(7)  # as Ray does with its workers
+Rank()
+print(os.getpriority(os.PRIO_PROCESS, 0))
+"""
+
+
+def test_a_rank_has_the_priority_of_its_node_where_it_may() -> None:
+    told = subprocess.run([sys.executable, "-c", NICE], capture_output=True, text=True, check=True).stdout
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NICE)
+    assert int(told) == (mine if os.geteuid() == 0 or 20 - soft <= mine else mine + 7)
 
 
 @given(NODES, st.integers(1, 12), st.integers(1, 3))

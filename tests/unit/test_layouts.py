@@ -83,6 +83,17 @@ def test_launches_on_other_hosts_are_told(tmp_path: Path) -> None:
     assert {row.ranks_per_host for row in told.cells} == {(1,), (2,)}
 
 
+@pytest.mark.parametrize(
+    ("launcher", "remedy"),
+    [("ray", "start the cluster's nodes with `RAY_worker_niceness=0`"), ("torchrun", "start it without")],
+)
+def test_ranks_that_give_way_to_other_processes_are_told(tmp_path: Path, launcher: str, remedy: str) -> None:
+    sides = (Side(name=launcher, launcher=launcher),)  # type: ignore[arg-type]
+    told = summarise(build(tmp_path / "run", sides=sides, niceness=15, **SMALL))
+    what = "The ranks had a niceness of 15, so that other processes went first"
+    assert caveats(told) == [f"{what}: {remedy}."]
+
+
 def test_sides_with_other_ranks_per_host_are_told(tmp_path: Path) -> None:
     sides = (Side(name="torchrun"), Side(name="ray", launcher="ray"))
     alone = build(tmp_path / "plan", sides=sides, launches=12, **SMALL).plan()
