@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -22,19 +21,23 @@ NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GP
 
 
 NICE = """
-import os
+import contextlib, os
 from launch.actor import Rank
+before = os.getpriority(os.PRIO_PROCESS, 0)
 os.nice(7)  # as Ray does with its workers
 Rank()
+print(os.getpriority(os.PRIO_PROCESS, 0))
+with contextlib.suppress(PermissionError):  # not everywhere root may
+    os.setpriority(os.PRIO_PROCESS, 0, before)
 print(os.getpriority(os.PRIO_PROCESS, 0))
 """
 
 
 def test_a_rank_has_the_priority_of_its_node_where_it_may() -> None:
     told = subprocess.run([sys.executable, "-c", NICE], capture_output=True, text=True, check=True).stdout
+    its, attainable = map(int, told.split())
     mine = os.getpriority(os.PRIO_PROCESS, 0)
-    soft, _ = resource.getrlimit(resource.RLIMIT_NICE)
-    assert int(told) == (mine if os.geteuid() == 0 or 20 - soft <= mine else mine + 7)
+    assert its == attainable and attainable in (mine, mine + 7)
 
 
 @given(NODES, st.integers(1, 12), st.integers(1, 3))
