@@ -96,11 +96,11 @@ def kill_tree(pid: int) -> None:
     kill_all({pid} | below([pid]))
 
 
-def await_words(process: subprocess.Popen[str], words: str, deadline_s: float = 240) -> None:
-    """Read what a process says until it has said ``words``; fails with all that it said where it never does."""
+def await_words(process: subprocess.Popen[str], words: str) -> None:
+    """Read what a process says until it has said ``words``; after four minutes fail with all that it said."""
     assert process.stdout is not None
     said = []
-    alarm = threading.Timer(deadline_s, kill_tree, [process.pid])
+    alarm = threading.Timer(240, kill_tree, [process.pid])
     alarm.start()
     try:
         for line in process.stdout:

@@ -20,20 +20,8 @@ pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CP
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("profiles") / "run"
     scenarios = ("split", f"{PLUGINS}:Shy", f"{PLUGINS}:WrongOnOne")
-    line = (
-        "run",
-        *scenarios,
-        *TWO,
-        "--set",
-        "split.size=128",
-        "--set",
-        "split.how=inner",
-        "--launches",
-        1,
-        "--budget",
-        6,
-        "--profile",
-    )
+    small = ("--set", "split.size=128", "--set", "split.how=inner")
+    line = ("run", *scenarios, *TWO, *small, "--launches", 1, "--budget", 6, "--profile")
     return rankbench(*line, "--out", root, root=root)
 
 
