@@ -167,6 +167,22 @@ class Hangs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Holds:
+    """Runs once: in any later launch every rank stays where it is, and so cannot be missed there."""
+
+    scaling: ClassVar = "weak"
+    folder: str = ""
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        was_here = Path(self.folder) / f"rank-{gang.rank}"
+        if was_here.exists():
+            signal.pause()
+        was_here.touch()
+        return Workload(lambda: a @ b, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Keeps:
     """Each rank reads back the file that it has written on its host."""
 

@@ -101,8 +101,8 @@ def test_what_its_nodes_could_never_hold_is_refused_with_what_they_have(cluster:
 
 def interrupted(cluster: Cluster, driver: Node, lost: Node, placement: str, root: Path) -> Run:
     """A run whose second launch of three loses a node: the first is whole, and every other cell has an outcome."""
-    line = ("run", "split", *WHOLE, "--launcher", "ray", "--devices", "cpu:2")
-    more = ("--world-sizes", 2, "--placement", placement, "--launches", 3, "--out", root)
+    line = ("run", f"{PLUGINS}:Holds", "--launcher", "ray", "--devices", "cpu:2", "--world-sizes", 2, "--launches", 3)
+    more = ("--set", f"holds.folder={root.parent}", "--placement", placement, "--out", root)
     process = cluster.rankbench(driver, *line, *more)
     wait_for_case(root, 1, process)
     lost.kill()
