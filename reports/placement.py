@@ -38,6 +38,8 @@ def _against(first: SideFacts, side: SideFacts) -> Iterator[str]:
 def _behind(side: SideFacts, them: str) -> Iterator[str]:
     if side.niceness > 0:
         remedy = (
-            "start the cluster's nodes with `RAY_worker_niceness=0`" if side.launcher == "ray" else "start it without"
+            "start the cluster's nodes with `RAY_worker_niceness=0`"
+            if side.launcher == "ray"
+            else "start it without `nice`"
         )
         yield f"The {them} had a niceness of {side.niceness}, so that other processes went first: {remedy}."

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from harness.gang import Gang, seeded
+from tests.limits import LIMIT_S
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class Ranks:
     def do(self, action: Callable[..., T], *args: Any) -> list[T]:
         """``action(gang, *args)`` on every rank at once; what each returned. It must be importable: no lambda."""
         told = [pool.submit(_call, action, rank, self.size, self.folder, args) for rank, pool in enumerate(self._pools)]
-        return [each.result(timeout=240) for each in told]
+        return [each.result(timeout=LIMIT_S) for each in told]
 
     def close(self) -> None:
         """End them."""

@@ -14,6 +14,7 @@ from harness.plan import Exercise, Side
 from reports import page
 from tests import factories
 from tests.hostile import EVERYTHING
+from tests.limits import LIMIT_S
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium")
@@ -29,7 +30,7 @@ QUIET = (
 
 def chromium(folder, *flags):
     told = [CHROMIUM, *QUIET, f"--user-data-dir={folder / 'profile'}", *flags]
-    return subprocess.run(told, check=True, capture_output=True, text=True, timeout=240)
+    return subprocess.run(told, check=True, capture_output=True, text=True, timeout=LIMIT_S)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from harness.cli import run_app
 from harness.devices import cores
 from harness.journal import BeginRecord, CellRecord, Entry, LaunchRecord
 from harness.rundir import RunDir
+from tests.limits import LIMIT_S
 
 PLUGINS = Path(__file__).with_name("plugins.py")
 RANKBENCH = (sys.executable, "-m", "harness")
@@ -70,7 +71,7 @@ def rankbench(*arguments: object, root: Path, **variables: object) -> Run:
     told = subprocess.run(
         [*RANKBENCH, *map(str, arguments)],
         env=os.environ | {name: str(value) for name, value in variables.items()},
-        capture_output=True, text=True, check=False, timeout=240,
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     return Run(root, told.returncode, told.stdout + told.stderr)
 
@@ -88,14 +89,14 @@ def torchrun(root: Path, *arguments: str, ranks: int = 2) -> Run:
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     told = subprocess.run(
         [*line, "-m", "harness", "run", *arguments, "--out", str(root)],
-        capture_output=True, text=True, check=False, timeout=240,
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     return Run(root, told.returncode, told.stdout + told.stderr)
 
 
 def wait_until(there: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
     """Wait for what ``process`` is to do; fails with its output if it ends before, or takes four minutes."""
-    end_s = time.monotonic() + 240
+    end_s = time.monotonic() + LIMIT_S
     while not there():
         ended = process is not None and process.poll() is not None
         if ended or time.monotonic() > end_s:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from launch.lifeline import below, kill_all
+from tests.limits import LIMIT_S
 
 OWN = ("unshare", "--net", "--uts", "--ipc", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child")
 """Runs a command as the first process of a node: when that ends, the kernel ends all others there."""
@@ -100,7 +101,7 @@ def await_words(process: subprocess.Popen[str], words: str) -> None:
     """Read what a process says until it has said ``words``; after four minutes fail with all that it said."""
     assert process.stdout is not None
     said = []
-    alarm = threading.Timer(240, kill_tree, [process.pid])
+    alarm = threading.Timer(LIMIT_S, kill_tree, [process.pid])
     alarm.start()
     try:
         for line in process.stdout:

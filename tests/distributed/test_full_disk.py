@@ -15,6 +15,7 @@ import pytest
 from harness.journal import CellRecord, EndRecord
 from harness.lines import read
 from tests.distributed.conftest import PLUGINS, RANKBENCH, TWO, Run, torchrun
+from tests.limits import LIMIT_S
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -70,7 +71,7 @@ def on_a_small_disk(tmp_path: Path, program: Sequence[str], *line: str) -> tuple
     then = 'shift; out="$1"; shift; "$@"; code=$?; ls "$0/run" > "$out/names"; cp "$0/run/journal.jsonl" "$out"'
     done = subprocess.run(
         [*within, f"{MOUNT}; {then}; exit $code", str(disk), "-", str(kept), *program, *line, "--out", f"{disk}/run"],
-        capture_output=True, text=True, check=False, timeout=240,
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     return Run(kept, done.returncode, done.stdout + done.stderr), (kept / "names").read_text().split()
 

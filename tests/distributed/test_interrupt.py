@@ -17,6 +17,7 @@ from harness.rundir import RunDir
 from launch.interrupt import SAID
 from tests.distributed.conftest import PLUGINS, RANKBENCH, Run, command, offspring_of, wait_until
 from tests.distributed.namespaces import await_words
+from tests.limits import LIMIT_S
 
 TWO = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 LAUNCHERS = ["inline", pytest.param("torchrun", marks=TWO), pytest.param("ray", marks=TWO)]
@@ -65,7 +66,7 @@ def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str)
     with begun(tmp_path, launcher, "yes", ENOUGH) as process:
         other = command("run", "--resume", root)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=240)[0]
+        said = process.communicate(timeout=LIMIT_S)[0]
     assert process.returncode == 130, said
     assert SAID in said
     assert other.returncode == 2
@@ -88,7 +89,7 @@ def test_twice_the_run_ends_now(tmp_path: Path, launcher: str) -> None:
         process.send_signal(signal.SIGINT)
         await_words(process, SAID)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=240)[0]
+        said = process.communicate(timeout=LIMIT_S)[0]
     assert process.returncode == 130, said
     assert not Run(tmp_path / "run", 130, said).cells
     assert (tmp_path / "run" / "report.html").exists()

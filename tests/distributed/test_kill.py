@@ -17,6 +17,7 @@ import pytest
 from harness.journal import CellRecord
 from harness.rundir import RunDir
 from tests.distributed.conftest import RANKBENCH, SMALL, TWO, offspring_of
+from tests.limits import LIMIT_S
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -63,7 +64,7 @@ def complete(root: Path, kept: dict[tuple[int, int, str], str], mark: str) -> No
     """Finish a run, and see that nothing was lost and nothing is missing."""
     for _ in range(3):  # a slow machine may not come to all of it within the budget: nothing else is forgiven
         with begun(root, mark) as process:
-            if process.wait(240) == 0:
+            if process.wait(LIMIT_S) == 0:
                 break
         last = {
             (cell.launch, cell.comparison, cell.case): cell.status

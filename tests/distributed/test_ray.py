@@ -24,6 +24,7 @@ from launch.actors import Actors
 from launch.scratch import scratch
 from launch.supervisor import Supervisor
 from tests.distributed.conftest import PLUGINS, SMALL, TWO, Run, rankbench
+from tests.limits import LIMIT_S
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -139,7 +140,7 @@ def test_a_cluster_of_our_own_obeys_nobody_else(cluster: Actors) -> None:
     told = subprocess.run(
         [sys.executable, "-c", f"import ray; ray.init({cluster._cluster._head!r})"],
         env=stranger | {"RAY_AUTH_MODE": "disabled", "RAY_NUM_REDIS_GET_RETRIES": "1"},
-        capture_output=True, text=True, check=False, timeout=240,
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     assert told.returncode != 0
     assert "Authentication token is missing" in told.stderr

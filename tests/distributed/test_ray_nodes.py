@@ -15,6 +15,7 @@ import pytest
 
 from tests.distributed.conftest import PLUGINS, RANKBENCH, SMALL, Run, wait_for_case
 from tests.distributed.namespaces import Node, possible, two_nodes
+from tests.limits import LIMIT_S
 
 WHY = possible()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
@@ -24,8 +25,6 @@ STORE = "--object-store-memory=100000000"
 HEALTH = {"initial_delay_ms": "1000", "period_ms": "1000", "timeout_ms": "1000", "failure_threshold": "2"}
 """How soon Ray believes that a node is lost: by default after a quarter of a minute."""
 SECRET = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(), "RAY_USAGE_STATS_ENABLED": "0"}
-DEADLINE_S = 240
-"""For what takes half a minute on an idle machine."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Cluster:
         line = (sys.executable, "-m", "ray.scripts.scripts", "start", f"--node-ip-address={node.address}", STORE)
         health = {f"RAY_health_check_{name}": value for name, value in HEALTH.items()}
         with node.start(*line, f"--num-cpus={len(node.cpus)}", *words, env=SECRET | health) as process:
-            told = process.communicate(timeout=DEADLINE_S)[0]
+            told = process.communicate(timeout=LIMIT_S)[0]
             assert process.returncode == 0, told
 
     def rankbench(self, node: Node, *words: object) -> subprocess.Popen[str]:
@@ -68,7 +67,7 @@ def cluster() -> Iterator[Cluster]:
 
 def finished(process: subprocess.Popen[str], root: Path) -> Run:
     with process:
-        told = process.communicate(timeout=DEADLINE_S)[0]
+        told = process.communicate(timeout=LIMIT_S)[0]
     return Run(root, process.returncode, told)
 
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.distributed.conftest import PLUGINS, RANKBENCH, TWO, offspring_of, rankbench, wait_until
+from tests.limits import LIMIT_S
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -31,7 +32,7 @@ def test_nothing_is_left_of_a_run_that_ends_in_the_middle_of_a_save(tmp_path: Pa
     scratch = root / "scratch"
     wait_until(lambda: any(scratch.glob("*/*.part")))  # half a file
     process.send_signal(how)
-    process.wait(240)
+    process.wait(LIMIT_S)
     wait_until(lambda: not scratch.exists())
     _, alive = psutil.wait_procs(offspring_of(mark), timeout=60)
     assert not alive

@@ -13,12 +13,11 @@ import pytest
 from harness.rundir import RunDir
 from tests.distributed.conftest import SMALL, Run, wait_for_case
 from tests.distributed.namespaces import Node, possible, two_nodes
+from tests.limits import LIMIT_S
 
 WHY = possible()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 Nodes = tuple[Node, Node]
-DEADLINE_S = 240
-"""For what takes half a minute on an idle machine."""
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def torchrun(nodes: Nodes, root: Path, port: int, *more: object) -> Iterator[lis
 def test_torchrun_over_two_nodes_measures_both_world_sizes(nodes: Nodes, tmp_path: Path) -> None:
     root = tmp_path / "run"
     with torchrun(nodes, root, 29511, "--budget", 5) as started:
-        told = [process.communicate(timeout=DEADLINE_S)[0] for process in started]
+        told = [process.communicate(timeout=LIMIT_S)[0] for process in started]
     run = Run(root, 0, "".join(told))
     assert {cell.status for cell in run.cells} == {"ok"}, run.out
     assert {cell.case.rpartition("@")[2] for cell in run.cells} == {"1", "2", "1x2"}
@@ -68,7 +67,7 @@ def test_torchrun_that_loses_a_node_ends_in_time_with_what_it_had(nodes: Nodes, 
     with torchrun(nodes, root, 29512, "--budget", 60) as (first, second):
         wait_for_case(root, 0, first)
         nodes[1].kill()
-        told = [process.communicate(timeout=DEADLINE_S)[0] for process in (first, second)]
+        told = [process.communicate(timeout=LIMIT_S)[0] for process in (first, second)]
     assert first.returncode == 1, told
     run = Run(root, 1, "")
     assert [launch.launch for launch in run.launches] == [0]

@@ -85,7 +85,7 @@ def test_launches_on_other_hosts_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("launcher", "remedy"),
-    [("ray", "start the cluster's nodes with `RAY_worker_niceness=0`"), ("torchrun", "start it without")],
+    [("ray", "start the cluster's nodes with `RAY_worker_niceness=0`"), ("torchrun", "start it without `nice`")],
 )
 def test_ranks_that_give_way_to_other_processes_are_told(tmp_path: Path, launcher: str, remedy: str) -> None:
     sides = (Side(name=launcher, launcher=launcher),)  # type: ignore[arg-type]
