@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import fuzz
+from benchmarks.damage import Original
 from harness import cli, files, lines, running
 from harness.errors import FullError, JournalError
 from harness.harmless import harmless
@@ -34,14 +35,14 @@ def run(tmp_path: Path) -> RunDir:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> fuzz.Original:
-    return fuzz.Original(tmp_path_factory.mktemp("original"))
+def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
+    return Original(tmp_path_factory.mktemp("original"))
 
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_directory_is_read_or_refused_in_one_line(
-    tmp_path_factory: pytest.TempPathFactory, original: fuzz.Original, seed: int
+    tmp_path_factory: pytest.TempPathFactory, original: Original, seed: int
 ) -> None:
     root = tmp_path_factory.mktemp("damaged") / "run"
     assert fuzz.read(original.damaged(root, random.Random(seed))) in ("read", "JournalError")
@@ -50,7 +51,7 @@ def test_a_damaged_directory_is_read_or_refused_in_one_line(
 @given(st.integers(0, 2**32))
 @settings(max_examples=5, deadline=None)
 def test_what_can_be_read_of_a_damaged_directory_is_reported_on_or_refused_in_one_line(
-    tmp_path_factory: pytest.TempPathFactory, original: fuzz.Original, seed: int
+    tmp_path_factory: pytest.TempPathFactory, original: Original, seed: int
 ) -> None:
     chance = random.Random(seed)
     damaged = (original.damaged(tmp_path_factory.mktemp("damaged") / "run", chance) for _ in itertools.count())
