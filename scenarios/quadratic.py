@@ -49,8 +49,9 @@ class Quadratic:
         x = torch.randn(self.batch, n, device=gang.device, generator=gang.shared_generator)
         forms = torch.randn(self.outputs, n, n, device=gang.device, generator=gang.shared_generator)
         exact = torch.stack([_values(x.double(), form.double()) for form in forms], dim=1)
-        mine = gang.part(forms).clone().permute(1, 2, 0)  # W_ijk, with k the slowest in memory as bilinear reads it
-        weight = nn.Parameter(mine if self.way == "bilinear" else mine.contiguous())
+        mine = gang.part(forms).permute(1, 2, 0)  # W_ijk, with k the slowest in memory as bilinear reads it
+        layout = torch.preserve_format if self.way == "bilinear" else torch.contiguous_format
+        weight = nn.Parameter(mine.clone(memory_format=layout))
         slopes = torch.randn(self.batch, mine.shape[2], device=gang.device, generator=gang.generator)
 
         def step() -> tuple[Tensor, Tensor]:
