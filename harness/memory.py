@@ -22,7 +22,8 @@ class Peak:
     """What a block needed; known once it is left."""
 
     bytes: int | None = None
-    """None where this system does not tell. A CPU's is resident memory, true to about a megabyte."""
+    """None where this system does not tell. A CPU's is resident memory: holes among
+    small blocks that the C library cannot use again are in it."""
     reserved: int | None = None
     """All that PyTorch's allocator held of a GPU's memory meanwhile, whoever's it was; None on a CPU."""
 
