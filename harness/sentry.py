@@ -2,11 +2,13 @@
 
 A sign of life is one assignment between two samples, so that it costs nothing; the sentry itself wakes up about twice a
 deadline, so that half of one late it is still in time. It then tells that the rank moves; or, once the deadline has
-passed, that it waits for others or is where it was, and its stack.
+passed, that it waits for others or is where it was, and its stack. Then it looks each second whether that goes on: a
+machine that stood still as a whole moves again at once.
 """
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -31,6 +33,8 @@ OWN = Path(__file__).parent
 """Frames in this folder are the harness's."""
 ON_BEHALF = {"gang.py", "waits.py"}
 """These carry out collectives for a case."""
+LOOK_S = 1.0
+"""How often to see whether a rank moves again."""
 
 
 class Sentry:
@@ -63,16 +67,18 @@ class Sentry:
 
     def _stand(self, relieved: threading.Event, who: int, rank: int, deadline_s: float, tell: Emit) -> None:
         seen_s = self._beat_s
-        until_s = seen_s + deadline_s / 2
+        until_s, due_s = seen_s + deadline_s / 2, -math.inf
         while not relieved.wait(max(0.0, until_s - now())):
             moved, seen_s = self._beat_s > seen_s, self._beat_s
             late = now() - seen_s >= deadline_s
-            frame = sys._current_frames().get(who) if late else None  # noqa: SLF001 - public but for its name
-            if frame is not None:
+            if late and now() >= due_s:
+                due_s = now() + deadline_s
+                frame = sys._current_frames()[who]  # noqa: SLF001 - public but for its name
                 tell(seen(rank, frame, flight.pending(now() - seen_s)))
-            elif moved or late:
+            elif moved:
+                due_s = -math.inf
                 tell(RankNote(rank=rank, state="moves"))
-            until_s = now() + deadline_s if late else seen_s + deadline_s / (2 if moved else 1)
+            until_s = now() + min(LOOK_S, deadline_s) if late else seen_s + deadline_s / (2 if moved else 1)
 
 
 def _nobody(record: Record) -> None:

@@ -179,7 +179,7 @@ class Actors:
 def _fate(run: Any) -> tuple[bool, str] | None:
     """None for a rank that ended well; whether its process died, and its last words."""
     try:
-        words = ray.get(run, timeout=1)
+        words = ray.get(run, timeout=FAREWELL_S)
     except RayActorError:
         return True, "its process or its node was lost"
     except RayError as error:

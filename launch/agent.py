@@ -7,6 +7,8 @@ the elastic launcher itself may wait for ever for a rank that left with exit cod
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, get_context, resource_tracker
 from typing import Any
 
@@ -23,11 +25,11 @@ def main(address: str, parent: int) -> None:
     client = Client(address)
     client.send({"type": "agent"})
     for message in client.messages():
-        client.send({"type": "ended", "failures": _launch(address, **message)})
+        client.send({"type": "ended", "exits": _launch(address, **message)})
 
 
-def _launch(address: str, ranks: int, order: str, logs: str) -> dict[int, Any]:
-    """Start ``ranks`` ranks and wait for them. Returns how each failed one ended."""
+def _launch(address: str, ranks: int, order: str, logs: str) -> dict[int, int]:
+    """Start ``ranks`` ranks and wait for them. Returns each one's exit code: minus the signal, where one killed it."""
     import uuid
 
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
@@ -48,14 +50,29 @@ def _launch(address: str, ranks: int, order: str, logs: str) -> dict[int, Any]:
         start_method="forkserver",
         logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=Std.ALL),
     )
-    try:
+    with _kept() as processes, suppress(ChildFailedError):
         elastic_launch(config, rank.main)(address, order)
-    except ChildFailedError as error:
-        return {
-            rank: {"exitcode": failure.exitcode, "signal": failure.signal_name() if failure.exitcode < 0 else None}
-            for rank, failure in error.failures.items()
-        }
-    return {}
+    return {rank: process.exitcode for rank, process in enumerate(processes)}
+
+
+@contextmanager
+def _kept() -> Iterator[list[Any]]:
+    """The processes that are started in the block, by rank: the launcher tells of one that has failed, and no other."""
+    import torch.multiprocessing
+
+    starter: Any = torch.multiprocessing
+    start, processes = starter.start_processes, list[Any]()
+
+    def kept(*given: Any, **named: Any) -> Any:
+        context = start(*given, **named)
+        processes.extend(context.processes)
+        return context
+
+    starter.start_processes = kept
+    try:
+        yield processes
+    finally:
+        starter.start_processes = start
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from pydantic import TypeAdapter
 
@@ -66,8 +67,8 @@ class Gang:
     """Ranks that said bye."""
     words: dict[int, str] = field(default_factory=dict)
     """Last words of ranks that failed and could still speak."""
-    failures: dict[int, Any] | None = None
-    """How ranks failed, as the elastic launcher says; None until it has collected them all."""
+    exits: dict[int, int] | None = None
+    """Exit codes, or minus the signal that killed it; None until the elastic launcher has collected all ranks."""
 
     def take(self, event: Event) -> Record | None:
         """Note what a process said or did; a record for the journal or the progress, if it was one."""
@@ -86,7 +87,7 @@ class Gang:
             case "words":
                 self.words[self.ranks[peer]] = message["words"]
             case "ended":
-                self.failures = {int(rank): told for rank, told in message["failures"].items()}
+                self.exits = {int(rank): code for rank, code in message["exits"].items()}
             case _:
                 return _RECORD.validate_python(message)
         return None
@@ -102,7 +103,12 @@ class Gang:
     @property
     def over(self) -> bool:
         """Whether all processes have been collected."""
-        return self.failures is not None
+        return self.exits is not None
+
+    @property
+    def failures(self) -> list[int]:
+        """Ranks that have been collected and whose exit code is not 0."""
+        return [rank for rank, code in (self.exits or {}).items() if code]
 
     @property
     def unwell(self) -> bool:
@@ -118,10 +124,10 @@ class Gang:
         """How it ended. The first to die is one that left without a word: words often tell of another's end."""
         if self.done and not self.failures:  # one that says bye and does not go has measured all the same
             return None
-        gone = [*self.left, *(self.failures or {})]
-        silent = next((rank for rank in gone if rank not in self.well and rank not in self.words), None)
-        if silent is not None:
-            return Ending("died", self._fate(silent), silent)
+        gone = (rank for rank in [*self.left, *self.failures] if rank not in self.well and rank not in self.words)
+        silent = sorted(gone, key=self._terminated)
+        if silent:
+            return Ending("died", self._fate(silent[0]), silent[0])
         if self.words:
             rank, words = next(iter(self.words.items()))
             return Ending("died", words.strip().splitlines()[-1], rank)
@@ -139,15 +145,22 @@ class Gang:
             return f"rank {rank} ended well"
         if rank in self.words:
             return f"rank {rank} failed"
-        gone = rank in self.left or rank in (self.failures or {})
+        gone = rank in self.left or rank in self.failures
         return self._fate(rank) if gone else f"rank {rank} was up"
 
     def _fate(self, rank: int) -> str:
-        if self.failures is None:
+        code = (self.exits or {}).get(rank)
+        if code is None:
             return f"rank {rank} left without a word"
-        told = self.failures.get(rank)
-        if told is None:
-            return f"rank {rank} left with exit code 0"
-        if told["signal"]:
-            return f"rank {rank} was killed by {told['signal']}"
-        return f"rank {rank} left with exit code {told['exitcode']}"
+        return f"rank {rank} " + (f"left with exit code {code}" if code >= 0 else f"was killed by {_signal(-code)}")
+
+    def _terminated(self, rank: int) -> bool:
+        """Whether it was asked to go, as the elastic launcher asks the others once one has failed."""
+        return (self.exits or {}).get(rank) == -signal.SIGTERM
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of real time, most of which have no name
+        return f"signal {number}"

@@ -21,14 +21,12 @@ from launch import stacks
 from launch.channel import Peer, Server
 from launch.gangs import Ending, Gang, Hear
 from launch.lifeline import MARK, kill_all, marked, temporary
-from launch.vigil import Vigil
+from launch.vigil import SETUP_S, Vigil
 
 FAREWELL_S = 10.0
 """After a rank has failed, or all have ended well, the others and the launcher get this long to be collected."""
 LOOK_S = 0.5
 """How often to see whether the agent lives, and whether somebody wants a halt."""
-AGENT_S = 150.0
-"""The agent must be up within this time."""
 LEAKS = (
     "RANK",
     "LOCAL_RANK",
@@ -156,7 +154,7 @@ class Torchrun:
         return self._line
 
     def _await_agent(self) -> Peer:
-        until_s = time.monotonic() + AGENT_S
+        until_s = time.monotonic() + SETUP_S
         while time.monotonic() < until_s and self._agent.poll() is None:
             for peer, kind, text in self._server.events(1.0):
                 if kind == "line" and json.loads(text)["type"] == "agent":

@@ -15,10 +15,12 @@ from harness.messages import RankNote
 from harness.plan import Record
 from launch.gangs import Ending
 
-SETUP_S = 120.0
-"""A gang must be up within this time: Python and PyTorch are imported, and groups are made."""
+SETUP_S = 300.0
+"""A gang must be up within this time: Python and PyTorch are imported, from a disk that others use
+too, and groups are made."""
 SLACK_S = 3.0
-"""How much later than the deadline a sentry may be heard, and how long to wait for the others' once one complains."""
+"""How much later than the deadline a sentry may be heard, and how long a complaint waits for those of others, or to be
+withdrawn: a machine that stood still for a while has moved again by then."""
 SETTLE_S = 10.0
 """A rank that says that it failed has agreed on that with the others by then, and left; or it never will."""
 INNOCENCE = {"stuck": 1, "collective": 2, "waits": 3}
@@ -84,7 +86,7 @@ class Vigil:
         if not self._up:
             return self._start_s + SETUP_S
         silence_s = min(self._heard_s.values(), default=math.inf) + self._deadline_s + SLACK_S
-        return min(silence_s, self._alarm_s + (0.0 if self._all_stand else SLACK_S), self._settle_s)
+        return min(silence_s, self._alarm_s + SLACK_S, self._settle_s)
 
     @property
     def silent(self) -> list[int]:

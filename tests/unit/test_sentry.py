@@ -82,6 +82,27 @@ def test_a_rank_that_moves_is_told_twice_a_deadline_and_one_that_stands_when_it_
     assert stands_s == [when_s for when_s in (moves_until_s + 60 * turn for turn in range(1, 5)) if when_s < 300]
 
 
+def test_a_rank_that_stood_still_with_all_others_is_told_to_move_as_soon_as_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch, told = Sentry(), list[tuple[float, str]]()
+
+    class Stopped(Relief):
+        """From second 30 to 110 the machine is stopped."""
+
+        def wait(self, timeout_s: float) -> bool:
+            over = super().wait(timeout_s)
+            if 30 <= self.now_s < 110:
+                self.now_s, self.watch._beat_s = 110, 30
+            return over
+
+    relief = Stopped(watch, 300, 200)
+    monkeypatch.setattr(sentry, "now", lambda: relief.now_s)
+    watch._stand(relief, threading.get_ident(), 0, 60, lambda note: told.append((relief.now_s, note.state)))  # type: ignore[arg-type, attr-defined]
+    assert told[:2] == [(110, "stuck"), (111, "moves")]
+    assert {state for _, state in told[1:]} == {"moves"}
+
+
 def frame_of(call: Callable[[Callable[[], FrameType]], FrameType]) -> FrameType:
     return call(lambda: sys._getframe(1))
 

@@ -40,7 +40,7 @@ def test_a_gang_that_says_bye_ended_well() -> None:
         told(gang, peer, type="bye")
         gang.take((peer, "closed", b""))
     assert not gang.unwell and not gang.over
-    told(gang, Peer(None), type="ended", failures={})  # type: ignore[arg-type]
+    told(gang, Peer(None), type="ended", exits={0: 0, 1: 0})  # type: ignore[arg-type]
     assert gang.over and gang.ending() is None
 
 
@@ -50,8 +50,26 @@ def test_the_silent_rank_died_first_and_not_the_one_that_complains() -> None:
     gang.take((peers[0], "closed", b""))
     gang.take((peers[1], "closed", b""))
     assert gang.unwell
-    told(gang, Peer(None), type="ended", failures={"1": {"exitcode": -9, "signal": "SIGKILL"}})  # type: ignore[arg-type]
+    told(gang, Peer(None), type="ended", exits={0: 70, 1: -9})  # type: ignore[arg-type]
     assert gang.ending() == Ending("died", "rank 1 was killed by SIGKILL", 1)
+
+
+@pytest.mark.parametrize(
+    ("exits", "ending"),
+    [
+        ({0: -15, 1: 3}, Ending("died", "rank 1 left with exit code 3", 1)),
+        ({0: -15, 1: -15}, Ending("died", "rank 0 was killed by SIGTERM", 0)),
+        ({0: -40, 1: -15}, Ending("died", "rank 0 was killed by signal 40", 0)),
+        ({}, Ending("died", "rank 0 left without a word", 0)),
+    ],
+)
+def test_who_was_asked_to_go_since_another_had_failed_did_not_die_first(exits: dict[int, int], ending: Ending) -> None:
+    """The elastic launcher asks them; a parent that was stopped for a moment hears of all ends at once."""
+    gang, peers = gang_of_two()
+    for peer in peers:
+        gang.take((peer, "closed", b""))
+    told(gang, Peer(None), type="ended", exits=exits)  # type: ignore[arg-type]
+    assert gang.ending() == ending
 
 
 def test_a_rank_that_leaves_with_exit_code_0_has_died() -> None:
@@ -59,7 +77,7 @@ def test_a_rank_that_leaves_with_exit_code_0_has_died() -> None:
     gang.take((peers[1], "closed", b""))
     assert gang.unwell
     assert gang.ending() == Ending("died", "rank 1 left without a word", 1)
-    told(gang, Peer(None), type="ended", failures={"0": {"exitcode": 70, "signal": None}})  # type: ignore[arg-type]
+    told(gang, Peer(None), type="ended", exits={0: 70, 1: 0})  # type: ignore[arg-type]
     assert gang.ending() == Ending("died", "rank 1 left with exit code 0", 1)
 
 
@@ -334,7 +352,7 @@ class Late:
 
 def test_a_parent_that_was_stopped_hears_what_has_come_before_it_judges() -> None:
     note = RankNote(rank=0, state="moves").model_dump_json().encode()
-    parent = Late([note, b'{"type": "bye"}', b'{"type": "ended", "failures": {}}'])
+    parent = Late([note, b'{"type": "bye"}', b'{"type": "ended", "exits": {}}'])
     gang, parent.peer = Gang(1), Peer(None)  # type: ignore[arg-type]
     told(gang, parent.peer, type="hello", rank=0, pid=1)
     vigil = Vigil(1, 5.0)
