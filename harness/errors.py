@@ -56,10 +56,14 @@ class GangLostError(RankbenchError):
     """A rank or a node is gone: no agreement is possible any more, and the launch is over."""
 
 
+LONGEST_WORDS = 10_000
+"""Characters of an exception's words that anybody looks at: some print a whole tensor."""
+
+
 def words_of(error: BaseException) -> str:
-    """What an exception says; one that cannot be put into words says so."""
+    """What an exception says first; one that cannot be put into words says so."""
     try:
-        return str(error).strip()
+        return str(error)[:LONGEST_WORDS].strip()
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - it is a plugin's

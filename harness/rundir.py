@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class RunDir:
 
     def create(self, plan: Plan) -> None:
         """Make the directory and write its plan. Raises UsageError where something else is there."""
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+        if self.root.exists() and (not self.root.is_dir() or any(map(_counts, self.root.iterdir()))):
             remedy = f"use --resume {self.root}" if self.exists() and self.plan() == plan else "choose another"
             raise UsageError("--out", "be a new or empty folder", self.root, remedy)
         try:
@@ -81,6 +82,11 @@ class RunDir:
     def entries(self) -> Iterator[Entry]:
         """Every record of the journal, one by one."""
         return lines.read(self.journal_path)
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file is more than what is left of a plan whose writer was killed."""
+    return not re.fullmatch(r"\.plan\.json\.\d+\.part", path.name)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -127,9 +127,8 @@ class Alarm(Sentry):
 
     @contextmanager
     def set(self) -> Iterator[None]:
-        """Interrupt the main thread by a HangError while the block lasts."""
+        """Interrupt the main thread by a HangError while the block lasts, once it has given its first sign of life."""
         before = signal.signal(signal.SIGALRM, self._ring)
-        self.beat()
         try:
             yield
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import settings
 from harness.rundir import RunDir
 from tests.ranks import Ranks
 
-settings.register_profile("busy", deadline=None)  # how long an example takes says something of the machine only
-settings.load_profile("busy")
+settings.register_profile("ours", deadline=None, derandomize="RANKBENCH_EXPLORE" not in os.environ)
+"""How long an example takes says something of the machine only. RANKBENCH_EXPLORE=1 tries other examples each time."""
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +27,8 @@ def gang(rank: int, size: int, folder: Path = Path("scratch"), groups: dict[int,
 
 def _join(rank: int, size: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
+    due = dt.timedelta(seconds=LIMIT_S)
+    dist.init_process_group("gloo", timeout=due, init_method=f"file://{folder}/store", rank=rank, world_size=size)
 
 
 def _call(action: Callable[..., T], rank: int, size: int, folder: Path, args: tuple[Any, ...]) -> T:
@@ -48,9 +50,15 @@ class Ranks:
     def do(self, action: Callable[..., T], *args: Any) -> list[T]:
         """``action(gang, *args)`` on every rank at once; what each returned. It must be importable: no lambda."""
         told = [pool.submit(_call, action, rank, self.size, self.folder, args) for rank, pool in enumerate(self._pools)]
-        return [each.result(timeout=LIMIT_S) for each in told]
+        try:
+            return [each.result(timeout=LIMIT_S) for each in told]
+        except TimeoutError:
+            self.close()  # no later test waits for one that hangs
+            raise
 
     def close(self) -> None:
-        """End them."""
+        """End them, whatever they do."""
         for pool in self._pools:
+            for process in list((pool._processes or {}).values()):
+                process.kill()
             pool.shutdown(cancel_futures=True)

@@ -98,7 +98,7 @@ def kill_tree(pid: int) -> None:
 
 
 def await_words(process: subprocess.Popen[str], words: str) -> None:
-    """Read what a process says until it has said ``words``; after four minutes fail with all that it said."""
+    """Read what a process says until it has said ``words``; after too long a time fail with all that it said."""
     assert process.stdout is not None
     said = []
     alarm = threading.Timer(LIMIT_S, kill_tree, [process.pid])

@@ -197,7 +197,7 @@ class Keeps:
 
 @dataclass(frozen=True, kw_only=True)
 class Spins:
-    """One arm never ends its twelfth step."""
+    """One arm never ends its twelfth step, and brings the alarm near that waits for it."""
 
     scaling: ClassVar = "weak"
     moves: Literal["yes", "no"] = arm(baseline="yes")
@@ -207,8 +207,10 @@ class Spins:
         done = iter(range(10**9))
 
         def step() -> torch.Tensor:
-            while self.moves == "no" and next(done) >= 12:
-                pass
+            if self.moves == "no" and next(done) >= 12:
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                while True:
+                    pass
             return a @ b
 
         return Workload(step, check=lambda output: right(output, a, b), work=work())

@@ -33,8 +33,6 @@ def test_a_planted_slowdown_is_confirmed_and_fails(duel: Run) -> None:
     assert {cell.status for cell in duel.cells} == {"ok"}
     rows = {row["side"]: row for row in duel.summary["sides"]}
     assert (rows["b"]["verdict"], rows["b"]["confirmed"]) == ("slower", True)
-    assert rows["b"]["ratio_low"] < 52
-    assert rows["b"]["ratio_high"] > 48
     assert rows["a again"]["verdict"] != "slower"
     assert rows["a again"]["control"] is True
     assert rows["b"]["blocks"] == 6

@@ -124,10 +124,10 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
 def test_devices_that_others_use_are_not_waited_for_without_end(
     cluster: Actors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launch.cluster.PLACEMENT_S", 1.0)
     plan = make(Wish(names=["split"], devices="cpu:2", launcher="ray", launches=1))
     order = Order(plan=plan, launch=0, attempt=0, todo={}, budget_s=1, fingerprint="f", scratch=str(tmp_path))
-    with cluster._cluster.room([{"CPU": 1.0}], "PACK"):
+    with cluster._cluster.room([{"CPU": 1.0}], "PACK"):  # once what was there before has gone
+        monkeypatch.setattr("launch.cluster.PLACEMENT_S", 1.0)
         ending = cluster.launch(order, lambda _: None)
     assert ending is not None and ending.status == "skipped"
     cores = len(os.sched_getaffinity(0))

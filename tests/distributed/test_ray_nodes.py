@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 PORT = 6379
 WHOLE = (*SMALL[4:], "--set", "split.how=whole")
 STORE = "--object-store-memory=100000000"
-HEALTH = {"initial_delay_ms": "1000", "period_ms": "1000", "timeout_ms": "1000", "failure_threshold": "2"}
-"""How soon Ray believes that a node is lost: by default after a quarter of a minute."""
+HEALTH = {"initial_delay_ms": "1000", "period_ms": "1000", "timeout_ms": "5000", "failure_threshold": "2"}
+"""How soon Ray believes that a node is lost: by default after half a minute, or more."""
 SECRET = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(), "RAY_USAGE_STATS_ENABLED": "0"}
 
 

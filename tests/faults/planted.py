@@ -22,8 +22,8 @@ Kind = Literal[
     "orphan", "unpicklable", "enormous", "wordless", "output",
 ]  # fmt: skip
 MOMENTS = ("setup", "warmup", "sample", "check", "close")
-DUE = {"warmup": 4, "sample": 600}
-"""In which step of its kind harm comes: three are done to prepare; of so many timed ones, some count already."""
+DUE = {"warmup": 4, "sample": 2}
+"""In which step of its kind harm comes: three untimed ones are done to prepare."""
 
 
 class UnpicklableError(Exception):
@@ -84,20 +84,21 @@ HARMS: dict[str, Callable[[Gang], object]] = {
     "deaf": lambda _: _deaf(),
     "orphan": lambda _: _orphan(),
     "unpicklable": lambda _: _raise(UnpicklableError()),
-    "enormous": lambda _: _raise(ValueError("planted" * 10_000_000)),
+    "enormous": lambda _: _raise(ValueError("planted" * 5_000_000)),
     "wordless": lambda _: _raise(WordlessError()),
     "output": lambda _: _closed(),
 }
 
 
-def _timed() -> bool:
-    """Whether this is called from a sample."""
-    frame = sys._getframe(1)
+def _moment() -> str:
+    """What a step is: ``warmup`` where it is not timed, ``sample`` where it counts; ``pilot`` in any other sample."""
+    frame, names = sys._getframe(1), set[str]()
     while frame.f_back:
         frame = frame.f_back
-        if Path(frame.f_code.co_filename).name == "measure.py":
-            return True
-    return False
+        names |= {Path(frame.f_code.co_filename).name, frame.f_code.co_name}
+    if "measure.py" not in names:
+        return "warmup"
+    return "sample" if "_rounds" in names else "pilot"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +123,8 @@ class Planted:
             HARMS[self.kind](gang)
 
         def step() -> torch.Tensor:
-            if self.moment in ("warmup", "sample"):
-                now = "sample" if _timed() else "warmup"
-                comes(now, DUE[now])
+            if self.moment in DUE and _moment() == self.moment:
+                comes(self.moment, DUE[self.moment])
             return a @ b
 
         def check(output: torch.Tensor) -> None:

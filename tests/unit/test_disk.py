@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness.disk import complaint
-from harness.errors import first_line, words_of
+from harness.errors import LONGEST_WORDS, first_line, words_of
 
 
 def save_to_open_file(path: Path) -> None:
@@ -90,3 +90,9 @@ def test_an_exception_whose_words_end_the_process_is_none_of_ours_to_end() -> No
     assert first_line(ValueError("")) == "ValueError"
     assert first_line(ValueError("one\ntwo")) == "one"
     assert complaint(MuteError()) is None
+
+
+def test_of_an_exception_that_prints_a_whole_tensor_the_beginning_is_looked_at() -> None:
+    endless = OSError("No space left on device " + "0." * 10_000_000)
+    assert (complaint(endless) or "").startswith("the disk is full: OSError: No space left on device 0.0.")
+    assert len(words_of(endless)) == LONGEST_WORDS

@@ -65,7 +65,6 @@ def test_a_recorder_that_hangs_is_not_waited_for(
     recorder: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = threading.Event()
-    monkeypatch.setattr(flight, "PATIENCE_S", 0.05)
     monkeypatch.setattr(f"{RECORDER}_dump_fr_trace_json", lambda: str(never.wait()))
     recorder.append(entry(1))
     try:

@@ -19,6 +19,9 @@ from harness import cli
 from harness.errors import FullError, JournalError, UsageError
 from harness.journal import BeginRecord, CellRecord, Samples
 from harness.lines import Journal, read, sealed, torn_bytes
+from harness.planner import make
+from harness.rundir import RunDir
+from harness.wish import Wish
 from launch.files import opened
 from tests import factories
 
@@ -220,3 +223,12 @@ def test_a_disk_that_stays_full_is_told_in_the_end(tmp_path: Path, monkeypatch: 
         journal._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115 - the journal closes it
         with pytest.raises(FullError, match="No space left"):
             journal.append(begin)
+
+
+def test_a_run_directory_whose_maker_was_killed_while_it_wrote_the_plan_is_still_an_empty_one(tmp_path: Path) -> None:
+    plan = make(Wish(names=["split"], devices="cpu:1"))
+    (tmp_path / ".plan.json.4711.part").write_text(plan.to_json()[:20])
+    RunDir(tmp_path).create(plan)
+    assert RunDir(tmp_path).plan() == plan
+    with pytest.raises(UsageError, match="new or empty folder"):
+        RunDir(tmp_path).create(plan)

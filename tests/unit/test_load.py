@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from harness.doubts import Kind
 from harness.load import Load, doubts
+from tests.limits import LIMIT_S
 
 
 def test_waiting_for_the_core_is_foreign_load() -> None:
@@ -61,11 +63,14 @@ def test_a_busy_core_is_seen() -> None:
     try:
         os.sched_setaffinity(0, {core})
         neighbour.stdout.readline()
-        before = Load.now()
-        while (passed := Load.now() - before).wall_s < 0.3:
-            pass
+        foreign, end_s = 0.0, time.monotonic() + LIMIT_S
+        while foreign <= 0.2 and time.monotonic() < end_s:  # both may be stopped for a while
+            before = Load.now()
+            while (passed := Load.now() - before).wall_s < 0.3:
+                pass
+            foreign = passed.foreign
     finally:
         neighbour.kill()
         neighbour.communicate()
         os.sched_setaffinity(0, allowed)
-    assert passed.foreign > 0.2
+    assert foreign > 0.2

@@ -12,6 +12,7 @@ import pytest
 
 from harness.output import Output
 from launch.interrupt import Interrupt, heard
+from tests.limits import LIMIT_S
 
 LINE = [sys.executable, "-m", "harness", "list"]
 
@@ -34,7 +35,7 @@ def test_a_stream_that_is_closed_from_the_start_is_none_of_the_runs_files(closed
     read, write = os.pipe()
     line = f'exec "{sys.executable}" -c "$0" {write} {closed}'
     subprocess.run(
-        ["/bin/sh", "-c", line, told], pass_fds=[write], input=b"", capture_output=True, check=True, timeout=60
+        ["/bin/sh", "-c", line, told], pass_fds=[write], input=b"", capture_output=True, check=True, timeout=LIMIT_S
     )
     os.close(write)
     with os.fdopen(read) as answer:

@@ -43,7 +43,10 @@ def test_what_else_is_in_the_run_directory_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
 
 
-def test_ranks_on_a_host_without_the_disk_share_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_ranks_on_a_host_without_the_disk_share_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launch.scratch.gettempdir", lambda: str(tmp_path))
     away = tmp_path / "nowhere" / "scratch"
     with lent(away, "gang", first=True) as made, lent(away, "gang", first=False) as seen:
         assert made == seen

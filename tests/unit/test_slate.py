@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from harness.agreement import Agreement
 from harness.errors import CollectiveError
 from harness.slate import LINE, Slate
+from tests.limits import LIMIT_S
 
 SIZE = 3
 instants = st.one_of(st.floats(0, 1e8), st.just(math.inf))
 turns = st.lists(st.tuples(st.integers(1, SIZE), st.tuples(instants, instants, instants)), min_size=1, max_size=30)
 
 
-def slates(timeout_s: float = 5.0) -> list[Slate]:
+def slates(timeout_s: float = LIMIT_S) -> list[Slate]:
     memory = mmap.mmap(-1, SIZE**2 * LINE)
     return [Slate(memory, rank, [os.getpid()] * SIZE, timeout_s) for rank in range(SIZE)]
 
@@ -87,7 +88,9 @@ class Talk(Agreement):
 def shared(*, apart: bool) -> list[Slate | None]:
     table = Table(2)
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda rank: Slate.shared(Talk(rank, table, elsewhere=apart and rank == 1), 5.0), (0, 1)))
+        return list(
+            pool.map(lambda rank: Slate.shared(Talk(rank, table, elsewhere=apart and rank == 1), LIMIT_S), (0, 1))
+        )
 
 
 def test_ranks_of_one_host_share_memory_that_leaves_nothing_behind() -> None:
