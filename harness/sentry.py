@@ -2,8 +2,8 @@
 
 A sign of life is one assignment between two samples, so that it costs nothing; the sentry itself wakes up about twice a
 deadline, so that half of one late it is still in time. It then tells that the rank moves; or, once the deadline has
-passed, that it waits for others or is where it was, and its stack. Then it looks each second whether that goes on: a
-machine that stood still as a whole moves again at once.
+passed, that it waits for others or is where it was, and its stack. For a few seconds it then looks each second whether
+that goes on: on a machine that stood still as a whole it does not.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ OWN = Path(__file__).parent
 """Frames in this folder are the harness's."""
 ON_BEHALF = {"gang.py", "waits.py"}
 """These carry out collectives for a case."""
-LOOK_S = 1.0
-"""How often to see whether a rank moves again."""
+LOOK_S, LOOKS = 1.0, 5
+"""How often to see whether a rank moves again, and how many times: longer than its complaint waits to be judged."""
 
 
 class Sentry:
@@ -67,18 +67,21 @@ class Sentry:
 
     def _stand(self, relieved: threading.Event, who: int, rank: int, deadline_s: float, tell: Emit) -> None:
         seen_s = self._beat_s
-        until_s, due_s = seen_s + deadline_s / 2, -math.inf
+        until_s, told_s = seen_s + deadline_s / 2, -math.inf
         while not relieved.wait(max(0.0, until_s - now())):
             moved, seen_s = self._beat_s > seen_s, self._beat_s
             late = now() - seen_s >= deadline_s
-            if late and now() >= due_s:
-                due_s = now() + deadline_s
+            if late and now() - told_s >= deadline_s:
+                told_s = now()
                 frame = sys._current_frames()[who]  # noqa: SLF001 - public but for its name
                 tell(seen(rank, frame, flight.pending(now() - seen_s)))
             elif moved:
-                due_s = -math.inf
+                told_s = -math.inf
                 tell(RankNote(rank=rank, state="moves"))
-            until_s = now() + min(LOOK_S, deadline_s) if late else seen_s + deadline_s / (2 if moved else 1)
+            if late:
+                until_s = min(told_s + deadline_s, now() + LOOK_S if now() - told_s < LOOKS * LOOK_S else math.inf)
+            else:
+                until_s = seen_s + deadline_s / (2 if moved else 1)
 
 
 def _nobody(record: Record) -> None:

@@ -61,8 +61,10 @@ class Relief:
     def __init__(self, watch: Sentry, moves_until_s: float, ends_s: float) -> None:
         self.watch, self.moves_until_s, self.ends_s = watch, moves_until_s, ends_s
         self.now_s = watch._beat_s = 0.0
+        self.looks = 0
 
     def wait(self, timeout_s: float) -> bool:
+        self.looks += 1
         self.now_s += timeout_s
         self.watch._beat_s = min(float(int(self.now_s)), self.moves_until_s)
         return self.now_s >= self.ends_s
@@ -80,6 +82,7 @@ def test_a_rank_that_moves_is_told_twice_a_deadline_and_one_that_stands_when_it_
     stands_s = [when_s for when_s, state in told if state != "moves"]
     assert all(later_s - sooner_s <= 30 for sooner_s, later_s in pairwise(moves_s))
     assert not moves_until_s or moves_s[-1] >= min(moves_until_s, 270)
+    assert relief.looks <= 300 / 30 + 6 * len(stands_s)
     assert stands_s == [when_s for when_s in (moves_until_s + 60 * turn for turn in range(1, 5)) if when_s < 300]
 
 
