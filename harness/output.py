@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
@@ -14,6 +15,8 @@ from rich.segment import Segment
 
 from harness.harmless import harmless
 
+FIRST_S = 30.0
+"""For so long rank 0 has the word."""
 STANDARD_ERROR = 2
 """Its number; those of input and output are smaller."""
 
@@ -53,9 +56,14 @@ class Terminal(Console):
 
 
 def complain(text: object) -> None:
-    """One line on standard error."""
-    if os.environ.get("RANK", "0") == "0":  # the other ranks of somebody's torchrun have the same to say
-        print(f"rankbench: {harmless(str(text))}", file=sys.stderr)  # noqa: T201
+    """One line on standard error. In a rank of somebody's torchrun, that is rank 0's to say where it has the same to.
+
+    A rank that ended would have torchrun end the others, so the word is left to rank 0 until that has ended.
+    """
+    if (rank := os.environ.get("RANK", "0")) != "0":
+        time.sleep(FIRST_S)
+        text = f"rank {rank}: {text}"
+    print(f"rankbench: {harmless(str(text))}", file=sys.stderr)  # noqa: T201
 
 
 def open_standard_streams() -> None:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,11 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
 
 
-def torchrun(root: Path, *arguments: str, ranks: int = 2) -> Run:
-    """Somebody's own torchrun, of which rankbench is the ranks."""
+def torchrun(root: Path, *arguments: str, ranks: int = 2, program: Sequence[str] = RANKBENCH[1:]) -> Run:
+    """Somebody's own torchrun, of which rankbench is the ranks, or a ``program`` that calls it."""
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     told = subprocess.run(
-        [*line, "-m", "harness", "run", *arguments, "--out", str(root)],
+        [*line, *program, "run", *arguments, "--out", str(root)],
         capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     return Run(root, told.returncode, told.stdout + told.stderr)

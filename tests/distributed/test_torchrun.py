@@ -40,8 +40,25 @@ def test_an_invocation_of_another_plan_is_refused_by_one_line(joined_run: list[R
     assert len(run.launches) == 2
 
 
-def test_more_ranks_than_devices_are_refused_by_one_line(tmp_path: Path) -> None:
-    run = torchrun(tmp_path / "run", "frobenius", "--devices", "cpu:1")
+LATE = """
+import os, sys, time
+from pathlib import Path
+from harness import cli
+
+refused, sleep = Path(__file__).with_name("refused"), time.sleep
+if os.environ["RANK"] == "1":
+    time.sleep = lambda due_s: (refused.touch(), sleep(due_s))
+else:
+    while not refused.exists():
+        sleep(0.01)
+sys.exit(cli.run_app(sys.argv[1:]))
+"""
+"""Rank 0 does not begin before rank 1 has been refused and waits."""
+
+
+def test_more_ranks_than_devices_are_refused_by_one_line_of_rank_0_though_it_is_late(tmp_path: Path) -> None:
+    (late := tmp_path / "late.py").write_text(LATE)
+    run = torchrun(tmp_path / "run", "frobenius", "--devices", "cpu:1", program=[str(late)])
     assert run.code != 0
     assert (
         run.out.count("rankbench: --nproc-per-node must be at most the 1 devices, but is 2; start 1 or fewer ranks")

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from harness.output import Output
+from harness.output import FIRST_S, Output, complain
 from launch.interrupt import Interrupt, heard
 from tests.limits import LIMIT_S
 
@@ -43,6 +43,18 @@ def test_a_stream_that_is_closed_from_the_start_is_none_of_the_runs_files(closed
     assert code == 0
     for number, sign in ((1, " >&-"), (2, "2>&-"), (0, "<&-")):
         assert (found[number] == os.devnull) == (sign in f" {closed}")
+
+
+def test_what_rank_0_of_somebodys_torchrun_does_not_say_another_rank_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("harness.output.time.sleep", waited.append)
+    for rank in ("0", "3"):
+        monkeypatch.setenv("RANK", rank)
+        complain("there is no cuda:3")
+    assert capsys.readouterr().err == "rankbench: there is no cuda:3\nrankbench: rank 3: there is no cuda:3\n"
+    assert waited == [FIRST_S]
 
 
 def test_an_interruption_in_the_middle_of_a_word_is_heard_all_the_same() -> None:
