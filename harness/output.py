@@ -16,7 +16,7 @@ from rich.segment import Segment
 from harness.harmless import harmless
 
 FIRST_S = 30.0
-"""For so long rank 0 has the word."""
+"""For so long a host's first rank has the word."""
 STANDARD_ERROR = 2
 """Its number; those of input and output are smaller."""
 
@@ -56,12 +56,13 @@ class Terminal(Console):
 
 
 def complain(text: object) -> None:
-    """One line on standard error. In a rank of somebody's torchrun, that is rank 0's to say where it has the same to.
+    """One line on standard error. Of somebody's torchrun, that is for the first rank on each host to say.
 
-    A rank that ended would have torchrun end the others, so the word is left to rank 0 until that has ended.
+    A rank that ended would have torchrun end the others there, so they leave it the word until it has ended.
     """
-    if (rank := os.environ.get("RANK", "0")) != "0":
+    if os.environ.get("LOCAL_RANK", "0") != "0":
         time.sleep(FIRST_S)
+    if (rank := os.environ.get("RANK", "0")) != "0":
         text = f"rank {rank}: {text}"
     print(f"rankbench: {harmless(str(text))}", file=sys.stderr)  # noqa: T201
 

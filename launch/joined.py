@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import nullcontext
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from harness import worker, world
 from harness.errors import CollectiveError, GangLostError, first_line
+from harness.halt import Halt
 from harness.harmless import harmless
 from harness.messages import Order
 from harness.plan import Plan, Record
@@ -28,22 +30,33 @@ def ranks_around() -> tuple[int, int] | None:
 
 
 def joined(run: RunDir, plan: Plan, console: Console) -> bool:
-    """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok."""
+    """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok.
+
+    That is the first rank's of each host to tell: torchrun ends all others there once one has failed, and rank 0 has a
+    report to write. For the same reason SIGTERM is a request from here on: to end after what is at hand, and report.
+    """
+    halt, first = Halt(), os.environ["LOCAL_RANK"] == "0"
+
+    def hear(*_: object) -> None:
+        halt.asked = True
+
+    signal.signal(signal.SIGTERM, hear)
     try:
-        return _joined(run, plan, console)
+        return _joined(run, plan, console, halt) or not first
     except GangLostError as error:
         print(f"rankbench: rank {os.environ['RANK']}: {harmless(str(error))}", file=sys.stderr)  # noqa: T201
-        return False
+        return not first
 
 
-def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
+def _joined(run: RunDir, plan: Plan, console: Console, halt: Halt) -> bool:
     size, local_size = ranks_around() or (1, 1)
     name = None
     if size > local_size:  # the plan's devices are those of several hosts, in rank order
         tell_gloo(own_address(os.environ["MASTER_ADDR"]))
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:
-        scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
+        here.agreement.halt = halt
+        scribe = Scribe(run, plan, console, halt) if here.rank == 0 else None
         order = here.agreement.gather(scribe.open() if scribe else None)[0]
         if not isinstance(order, Order):
             raise order

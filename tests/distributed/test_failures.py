@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.distributed.conftest import Run
+from harness.rundir import RunDir
+from tests.distributed.conftest import PLUGINS, Run, torchrun
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
@@ -96,3 +98,29 @@ def test_where_it_failed_is_told(faulty_run: Run) -> None:
         else:
             (fate,) = [fate for fate in cell.fates if fate.rank == cell.rank]
             assert re.search(r'plugins.py", line \d+, in (step|prepare)', fate.words or ""), (cell.case, fate)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "rest"),
+    [
+        (("Raises",), ("error", "ValueError: the twelfth step"), "ok"),
+        pytest.param(
+            ("Dies", "--set", "dies.way=kill"),
+            ("died", "onnection closed by peer"),
+            "skipped",
+            marks=pytest.mark.quiet,  # torchrun gives it half a minute
+        ),
+    ],
+)
+def test_under_somebodys_torchrun_rank_0_reports_before_it_is_ended_with_the_others(
+    tmp_path: Path, name: tuple[str, ...], bad: tuple[str, str], rest: str
+) -> None:
+    run = torchrun(tmp_path / "run", f"{PLUGINS}:{name[0]}", *name[1:], "--devices", "cpu:2", "--budget", "5")
+    assert run.code != 0
+    cells = {cell.case: cell for cell in run.cells}
+    assert cells.keys() == {case.key for _, _, case in RunDir(run.root).plan().cells()}
+    (failed,) = [cell for cell in cells.values() if cell.status not in ("ok", "skipped")]
+    assert failed.status == bad[0] and bad[1] in (failed.message or "")
+    assert {cell.status for cell in cells.values()} - {failed.status} == {rest}
+    assert failed.status in run.page and "report: " in run.out
+    assert [entry.type for entry in run.entries][-1] == "end"

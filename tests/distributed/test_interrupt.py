@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ ENOUGH = 25
 
 
 LAUNCH = b'"type":"launch"'
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *RANKBENCH[1:])
 
 
 def journal_of(root: Path) -> bytes:
@@ -34,15 +36,20 @@ def journal_of(root: Path) -> bytes:
 
 @contextlib.contextmanager
 def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subprocess.Popen[str]]:
-    """A run, or what is missing of one, after so many more steps of each rank; no process of it may be left."""
+    """A run, or what is missing of one, after so many more steps of each rank; no process of it may be left.
+
+    ``somebody's`` is a torchrun of which it is the ranks.
+    """
     mark, counter, root = uuid.uuid4().hex, folder / "steps", folder / "run"
     ranks = 1 if launcher == "inline" else 2
-    line = [f"{PLUGINS}:Steps", "--set", f"steps.ends={ends}", "--launcher", launcher, "--devices", f"cpu:{ranks}"]
+    program = TORCHRUN if launcher == "somebody's" else RANKBENCH
+    line = [f"{PLUGINS}:Steps", "--set", f"steps.ends={ends}", "--devices", f"cpu:{ranks}"]
+    line += ["--launcher", launcher] if program is RANKBENCH else []
     line += ["--world-sizes", str(ranks), "--launches", "1", "--budget", "600", "--out", str(root)]
     counter.touch()
     done, launches = counter.stat().st_size, journal_of(root).count(LAUNCH)
     with subprocess.Popen(
-        [*RANKBENCH, "run", *(["--resume", str(root)] if root.exists() else line)],
+        [*program, "run", *(["--resume", str(root)] if root.exists() else line)],
         env=os.environ | {"RANKBENCH_TEST": mark, "RANKBENCH_STEPS": str(counter)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
@@ -93,3 +100,16 @@ def test_twice_the_run_ends_now(tmp_path: Path, launcher: str) -> None:
     assert process.returncode == 130, said
     assert not Run(tmp_path / "run", 130, said).cells
     assert (tmp_path / "run" / "report.html").exists()
+
+
+@TWO
+@pytest.mark.quiet  # torchrun gives it half a minute
+def test_a_torchrun_of_somebodys_that_is_to_end_keeps_what_is_complete_and_reports(tmp_path: Path) -> None:
+    with begun(tmp_path, "somebody's", "yes", ENOUGH) as process:
+        process.terminate()  # as a scheduler does; torchrun passes it on
+        said = process.communicate(timeout=LIMIT_S)[0]
+    assert process.returncode != 0
+    run = Run(tmp_path / "run", process.returncode, said)
+    assert {cell.status for cell in run.cells} == {"ok"}, said
+    assert {cell.case for cell in run.cells} == {case.key for _, _, case in RunDir(run.root).plan().cells()}
+    assert f"report: {run.root}" in said.replace("\n", "") and (run.root / "report.html").exists()

@@ -45,15 +45,17 @@ def test_a_stream_that_is_closed_from_the_start_is_none_of_the_runs_files(closed
         assert (found[number] == os.devnull) == (sign in f" {closed}")
 
 
-def test_what_rank_0_of_somebodys_torchrun_does_not_say_another_rank_says(
+def test_what_the_first_rank_of_a_host_does_not_say_another_rank_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr("harness.output.time.sleep", waited.append)
-    for rank in ("0", "3"):
-        monkeypatch.setenv("RANK", rank)
+    for rank, local in ((0, 0), (3, 3), (8, 0)):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("LOCAL_RANK", str(local))
         complain("there is no cuda:3")
-    assert capsys.readouterr().err == "rankbench: there is no cuda:3\nrankbench: rank 3: there is no cuda:3\n"
+    said = "there is no cuda:3\n"
+    assert capsys.readouterr().err == f"rankbench: {said}rankbench: rank 3: {said}rankbench: rank 8: {said}"
     assert waited == [FIRST_S]
 
 
