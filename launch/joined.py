@@ -33,30 +33,26 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok.
 
     That is the first rank's of each host to tell: torchrun ends all others there once one has failed, and rank 0 has a
-    report to write. For the same reason SIGTERM is a request from here on: to end after what is at hand, and report.
+    report to write. For the same reason SIGTERM and SIGINT, which torchrun passes on, are requests once the ranks are
+    up: to end after what is at hand, and report.
     """
-    halt, first = Halt(), os.environ["LOCAL_RANK"] == "0"
-
-    def hear(*_: object) -> None:
-        halt.asked = True
-
-    signal.signal(signal.SIGTERM, hear)
+    first = os.environ["LOCAL_RANK"] == "0"
     try:
-        return _joined(run, plan, console, halt) or not first
+        return _joined(run, plan, console) or not first
     except GangLostError as error:
         print(f"rankbench: rank {os.environ['RANK']}: {harmless(str(error))}", file=sys.stderr)  # noqa: T201
         return not first
 
 
-def _joined(run: RunDir, plan: Plan, console: Console, halt: Halt) -> bool:
+def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     size, local_size = ranks_around() or (1, 1)
     name = None
     if size > local_size:  # the plan's devices are those of several hosts, in rank order
         tell_gloo(own_address(os.environ["MASTER_ADDR"]))
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:
-        here.agreement.halt = halt
-        scribe = Scribe(run, plan, console, halt) if here.rank == 0 else None
+        _heed(here.agreement.halt)
+        scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
         order = here.agreement.gather(scribe.open() if scribe else None)[0]
         if not isinstance(order, Order):
             raise order
@@ -80,6 +76,16 @@ def _joined(run: RunDir, plan: Plan, console: Console, halt: Halt) -> bool:
     if scribe and scribe.full:
         raise scribe.full
     return not failed
+
+
+def _heed(halt: Halt) -> None:
+    """Take signals for requests until this process ends."""
+
+    def hear(*_: object) -> None:
+        halt.asked = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, hear)
 
 
 def _profile(here: world.World, scribe: Scribe | None) -> None:
