@@ -54,6 +54,8 @@ class Tracer:
         os.environ.setdefault(*QUIET)
         for index, cases in self.order.todo.items():
             for case in cases:
+                if self.world.agreement.halted:
+                    return
                 self._trace(index, case)
 
     def _trace(self, index: int, case: Case) -> None:

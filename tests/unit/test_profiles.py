@@ -105,6 +105,19 @@ def test_what_would_be_too_large_is_traced_for_one_step_or_not_at_all(
     assert not record.files and "takes more than" in str(record.message)
 
 
+def test_who_is_to_end_traces_no_further_case(trace: Callable[..., list[Record]], tmp_path: Path) -> None:
+    told: list[Record] = []
+    twice = order(tmp_path).model_copy(update={"todo": {0: (CASE, CASE)}})
+    world = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1)
+
+    def tell(record: Record) -> None:
+        told.append(record)
+        world.agreement.halt.asked = True
+
+    assert work(twice, world, tell)
+    assert [type(record) for record in told] == [VisitNote, TraceNote, ProfileRecord]
+
+
 def test_all_traces_of_a_run_are_bounded_too(trace: Callable[..., list[Record]], tmp_path: Path) -> None:
     told: list[Record] = []
     twice = order(tmp_path).model_copy(update={"todo": {0: (CASE, CASE)}})
