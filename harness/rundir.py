@@ -64,7 +64,9 @@ class RunDir:
             raise UsageError("--out", "be a new or empty folder", self.root, remedy)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            write_whole(self.plan_path, plan.to_json())
+            write_whole(self.plan_path, plan.to_json(), anew=True)
+        except FileExistsError:
+            raise UsageError("--out", "be a new or empty folder", self.root, "choose another") from None
         except OSError as error:
             raise UsageError("--out", "be writable", f"{self.root} ({error.strerror})", "choose another") from None
 
@@ -89,14 +91,25 @@ def _counts(path: Path) -> bool:
     return not re.fullmatch(r"\.plan\.json\.\d+\.part", path.name)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
+def write_whole(path: Path, content: str | bytes, *, anew: bool = False) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Raises FileExistsError where it is to be written ``anew`` and somebody else was first.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        if not anew:
+            part.replace(path)
+            return
+        try:
+            path.hardlink_to(part)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system that has no links
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+import time
 from contextlib import nullcontext
+from types import FrameType
 
 from rich.console import Console
 
@@ -20,6 +23,8 @@ from launch.network import own_address, tell_gloo
 from launch.scratch import scratch
 from launch.scribe import Scribe
 
+ONE_S = 10.0
+"""Signals within so long are one: a terminal sends its to every rank and to torchrun, which passes it on."""
 SPOILED = "a case before it failed on a GPU, which ends the processes; start them again, or use --resume"
 
 
@@ -33,14 +38,14 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok.
 
     That is the first rank's of each host to tell: torchrun ends all others there once one has failed, and rank 0 has a
-    report to write. For the same reason SIGTERM and SIGINT, which torchrun passes on, are requests once the ranks are
-    up: to end after what is at hand, and report.
+    report to write. For the same reason SIGTERM and SIGINT, which torchrun passes on, are requests while it measures:
+    to end after what is at hand, and report. Raises KeyboardInterrupt where that was done.
     """
     first = os.environ["LOCAL_RANK"] == "0"
     try:
         return _joined(run, plan, console) or not first
-    except GangLostError as error:
-        print(f"rankbench: rank {os.environ['RANK']}: {harmless(str(error))}", file=sys.stderr)  # noqa: T201
+    except (GangLostError, CollectiveError, RuntimeError) as error:  # the last ones: before or after the launch
+        print(f"rankbench: rank {os.environ['RANK']}: {harmless(first_line(error))}", file=sys.stderr)  # noqa: T201
         return not first
 
 
@@ -51,11 +56,11 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
         tell_gloo(own_address(os.environ["MASTER_ADDR"]))
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:
-        _heed(here.agreement.halt)
         scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
         order = here.agreement.gather(scribe.open() if scribe else None)[0]
         if not isinstance(order, Order):
             raise order
+        _heed(here.agreement.halt)
         try:
             with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
                 fit = worker.run(order, here, scribe.record if scribe else _ignore)
@@ -75,17 +80,41 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
         failed = here.agreement.greatest([float(scribe.failed) if scribe else 0.0])[0]
     if scribe and scribe.full:
         raise scribe.full
+    if here.agreement.halted and os.environ["LOCAL_RANK"] == "0":
+        raise KeyboardInterrupt
     return not failed
 
 
 def _heed(halt: Halt) -> None:
-    """Take signals for requests until this process ends."""
+    """Take a first signal for a request, and one that comes later for the end; no fork of this process does so."""
+    first_s = math.inf
 
-    def hear(*_: object) -> None:
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal first_s
+        del frame
+        now_s = time.monotonic()
+        first_s = min(first_s, now_s)
+        if now_s > first_s + ONE_S:
+            restore()
+            os.kill(os.getpid(), number)
         halt.asked = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, hear)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, before)
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
+
+    def forget() -> None:
+        restore()
+        let_go()
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=forget)  # what comes meanwhile is kept
 
 
 def _profile(here: world.World, scribe: Scribe | None) -> None:

@@ -103,13 +103,14 @@ def test_twice_the_run_ends_now(tmp_path: Path, launcher: str) -> None:
 
 
 @TWO
-@pytest.mark.quiet  # torchrun gives it half a minute
-def test_a_torchrun_of_somebodys_that_is_to_end_keeps_what_is_complete_and_reports(tmp_path: Path) -> None:
+def test_a_rank_of_somebodys_torchrun_that_is_to_end_has_all_keep_what_is_complete_and_report(tmp_path: Path) -> None:
     with begun(tmp_path, "somebody's", "yes", ENOUGH) as process:
-        process.terminate()  # as a scheduler does; torchrun passes it on
+        (launch,) = Run(tmp_path / "run", 0, "").launches
+        os.kill(launch.ranks[1].pid, signal.SIGTERM)  # torchrun sends it to all, and gives them half a minute
         said = process.communicate(timeout=LIMIT_S)[0]
     assert process.returncode != 0
     run = Run(tmp_path / "run", process.returncode, said)
     assert {cell.status for cell in run.cells} == {"ok"}, said
     assert {cell.case for cell in run.cells} == {case.key for _, _, case in RunDir(run.root).plan().cells()}
+    assert f"interrupted; finish it with: rankbench run --resume {run.root}" in said
     assert f"report: {run.root}" in said.replace("\n", "") and (run.root / "report.html").exists()

@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -232,3 +233,20 @@ def test_a_run_directory_whose_maker_was_killed_while_it_wrote_the_plan_is_still
     assert RunDir(tmp_path).plan() == plan
     with pytest.raises(UsageError, match="new or empty folder"):
         RunDir(tmp_path).create(plan)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_makers_of_a_run_directory_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", Mock(side_effect=PermissionError("no links here")))
+    first, second = (make(Wish(names=["split"], devices="cpu:1", seed=seed)) for seed in range(2))
+    RunDir(tmp_path).create(first)
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(()))  # as it was when the other looked
+    if links:
+        with pytest.raises(UsageError, match="new or empty folder"):
+            RunDir(tmp_path).create(second)
+    monkeypatch.undo()
+    assert RunDir(tmp_path).plan() == first
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]

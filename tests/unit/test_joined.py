@@ -1,0 +1,60 @@
+"""A rank of somebody's torchrun: signals are requests, and what befalls its gang is a line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from harness.planner import make
+from harness.rundir import RunDir
+from harness.wish import Wish
+from launch import joined
+from tests.limits import LIMIT_S
+
+HEEDS = """
+import os, signal, sys, time
+from harness.halt import Halt
+from launch import joined
+
+halt = Halt()
+joined._heed(halt)
+joined.ONE_S = float(sys.argv[1])
+if (child := os.fork()) == 0:
+    signal.pause()
+os.kill(child, signal.SIGTERM)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+assert not halt.asked
+for number in (signal.SIGINT, signal.SIGTERM):
+    os.kill(os.getpid(), number)
+    assert halt.asked
+"""
+
+
+@pytest.mark.parametrize(("together_s", "code"), [(3600, 0), (0, -signal.SIGTERM)])
+def test_the_first_signal_is_a_request_a_later_one_the_end_and_forks_know_nothing_of_it(
+    together_s: float, code: int
+) -> None:
+    line = [sys.executable, "-c", HEEDS, str(together_s)]
+    assert subprocess.run(line, check=False, timeout=LIMIT_S).returncode == code
+
+
+@pytest.mark.parametrize(("local", "well"), [("0", False), ("1", True)])
+def test_a_gang_that_is_lost_before_or_after_its_launch_is_a_line_of_each_rank(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], local: str, *, well: bool
+) -> None:
+    """Rank 0 goes on to report; and no exit code of another rank has torchrun end it meanwhile."""
+
+    def lose(*_: object) -> bool:
+        raise RuntimeError("Connection closed by peer\nand more")
+
+    monkeypatch.setattr(joined, "_joined", lose)
+    monkeypatch.setitem(os.environ, "RANK", local)
+    monkeypatch.setitem(os.environ, "LOCAL_RANK", local)
+    plan = make(Wish(names=["split"], devices="cpu:1"))
+    assert joined.joined(RunDir("nowhere"), plan, Console()) is well  # type: ignore[arg-type]
+    assert capsys.readouterr().err == f"rankbench: rank {local}: Connection closed by peer\n"
