@@ -22,28 +22,40 @@ STANDARD_ERROR = 2
 
 
 class Output(io.TextIOBase):
-    """Writes to standard output. Where that is closed, by a reader or a scenario, what is said is lost, not the run."""
+    """Writes to the stream that is standard output now. Once nobody reads it, text is lost and the run goes on.
+
+    The stream is looked up once: a live display puts a proxy in the place of ``sys.stdout`` that writes to its console,
+    whose file this is.
+    """
+
+    def __init__(self) -> None:
+        self._stream: TextIO = sys.stdout
 
     def write(self, text: str) -> int:
         """Write ``text``, whole or not at all."""
         try:
-            sys.stdout.write(text.encode(self.encoding, "replace").decode(self.encoding))
-            sys.stdout.flush()
+            self._stream.write(text.encode(self.encoding, "replace").decode(self.encoding))
+            self._stream.flush()
         except ValueError:  # it was closed in this process
-            sys.stdout = _nowhere()
+            self._give_up()
         except OSError:  # its reader is gone; Python would complain once more when it ends
-            sys.stdout = _nowhere()
-            os.dup2(sys.stdout.fileno(), 1)
+            self._give_up()
+            os.dup2(self._stream.fileno(), 1)
         return len(text)
+
+    def _give_up(self) -> None:
+        lost, self._stream = self._stream, _nowhere()
+        if sys.stdout is lost:
+            sys.stdout = self._stream
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
-        return not sys.stdout.closed and sys.stdout.isatty()
+        return not self._stream.closed and self._stream.isatty()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """Of standard output."""
-        return sys.stdout.encoding or "utf-8"
+        """The stream's encoding."""
+        return self._stream.encoding or "utf-8"
 
 
 class Terminal(Console):

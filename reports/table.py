@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from harness.doubts import REMEDIES, Kind
 from reports import labels, units
 from reports.chapter_rows import ExerciseRow
 from reports.claims import SINGLE, leading
+from reports.columns import CaseTable, Column, Row, hang
+from reports.columns import show as show_cases
 from reports.document import Summary
 from reports.labels import FEW, Labels
 from reports.rows import CellRow, ContrastRow
 from reports.sentences import WORDS
-
-ROOMY = 10_000
-"""Columns of a terminal in which every table has its natural width."""
 
 CLAIMS = 12
 """Sentences that are printed below a table; the page has them all."""
@@ -29,8 +27,7 @@ STYLES = {"faster": "green", "slower": "red"}
 def show(summary: Summary, console: Console) -> None:
     """Print the table, the legend of its marks, and the claims."""
     if summary.first:
-        wide = _table(summary, wide=True)
-        console.print(wide if _width(wide, console) <= console.width else _table(summary, wide=False))
+        show_cases((_table(summary, wide=True), _table(summary, wide=False)), console)
         for line in _legend(summary.first):
             hang(line, console)
         console.print()
@@ -43,19 +40,6 @@ def show(summary: Summary, console: Console) -> None:
         hang(sentence(claim.text, "red" if claim.kind == "failure" else ""), console)
     if len(shown) < len(summary.claims):
         hang(Text(f"{len(summary.claims) - len(shown)} more claims are on the page.", "dim"), console)
-
-
-def _width(table: Table, console: Console) -> int:
-    """Columns that a table takes where nothing in it is cut or folded."""
-    return table.__rich_measure__(console, console.options.update_width(ROOMY)).maximum
-
-
-def hang(text: Text, console: Console, lead: Text | None = None, room: int = 4) -> None:
-    """Print wrapped text behind ``lead``, all of its lines but the first indented by ``room``; no trailing blanks."""
-    for place, line in enumerate(text.wrap(console, max(console.width - room, 20))):
-        line.rstrip()
-        before = Text(" " * room) if place else Text("  ") if lead is None else lead
-        console.print(before.append_text(line), soft_wrap=True)
 
 
 def _answers(rows: Sequence[ExerciseRow], console: Console) -> None:
@@ -86,35 +70,38 @@ def marks(cells: Iterable[CellRow]) -> dict[Kind, str]:
     return {kind: chr(ord("a") + place) for place, kind in enumerate(kinds)}
 
 
-def _table(summary: Summary, *, wide: bool) -> Table:
+def _table(summary: Summary, *, wide: bool) -> CaseTable:
     """The table; ``wide``: speed-ups and ratios show their intervals too."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style="bold", show_edge=False)
-    table.add_column("case", overflow="fold", min_width=18 if wide else 12)
-    for name in ("dev", "time a step", "speed-up", "eff."):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("baseline" if not wide else "against baseline", no_wrap=True)
     names, letters = Labels.of(summary.first), marks(summary.first)
-    table.add_column("", no_wrap=True, min_width=max((len(row.warnings) for row in summary.first), default=0))
     contrasts: dict[tuple[int, str | None, int], ContrastRow] = {
         (row.comparison, row.arm, row.world_size): row for row in summary.comparisons
     }
+    columns = (
+        Column("time a step"),
+        Column("speed-up", "speed-up"),
+        Column("eff.", "efficiency"),
+        Column("against baseline" if wide else "baseline", justify="left"),
+        Column("", "warnings", "left", max((len(row.warnings) for row in summary.first), default=0)),
+    )
+    rows: list[Row] = []
     before: int | None = None
     for row in summary.first:
         if before != row.comparison and before is not None:
-            table.add_row()
+            rows.append(Row())
         if before != row.comparison and row.arm is not None:
-            table.add_row(Text(names.comparison(row), "bold"))
+            rows.append(Row(Text(names.comparison(row), "bold")))
         before = row.comparison
         name = f"  {labels.arm(row)}" if row.arm is not None else names.comparison(row)
-        doubts = "".join(sorted(letters[caution.kind] for caution in row.warnings))
+        letters_of_row = "".join(sorted(letters[caution.kind] for caution in row.warnings))
         contrast = contrasts.get((row.comparison, row.arm, row.world_size))
         figures = (
             _time(row, summary.run.turns_planned),
-            *_scaling(row, wide=wide),
+            *map(Text, _scaling(row, wide=wide)),
             _against(row, contrast, summary, wide=wide),
+            Text(letters_of_row, "yellow"),
         )
-        table.add_row(Text(name), str(row.world_size), *figures, Text(doubts, "yellow"))
-    return table
+        rows.append(Row(Text(name), row.world_size, figures))
+    return CaseTable(columns, rows, padding=2 if wide else 1, name_width=18 if wide else 12, folds=not wide)
 
 
 def _time(row: CellRow, planned: int) -> Text:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from reports import labels, units
+from reports import columns, labels, units
 from reports.changes import sentences
 from reports.changes.headline import outcome
 from reports.changes.rows import ChangeRow, Changes
-from reports.labels import Labels
-from reports.table import hang, sentence
+from reports.columns import CaseTable, Column, Row, hang
+from reports.table import sentence
 from reports.verdicts import limit_in_brief
 
 STYLES = {"broken": "red", "slower": "red", "unconfirmed": "yellow", "faster": "green"}
@@ -28,7 +27,7 @@ def show(changes: Changes, console: Console) -> None:
     for line in (sentences.differing(changes), sentences.machine(changes)):
         hang(Text(line), console, Text(""), 2)
     console.print()
-    console.print(_table(changes))
+    columns.show([_table(changes)], console)
     console.print()
     told = list(sentences.reasons(changes))
     for broken, text in told[:REASONS]:
@@ -40,37 +39,37 @@ def show(changes: Changes, console: Console) -> None:
             hang(sentence(text, "" if text in changes.remarks else "dim"), console)
 
 
-def _table(changes: Changes) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
-    table.add_column("case", overflow="fold", min_width=16)
-    for name in ("dev", "BASE", "NEW", "NEW / BASE"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _table(changes: Changes) -> CaseTable:
     clocked = any(row.in_cycles for row in changes.cases)
-    if clocked:
-        table.add_column("in cycles", justify="right", no_wrap=True)
-    table.add_column("margin", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    called, before = sentences.names(changes), None
+    headings = (
+        Column("BASE", "BASE"),
+        Column("NEW", "NEW"),
+        Column("NEW / BASE", "NEW / BASE"),
+        *([Column("in cycles", "in cycles")] if clocked else []),
+        Column("margin", "margin"),
+        Column("verdict", justify="left"),
+    )
+    names, before = sentences.names(changes), None
+    rows: list[Row] = []
     for row in changes.cases:
-        name = called.comparison(row)
-        if row.arm is not None and before != name:
+        comparison = names.comparison(row)
+        if row.arm is not None and before != comparison:
             if before is not None:
-                table.add_row()
-            table.add_row(Text(name, "bold"))
-        before = name
-        table.add_row(*_cells(row, called, clocked=clocked))
-    return table
+                rows.append(Row())
+            rows.append(Row(Text(comparison, "bold")))
+        before = comparison
+        name = f"  {labels.arm(row)}" if row.arm is not None else comparison
+        rows.append(Row(Text(name), row.world_size, _figures(row, clocked=clocked)))
+    return CaseTable(headings, rows, padding=1, name_width=16)
 
 
-def _cells(row: ChangeRow, called: Labels, *, clocked: bool) -> tuple[Text | str, ...]:
-    name, found = outcome(row), row.ratio is not None
+def _figures(row: ChangeRow, *, clocked: bool) -> tuple[Text, ...]:
+    name, known = outcome(row), row.ratio is not None
     return (
-        Text(f"  {labels.arm(row)}" if row.arm is not None else called.comparison(row)),
-        str(row.world_size),
-        units.seconds(row.base_median_s),
-        units.seconds(row.new_median_s),
-        units.change(row.ratio, row.ratio_low, row.ratio_high) if found else "",
-        *([sentences.cycles(row)] if clocked else []),
-        limit_in_brief(row) if found else "",
+        Text(units.seconds(row.base_median_s)),
+        Text(units.seconds(row.new_median_s)),
+        Text(units.change(row.ratio, row.ratio_low, row.ratio_high) if known else ""),
+        *([Text(sentences.cycles(row))] if clocked else []),
+        Text(limit_in_brief(row) if known else ""),
         Text(WORDS.get(name, name), STYLES.get(name, "")),
     )
