@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 Shape = Sequence[int]
 
@@ -47,5 +48,12 @@ def _broadcast(one: Shape, other: Shape) -> list[int]:
     return [b if a == 1 else a for a, b in zip(one, other, strict=True)]
 
 
-FORMULAS: dict[Any, Callable[..., int]] = {torch.ops.aten._trilinear: trilinear}  # noqa: SLF001 - it has no other name
-"""By operator: takes what the operator takes, with shapes in the place of tensors."""
+_aten = torch.ops.aten
+FORMULAS: dict[Any, Callable[..., int]] = {
+    _aten._trilinear: shape_wrapper(trilinear),  # noqa: SLF001 - it has no other name
+    _aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[_aten._scaled_dot_product_flash_attention],  # noqa: SLF001
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[  # noqa: SLF001
+        _aten._scaled_dot_product_flash_attention_backward  # noqa: SLF001
+    ],
+}
+"""By operator: takes what the operator takes, and its output as ``out_val``; as in PyTorch's registry."""

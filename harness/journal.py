@@ -108,6 +108,8 @@ class RankFacts(Record):
     """Bytes of the messages that its collectives carried in that step."""
     products: tuple[str, ...] = ()
     """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
+    uncounted: tuple[str, ...] = ()
+    """Names of what it called that may multiply matrices without being counted."""
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
     uneven: bool = False

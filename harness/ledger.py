@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import flop_registry
 
 from harness.doubts import Doubt, Kind
 from harness.flops import FORMULAS
@@ -20,6 +23,8 @@ from harness.plan import Case, Comparison
 
 SAME = 1e-6
 """Work that differs by less than this fraction is the same work."""
+NAMED = 3
+"""Operators that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,17 @@ class Count:
     """Operations whose results are on the host, of a step on another device."""
     products: frozenset[str] = frozenset()
     """Types of the numbers that were multiplied in the operations counted: ``float32``, ``tf32``, ``bfloat16``."""
+    uncounted: frozenset[str] = frozenset()
+    """Names of what may multiply without being counted: custom operators, other libraries, operators of no formula."""
 
 
-_COUNTED = flop_registry.keys() | FORMULAS.keys()
+_FORMULAS = flop_registry | FORMULAS
+_KNOWN = {"aten", "prim", "prims", "c10d", "_c10d_functional", "_c10d_functional_autograd", "fsdp", "profiler"}
+"""Namespaces of operators that are counted, or that multiply nothing."""
+_SEND_NOTHING = {"wait_tensor", "_wrap_tensor_autograd", "check_for_nan", "barrier", "monitored_barrier_"}
+"""Operators in the collectives' namespaces that carry no message."""
+_MULTIPLIES = re.compile(r"m[mv]|dot|matmul|linear|conv|attention|rnn|lstm|gru|linalg|fft|cdist|solve|cholesky|mkldnn")
+"""In the names of PyTorch's own operators that may multiply matrices."""
 
 
 class _HostReads(TorchFunctionMode):
@@ -54,42 +67,87 @@ class _HostReads(TorchFunctionMode):
             torch.Tensor.__int__, torch.Tensor.__bool__, torch.Tensor.__index__, torch.Tensor.__complex__,
         }
     )  # fmt: skip
+    _EXPORTS = frozenset({torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.__dlpack__, torch.Tensor.data_ptr})
+    """What hands the numbers to another library."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
+        self.exports = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         to_host = func is torch.Tensor.to and "cpu" in map(str, (*args[1:], *(kwargs or {}).values()))
         self.count += func in self._READS or to_host
+        self.exports |= func in self._EXPORTS
         return func(*args, **(kwargs or {}))
 
 
 class _Operations(TorchDispatchMode):
-    """Looks at the collectives' messages, at the operands of products, and at the streams."""
+    """Counts the FLOPs of operators, and looks at the collectives' messages, the operands of products, and streams."""
+
+    supports_higher_order_operators = True
 
     def __init__(self, stream: Callable[[], Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
         self.traffic_bytes = 0
         self.constant_operands = 0
         self.streams: set[Any] = set()
         self.host_operations = 0
         self.products: set[str] = set()
+        self.uncounted: set[str] = set()
         self._stream = stream
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if any(issubclass(kind, FakeTensor) for kind in types):
+            return func(*args, **kwargs)  # nothing is computed: DTensor asks which shape an operation would have
+        if any(map(_wraps, types)):
+            return NotImplemented  # the operations that it consists of come next
+        if isinstance(func, HigherOrderOperator):
+            return self._count(func, func.name(), func, args, kwargs)
+        packet = func._overloadpacket  # noqa: SLF001 - the formulas' own key
+        if packet not in _FORMULAS and all(map(_strided, tree_leaves(args))):
+            with self:
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
         stream = self._stream()
         self.streams.add(stream)
-        if func.namespace in ("c10d", "_c10d_functional"):
-            self.traffic_bytes += max((_bytes(arg) for arg in args), default=0)
-        elif func._overloadpacket in _COUNTED:  # noqa: SLF001 - the registry's own key
-            with _disable_current_modes():  # looking is not part of the step
-                self.constant_operands += sum(map(_constant, args))
-                self.products |= _type(func, args)
-        output = func(*args, **(kwargs or {}))
+        output = self._count(packet, str(packet), func, args, kwargs)
+        if func.namespace in ("c10d", "_c10d_functional") and packet.__name__ not in _SEND_NOTHING:
+            self.traffic_bytes += max(map(_bytes, (*args, output)))  # functional collectives return what they gather
         if stream is not None:
             self.host_operations += _on_host(output)
         return output
+
+    def _count(self, key: Any, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """Do an operation, and count it where there is a formula for it and for its operands."""
+        counted = key in _FORMULAS and all(map(_strided, tree_leaves(args)))
+        if counted:
+            with _disable_current_modes():  # looking is not part of the step
+                self.constant_operands += sum(map(_constant, args))
+                self.products |= _type(func, args)
+        output = func(*args, **kwargs)
+        try:
+            if counted:
+                self.flops += int(_FORMULAS[key](*args, **kwargs, out_val=output))
+            elif key in _FORMULAS or name.partition(".")[0] not in _KNOWN or _MULTIPLIES.search(name.partition(".")[2]):
+                self.uncounted.add(name)
+        except Exception:  # noqa: BLE001 - a formula may know nothing of such operands: sparse, jagged, quantised
+            self.uncounted.add(name)
+        return output
+
+
+def _wraps(kind: Any) -> bool:
+    """Whether a kind of tensor consists of others, as DTensor does and a jagged tensor."""
+    dispatch = kind.__torch_dispatch__
+    return dispatch is not torch._C._disabled_torch_dispatch_impl  # noqa: SLF001 - a parameter's
+
+
+def _strided(leaf: Any) -> bool:
+    """Whether an operand has all of its elements at places that its shape tells: of others no formula knows."""
+    return not isinstance(leaf, torch.Tensor) or (leaf.layout == torch.strided and not leaf.is_nested)
 
 
 def _bytes(arg: Any) -> int:
@@ -113,11 +171,17 @@ def _on_host(output: Any) -> bool:
 
 
 def _constant(arg: Any) -> bool:
-    if not isinstance(arg, torch.Tensor) or arg.ndim < 2 or arg.numel() < 2 or arg.device.type == "meta":
+    """Whether an operand's elements are all alike; of one that cannot be looked at so it is not said."""
+    if not isinstance(arg, torch.Tensor) or arg.device.type == "meta":
         return False
-    first = arg[(0,) * arg.ndim]
-    row = arg[(0,) * (arg.ndim - 1)]  # random numbers are told by these alone: no copy adds to the peak of memory
-    return bool((row == first).all()) and bool((arg == first).all())
+    if arg.ndim < 2 or arg.numel() < 2:
+        return False
+    try:
+        first = arg[(0,) * arg.ndim]
+        row = arg[(0,) * (arg.ndim - 1)]  # random numbers are told by these alone: no copy adds to the peak of memory
+        return bool((row == first).all()) and bool((arg == first).all())
+    except (RuntimeError, NotImplementedError):  # a type of number without comparison
+        return False
 
 
 def _none() -> None:
@@ -130,20 +194,23 @@ def ready() -> None:
 
 
 def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
-    """Do one step and count what it does. It is far slower than a plain step. ``stream`` tells the current stream."""
-    flops = FlopCounterMode(display=False, custom_mapping=FORMULAS)
+    """Do one step and count what it does. It is far slower than a plain step. ``stream`` tells the current stream.
+
+    Compiled code runs eagerly meanwhile: else Dynamo, which compiles nothing while a dispatch mode is on, would mark
+    the code as one that is never to be compiled again.
+    """
     home = stream()
-    with flops, _Operations(stream) as seen, _HostReads() as reads:
+    with torch.compiler.set_stance("force_eager"), _Operations(stream) as seen, _HostReads() as reads:
         step()
-    streams = frozenset(seen.streams - {home})
     return Count(
-        flops.get_total_flops(),
+        seen.flops,
         reads.count,
         seen.traffic_bytes,
         seen.constant_operands,
-        streams,
+        frozenset(seen.streams - {home}),
         seen.host_operations,
         frozenset(seen.products),
+        frozenset(seen.uncounted | ({"another library"} if reads.exports else set())),
     )
 
 
@@ -181,8 +248,8 @@ def audit(
     """Judge the declared and the counted work of a comparison's cases.
 
     Returns refusals (a gang case did not do the work that it declares, or breaks its scaling claim: its time
-    means nothing) and doubts (its work differs from the baseline's: they cannot be compared; or it multiplied
-    constants: it may be too fast).
+    means nothing) and doubts (its work differs from the baseline's: they cannot be compared; it multiplied
+    constants: it may be too fast; or it called what cannot be counted, and less than it declares was seen).
     """
     totals = {case: Totals.of(told) for case, told in facts.items() if not (case.packed or case.probe)}
     refused: dict[Case, str] = {}
@@ -190,7 +257,8 @@ def audit(
     for case, mine in totals.items():
         base = _partner(totals, arm=comparison.baseline, world_size=case.world_size)
         alone = _partner(totals, arm=case.arm, world_size=1)
-        if reason := _shortfall(mine, base) or _broken_claim(comparison, case, mine, alone):
+        shortfall = None if _names(facts[case]) else _shortfall(mine, base)
+        if reason := shortfall or _broken_claim(comparison, case, mine, alone):
             refused[case] = reason
         elif base and not _same(mine.amount, base.amount):
             theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
@@ -198,7 +266,7 @@ def audit(
             doubted[case].append(Doubt(kind=Kind.WORK_DIFFERS, fact=fact))
     for case, told in facts.items():  # a packed copy is the one-device case again
         copy, base = Totals.of(told[:1]), _partner(totals, arm=comparison.baseline, world_size=1)
-        if case.packed and not case.probe and (reason := _shortfall(copy, base)):
+        if case.packed and not case.probe and not _names(told) and (reason := _shortfall(copy, base)):
             refused[case] = reason
     return refused, {case: doubts for case, doubts in doubted.items() if doubts and case not in refused}
 
@@ -209,10 +277,23 @@ def _constants(told: list[RankFacts]) -> Iterator[Doubt]:
         yield Doubt(kind=Kind.CONSTANT_OPERANDS, fact=fact)
 
 
-def _uncounted(told: list[RankFacts]) -> Iterator[Doubt]:
-    declared, counted = (sum(getattr(fact, name) for fact in told) for name in ("flops", "counted_flops"))
+def _uncounted(facts: list[RankFacts]) -> Iterator[Doubt]:
+    declared, counted = (sum(getattr(fact, name) for fact in facts) for name in ("flops", "counted_flops"))
+    names = _names(facts)
     if declared and not counted:
-        yield Doubt(kind=Kind.UNCOUNTED_WORK, fact=f"declares {declared:.4g} FLOP a step, of which none was seen")
+        fact = f"declares {declared:.4g} FLOP a step, of which none was seen"
+    elif names and counted < declared * (1 - SAME):
+        fact = f"declares {declared:.4g} FLOP a step, of which {counted:.4g} were seen"
+    else:
+        return
+    if names:
+        fact = f"{fact}: what {', '.join(names[:NAMED])} {'does' if len(names) == 1 else 'do'} cannot be counted"
+    yield Doubt(kind=Kind.UNCOUNTED_WORK, fact=fact)
+
+
+def _names(facts: list[RankFacts]) -> list[str]:
+    """What the step calls that may multiply without being counted."""
+    return sorted({name for fact in facts for name in fact.uncounted})
 
 
 def _partner(totals: Mapping[Case, Totals], *, arm: str | None, world_size: int) -> Totals | None:

@@ -72,6 +72,9 @@ class Workload:
     """Lets go of files and the like; called once, however the case ended."""
     waits: bool = field(default=False, kw_only=True)
     """True where a step waits for the device only now and then; what each does is seen by itself."""
+    uncounted: bool = field(default=False, kw_only=True)
+    """True where a step computes in code that PyTorch does not see: a Triton kernel, a C extension. Custom operators
+    and NumPy are seen by themselves. Its declared work is then taken for what it does, with a warning."""
     uneven: bool = field(default=False, kw_only=True)
     """True where, in a gang of several, one rank does by design what the others do not and their ``work`` does not
     tell: it reads for all, say. Then no rank is called slow."""

@@ -26,6 +26,9 @@ from harness.scenario import Workload
 from harness.waits import Watched, watched
 from harness.world import World
 
+UNSEEN = "code that PyTorch does not see"
+"""What a scenario calls that says so itself."""
+
 
 @dataclass
 class Trial:
@@ -204,6 +207,7 @@ class Trial:
             host_reads=self._count.host_reads,
             traffic_bytes=self._count.traffic_bytes,
             products=tuple(sorted(self._count.products)),
+            uncounted=tuple(sorted(self._count.uncounted | ({UNSEEN} if self._my_workload.uncounted else set()))),
             constant_operands=self._count.constant_operands,
             uneven=bool(self._my_workload.uneven) and self._my_gang.size > 1,
             peak_bytes=self._peak.bytes,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 from harness.doubts import REMEDIES, Kind
+from harness.gang import Gang
 from harness.journal import RankFacts
 from harness.ledger import audit, count
 from harness.plan import Case, Comparison, Scaling
+from tests.ranks import Ranks
 
 
 def case(arm: str, world_size: int = 1) -> Case:
@@ -191,3 +198,114 @@ def test_the_streams_that_a_step_launches_on_are_seen_but_for_its_own() -> None:
 
     assert count(step, lambda: current[0]).streams == {"side"}
     assert count(step).streams == frozenset()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_compiled_step_stays_compiled_and_code_that_comes_later_is_compiled_too(shared: bool) -> None:
+    """Also where two modules share their code, as all of nn.Sequential do."""
+    runs: list[str] = []
+
+    def compiled(name: str) -> Callable[..., object]:
+        def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+            return lambda *args: (runs.append(name), graph.forward(*args))[1]
+
+        def function(x: torch.Tensor) -> torch.Tensor:
+            return (x @ x).relu()
+
+        net = nn.Sequential(nn.Linear(8, 8), nn.ReLU()) if shared else function
+        return torch.compile(net, backend=backend, fullgraph=True)
+
+    x = torch.randn(8, 8)
+    first, later = compiled("first"), compiled("later")
+    first(x)
+    assert count(lambda: first(x)).flops == 2 * 8**3
+    runs.clear()
+    for _ in range(3):
+        first(x)
+        later(x)
+    assert runs == ["first", "later"] * 3
+
+
+@torch.library.custom_op("rankbench_test::gemm", mutates_args=())
+def gemm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return a @ b
+
+
+LINEAR, LSTM, MKLDNN = nn.Linear(8, 8), nn.LSTM(8, 8), torch._C._nn.mkldnn_linear
+X = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+HEADS = [torch.randn(2, 4, 8, 16, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+PIECES = [X[:3], X[3:]]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # they are in beta
+    SPARSE = [X.to_sparse_csr(), X.to_sparse_csc(), X.to_sparse(), X.to_sparse_bsr((2, 2))]
+
+
+def attention() -> torch.Tensor:
+    return nn.functional.scaled_dot_product_attention(*HEADS)
+
+
+def inference() -> torch.Tensor:
+    with torch.inference_mode():
+        return LINEAR(X)
+
+
+@pytest.mark.parametrize(
+    ("step", "flops", "uncounted"),
+    [
+        pytest.param(attention, 4 * 2 * 4 * 8 * 8 * 16, set(), id="attention"),
+        pytest.param(inference, 2 * 8**3, set(), id="inference"),
+        pytest.param(
+            lambda: LINEAR(torch.nested.nested_tensor(PIECES, layout=torch.jagged)), 2 * 8**3, set(), id="jagged"
+        ),
+        pytest.param(lambda: LINEAR(torch.nested.nested_tensor(PIECES)), 0, {"aten.linear"}, id="nested"),
+        pytest.param(lambda: SPARSE[0] @ X, 0, {"aten.mm"}, id="csr"),
+        pytest.param(lambda: SPARSE[1] @ X, 0, {"aten.mm"}, id="csc"),
+        pytest.param(lambda: SPARSE[2] @ X, 0, {"aten.mm"}, id="coo"),
+        pytest.param(lambda: SPARSE[3] @ X, 0, {"aten.mm"}, id="bsr"),
+        pytest.param(
+            lambda: MKLDNN(X.to_mkldnn(), X.to_mkldnn()), 0, {"aten.mkldnn_linear", "aten.to_mkldnn"}, id="mkldnn"
+        ),
+        pytest.param(lambda: gemm(X, X), 0, {"rankbench_test.gemm"}, id="custom operator"),
+        pytest.param(lambda: X.numpy() @ X.numpy(), 0, {"another library"}, id="numpy"),
+        pytest.param(lambda: LSTM(X[None]), 0, {"aten.mkldnn_rnn_layer"}, id="lstm"),
+        pytest.param(lambda: X @ X[0], 0, {"aten.mv"}, id="matrix times vector"),
+        pytest.param(lambda: (X @ X).sin().sum(), 2 * 8**3, set(), id="elementwise"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*nested tensors.*")
+def test_each_operation_is_counted_or_named_as_one_that_cannot_be(
+    step: Callable[[], object], flops: int, uncounted: set[str]
+) -> None:
+    step()
+    assert (count(step).flops, count(step).uncounted) == (flops, uncounted)
+
+
+def _tensor_parallel(gang: Gang) -> tuple[int, int, frozenset[str], int]:
+    mesh = DeviceMesh.from_group(gang.group, "cpu")
+    rows = distribute_tensor(torch.randn(4, 8), mesh, [Shard(0)])
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+    parallelize_module(net, mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    counted = count(lambda: net(torch.randn(4, 8)))
+    gathered = count(lambda: rows.redistribute(mesh, [Replicate()]))
+    return counted.flops, counted.traffic_bytes, counted.uncounted, gathered.traffic_bytes
+
+
+def test_of_a_tensor_parallel_step_each_rank_counts_its_part(two_ranks: Ranks) -> None:
+    flops, message_bytes = 2 * (4 * 8 * 16 + 4 * 16 * 8) // 2, 4 * 8 * 4
+    assert two_ranks.do(_tensor_parallel) == [(flops, message_bytes, frozenset(), message_bytes)] * 2
+
+
+def test_an_arm_that_calls_what_cannot_be_counted_is_not_called_wrong() -> None:
+    """But it is said, and an arm that hides nothing is refused beside it."""
+    opaque = facts(100, 30).model_copy(update={"uncounted": ("mine.gemm", "mine.norm")})
+    packed = case("b", 2).model_copy(update={"packed": True})
+    told = {case("a"): [facts(100, 100)], case("b"): [opaque], packed: [opaque] * 2, case("c"): [facts(100, 30)]}
+    refused, doubted = audit(comparison(), told)
+    assert set(refused) == {case("c")}
+    (doubt,) = doubted[case("b")]
+    assert doubt.kind == Kind.UNCOUNTED_WORK
+    assert doubt.fact == (
+        "declares 100 FLOP a step, of which 30 were seen: what mine.gemm, mine.norm do cannot be counted"
+    )
+    whole = facts(100, 100).model_copy(update={"uncounted": ("aten.mv",)})
+    assert audit(comparison(), {case("a"): [whole]}) == ({}, {})
