@@ -98,6 +98,8 @@ class Comparison(Record):
     """The arm that the others are compared with."""
     params: dict[str, Value]
     """The axes that all cases share: every field but the arm."""
+    code: str = ""
+    """Digest of the scenario's source; empty where it has none."""
     cases: tuple[Case, ...]
     """Gang cases, their packed copies, and the probes, all interleaved with one another."""
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import get_args
 
-from harness import __version__, catalog, devices, probes, roofs
+from harness import __version__, catalog, devices, probes, roofs, sources
 from harness.effort import above_zero, effort, fraction
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Value, most_launches
@@ -227,5 +227,6 @@ def _comparison(
         if entry.baseline in [str(arm) for arm in arms]
         else (str(arms[0]) if arms[0] is not None else None),
         params=params,
+        code=sources.digest(entry.cls),
         cases=(*cases, *beside),
     )

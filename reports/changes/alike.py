@@ -132,6 +132,7 @@ def _told(evidence: Evidence) -> Iterator[tuple[str, str]]:
     yield "placement", plan.placement
     yield "seed", _text(plan.seed)
     yield "devices in all", _text(len(plan.devices))
+    yield from {f"code.{comparison.scenario}": comparison.code for comparison in plan.comparisons}.items()
     environment = evidence.environment or {}
     first = next(iter(evidence.gangs.values()), None)
     if first is not None and first.variables:  # those of its ranks, whom the launcher gave some of its own

@@ -1,0 +1,33 @@
+"""gloo's event loops, in the background of the core that they share with a rank.
+
+The loop polls a socket that stays readable until its receiver has posted a buffer (pytorch/gloo#246). Where a rank has
+one core, a message that comes early so makes the loop spin on it, and the thread that would post the buffer waits for
+the scheduler's tick. A thread of the batch class does not preempt the others, and is not starved by them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+LOOP = "gloo_tcp_loop"
+"""The name that gloo gives to the thread of each of its devices."""
+COMMUNICATION = (LOOP, "pt_gloo_runloop", "pt_tcpstore")
+"""How the names of threads begin that carry messages."""
+
+
+def threads(prefixes: tuple[str, ...] = COMMUNICATION) -> Iterator[int]:
+    """The threads of this process, by their numbers, whose names begin with one of ``prefixes``."""
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has just ended
+            if (task / "comm").read_text().startswith(prefixes):
+                yield int(task.name)
+
+
+def to_background() -> None:
+    """Put all event loops of this process that there are now into the scheduler's batch class."""
+    for thread in threads((LOOP,)):
+        with suppress(ProcessLookupError):
+            os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))

@@ -1,0 +1,86 @@
+"""The digest of a scenario's code changes with all of its source, and with nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from harness import catalog, sources
+from harness.catalog import load
+
+FILES = {
+    "mine.py": "import os\nfrom helper import twice\nclass Mine: pass\n",
+    "helper.py": "def twice(x):\n    import deep.inside as inside\n    return inside.two * x\n",
+    "deep/__init__.py": "",
+    "deep/inside.py": "from . import beside\ntwo = beside.two\n",
+    "deep/beside.py": "two = 2\n",
+    "other.py": "three = 3\n",
+    "os.txt": "",
+}
+
+
+def written(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def of_file(root: Path) -> str:
+    module = ModuleType("rankbench_plugin_mine")
+    module.__file__ = str(root / "mine.py")
+    module.__package__ = ""
+    cls: Any = type("Mine", (), {"__module__": module.__name__})
+    sys.modules[module.__name__] = module
+    try:
+        return sources.digest(cls)
+    finally:
+        del sys.modules[module.__name__]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_a_file_imports_from_beside_it_belongs_to_it(tmp_path: Path, name: str) -> None:
+    written(tmp_path, FILES)
+    before = of_file(tmp_path)
+    assert before == of_file(tmp_path)
+    (tmp_path / name).write_text(FILES[name] + "# another\n")
+    assert (of_file(tmp_path) != before) == (name not in ("other.py", "os.txt"))
+
+
+def test_a_package_is_followed_and_what_is_beside_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = {
+        "subject/__init__.py": "",
+        "subject/work/__init__.py": "",
+        "subject/work/mine.py": "import neighbour\nfrom .. import shared\nclass Mine: pass\n",
+        "subject/shared.py": "from subject.constants import two\n",
+        "subject/constants.py": "two = 2\n",
+        "neighbour.py": "",
+    }
+    written(tmp_path, package)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("subject.work.mine").Mine
+    before = sources.digest(mine)
+    (tmp_path / "neighbour.py").write_text("# another\n")
+    assert sources.digest(mine) == before
+    for name in ("subject/constants.py", "subject/shared.py", "subject/work/__init__.py"):
+        (tmp_path / name).write_text(package[name] + "# another\n")
+        assert sources.digest(mine) != before, name
+        (tmp_path / name).write_text(package[name])
+    assert sources.digest(mine) == before
+
+
+def test_every_shipped_scenario_has_a_digest_with_what_it_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = list(catalog.scenarios().values())
+    assert all(len(sources.digest(entry.cls)) == 16 for entry in entries)
+    split = load("scenarios.split:Split").cls
+    before, read = sources.digest(split), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path.name == "accuracy.py" else b""))
+    assert sources.digest(split) != before
+
+
+def test_code_that_has_no_file_has_no_digest() -> None:
+    assert sources.digest(type("Typed", (), {"__module__": "builtins"})) == ""
