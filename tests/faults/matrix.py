@@ -21,6 +21,7 @@ from harness.journal import CellRecord
 from harness.lines import read
 from harness.rundir import RunDir
 from tests.distributed.conftest import RANKBENCH, offspring_of
+from tests.faults.planted import CARELESS, HEALTHY, MOMENTS
 
 PLANTED = Path(__file__).with_name("planted.py")
 DEADLINE_S = 6.0
@@ -44,12 +45,32 @@ EXPECTED = {
     "loop": ("hang", r"in _endless \(planted.py"),
     "wait": ("hang", "in a collective of"),
     "deaf": ("hang", r"in _deaf \(planted.py"),
+    "constructor": ("error", "ValueError: planted"),
+    "work": ("error", "ValueError: planted"),
+    "facts": ("error", "ValueError: planted"),
 }
 """Status of the cell, and what its message says; Ray does not tell how a process ended."""
 CACHE = "torchinductor_"
 """Where PyTorch keeps what it has compiled, for this user and always."""
-ALONE = ("raise", "quit", "memory", "unpicklable", "enormous", "wordless", "loop", "output")
+ALONE = ("raise", "quit", "memory", "unpicklable", "enormous", "wordless", "loop", "output", *CARELESS)
 """What a run survives that has no process beside its own."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run with planted faults is launched."""
+
+    launcher: str
+    ranks: int
+    ddp: bool
+    """Whether an arm beside them holds the gang's process group."""
+
+    def __str__(self) -> str:
+        return f"{self.launcher}, {self.ranks} rank{'s' * (self.ranks > 1)}{', DDP beside' * self.ddp}"
+
+
+SETTINGS = [(1, False), (1, True), (2, False), (2, True), (2, True)]
+"""Ranks, and whether DDP is beside: one for each moment."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +90,21 @@ class Outcome:
 class Told:
     """A run with planted faults that has ended."""
 
-    launcher: str
+    setting: Setting
     outcomes: list[Outcome] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     """All that is not as it has to be."""
 
 
-def plant(launcher: str, kinds: Sequence[str], moments: Sequence[str], grace_s: float = GRACE_S) -> Told:
+def plant(setting: Setting, kinds: Sequence[str], moments: Sequence[str], grace_s: float = GRACE_S) -> Told:
     """A run with every kind of fault at every moment, and what is to be said of it."""
     mark = tempfile.mkdtemp(prefix="f")
     root, harm, temporary = Path(mark, "run"), Path(mark, "harm"), Path(mark, "tmp")
     temporary.mkdir()
-    told = Told(launcher)
+    told = Told(setting)
     try:
         with _followed(root / "journal.jsonl") as came_s:
-            code, said = _run(launcher, kinds, moments, root, {"RANKBENCH_HARM": str(harm), "TMPDIR": str(temporary)})
+            code, said = _run(setting, kinds, moments, root, {"RANKBENCH_HARM": str(harm), "TMPDIR": str(temporary)})
         _, alive = psutil.wait_procs(offspring_of(str(harm)), timeout=30)
         told.complaints += [f"process {each.pid} is left" for each in alive]
         left = [path for path in temporary.iterdir() if not path.name.startswith(CACHE)]
@@ -99,13 +120,14 @@ def plant(launcher: str, kinds: Sequence[str], moments: Sequence[str], grace_s: 
 
 
 def _run(
-    launcher: str, kinds: Sequence[str], moments: Sequence[str], root: Path, environment: dict[str, str]
+    setting: Setting, kinds: Sequence[str], moments: Sequence[str], root: Path, environment: dict[str, str]
 ) -> tuple[int, str]:
-    devices, size = ("cpu:1", 1) if launcher == "inline" else ("cpu:2", 2)
+    healthy = HEALTHY if setting.ddp else HEALTHY[:1]
     line = [
-        *RANKBENCH, "run", f"{PLANTED}:Planted", "--devices", devices, "--world-sizes", size, "--launcher", launcher,
+        *RANKBENCH, "run", f"{PLANTED}:Planted", "--launcher", setting.launcher,
+        "--devices", f"cpu:{setting.ranks}", "--world-sizes", setting.ranks,
         "--launches", 1, "--budget", 4 + len(moments), "--deadline", DEADLINE_S, "--out", root,
-        "--set", f"planted.kind={','.join(['none', *kinds])}", "--set", f"planted.moment={','.join(moments)}",
+        "--set", f"planted.kind={','.join([*healthy, *kinds])}", "--set", f"planted.moment={','.join(moments)}",
     ]  # fmt: skip
     mark = environment | {"RANKBENCH_TEST": environment["RANKBENCH_HARM"]}
     told = subprocess.run(
@@ -144,12 +166,12 @@ def _followed(journal: Path) -> Iterator[dict[str, float]]:
 def _judge(
     told: Told, root: Path, harm: Path, came_s: dict[str, float], kinds: Sequence[str], moments: Sequence[str]
 ) -> None:
-    size = 1 if told.launcher == "inline" else 2
+    size = told.setting.ranks
     planted_s = {(moment, kind): float(when) for moment, kind, when in map(str.split, harm.read_text().splitlines())}
     cells = {cell.case: cell for cell in RunDir(root).entries() if isinstance(cell, CellRecord)}
     for moment in moments:
         for kind in kinds:
-            key = f"planted[kind={kind},moment={moment},size=64]@{size}"
+            key = _key(kind, moment, size)
             cell, when = cells.pop(key, None), planted_s.get((moment, kind))
             if cell is None or when is None:
                 told.complaints.append(f"{key}: {'it was never measured' if cell is None else 'no harm came to it'}")
@@ -157,17 +179,23 @@ def _judge(
             took_s = came_s.get(key, float("inf")) - when
             outcome = Outcome(moment, kind, cell.status, cell.rank, cell.message or "", took_s)
             told.outcomes.append(outcome)
-            told.complaints += [f"{key}: {wrong}" for wrong in _wrong(outcome, told.launcher, size)]
+            told.complaints += [f"{key}: {wrong}" for wrong in _wrong(outcome, told.setting)]
     bad = [f"{key} is {cell.status}: {cell.message}" for key, cell in cells.items() if cell.status != "ok"]
-    missing = [case.key for _, _, case in RunDir(root).plan().cells() if case.key not in cells and "none" in case.key]
+    planned = {case.key for _, _, case in RunDir(root).plan().cells()}
+    missing = sorted(planned - cells.keys() - {_key(kind, moment, size) for kind in kinds for moment in moments})
     told.complaints += bad + [f"{key} has no cell" for key in missing]
 
 
-def _wrong(outcome: Outcome, launcher: str, size: int) -> Iterator[str]:
+def _key(kind: str, moment: str, size: int) -> str:
+    return f"planted[kind={kind},moment={moment},size=64]@{size}"
+
+
+def _wrong(outcome: Outcome, setting: Setting) -> Iterator[str]:
     status, words = EXPECTED[outcome.kind]
-    if (outcome.status, outcome.rank) != (status, size - 1):
+    ranks = range(setting.ranks) if outcome.kind == "constructor" else (setting.ranks - 1,)
+    if outcome.status != status or outcome.rank not in ranks:
         yield f"it is {outcome.status} on rank {outcome.rank}, not {status}: {outcome.message}"
-    known = status != "died" if launcher == "ray" else (launcher, status) != ("inline", "died")
+    known = status != "died" if setting.launcher == "ray" else (setting.launcher, status) != ("inline", "died")
     if known and not re.search(words, outcome.message):
         yield f"it says {outcome.message!r}"
     if len(outcome.message) > 2000:
@@ -176,24 +204,29 @@ def _wrong(outcome: Outcome, launcher: str, size: int) -> Iterator[str]:
 
 def table(runs: Sequence[Told]) -> str:
     """All of it as Markdown."""
-    lines = ["| launcher | moment | fault | cell | rank | seconds to the cell |", "|---|---|---|---|---|---|"]
+    lines = ["| run | moment | fault | cell | rank | seconds to the cell |", "|---|---|---|---|---|---|"]
     for run in runs:
         for each in run.outcomes:
             took = f"{each.took_s:.1f}"
-            lines.append(f"| {run.launcher} | {each.moment} | {each.kind} | {each.status} | {each.rank} | {took} |")
-    complaints = [f"{run.launcher}: {text}" for run in runs for text in run.complaints]
+            lines.append(f"| {run.setting} | {each.moment} | {each.kind} | {each.status} | {each.rank} | {took} |")
+    complaints = [f"{run.setting}: {text}" for run in runs for text in run.complaints]
     count = sum(len(run.outcomes) for run in runs)
     return "\n".join([*lines, "", f"{count} faults, {len(complaints)} complaints", *complaints])
 
 
-if __name__ == "__main__":
-    from tests.faults.planted import MOMENTS
+def _settings(launcher: str) -> list[Setting]:
+    """A setting for each moment."""
+    if launcher == "inline":
+        return [Setting(launcher, 1, ddp=False)] * len(MOMENTS)
+    return [Setting(launcher, ranks, ddp) for ranks, ddp in SETTINGS]
 
+
+if __name__ == "__main__":
     launchers = sys.argv[1:] or ["inline", "torchrun", "ray"]
-    told = [
-        plant(launcher, ALONE if launcher == "inline" else tuple(EXPECTED), [moment])
+    runs = [
+        plant(setting, ALONE if launcher == "inline" else tuple(EXPECTED), [moment])
         for launcher in launchers
-        for moment in MOMENTS
+        for setting, moment in zip(_settings(launcher), MOMENTS, strict=True)
     ]
-    print(table(told))  # noqa: T201
-    sys.exit(any(run.complaints for run in told))
+    print(table(runs))  # noqa: T201
+    sys.exit(any(run.complaints for run in runs))

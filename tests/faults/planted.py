@@ -1,4 +1,4 @@
-"""A scenario in which one rank comes to harm: in one way, at one moment."""
+"""A scenario in which one rank comes to harm: in one way, at one moment; beside an arm of DDP, if wanted."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from harness.scenario import Gang, Work, Workload, arm, axis
 
 Kind = Literal[
-    "none", "raise", "quit", "exit0", "exit1", "kill", "crash", "stop", "loop", "wait", "memory", "deaf",
-    "orphan", "unpicklable", "enormous", "wordless", "output",
+    "none", "ddp", "raise", "quit", "exit0", "exit1", "kill", "crash", "stop", "loop", "wait", "memory", "deaf",
+    "orphan", "unpicklable", "enormous", "wordless", "output", "constructor", "work", "facts",
 ]  # fmt: skip
+HEALTHY = ("none", "ddp")
+CARELESS = ("constructor", "work", "facts")
+"""What a scenario hands over raises where it is looked at: there is one moment for that."""
 MOMENTS = ("setup", "warmup", "sample", "check", "close")
 DUE = {"warmup": 4, "sample": 2}
 """In which step of its kind harm comes: three untimed ones are done to prepare."""
@@ -70,6 +74,57 @@ def _crash() -> None:
     ctypes.string_at(0)
 
 
+def _note(moment: str, kind: str) -> None:
+    with Path(os.environ["RANKBENCH_HARM"]).open("a") as file:
+        file.write(f"{moment} {kind} {time.monotonic()}\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarelessWork(Work):
+    """Its number of operations cannot be read."""
+
+    moment: str = "setup"
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "flops":
+            _note(object.__getattribute__(self, "moment"), "work")
+            raise ValueError("planted")
+        return object.__getattribute__(self, name)
+
+
+class CarelessFacts(dict[str, Any]):
+    """Facts that cannot be read."""
+
+    def __init__(self, moment: str) -> None:
+        super().__init__(never=1)
+        self.moment = moment
+
+    def _refuse(self, *_: object) -> NoReturn:
+        _note(self.moment, "facts")
+        raise ValueError("planted")
+
+    __iter__ = items = keys = values = __len__ = __getitem__ = _refuse  # type: ignore[assignment]
+
+
+def _data_parallel(gang: Gang, size: int) -> Workload:
+    """A training step that holds the gang's group, as it does for users."""
+    net: torch.nn.Module = torch.nn.Linear(size, size)
+    if gang.group is not None:
+        net = DistributedDataParallel(net, process_group=gang.group)
+    x = torch.randn(size, size, generator=gang.generator)
+
+    def step() -> torch.Tensor:
+        net.zero_grad()
+        loss: torch.Tensor = net(x).square().mean()
+        loss.backward()
+        return loss.detach()
+
+    def check(loss: torch.Tensor) -> None:
+        assert loss.isfinite()
+
+    return Workload(step, check=check, work=Work(unit="product"))
+
+
 HARMS: dict[str, Callable[[Gang], object]] = {
     "raise": lambda _: _raise(ValueError("planted")),
     "quit": lambda _: sys.exit(0),
@@ -110,27 +165,36 @@ class Planted:
     moment: str = axis(*MOMENTS)
     kind: Kind = arm(baseline="none")  # noqa: RUF009
 
+    def __post_init__(self) -> None:
+        if self.kind == "constructor":
+            _note(self.moment, self.kind)
+            raise ValueError("planted")
+
     def prepare(self, gang: Gang) -> Workload:
+        if self.kind == "ddp":
+            return _data_parallel(gang, self.size)
         a, b = (torch.randn(self.size, self.size, generator=gang.generator) for _ in range(2))
+        last = gang.rank == gang.size - 1
         came = dict.fromkeys(MOMENTS, 0)
 
         def comes(moment: str, due: int = 1) -> None:
             came[moment] += 1
-            if self.kind == "none" or moment != self.moment or gang.rank < gang.size - 1 or came[moment] != due:
-                return
-            with Path(os.environ["RANKBENCH_HARM"]).open("a") as file:
-                file.write(f"{self.moment} {self.kind} {time.monotonic()}\n")
-            HARMS[self.kind](gang)
+            if self.kind in HARMS and moment == self.moment and last and came[moment] == due:
+                _note(self.moment, self.kind)
+                HARMS[self.kind](gang)
 
         def step() -> torch.Tensor:
             if self.moment in DUE and _moment() == self.moment:
                 comes(self.moment, DUE[self.moment])
             return a @ b
 
-        def check(output: torch.Tensor) -> None:
+        def check(output: torch.Tensor) -> CarelessFacts | None:
             comes("check")
             torch.testing.assert_close(output.double(), a.double() @ b.double(), rtol=1e-4, atol=1e-4)
+            return CarelessFacts(self.moment) if self.kind == "facts" and last else None
 
         comes("setup")
         work = Work(flops=2 * self.size**3, unit="product")
+        if self.kind == "work" and last:
+            work = CarelessWork(unit="product", moment=self.moment)
         return Workload(step, check=check, work=work, close=lambda: comes("close"))

@@ -19,22 +19,22 @@ from harness.planner import make
 from harness.wish import Wish
 from launch.torchrun import Torchrun
 from tests.distributed.conftest import PLUGINS, RANKBENCH
-from tests.faults.matrix import ALONE, EXPECTED, plant
+from tests.faults.matrix import ALONE, EXPECTED, Setting, plant
 
 TWO = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
 
 @pytest.mark.parametrize(
-    ("launcher", "kinds", "moments"),
+    ("setting", "kinds", "moments"),
     [
-        pytest.param("torchrun", tuple(EXPECTED), ("sample",), marks=TWO),
-        ("inline", ALONE, ("close",)),
+        pytest.param(Setting("torchrun", 2, ddp=True), tuple(EXPECTED), ("sample",), marks=TWO, id="torchrun"),
+        pytest.param(Setting("inline", 1, ddp=False), ALONE, ("close",), id="inline"),
     ],
 )
 def test_what_breaks_is_told_in_time_and_the_rest_is_measured(
-    launcher: str, kinds: tuple[str, ...], moments: tuple[str, ...]
+    setting: Setting, kinds: tuple[str, ...], moments: tuple[str, ...]
 ) -> None:
-    told = plant(launcher, kinds, moments, grace_s=60)  # other tests run beside
+    told = plant(setting, kinds, moments, grace_s=60)  # other tests run beside
     assert not told.complaints, "\n".join(told.complaints)
     assert len(told.outcomes) == len(kinds) * len(moments)
 
