@@ -119,14 +119,15 @@ class Supervisor:
                 if ending.status == "skipped":
                     self._write_off(launch, todo, ending)
                     return False
-                self._mourn(launch, ending)
+                if not self._interrupt.asked:  # a scheduler may send its signal to the ranks too: no case's fault
+                    self._mourn(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
             self._interrupt.heeded = False
             self._beside_s = self._ready_s - start_s + end_of_gang_s - self._last_s
             self._record(EndRecord(launch=launch, wall_s=round(end_of_gang_s - start_s, 3)))
             if self._interrupt.asked:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(self._interrupt.signal)
             futile = 0 if self._fruitful else futile + 1
             if futile == FUTILE:
                 ending = ending or Ending("error", "the gang ended well but reported nothing")
