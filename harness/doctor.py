@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import gpus, no_gpu
+from harness import cgroups, gpus, no_gpu
 from harness.devices import cores, cpu_model
 from harness.environment import governor
 
@@ -72,11 +72,11 @@ def _devices() -> Iterator[Finding]:
 
 
 def _disturbances() -> Iterator[Finding]:
-    quota = _quota()
-    if quota is not None and quota < len(cores()):
-        yield Finding(
-            "warn", "CPU quota", f"a control group grants {quota:.1f} of {len(cores())} cores: ranks will be throttled"
-        )
+    if short := cgroups.shortage(len(cores())):
+        yield Finding("warn", "CPU quota", short)
+    if often := cgroups.throttled_periods(cgroups.limited()):
+        held_s = cgroups.throttled_s(cgroups.limited())
+        yield Finding("warn", "CPU quota", f"has held processes back {often} times so far, {held_s:.3g} s in all")
     found = governor()
     if found not in (None, "performance"):
         yield Finding(
@@ -91,13 +91,6 @@ def _disturbances() -> Iterator[Finding]:
         )
     else:
         yield Finding("good", "other load", f"{busy:.2f} cores busy: quiet")
-
-
-def _quota() -> float | None:
-    """How many cores the control group grants; None for no limit."""
-    path = Path("/sys/fs/cgroup/cpu.max")
-    limit, _, period = path.read_text().partition(" ") if path.exists() else ("max", "", "")
-    return None if limit == "max" else int(limit) / int(period)
 
 
 def _others() -> tuple[float, list[str]]:

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     UNJOINED_STREAM = "unjoined-stream"
     LAUNCH_GAPS = "launch-gaps"
     ALLOCATOR_RETRIES = "allocator-retries"
+    CPU_THROTTLED = "cpu-throttled"
     UNCOUNTED_WORK = "uncounted-work"
     CONSTANT_OPERANDS = "constant-operands"
 
@@ -61,6 +62,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
     Kind.LAUNCH_GAPS: "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
     Kind.ALLOCATOR_RETRIES: "leave the GPU more free memory: each time it waits, and what was kept is asked for anew",
+    Kind.CPU_THROTTLED: "raise the control group's CPU limit (docker's --cpus, a pod's limits), or use fewer devices",
     Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
     Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
 }

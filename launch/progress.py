@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from harness.cgroups import shortage
 from harness.journal import CellRecord, LaunchRecord, ProfileRecord
 from harness.messages import VisitNote
 from harness.plan import Plan, Record
@@ -49,6 +50,11 @@ class Progress:
         """Say that processes are being started, which takes a few seconds the first time."""
         if self._live is not None:
             self._live.update(Text("starting the ranks: the first launch imports PyTorch", "dim"), refresh=True)
+
+    def few_cores(self, wanted: int) -> None:
+        """Warn where the control groups of this host grant fewer cores than the ``wanted`` ones."""
+        if short := shortage(wanted):
+            self.say(short, "yellow")
 
     def profiling(self) -> None:
         """Say that everything is measured, and cases are being traced."""

@@ -27,6 +27,8 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
     Returns whether all cells are ok.
     """
     with opened(run, console) as journal, Progress(plan, console) as progress:
+        if plan.ray_address is None:
+            progress.few_cores(len(plan.devices) * plan.threads)
         progress.waiting()
         with ExitStack() as stack:
             interrupt = Interrupt()
