@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from harness import gpus, no_gpu
+from harness import affinity, gpus, no_gpu
 from harness.errors import UsageError
 from harness.gpu import CudaDevice
 
@@ -193,17 +193,21 @@ def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[Cpu
     """Make this process the holder of a device: pin every thread of it, and set how many threads torch uses.
 
     A CPU device gets ``threads`` cores of its own; a GPU its share of the cores near it, to be shared once more where
-    ``among`` ranks hold it, of which ``before`` come first. Returns the device, and this process's CPUs.
+    ``among`` ranks hold it, of which ``before`` come first. One that comes bound to cores of
+    its own keeps to those. Returns the device, and this process's CPUs.
     Raises UsageError where this host has too few.
     """
     kind, _, text = name.partition(":")
     index = int(text)
     if kind == "cuda":
         torch.cuda.set_device(index)
-        mine = seat(siblings(), gpus.near(), index, before, among)
+        physical = siblings()
+        own = tuple(cpu for core in physical for cpu in core)
+        mine = own if affinity.bound() else seat(physical, gpus.near(), index, before, among)
     else:
         have = cores()
-        mine = tuple(have[index * threads : (index + 1) * threads])
+        place = 0 if affinity.bound() else index * threads
+        mine = tuple(have[place : place + threads])
         if len(mine) < threads:
             rule = f"have {threads} of its host's cores for each rank"
             remedy = "tell Ray what each node may use: ray start --num-cpus=N"

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import cgroups, gpus, no_gpu
+from harness import affinity, cgroups, gpus, no_gpu
 from harness.devices import cores, cpu_model
 from harness.environment import governor
 
@@ -77,6 +77,8 @@ def _disturbances() -> Iterator[Finding]:
     if often := cgroups.throttled_periods(cgroups.limited()):
         held_s = cgroups.throttled_s(cgroups.limited())
         yield Finding("warn", "CPU quota", f"has held processes back {often} times so far, {held_s:.3g} s in all")
+    if ignored := affinity.dropped():
+        yield Finding("fact", "binding", ignored)
     found = governor()
     if found not in (None, "performance"):
         yield Finding(

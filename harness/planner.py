@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import get_args
 
-from harness import __version__, catalog, devices, probes, roofs
+from harness import __version__, affinity, catalog, devices, probes, roofs
 from harness.effort import above_zero, effort, fraction
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Value, most_launches
@@ -87,8 +87,12 @@ def _sharing(found: tuple[str, ...], *, allowed: bool) -> None:
 
 def _one_each(found: tuple[str, ...], ranks: int, local: int) -> tuple[str, ...]:
     """A device for each of somebody's ranks; on several hosts they are numbered throughout."""
+    if affinity.bound() and found[0] == "cpu:0":  # each has its own first core
+        found = tuple(f"cpu:{index}" for index in range(local))
     if local > len(found):
         remedy = f"start {len(found)} or fewer ranks"
+        if affinity.DROPPED:
+            remedy = f"unset {affinity.DROPPED[0]}: it bound torchrun, and all that it starts, to one core"
         raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", local, remedy)
     if ranks == local:
         return found[:ranks]

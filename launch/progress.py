@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from harness.affinity import dropped
 from harness.cgroups import shortage
 from harness.journal import CellRecord, LaunchRecord, ProfileRecord
 from harness.messages import VisitNote
@@ -51,10 +52,10 @@ class Progress:
         if self._live is not None:
             self._live.update(Text("starting the ranks: the first launch imports PyTorch", "dim"), refresh=True)
 
-    def few_cores(self, wanted: int) -> None:
-        """Warn where the control groups of this host grant fewer cores than the ``wanted`` ones."""
-        if short := shortage(wanted):
-            self.say(short, "yellow")
+    def warn(self, cores: int) -> None:
+        """Say what is odd about this host, where ``cores`` of its cores are to be used."""
+        for warning in filter(None, (shortage(cores), dropped())):
+            self.say(warning, "yellow")
 
     def profiling(self) -> None:
         """Say that everything is measured, and cases are being traced."""
