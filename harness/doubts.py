@@ -19,6 +19,7 @@ class Kind(StrEnum):
     FEW_SAMPLES = "few-samples"
     FEW_LAUNCHES = "few-launches"
     SLOW_FIRST = "slow-first-sample"
+    HEAVY_TAIL = "heavy-tail"
     DRIFT = "drift"
     WARMING_UP = "warming-up"
     FIRST_SLOT = "first-slot"
@@ -46,6 +47,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.FEW_SAMPLES: "raise --budget",
     Kind.FEW_LAUNCHES: "use --launches 6 or more for an interval",
     Kind.SLOW_FIRST: "the step was still warming up; its median is little affected",
+    Kind.HEAVY_TAIL: "look for what a step does only now and then; how much gets done over time follows the mean",
     Kind.DRIFT: "let the machine settle, or lock its clocks",
     Kind.WARMING_UP: "raise --budget: warm-up took up much of each launch",
     Kind.FIRST_SLOT: "what ran before bears on the step: give it more work, or put its state back in reset",
