@@ -29,7 +29,7 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
     with opened(run, console) as journal, Progress(plan, console) as progress:
         if plan.ray_address is None:
             progress.warn(len(plan.devices) * plan.threads)
-        progress.waiting()
+        progress.waiting(run.root / "logs")
         with ExitStack() as stack:
             interrupt = Interrupt()
             stack.enter_context(heard(interrupt, progress.say))

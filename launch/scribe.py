@@ -56,7 +56,7 @@ class Scribe:
             ledger.note(entry)
         launch = max(ledger.attempts, default=-1) + 1
         self._progress = Progress(self._plan, self._console)
-        self._progress.warn(int(os.environ["LOCAL_WORLD_SIZE"]) * self._plan.threads)
+        self._progress.warn(int(os.environ.get("LOCAL_WORLD_SIZE", "1")) * self._plan.threads)
         self._start_s = now()
         return Order(
             plan=self._plan,

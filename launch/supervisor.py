@@ -72,7 +72,7 @@ class Supervisor:
             start_s = time.monotonic()
             left_s = end_s - start_s
             if self._plan.strict and left_s < (1 - OVERSHOOT) * self._plan.budget_s:
-                self._skip(launch)
+                self._skip(launch, start_s - begun_s)
                 continue
             launcher = launchers[self._plan.side_of(launch).name]
             self._finish(launch, launcher, start_s + left_s / (len(pending) - done))
@@ -171,8 +171,9 @@ class Supervisor:
                 self._record(BeginRecord(launch=launch, comparison=index, case=case.key))
                 self._cell(launch, index, case.key, ending)
 
-    def _skip(self, launch: int) -> None:
-        spent = Ending("skipped", f"the budget of {self._plan.budget_s:g} s was spent")
+    def _skip(self, launch: int, spent_s: float) -> None:
+        remedy = "--resume goes on with as much again; else raise --budget, or measure less"
+        spent = Ending("skipped", f"the budget of {self._plan.budget_s:g} s was spent after {spent_s:.0f} s: {remedy}")
         self._write_off(launch, self.ledger.missing(launch), spent)
 
     def _cell(self, launch: int, comparison: int, case: str, ending: Ending) -> None:
