@@ -62,9 +62,7 @@ class Progress:
         if self._foretold or note.over_s <= max(1.0, OVER * self._plan.launch_budget_s):
             return
         self._foretold = True
-        told = (
-            f"the budget of {self._plan.budget_s:g} s will be exceeded: for the fewest rounds this launch takes about"
-        )
+        budget = f"the budget of {self._plan.budget_s:g} s will be exceeded"
         remedy = "raise --budget, or measure less (--set, --world-sizes, --launches)"
         told = f"for the fewest rounds this launch takes about {note.over_s:.0f} s more than its part of it"
         self.say(f"{budget}: {told}; {remedy}", "yellow")
