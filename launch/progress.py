@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from harness import neighbours
 from harness.affinity import dropped
 from harness.cgroups import shortage
 from harness.journal import CellRecord, LaunchRecord, ProfileRecord
@@ -78,7 +79,7 @@ class Progress:
 
     def warn(self, cores: int) -> None:
         """Say what is odd about this host, where ``cores`` of its cores are to be used."""
-        for warning in filter(None, (shortage(cores), dropped())):
+        for warning in filter(None, (shortage(cores), dropped(), neighbours.warning())):
             self.say(warning, "yellow")
 
     def profiling(self) -> None:
