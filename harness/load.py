@@ -115,9 +115,12 @@ def busy_ticks(stat: str, cpus: Collection[int]) -> int | None:
     return sum(ticks[cpu] for cpu in cpus) if ticks.keys() >= set(cpus) else None
 
 
-def doubts(loads: Sequence[Load]) -> list[Doubt]:
-    """A warning for each rank that others, or a CPU quota, kept from its core; ``loads`` are in rank order."""
-    return [*_foreign(loads), *_held_back(loads)]
+def doubts(loads: Sequence[Load], *, shares: bool = False) -> list[Doubt]:
+    """A warning for each rank that others, or a CPU quota, kept from its core; ``loads`` are in rank order.
+
+    ``shares``: the ranks take turns on their cores, so that one that waits for its core waits for its peers.
+    """
+    return [*(() if shares else _foreign(loads)), *_held_back(loads)]
 
 
 def _held_back(loads: Sequence[Load]) -> list[Doubt]:

@@ -28,7 +28,7 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
     """
     with opened(run, console) as journal, Progress(plan, console) as progress:
         if plan.ray_address is None:
-            progress.warn(len(plan.devices) * plan.threads)
+            progress.warn(len(set(plan.devices)) * plan.threads)
         progress.waiting(run.root / "logs")
         with ExitStack() as stack:
             interrupt = Interrupt()

@@ -29,11 +29,13 @@ ONCE = [
 ]
 TWICE = [("inline", signal.SIGTERM, signal.SIGINT), pytest.param("torchrun", signal.SIGINT, signal.SIGTERM, marks=TWO)]
 ENOUGH = 25
-"""Steps of a rank after which the fewest rounds of the one case are done; all of them take half a minute."""
+"""Steps of a rank after which the fewest rounds of the one case are done; all of them take three times as long."""
 
 
 LAUNCH = b'"type":"launch"'
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *RANKBENCH[1:])
+CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
+ELASTIC = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3")
+TORCHRUN = ("taskset", "-c", CORES, sys.executable, *ELASTIC, *RANKBENCH[1:])
 
 
 def journal_of(root: Path) -> bytes:
@@ -44,13 +46,13 @@ def journal_of(root: Path) -> bytes:
 def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subprocess.Popen[str]]:
     """A run, or what is missing of one, after so many more steps of each rank; no process of it may be left.
 
-    ``somebody's`` is a torchrun of which it is the ranks.
+    ``somebody's`` is a torchrun of which it is the ranks, which are three that share two cores.
     """
     mark, counter, root = uuid.uuid4().hex, folder / "steps", folder / "run"
-    ranks = 1 if launcher == "inline" else 2
+    ranks = {"inline": 1, "somebody's": 3}.get(launcher, 2)
     program = TORCHRUN if launcher == "somebody's" else RANKBENCH
     line = [f"{PLUGINS}:Steps", "--set", f"steps.ends={ends}", "--devices", f"cpu:{ranks}"]
-    line += ["--launcher", launcher] if program is RANKBENCH else []
+    line += ["--launcher", launcher] if program is RANKBENCH else ["--share-device"]
     line += ["--world-sizes", str(ranks), "--launches", "1", "--budget", "600", "--out", str(root)]
     counter.touch()
     done, launches = counter.stat().st_size, journal_of(root).count(LAUNCH)
@@ -124,4 +126,7 @@ def test_a_rank_of_somebodys_torchrun_that_is_to_end_has_all_keep_what_is_comple
     assert {cell.status for cell in run.cells} == {"ok"}, said
     assert {cell.case for cell in run.cells} == {case.key for _, _, case in RunDir(run.root).plan().cells()}
     assert f"finish it with: rankbench run --resume {run.root}" in said
+    (steps,) = [row for row in run.summary["cells"] if row["key"].startswith("steps")]
+    kinds = {warning["kind"] for warning in steps["warnings"]}
+    assert run.summary["run"]["shared_device"] and "shared-device" in kinds and "foreign-load" not in kinds
     assert f"report: {run.root}" in said.replace("\n", "") and (run.root / "report.html").exists()
