@@ -119,7 +119,7 @@ class Supervisor:
                 if ending.status == "skipped":
                     self._write_off(launch, todo, ending)
                     return False
-                if not self._interrupt.asked:  # a scheduler may send its signal to the ranks too: no case's fault
+                if not (self._interrupt.asked and ending.status == "died"):  # a scheduler may signal the ranks, too
                     self._mourn(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
