@@ -140,6 +140,7 @@ class Bench:
         if self.sampling.tight(self._round_s(), left_s):
             self.sampling = self.sampling.brief()
         count = self.sampling.rounds(self._round_s(), left_s)
+        self.trials.over_s = max(0.0, count * self._round_s() - left_s)
         planned = [trial.case for trial in self.trials]
         seed = (self.order.plan.seed, self.order.launch, self.order.attempt, self.comparison.label)
         position = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +16,7 @@ from harness.errors import JournalError, RankbenchError, UsageError
 from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE
 from harness.late import late
 from harness.output import Terminal, complain, open_standard_streams
+from harness.signals import handled, name_of
 
 app = typer.Typer(
     name="rankbench",
@@ -28,6 +31,22 @@ app = typer.Typer(
 def run_app(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; whatever the user got wrong is one line on stderr."""
     open_standard_streams()
+    if "LOCAL_RANK" in os.environ:  # what a rank does while it waits for its peers can be ended by nothing but a kill
+        return _run(arguments)
+    ended_by: list[str] = []
+
+    def end(number: signal.Signals) -> None:
+        ended_by.append(name_of(number))
+        raise KeyboardInterrupt(name_of(number))
+
+    with handled(end):
+        code = _run(arguments)
+    if ended_by:
+        complain(f"ended by {ended_by[0]}")
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         return command.main(list(arguments) or ["--help"], "rankbench", standalone_mode=False) or OK

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from harness import gpus, no_gpu
+from harness import affinity, gpus, no_gpu
 from harness.errors import UsageError
 from harness.gpu import CudaDevice
 
@@ -117,14 +117,14 @@ class CpuDevice:
         """Its caches stay as they are: samples are taken hot."""
 
 
-def parse(text: str | None, threads: int = 1) -> tuple[str, ...]:
+def parse(text: str | None, threads: int = 1, *, share: bool = False) -> tuple[str, ...]:
     """The devices that ``--devices`` means, one a rank: ``cpu``, ``cpu:2``, ``cuda``, ``cuda:0,1``; None for the best.
 
-    Raises UsageError for devices that are not there.
+    ``share``: more ranks than there are CPU devices take them in turn. Raises UsageError for those that are not there.
     """
     kind, _, detail = (text or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
     if kind == "cpu":
-        return _cpus(detail, threads)
+        return _cpus(detail, threads, share=share)
     if kind == "cuda":
         return _gpus(detail)
     raise UsageError("--devices", "be cpu, cpu:N, cuda or cuda:I,J", repr(text), "e.g. --devices cpu:2")
@@ -146,16 +146,17 @@ def of_cluster(text: str | None, threads: int, nodes: Sequence[Mapping[str, int]
     return tuple(f"{kind}:{index}" for index in range(count))
 
 
-def _cpus(detail: str, threads: int) -> tuple[str, ...]:
+def _cpus(detail: str, threads: int, *, share: bool) -> tuple[str, ...]:
     have = len(cores()) // threads
     if have < 1:
         raise UsageError("--threads", f"be at most the {len(cores())} cores of this machine", threads, "lower it")
     count = _number(detail) if detail else have
+    if share and count > have:
+        return tuple(f"cpu:{index % have}" for index in range(count))
     if not 1 <= count <= have:
         each = "" if threads == 1 else f" of {threads} cores each"
-        raise UsageError(
-            "--devices", f"name 1 to {have} CPU devices{each}", f"cpu:{detail}", f"use cpu:{have} or fewer"
-        )
+        remedy = f"use cpu:{have} or fewer, or add --share-device to test more ranks, without any scaling figure"
+        raise UsageError("--devices", f"name 1 to {have} CPU devices{each}", f"cpu:{detail}", remedy)
     return tuple(f"cpu:{index}" for index in range(count))
 
 
@@ -193,17 +194,21 @@ def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[Cpu
     """Make this process the holder of a device: pin every thread of it, and set how many threads torch uses.
 
     A CPU device gets ``threads`` cores of its own; a GPU its share of the cores near it, to be shared once more where
-    ``among`` ranks hold it, of which ``before`` come first. Returns the device, and this process's CPUs.
+    ``among`` ranks hold it, of which ``before`` come first. One that comes bound to cores of
+    its own keeps to those. Returns the device, and this process's CPUs.
     Raises UsageError where this host has too few.
     """
     kind, _, text = name.partition(":")
     index = int(text)
     if kind == "cuda":
         torch.cuda.set_device(index)
-        mine = seat(siblings(), gpus.near(), index, before, among)
+        physical = siblings()
+        own = tuple(cpu for core in physical for cpu in core)
+        mine = own if affinity.bound() else seat(physical, gpus.near(), index, before, among)
     else:
         have = cores()
-        mine = tuple(have[index * threads : (index + 1) * threads])
+        place = 0 if affinity.bound() else index * threads
+        mine = tuple(have[place : place + threads])
         if len(mine) < threads:
             rule = f"have {threads} of its host's cores for each rank"
             remedy = "tell Ray what each node may use: ray start --num-cpus=N"

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import gpus, no_gpu
+from harness import affinity, cgroups, gpus, host_limits, neighbours, no_gpu
 from harness.devices import cores, cpu_model
 from harness.environment import governor
 
@@ -34,7 +34,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Everything that the doctor sees; takes about a second, to watch the machine's other load."""
-    return [*_devices(), *_disturbances(), *_software()]
+    return [*_devices(), *_limits(), *_disturbances(), *_software()]
 
 
 MARKS = {"good": ("ok", "green"), "fact": ("--", "dim"), "warn": ("!!", "yellow"), "bad": ("XX", "red")}
@@ -71,33 +71,40 @@ def _devices() -> Iterator[Finding]:
     yield Finding(grade, "CPU", f"{cpu_model()}, {len(have)} usable core{'s' * (len(have) != 1)}{alone}")
 
 
+def _limits() -> Iterator[Finding]:
+    enough = host_limits.ranks() >= max(torch.cuda.device_count(), len(cores()))
+    yield Finding("good" if enough else "warn", "open files", host_limits.open_files())
+    if missing := host_limits.shared_memory():
+        yield Finding("bad", "shared memory", missing)
+    if unfit := host_limits.temporary_files():
+        yield Finding("warn", "temporary files", unfit)
+    folder = Path("runs") if Path("runs").is_dir() else Path()
+    if refused := host_limits.locks(folder):
+        yield Finding("warn", "run directories", refused)
+
+
 def _disturbances() -> Iterator[Finding]:
-    quota = _quota()
-    if quota is not None and quota < len(cores()):
-        yield Finding(
-            "warn", "CPU quota", f"a control group grants {quota:.1f} of {len(cores())} cores: ranks will be throttled"
-        )
+    if short := cgroups.shortage(len(cores())):
+        yield Finding("warn", "CPU quota", short)
+    if often := cgroups.throttled_periods(cgroups.limited()):
+        held_s = cgroups.throttled_s(cgroups.limited())
+        yield Finding("warn", "CPU quota", f"has held processes back {often} times so far, {held_s:.3g} s in all")
+    if ignored := affinity.dropped():
+        yield Finding("fact", "binding", ignored)
     found = governor()
     if found not in (None, "performance"):
         yield Finding(
             "warn", "frequency", f"governor {found!r}: clocks will move; `cpupower frequency-set -g performance`"
         )
+    if other := neighbours.warning():
+        yield Finding("warn", "other runs", other)
     busy, names = _others()
     if busy > BUSY:
-        yield Finding(
-            "warn",
-            "other load",
-            f"{busy:.2f} cores are busy now ({', '.join(names)}): stop them, or expect foreign-load doubts",
-        )
+        who = ", ".join(names) or "with processes that end too soon, or are too many, to be named"
+        told = f"{busy:.2f} cores are busy now ({who}): stop them, or expect foreign-load warnings"
+        yield Finding("warn", "other load", told)
     else:
         yield Finding("good", "other load", f"{busy:.2f} cores busy: quiet")
-
-
-def _quota() -> float | None:
-    """How many cores the control group grants; None for no limit."""
-    path = Path("/sys/fs/cgroup/cpu.max")
-    limit, _, period = path.read_text().partition(" ") if path.exists() else ("max", "", "")
-    return None if limit == "max" else int(limit) / int(period)
 
 
 def _others() -> tuple[float, list[str]]:

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     FEW_SAMPLES = "few-samples"
     FEW_LAUNCHES = "few-launches"
     SLOW_FIRST = "slow-first-sample"
+    HEAVY_TAIL = "heavy-tail"
     DRIFT = "drift"
     WARMING_UP = "warming-up"
     FIRST_SLOT = "first-slot"
@@ -35,6 +36,7 @@ class Kind(StrEnum):
     UNJOINED_STREAM = "unjoined-stream"
     LAUNCH_GAPS = "launch-gaps"
     ALLOCATOR_RETRIES = "allocator-retries"
+    CPU_THROTTLED = "cpu-throttled"
     UNCOUNTED_WORK = "uncounted-work"
     CONSTANT_OPERANDS = "constant-operands"
 
@@ -45,6 +47,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.FEW_SAMPLES: "raise --budget",
     Kind.FEW_LAUNCHES: "use --launches 6 or more for an interval",
     Kind.SLOW_FIRST: "the step was still warming up; its median is little affected",
+    Kind.HEAVY_TAIL: "look for what a step does only now and then; how much gets done over time follows the mean",
     Kind.DRIFT: "let the machine settle, or lock its clocks",
     Kind.WARMING_UP: "raise --budget: warm-up took up much of each launch",
     Kind.FIRST_SLOT: "what ran before bears on the step: give it more work, or put its state back in reset",
@@ -61,6 +64,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
     Kind.LAUNCH_GAPS: "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
     Kind.ALLOCATOR_RETRIES: "leave the GPU more free memory: each time it waits, and what was kept is asked for anew",
+    Kind.CPU_THROTTLED: "raise the control group's CPU limit (docker's --cpus, a pod's limits), or use fewer devices",
     Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
     Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
 }

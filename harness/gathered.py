@@ -18,7 +18,7 @@ T = TypeVar("T")
 def told(trial: Trial, ranks: Sequence[Any], origin_s: float, doubted: Sequence[Doubt]) -> dict[str, Any]:
     """A cell's fields. Each rank has its laps, facts, waits, and readings beside them; those of the case come first."""
     laps, facts, seen, aside = zip(*ranks[: trial.case.world_size], strict=True)
-    doubts = load.doubts([load.Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s) for fact in facts])
+    doubts = load.doubts([load.Load.of(fact) for fact in facts], shares=trial.world.shares)
     doubts += headstart.doubts(laps)
     doubts += memory.doubts([fact.alloc_retries for fact in facts])
     return {

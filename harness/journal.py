@@ -134,6 +134,8 @@ class RankFacts(Record):
     """Time that the main thread was runnable but did not run, where the kernel tells."""
     busy_s: float | None = None
     """Time that its cores were busy, with whatever it was, where the kernel tells; to a clock tick, usually 10 ms."""
+    throttled_s: float | None = None
+    """Time that CPU quotas held its control groups back meanwhile, summed over cores; None without a quota."""
 
 
 class LaunchRecord(Record):

@@ -2,21 +2,27 @@
 
 Processor time below wall-clock tells it for work that never waits. A rank that waits for its peers is idle by right, so
 where the kernel counts it, the time spent *runnable but not running* is used instead. Meanwhile the rank's own threads,
-gloo's for one, may have had the core: what others took is at most what the core was busy beyond them.
+gloo's for one, may have had the core: what others took is at most what the core was busy beyond them. A CPU quota too
+keeps a rank from running, on a core that idles: that is not foreign load, and has a warning of its own.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from harness import cgroups
 from harness.doubts import Doubt, Kind
 
+if TYPE_CHECKING:
+    from harness.journal import RankFacts
+
 LIMIT = 0.05
-"""A cell is flagged where a rank had to wait for its core for more than this fraction of its visits."""
+"""A cell is flagged where a rank was kept from its core for more than this fraction of its visits."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,20 @@ class Load:
     """Of the main thread."""
     busy_s: float | None = 0.0
     """Time that this process's cores were busy, with whatever it was; to a clock tick, usually 10 ms."""
+    throttled_s: float | None = 0.0
+    """Time that CPU quotas held this process's control groups back, summed over cores; None without a quota."""
+
+    @classmethod
+    def of(cls, facts: RankFacts) -> Self:
+        """What a rank reported of its visits."""
+        return cls(facts.wall_s, facts.cpu_s, facts.delay_s, facts.busy_s, facts.throttled_s)
 
     @classmethod
     def now(cls) -> Self:
         """The counters as they stand, for this process and its main thread's run queue."""
-        return cls(time.monotonic(), time.process_time(), _delay_s(), _busy_s(os.sched_getaffinity(0)))
+        limited = cgroups.limited()
+        throttled_s = cgroups.throttled_s(limited) if limited else None
+        return cls(time.monotonic(), time.process_time(), _delay_s(), _busy_s(os.sched_getaffinity(0)), throttled_s)
 
     def __sub__(self, earlier: Load) -> Load:
         return self._with(earlier, -1)
@@ -50,6 +65,7 @@ class Load:
             self.cpu_s + sign * other.cpu_s,
             of(self.delay_s, other.delay_s),
             of(self.busy_s, other.busy_s),
+            of(self.throttled_s, other.throttled_s),
         )
 
     @property
@@ -57,10 +73,21 @@ class Load:
         """The fraction of the wall-clock that others took, as far as can be told."""
         if self.wall_s <= 0:
             return 0.0
-        taken = self.wall_s - self.cpu_s if self.delay_s is None else self.delay_s
+        taken = self._not_run_s
         if self.busy_s is not None:
             taken = min(taken, self.busy_s - self.cpu_s)
         return max(0.0, taken / self.wall_s)
+
+    @property
+    def held_back(self) -> float:
+        """The fraction of the wall-clock for which a CPU quota kept it from running, at most: groups tell no rank's."""
+        if self.wall_s <= 0 or not self.throttled_s:
+            return 0.0
+        return max(0.0, min(self._not_run_s, self.throttled_s) / self.wall_s)
+
+    @property
+    def _not_run_s(self) -> float:
+        return self.wall_s - self.cpu_s if self.delay_s is None else self.delay_s
 
 
 def _delay_s() -> float | None:
@@ -69,20 +96,46 @@ def _delay_s() -> float | None:
 
 
 def _busy_s(cpus: set[int]) -> float | None:
-    path = Path("/proc/stat")  # cpuN user nice system idle iowait irq softirq steal …, in clock ticks
-    if not path.exists():
-        return None
-    ticks = 0
-    for line in path.read_text().splitlines():
-        name, *counts = line.split()
-        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in cpus:
+    path = Path("/proc/stat")
+    ticks = busy_ticks(path.read_text(), cpus) if path.exists() else None
+    return None if ticks is None else ticks / os.sysconf("SC_CLK_TCK")
+
+
+def busy_ticks(stat: str, cpus: Collection[int]) -> int | None:
+    """Clock ticks for which CPUs were busy, by the text of /proc/stat; None where that has no line for one of them.
+
+    In containers that file may number the CPUs anew, or leave some out.
+    """
+    ticks = {}
+    for line in stat.splitlines():  # cpuN user nice system idle iowait irq softirq steal …
+        name, *counts = line.split() or [""]
+        if name.startswith("cpu") and name[3:].isdecimal():
             user, nice, system, _, _, *stolen = map(int, counts[:8])
-            ticks += user + nice + system + sum(stolen)
-    return ticks / os.sysconf("SC_CLK_TCK")
+            ticks[int(name[3:])] = user + nice + system + sum(stolen)
+    return sum(ticks[cpu] for cpu in cpus) if ticks.keys() >= set(cpus) else None
 
 
-def doubts(loads: list[Load]) -> list[Doubt]:
-    """A foreign-load doubt for each rank that is over the limit; ``loads`` are in rank order."""
+def doubts(loads: Sequence[Load], *, shares: bool = False) -> list[Doubt]:
+    """A warning for each rank that others, or a CPU quota, kept from its core; ``loads`` are in rank order.
+
+    ``shares``: the ranks take turns on their cores, so that one that waits for its core waits for its peers.
+    """
+    return [*(() if shares else _foreign(loads)), *_held_back(loads)]
+
+
+def _held_back(loads: Sequence[Load]) -> list[Doubt]:
+    return [
+        Doubt(
+            kind=Kind.CPU_THROTTLED,
+            fact=f"a CPU quota held rank {rank} back for up to {load.held_back:.0%} of the time (limit {LIMIT:.0%})",
+            rank=rank,
+        )
+        for rank, load in enumerate(loads)
+        if load.held_back > LIMIT
+    ]
+
+
+def _foreign(loads: Sequence[Load]) -> list[Doubt]:
     return [
         Doubt(
             kind=Kind.FOREIGN_LOAD,

@@ -60,6 +60,8 @@ class VisitNote(Record):
     rounds: int
     step_s: float | None = None
     """The running estimate of one step's time, where there is one."""
+    over_s: float = 0.0
+    """By how much the case's comparison will exceed its part of the launch's time: its fewest rounds take so long."""
 
 
 class TraceNote(Record):

@@ -54,7 +54,9 @@ ExecutionMode = Annotated[str, typer.Option(help="eager, or graph: steps are cap
 ShareDevice = Annotated[
     bool,
     typer.Option(
-        "--share-device", help="Let ranks share a GPU that --devices names twice: for testing; nothing scales then."
+        "--share-device",
+        help="Let ranks share a GPU that --devices names twice, or CPU cores that it names too many of: for testing; "
+        "nothing scales then.",
     ),
 ]
 Profile = Annotated[

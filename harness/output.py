@@ -76,7 +76,13 @@ def complain(text: object) -> None:
         time.sleep(FIRST_S)
     if (rank := os.environ.get("RANK", "0")) != "0":
         text = f"rank {rank}: {text}"
-    print(f"rankbench: {harmless(str(text))}", file=sys.stderr)  # noqa: T201
+    try:
+        print(f"rankbench: {harmless(str(text))}", file=sys.stderr, flush=True)  # noqa: T201
+    except ValueError:  # it was closed in this process
+        sys.stderr = _nowhere()
+    except OSError:  # its terminal is gone; Python would complain once more when it ends
+        sys.stderr = _nowhere()
+        os.dup2(sys.stderr.fileno(), STANDARD_ERROR)
 
 
 def open_standard_streams() -> None:

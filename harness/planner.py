@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import get_args
 
-from harness import __version__, catalog, devices, probes, roofs, sources
+from harness import __version__, affinity, catalog, devices, probes, roofs, sources
 from harness.effort import above_zero, effort, fraction
 from harness.errors import UsageError, nearest
 from harness.plan import Case, Comparison, Placement, Plan, Value, most_launches
@@ -33,12 +33,12 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
             "--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS)
         )
     if wish.nodes is None:
-        found = devices.parse(wish.devices, wish.threads)
+        found = devices.parse(wish.devices, wish.threads, share=wish.share_device)
     else:
         found = devices.of_cluster(wish.devices, wish.threads, wish.nodes)
-    _sharing(found, allowed=wish.share_device)
     if ranks is not None:
-        found = _one_each(found, *ranks)
+        found = _one_each(found, *ranks, share=wish.share_device)
+    _sharing(found, allowed=wish.share_device)
     sizes = _world_sizes(wish.world_sizes, len(found))
     sides = wish.sides or of_launchers(wish.launcher, len(found), inside=ranks is not None)
     launchers = [side.launcher for side in sides]
@@ -75,20 +75,27 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
 
 
 def _sharing(found: tuple[str, ...], *, allowed: bool) -> None:
-    """Refuse a GPU that is named twice, unless that is meant: NCCL takes one rank a GPU."""
+    """Refuse a device that several ranks share, unless that is meant: NCCL takes one rank a GPU."""
     shared = len(set(found)) < len(found)
     if shared and not allowed:
         remedy = "add --share-device to test several ranks on one GPU, over gloo and without any scaling figure"
         raise UsageError("--devices", "name each GPU once: NCCL takes one rank a GPU", ",".join(found), remedy)
     if allowed and not shared:
-        remedy = "leave it out, or name a GPU as often as it is to have ranks: --devices cuda:0,0"
-        raise UsageError("--share-device", "come with a GPU that is named twice", ",".join(found), remedy)
+        remedy = "leave it out, or name a GPU as often as it is to have ranks (--devices cuda:0,0), or more CPU devices"
+        rule = "come with a GPU that is named twice, or more ranks than CPU devices"
+        raise UsageError("--share-device", rule, ",".join(found), f"{remedy} than there are (--devices cpu:N)")
 
 
-def _one_each(found: tuple[str, ...], ranks: int, local: int) -> tuple[str, ...]:
-    """A device for each of somebody's ranks; on several hosts they are numbered throughout."""
+def _one_each(found: tuple[str, ...], ranks: int, local: int, *, share: bool) -> tuple[str, ...]:
+    """A device for each of somebody's ranks, in turn where they ``share``; on several hosts numbered throughout."""
+    if affinity.bound() and found[0] == "cpu:0":  # each has its own first core
+        found = tuple(f"cpu:{index}" for index in range(local))
+    if share and ranks == local > len(found):
+        return tuple(found[index % len(found)] for index in range(local))
     if local > len(found):
-        remedy = f"start {len(found)} or fewer ranks"
+        remedy = f"start {len(found)} or fewer ranks, or add --share-device to test more, without any scaling figure"
+        if affinity.DROPPED:
+            remedy = f"unset {affinity.DROPPED[0]}: it bound torchrun, and all that it starts, to one core"
         raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", local, remedy)
     if ranks == local:
         return found[:ranks]
@@ -115,10 +122,13 @@ def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
 
 
 def _placement(wish: Wish, size: int, launchers: Sequence[str]) -> None:
-    """Refuse what a cluster could never place: Ray would wait for ever."""
+    """Refuse what Ray could never place: it would wait for ever."""
     known = get_args(Placement)
     if wish.placement not in known:
         raise UsageError("--placement", f"be one of {', '.join(known)}", repr(wish.placement), f"e.g. {known[0]}")
+    if wish.share_device and "ray" in launchers:
+        rule = "go without Ray, which gives each rank a device"
+        raise UsageError("--share-device", rule, wish.launcher, "use --launcher torchrun")
     nodes = len(wish.nodes or (None,))
     if "ray" in launchers and wish.placement == "strict-spread" and size > nodes:
         remedy = "use --placement spread, or smaller --world-sizes"

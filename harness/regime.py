@@ -41,5 +41,6 @@ def regime(wish: Wish, devices: Sequence[str]) -> dict[str, str]:
         told["affinity"] = "each rank has cores of its own, near its GPU"
         told["launching"] = "ahead of the device, unless a step of the comparison waits for it"
     if len(set(devices)) < len(devices):
+        told["affinity"] = told.get("affinity", "ranks share cores")
         told["collectives"] = "gloo, through the host: ranks share a device"
     return ALWAYS | told | {"threads": f"{wish.threads} a rank"}

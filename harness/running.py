@@ -43,7 +43,7 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
     console = Terminal(file=cast("IO[str]", Output()))
     interrupted, well = _measured(directory, plan, how, console)
     reported = None
-    if os.environ.get("RANK", "0") == "0":
+    if os.environ.get("RANK", "0") == "0" and directory.exists():  # else it ended before anything was planned
         try:
             (reported,) = late("reports.cli:report")([directory.root])
             reported.show(console)
@@ -51,32 +51,35 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
             complain(
                 f"no report: {directory.root} cannot be written ({error.strerror}); rankbench report makes it later"
             )
-            return INTERRUPTED if interrupted else NOT_OK
-        if interrupted:
-            console.print(
-                f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
-            )
+            return NOT_OK if interrupted is None else INTERRUPTED
+        if interrupted is not None:
+            by = f" by {interrupted}" if interrupted else ""
+            again = f"interrupted{by}; finish it with: rankbench run --resume {directory.root}"
+            console.print(again, highlight=False, soft_wrap=True)
         elif not well and "RANK" not in os.environ:
             again = f"measure what is not ok again with: rankbench run --resume {directory.root} --retry-failed"
             console.print(again, highlight=False, soft_wrap=True)
-    if interrupted or not well:
-        return INTERRUPTED if interrupted else NOT_OK
+    if interrupted is not None or not well:
+        return NOT_OK if interrupted is None else INTERRUPTED
     if not plan.is_duel or reported is None:
         return OK
     slower, undecided = reported.outcome
     return NOT_OK if slower else UNDECIDED if undecided and strict else OK
 
 
-def _measured(directory: RunDir, plan: Plan, how: Measurer, console: Console) -> tuple[bool, bool]:
-    """Measure; whether it was interrupted, and whether all cells are ok. What ends it is said, and no loss."""
+def _measured(directory: RunDir, plan: Plan, how: Measurer, console: Console) -> tuple[str | None, bool]:
+    """Measure; the signal that interrupted it, and whether all cells are ok. What ends it is said, and no loss.
+
+    The signal is None where nothing interrupted it, and empty where no one knows which.
+    """
     try:
-        return False, how(directory, plan, console)
-    except KeyboardInterrupt:
-        return True, False
+        return None, how(directory, plan, console)
+    except KeyboardInterrupt as error:
+        return str(error), False
     except FullError as error:
         complain(f"{error}, and finish the run with: rankbench run --resume {directory.root}")
     except (UsageError, JournalError):
         raise
     except RankbenchError as error:
         complain(error)
-    return False, False
+    return None, False

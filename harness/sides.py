@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
+from harness.affinity import BINDING
 from harness.environment import LOGIN, SECRET
 from harness.errors import UsageError, nearest
 from harness.plan import LauncherName, Side
@@ -64,6 +65,9 @@ def _side(name: str, text: str) -> Side:
         elif variable in THREADS:
             remedy = "compare two runs of other --threads"
             raise UsageError(option, "leave threads to --threads, which sets them on every side", variable, remedy)
+        elif variable in BINDING:
+            rule = "leave threads where they are: each rank is pinned to cores of its own"
+            raise UsageError(option, rule, variable, "leave it out")
         elif SECRET.search(variable) or LOGIN.search(value):
             raise UsageError(option, "set nothing secret: it is kept in plan.json", variable, "export it instead")
         else:

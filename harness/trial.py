@@ -220,6 +220,7 @@ class Trial:
             wall_s=round(self.load.wall_s, 6),
             busy_s=None if self.load.busy_s is None else round(self.load.busy_s, 6),
             delay_s=None if self.load.delay_s is None else round(self.load.delay_s, 9),
+            throttled_s=None if self.load.throttled_s is None else round(self.load.throttled_s, 6),
         )
 
     @property

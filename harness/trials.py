@@ -23,6 +23,8 @@ class Trials:
         """Which round it is, of how many."""
         self.enough = False
         """Whether the fewest rounds are done, so that a halt leaves something to keep."""
+        self.over_s = 0.0
+        """By how much the fewest rounds exceed the time that there is for them."""
         self._order, self._world, self._emit, self._index = order, world, emit, index
         seed, cold = (order.plan.seed, order.plan.comparisons[index].label), order.plan.cache == "cold"
         self._trials = {case: Trial(case, world.gang(case, *seed), world, cold=cold) for case in cases}
@@ -83,7 +85,12 @@ class Trials:
         number, count = self.round
         self._emit(
             VisitNote(
-                comparison=self._index, case=trial.case.key, round=number, rounds=count, step_s=trial.step_s or None
+                comparison=self._index,
+                case=trial.case.key,
+                round=number,
+                rounds=count,
+                step_s=trial.step_s or None,
+                over_s=round(self.over_s, 3),
             )
         )
 

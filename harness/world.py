@@ -67,6 +67,8 @@ class World:
     """Of this host's clock; 0 where all ranks share one."""
     gauge: Read | None = None
     """What was read of this rank's GPU so far, where it is read."""
+    shares: bool = False
+    """Whether several ranks take turns on its cores, as they do on a CPU device that they share."""
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
@@ -205,7 +207,7 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
         world = World(
             rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )
-        world.timeout = timeout
+        world.timeout, world.shares = timeout, backend == "gloo" and isinstance(device, CpuDevice) and shared[1] > 1
         if slate := Slate.shared(world.agreement, side_timeout.total_seconds()):
             world.latest = slate.latest
         else:

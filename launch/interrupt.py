@@ -1,44 +1,41 @@
-"""Ctrl-C: once, the sample at hand is finished and what is complete is kept; twice, the run ends now."""
+"""A stop request: a first signal has the sample at hand finished and keeps what is complete, a second ends the run."""
 
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
 
 from harness.halt import Halt
+from harness.signals import handled, name_of
 
-SAID = "finishing the sample at hand; Ctrl-C once more ends the run now"
+SAID = "finishing the sample at hand; a second signal (Ctrl-C) ends the run now"
 
 
 @dataclass
 class Interrupt(Halt):
-    """What the user wants of the run, as its parent knows it."""
+    """What the user, a scheduler or a terminal wants of the run, as its parent knows it."""
 
     heeded: bool = False
     """Whether ranks are measuring, who can finish what they do. Where none are, nothing is lost by ending now."""
+    signal: str = ""
+    """The signal by which it was asked for."""
 
 
 @contextmanager
 def heard(interrupt: Interrupt, say: Callable[[str], None]) -> Iterator[None]:
-    """Have Ctrl-C heard so while the block lasts; ``say`` tells the user of it. Only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Take a first signal for a stop request while the block lasts, which ``say`` confirms; only in the main thread.
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        del number, frame
+    Raises KeyboardInterrupt, with the signal's name, at the second one, and at the first where no rank is measuring.
+    """
+
+    def hear(number: signal.Signals) -> None:
         if interrupt.asked or not interrupt.heeded:
-            raise KeyboardInterrupt
-        interrupt.asked = True
+            raise KeyboardInterrupt(name_of(number))
+        interrupt.asked, interrupt.signal = True, name_of(number)
         with suppress(RuntimeError):  # something else was just being said
-            say(SAID)
+            say(f"{interrupt.signal}: {SAID}")
 
-    before = signal.signal(signal.SIGINT, hear)
-    try:
+    with handled(hear):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)

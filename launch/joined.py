@@ -8,17 +8,17 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
-from types import FrameType
 
 from rich.console import Console
 
 from harness import worker, world
 from harness.errors import CollectiveError, GangLostError, first_line
-from harness.halt import Halt
 from harness.harmless import harmless
 from harness.messages import Order
 from harness.plan import Plan, Record
 from harness.rundir import RunDir
+from harness.signals import die, handle, name_of
+from launch.interrupt import Interrupt
 from launch.network import own_address, tell_gloo
 from launch.scratch import scratch
 from launch.scribe import Scribe
@@ -38,8 +38,8 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok.
 
     That is the first rank's of each host to tell: torchrun ends all others there once one has failed, and rank 0 has a
-    report to write. For the same reason SIGTERM and SIGINT, which torchrun passes on, are requests while it measures:
-    to end after what is at hand, and report. Raises KeyboardInterrupt where that was done.
+    report to write. For the same reason signals, which torchrun passes on, are requests while it measures: to end after
+    what is at hand, and report. Raises KeyboardInterrupt where that was done.
     """
     first = os.environ["LOCAL_RANK"] == "0"
     try:
@@ -56,11 +56,12 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
         tell_gloo(own_address(os.environ["MASTER_ADDR"]))
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:
+        here.agreement.halt = interrupt = Interrupt()
         scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
         order = here.agreement.gather(scribe.open() if scribe else None)[0]
         if not isinstance(order, Order):
             raise order
-        _heed(here.agreement.halt)
+        _heed(interrupt)
         try:
             with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
                 fit = worker.run(order, here, scribe.record if scribe else _ignore)
@@ -81,40 +82,23 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     if scribe and scribe.full:
         raise scribe.full
     if here.agreement.halted and os.environ["LOCAL_RANK"] == "0":
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(interrupt.signal)
     return not failed
 
 
-def _heed(halt: Halt) -> None:
-    """Take a first signal for a request, and one that comes later for the end; no fork of this process does so."""
+def _heed(halt: Interrupt) -> None:
+    """Take a first signal for a request, and one that comes later for the end."""
     first_s = math.inf
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def hear(number: signal.Signals) -> None:
         nonlocal first_s
-        del frame
         now_s = time.monotonic()
         first_s = min(first_s, now_s)
         if now_s > first_s + ONE_S:
-            restore()
-            os.kill(os.getpid(), number)
-        halt.asked = True
+            die(number)
+        halt.asked, halt.signal = True, halt.signal or name_of(number)
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def hold() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, before)
-
-    def let_go() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
-
-    def forget() -> None:
-        restore()
-        let_go()
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
-    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=forget)  # what comes meanwhile is kept
+    handle(hear)
 
 
 def _profile(here: world.World, scribe: Scribe | None) -> None:

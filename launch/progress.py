@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from pathlib import Path
 from typing import Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from harness import neighbours
+from harness.affinity import dropped
+from harness.cgroups import shortage
 from harness.journal import CellRecord, LaunchRecord, ProfileRecord
 from harness.messages import VisitNote
 from harness.plan import Plan, Record
 
 REFRESH_S = 0.5
 """Seldom enough not to disturb what is being measured."""
+OVER = 0.1
+"""What a launch may take beyond its part of the budget, as a fraction of that, before the user is warned."""
+QUIET_S = 30.0
+"""If no rank is up after so long, the user is told what is being waited for."""
 
 
 class Progress:
@@ -28,11 +37,14 @@ class Progress:
         self._shown_s = 0.0
         self._launch = 0
         self._profiling = False
+        self._foretold = False
+        self._quiet: threading.Timer | None = None
 
     def watch(self, record: Record) -> None:
         """Take one record of the run into account."""
         if isinstance(record, LaunchRecord):
             self._launch = record.launch
+            self._stop_waiting()
             if self._live is None:
                 ranks = f"{len(record.ranks)} rank{'s' * (len(record.ranks) != 1)}"
                 self.say(f"{self._which()}: {ranks} up{self._left()}")
@@ -42,13 +54,33 @@ class Progress:
             self.say(f"{record.case}, launch {record.launch}: {record.status}{who}: {why}", "red")
         elif isinstance(record, ProfileRecord) and record.message:
             self.say(f"{record.case}: no profile: {_first_line(record.message)}", "yellow")
-        elif isinstance(record, VisitNote) and self._live is not None:
+        elif isinstance(record, VisitNote):
+            self._look_ahead(record)
             self._show(record)
 
-    def waiting(self) -> None:
-        """Say that processes are being started, which takes a few seconds the first time."""
+    def _look_ahead(self, note: VisitNote) -> None:
+        """Warn, once, as soon as it is clear that the budget cannot be kept."""
+        if self._foretold or note.over_s <= max(1.0, OVER * self._plan.launch_budget_s):
+            return
+        self._foretold = True
+        budget = f"the budget of {self._plan.budget_s:g} s will be exceeded"
+        remedy = "raise --budget, or measure less (--set, --world-sizes, --launches)"
+        told = f"for the fewest rounds this launch takes about {note.over_s:.0f} s more than its part of it"
+        self.say(f"{budget}: {told}; {remedy}", "yellow")
+
+    def waiting(self, logs: Path) -> None:
+        """Say that processes are being started, and where to look if that takes long; they write to ``logs``."""
+        told = f"no rank is up after {QUIET_S:g} s: they import PyTorch, and look for each other; see {logs}"
+        self._quiet = threading.Timer(QUIET_S, self.say, (told, "yellow"))
+        self._quiet.daemon = True
+        self._quiet.start()
         if self._live is not None:
             self._live.update(Text("starting the ranks: the first launch imports PyTorch", "dim"), refresh=True)
+
+    def warn(self, cores: int) -> None:
+        """Say what is odd about this host, where ``cores`` of its cores are to be used."""
+        for warning in filter(None, (shortage(cores), dropped(), neighbours.warning())):
+            self.say(warning, "yellow")
 
     def profiling(self) -> None:
         """Say that everything is measured, and cases are being traced."""
@@ -83,7 +115,7 @@ class Progress:
         if self._plan.precision and self._launch >= self._plan.launches:
             return f", for {max(0.0, self._plan.precision.limit_s - spent_s):.0f} s at most"
         left_s = self._plan.budget_s - spent_s
-        return f", about {left_s:.0f} s left" if left_s > 1 else ""
+        return f", about {left_s:.0f} s left" if left_s > 0 else f", over budget by {-left_s:.0f} s"
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a line."""
@@ -94,7 +126,12 @@ class Progress:
             self._live.__enter__()
         return self
 
+    def _stop_waiting(self) -> None:
+        if self._quiet is not None:
+            self._quiet.cancel()
+
     def __exit__(self, *error: object) -> None:
+        self._stop_waiting()
         if self._live is not None:
             self._live.__exit__(None, None, None)
 

@@ -27,9 +27,12 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
     Returns whether all cells are ok.
     """
     with opened(run, console) as journal, Progress(plan, console) as progress:
-        progress.waiting()
+        if plan.ray_address is None:
+            progress.warn(len(set(plan.devices)) * plan.threads)
+        progress.waiting(run.root / "logs")
         with ExitStack() as stack:
             interrupt = Interrupt()
+            stack.enter_context(heard(interrupt, progress.say))
             launchers = {side.name: stack.enter_context(_launcher(side, run, plan, interrupt)) for side in plan.sides}
             folder = stack.enter_context(scratch(run.root))
             supervisor = Supervisor(
@@ -42,7 +45,7 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
                 retry_failed=retry_failed,
                 interrupt=interrupt,
             )
-            with heard(interrupt, progress.say):
+            with heard(interrupt, progress.say):  # once more: Ray has put a handler of its own in the place of ours
                 well = supervisor.run(launchers)
             if plan.profile:
                 progress.profiling()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 
 from harness.clocks import now
@@ -54,6 +56,7 @@ class Scribe:
             ledger.note(entry)
         launch = max(ledger.attempts, default=-1) + 1
         self._progress = Progress(self._plan, self._console)
+        self._progress.warn(int(os.environ.get("LOCAL_WORLD_SIZE", "1")) * self._plan.threads)
         self._start_s = now()
         return Order(
             plan=self._plan,

@@ -72,7 +72,7 @@ class Supervisor:
             start_s = time.monotonic()
             left_s = end_s - start_s
             if self._plan.strict and left_s < (1 - OVERSHOOT) * self._plan.budget_s:
-                self._skip(launch)
+                self._skip(launch, start_s - begun_s)
                 continue
             launcher = launchers[self._plan.side_of(launch).name]
             self._finish(launch, launcher, start_s + left_s / (len(pending) - done))
@@ -119,14 +119,15 @@ class Supervisor:
                 if ending.status == "skipped":
                     self._write_off(launch, todo, ending)
                     return False
-                self._mourn(launch, ending)
+                if not (self._interrupt.asked and ending.status == "died"):  # a scheduler may signal the ranks, too
+                    self._mourn(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
             self._interrupt.heeded = False
             self._beside_s = self._ready_s - start_s + end_of_gang_s - self._last_s
             self._record(EndRecord(launch=launch, wall_s=round(end_of_gang_s - start_s, 3)))
             if self._interrupt.asked:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(self._interrupt.signal)
             futile = 0 if self._fruitful else futile + 1
             if futile == FUTILE:
                 ending = ending or Ending("error", "the gang ended well but reported nothing")
@@ -170,8 +171,9 @@ class Supervisor:
                 self._record(BeginRecord(launch=launch, comparison=index, case=case.key))
                 self._cell(launch, index, case.key, ending)
 
-    def _skip(self, launch: int) -> None:
-        spent = Ending("skipped", f"the budget of {self._plan.budget_s:g} s was spent")
+    def _skip(self, launch: int, spent_s: float) -> None:
+        remedy = "--resume goes on with as much again; else raise --budget, or measure less"
+        spent = Ending("skipped", f"the budget of {self._plan.budget_s:g} s was spent after {spent_s:.0f} s: {remedy}")
         self._write_off(launch, self.ledger.missing(launch), spent)
 
     def _cell(self, launch: int, comparison: int, case: str, ending: Ending) -> None:

@@ -11,8 +11,9 @@ from harness.plan import DEADLINE_S, Case, Plan, Side
 def command(plan: Plan, side: Side, case: Case) -> str:
     """One launch of a case that is no probe, as on that side, on as many of the run's devices as it needs."""
     name = case.scenario if case.reference.startswith("scenarios.") else case.reference
+    used = plan.devices[: case.world_size]
     options: dict[str, object] = {
-        "--devices": _devices(plan.devices[: case.world_size]),
+        "--devices": _devices(used),
         "--world-sizes": f"1,{case.world_size}" if case.packed else case.world_size,
         "--launcher": side.launcher,
         "--launches": 1,
@@ -29,7 +30,7 @@ def command(plan: Plan, side: Side, case: Case) -> str:
     options |= {option: value for option, (value, usual) in given.items() if value != usual}
     program = [side.python, "-m", "harness"] if side.python else ["rankbench"]
     words = [*program, "run", name, *(str(word) for each in options.items() for word in each)]
-    words += ["--share-device"] * plan.shared_device
+    words += ["--share-device"] * (len(set(used)) < len(used))
     for field, value in case.params.items():
         words += ["--set", f"{case.scenario}.{field}={value}"]
     return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in _variables(side).items()), shlex.join(words)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
@@ -18,6 +19,8 @@ from reports.rows import Caution, CellRow, RankRow
 
 SLOW_FIRST = 2.0
 """A launch's first sample is slow above this multiple of its median."""
+HEAVY_TAIL = 1.25
+"""A mean above this multiple of the median belongs to steps of which some take far longer than most."""
 SUPERLINEAR = 1.05
 """A speed-up above this multiple of the devices is suspect."""
 ABOVE_CEILING = 1.05
@@ -88,6 +91,20 @@ def _within(samples: pd.DataFrame) -> Iterator[Fact]:
             Kind.SLOW_FIRST,
             f"in {slow} {among}: the first sample took up to {worst} the median (limit 2{units.TIMES})",
         )
+    yield from _tail([launch for launch in by_launch if len(launch) >= FEWEST_SAMPLES])
+
+
+def _tail(by_launch: Sequence[pd.DataFrame]) -> Iterator[Fact]:
+    """A launch's first sample, which has a warning of its own, is left out."""
+    times = [launch["seconds"].iloc[1:] for launch in by_launch]
+    if not times:
+        return
+    means, medians = [float(each.mean()) for each in times], [float(each.median()) for each in times]
+    ratio = statistics.median(mean / median for mean, median in zip(means, medians, strict=True))
+    if ratio > HEAVY_TAIL:
+        mean, median = (units.seconds(statistics.median(each)) for each in (means, medians))
+        told = f"a step takes {mean} in the mean, {units.times(ratio)} the median of {median}"
+        yield Kind.HEAVY_TAIL, f"{told} (limit 1.25{units.TIMES})"
 
 
 def _late(samples: pd.DataFrame) -> Iterator[Fact]:

@@ -50,6 +50,11 @@ def _is_duel(found: Findings) -> bool:
 SINGLE = ("scaling", "comparison")
 """Kinds of claims on single cases: of many comparisons with a chapter they are not told before the rest."""
 
+DISTURBED = {
+    Kind.FOREIGN_LOAD: "Other processes disturbed",
+    Kind.CPU_THROTTLED: "A CPU quota held ranks back in",
+}
+
 Row = TypeVar("Row", CellRow, ContrastRow)
 
 
@@ -153,12 +158,12 @@ def _ranks(rows: tuple[RankRow, ...]) -> Iterator[Claim]:
 
 
 def _load(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
-    loaded = [caution for row in cells for caution in row.warnings if caution.kind is Kind.FOREIGN_LOAD]
-    if loaded:
-        cases = f"{len(loaded)} of {units.count(len(cells), 'case')}"
-        fact = labels.plain(loaded[0].fact).replace(": e.g. ", ": ")
-        text = f"Other processes disturbed {cases}, e.g. {fact}: {REMEDIES[Kind.FOREIGN_LOAD]}."
-        yield Claim(kind="load", text=text)
+    for kind, disturbed in DISTURBED.items():
+        loaded = [caution for row in cells for caution in row.warnings if caution.kind is kind]
+        if loaded:
+            cases = f"{len(loaded)} of {units.count(len(cells), 'case')}"
+            fact = labels.plain(loaded[0].fact).replace(": e.g. ", ": ")
+            yield Claim(kind="load", text=f"{disturbed} {cases}, e.g. {fact}: {REMEDIES[kind]}.")
 
 
 def _beside(cells: tuple[CellRow, ...]) -> Iterator[Claim]:

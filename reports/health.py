@@ -65,7 +65,7 @@ def _launches(measured: Measured, key: CaseId, opening: Opening) -> Iterator[tup
 
 def _row(key: CaseId, record: CellRecord, series: Series, clocks: Clocks) -> HealthRow:
     told = effects(series)
-    loads = [Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s).foreign for fact in record.facts]
+    loads = [Load.of(fact).foreign for fact in record.facts]
     return HealthRow(
         comparison=key[0],
         key=key[1],

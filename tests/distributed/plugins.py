@@ -240,7 +240,7 @@ class Shy:
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """A step of 0.3 s, and one that never ends; each step is noted in a file."""
+    """A step of 0.2 s, and one that never ends; each step is noted in a file."""
 
     scaling: ClassVar = "weak"
     ends: Literal["yes", "no"] = arm(baseline="yes")
@@ -251,7 +251,7 @@ class Steps:
         def step() -> bool:
             with path.open("a") as file:
                 file.write(".")
-            end_s = time.process_time() + 0.3
+            end_s = time.process_time() + 0.2
             while self.ends == "no" or time.process_time() < end_s:
                 pass
             return True

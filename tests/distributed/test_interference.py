@@ -19,8 +19,7 @@ pytestmark = [
 
 
 def foreign(cell: CellRecord, rank: int) -> float:
-    fact = cell.facts[rank]
-    return Load(fact.wall_s, fact.cpu_s, fact.delay_s, fact.busy_s).foreign
+    return Load.of(cell.facts[rank]).foreign
 
 
 def flagged(cell: CellRecord) -> set[int | None]:

@@ -1,4 +1,4 @@
-"""Ctrl-C once: the sample at hand is finished, and all that is complete is kept and reported. Twice: now."""
+"""A signal once: the sample at hand is finished, and all that is complete is kept and reported. Twice: now."""
 
 from __future__ import annotations
 
@@ -15,19 +15,27 @@ import psutil
 import pytest
 
 from harness.rundir import RunDir
+from harness.signals import name_of
 from launch.interrupt import SAID
 from tests.distributed.conftest import PLUGINS, RANKBENCH, Run, command, offspring_of, wait_until
 from tests.distributed.namespaces import await_words
 from tests.limits import LIMIT_S
 
 TWO = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
-LAUNCHERS = ["inline", pytest.param("torchrun", marks=TWO), pytest.param("ray", marks=TWO)]
+ONCE = [
+    ("inline", signal.SIGINT),
+    pytest.param("torchrun", signal.SIGHUP, marks=TWO),
+    pytest.param("ray", signal.SIGTERM, marks=TWO),  # Ray handles this one itself, unless it is handled once more
+]
+TWICE = [("inline", signal.SIGTERM, signal.SIGINT), pytest.param("torchrun", signal.SIGINT, signal.SIGTERM, marks=TWO)]
 ENOUGH = 25
-"""Steps of a rank after which the fewest rounds of the one case are done; all of them take half a minute."""
+"""Steps of a rank after which the fewest rounds of the one case are done; all of them take three times as long."""
 
 
 LAUNCH = b'"type":"launch"'
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *RANKBENCH[1:])
+CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
+ELASTIC = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3")
+TORCHRUN = ("taskset", "-c", CORES, sys.executable, *ELASTIC, *RANKBENCH[1:])
 
 
 def journal_of(root: Path) -> bytes:
@@ -38,13 +46,13 @@ def journal_of(root: Path) -> bytes:
 def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subprocess.Popen[str]]:
     """A run, or what is missing of one, after so many more steps of each rank; no process of it may be left.
 
-    ``somebody's`` is a torchrun of which it is the ranks.
+    ``somebody's`` is a torchrun of which it is the ranks, which are three that share two cores.
     """
     mark, counter, root = uuid.uuid4().hex, folder / "steps", folder / "run"
-    ranks = 1 if launcher == "inline" else 2
+    ranks = {"inline": 1, "somebody's": 3}.get(launcher, 2)
     program = TORCHRUN if launcher == "somebody's" else RANKBENCH
     line = [f"{PLUGINS}:Steps", "--set", f"steps.ends={ends}", "--devices", f"cpu:{ranks}"]
-    line += ["--launcher", launcher] if program is RANKBENCH else []
+    line += ["--launcher", launcher] if program is RANKBENCH else ["--share-device"]
     line += ["--world-sizes", str(ranks), "--launches", "1", "--budget", "600", "--out", str(root)]
     counter.touch()
     done, launches = counter.stat().st_size, journal_of(root).count(LAUNCH)
@@ -63,8 +71,8 @@ def begun(folder: Path, launcher: str, ends: str, steps: int) -> Iterator[subpro
     assert not alive
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str) -> None:
+@pytest.mark.parametrize(("launcher", "number"), ONCE)
+def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str, number: signal.Signals) -> None:
     """Another run on the same directory is refused meanwhile, and disturbs nothing."""
     root = tmp_path / "run"
     if launcher == "ray":  # and that another launcher's run may be killed: test_kill
@@ -72,10 +80,12 @@ def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str)
             process.kill()
     with begun(tmp_path, launcher, "yes", ENOUGH) as process:
         other = command("run", "--resume", root)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
+        await_words(process, SAID)
+        if number is signal.SIGHUP:
+            process.send_signal(number)  # the kernel's and the shell's are one
         said = process.communicate(timeout=LIMIT_S)[0]
     assert process.returncode == 130, said
-    assert SAID in said
     assert other.returncode == 2
     assert (
         other.stderr
@@ -87,17 +97,20 @@ def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str)
     (steps,) = [cell for key, cell in cells.items() if key.startswith("steps")]
     assert steps.samples is not None and max(steps.samples.round) >= 3  # the fewest rounds, and then no more
     assert (root / "report.html").exists()
-    assert f"rankbench run --resume {root}" in said
+    assert f"interrupted by {name_of(number)}; finish it with: rankbench run --resume {root}" in said
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS[:2])  # what the second one does is no launcher's business
-def test_twice_the_run_ends_now(tmp_path: Path, launcher: str) -> None:
+@pytest.mark.parametrize(("launcher", "first", "second"), TWICE)  # what the second one does is no launcher's business
+def test_twice_the_run_ends_now(tmp_path: Path, launcher: str, first: signal.Signals, second: signal.Signals) -> None:
+    """Also where nobody listens any more."""
     with begun(tmp_path, launcher, "no", 1) as process:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(first)
         await_words(process, SAID)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=LIMIT_S)[0]
-    assert process.returncode == 130, said
+        process.stdout.close()
+        process.send_signal(second)
+        process.wait(LIMIT_S)
+        said = ""
+    assert process.returncode == 130
     assert not Run(tmp_path / "run", 130, said).cells
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -112,5 +125,8 @@ def test_a_rank_of_somebodys_torchrun_that_is_to_end_has_all_keep_what_is_comple
     run = Run(tmp_path / "run", process.returncode, said)
     assert {cell.status for cell in run.cells} == {"ok"}, said
     assert {cell.case for cell in run.cells} == {case.key for _, _, case in RunDir(run.root).plan().cells()}
-    assert f"interrupted; finish it with: rankbench run --resume {run.root}" in said
+    assert f"finish it with: rankbench run --resume {run.root}" in said
+    (steps,) = [row for row in run.summary["cells"] if row["key"].startswith("steps")]
+    kinds = {warning["kind"] for warning in steps["warnings"]}
+    assert run.summary["run"]["shared_device"] and "shared-device" in kinds and "foreign-load" not in kinds
     assert f"report: {run.root}" in said.replace("\n", "") and (run.root / "report.html").exists()

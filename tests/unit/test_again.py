@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import devices
 from harness.plan import Plan, Side
 from harness.planner import make
 from harness.wish import Wish
@@ -26,7 +27,7 @@ FIELDS = {
 }
 
 
-def parsed(line: str) -> Plan:
+def parsed(line: str, **more: object) -> Plan:
     """The plan of a command line, read as the option parser would."""
     words = shlex.split(line)
     assert words[:2] == ["rankbench", "run"]
@@ -37,7 +38,7 @@ def parsed(line: str) -> Plan:
         else:
             field = FIELDS[option]
             told[field] = type(getattr(Wish(launches=1, devices="", world_sizes="", launcher=""), field))(value)
-    return make(Wish(names=[words[2]], **told))  # type: ignore[arg-type]
+    return make(Wish(names=[words[2]], **told, **more))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["split", f"{PLUGINS}:Dies"])
@@ -53,6 +54,18 @@ def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
             assert case.key in measured
             assert case.packed or measured == {case.key}
             assert (again.seed, again.deadline_s, again.launches, again.placement) == (3, 7, 1, "spread")
+
+
+def test_a_case_shares_a_device_again_only_where_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: [0, 1])
+    plan = make(Wish(names=["split"], devices="cpu:3", share_device=True))
+    for case in plan.comparisons[0].cases:
+        if not case.probe:
+            line = command(plan, plan.sides[0], case)
+            assert f"--devices cpu:{case.world_size} " in line
+            assert ("--share-device" in line) == (case.world_size > 2)
+            again = parsed(line.replace(" --share-device", ""), share_device=case.world_size > 2)
+            assert again.devices == plan.devices[: case.world_size]
 
 
 def test_a_case_of_another_side_is_measured_again_as_on_that_side(tmp_path: Path) -> None:

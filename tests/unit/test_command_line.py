@@ -155,7 +155,7 @@ def test_more_ranks_than_devices_are_refused_with_the_remedy() -> None:
 
 
 def test_the_whole_chapter_at_full_size_takes_minutes_on_eight_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "parse", lambda *_: tuple(f"cuda:{index}" for index in range(8)))
+    monkeypatch.setattr(devices, "parse", lambda *_, share: tuple(f"cuda:{index}" for index in range(8)))
     plan = make(Wish(preset="full"))
     assert {comparison.scenario for comparison in plan.comparisons} == set(catalog.scenarios())
     assert (plan.launches, plan.world_sizes) == (6, (1, 2, 4, 8))

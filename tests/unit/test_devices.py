@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import devices, gpus
+from harness import affinity, devices, gpus
 from harness.devices import parse
 from harness.errors import UsageError
+from harness.planner import make
+from harness.wish import Wish
+from tests.limits import LIMIT_S
 
 Cores = list[tuple[int, ...]]
 
@@ -93,6 +98,48 @@ def test_cores_that_a_cluster_counts_but_a_rank_may_not_use_are_missed(
     monkeypatch.setattr(devices, "cores", lambda: [0])
     with pytest.raises(UsageError, match=f"cores for each rank, but is {name} where 1 may be used"):
         devices.claim(name, threads)
+
+
+def test_a_rank_that_comes_bound_to_cores_of_its_own_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its number: another one of its host has other cores."""
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setattr(gpus, "near", lambda: [frozenset(range(64))] * 8)
+    own = list(range(24, 32))
+    assert pinned(monkeypatch, "cuda:3", 1, own) == (27,)
+    monkeypatch.setattr(affinity, "NARROWED", True)
+    assert pinned(monkeypatch, "cuda:3", 1, own) == (27,)  # it was started by hand: taskset -c 24-31 rankbench run
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert pinned(monkeypatch, "cuda:3", 1, own) == tuple(own)
+    assert pinned(monkeypatch, "cpu:3", 2, own) == (24, 25)
+    assert make(Wish(names=["split"]), (8, 8)).devices == tuple(f"cpu:{rank}" for rank in range(8))
+
+
+AFFINITY = """
+import os
+free = os.sched_getaffinity(0)
+from harness import devices
+assert set(devices.cores()) == free, (devices.cores(), free)
+assert not os.environ.keys() & {"OMP_PROC_BIND", "OMP_PLACES"}
+from harness.affinity import dropped
+print(dropped())
+"""
+
+
+def test_openmp_binds_nobody_to_one_core() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AFFINITY],
+        env=os.environ | {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"},
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
+    )  # fmt: skip
+    told = "OMP_PROC_BIND, OMP_PLACES are ignored: each rank is pinned to cores of its own, where its threads run\n"
+    assert done.stdout == told, done.stderr
+
+
+def test_a_torchrun_that_openmp_has_bound_to_one_core_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: [0])
+    monkeypatch.setattr(affinity, "DROPPED", ("OMP_PROC_BIND",))
+    with pytest.raises(UsageError, match="unset OMP_PROC_BIND: it bound torchrun"):
+        make(Wish(names=["split"], devices="cpu"), (2, 2))
 
 
 def test_a_physical_core_is_used_before_its_sibling(monkeypatch: pytest.MonkeyPatch) -> None:

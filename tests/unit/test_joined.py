@@ -18,10 +18,10 @@ from tests.limits import LIMIT_S
 
 HEEDS = """
 import os, signal, sys, time
-from harness.halt import Halt
+from launch.interrupt import Interrupt
 from launch import joined
 
-halt = Halt()
+halt = Interrupt()
 joined._heed(halt)
 joined.ONE_S = float(sys.argv[1])
 if (child := os.fork()) == 0:

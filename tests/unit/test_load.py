@@ -21,6 +21,11 @@ def test_waiting_for_the_core_is_foreign_load() -> None:
     assert "40%" in doubt.fact
 
 
+def test_taking_turns_with_ones_peers_is_not() -> None:
+    shared = [Load(1.0, 0.5, 0.5, 1.0), Load(1.0, 0.5, 0.5, 1.0)]
+    assert len(doubts(shared)) == 2 and not doubts(shared, shares=True)
+
+
 def test_sleeping_while_peers_work_is_not() -> None:
     assert not doubts([Load(1.0, 0.5, 0.0)])
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from harness import devices
 from harness.errors import UsageError
 from harness.planner import make
 from harness.wish import Wish
@@ -70,10 +73,27 @@ def test_ranks_share_a_gpu_only_where_that_is_meant(gpus: None) -> None:
     assert not make(Wish(names=["split"], devices="cuda")).shared_device
 
 
-@pytest.mark.parametrize("devices", ["cuda:0,1", "cuda", "cpu:1"])
-def test_sharing_that_shares_nothing_is_refused(gpus: None, devices: str) -> None:
+def test_ranks_share_cores_only_where_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take the CPU devices in turn, also the ranks of somebody's torchrun, who cannot name any."""
+    monkeypatch.setattr(devices, "cores", lambda: [4, 5])
+    for ranks in ((), ((3, 3),)):
+        asked = Wish(names=["split"], devices=None if ranks else "cpu:3")
+        with pytest.raises(UsageError, match="add --share-device to test more"):
+            make(asked, *ranks)
+        plan = make(replace(asked, share_device=True), *ranks)
+        assert plan.devices == ("cpu:0", "cpu:1", "cpu:0")
+        assert plan.shared_device and plan.world_sizes == (1, 2, 3)
+        assert plan.regime["affinity"] == "ranks share cores"
+    with pytest.raises(UsageError, match="--share-device must go without Ray"):
+        make(Wish(names=["split"], devices="cpu:3", share_device=True, launcher="torchrun,ray"))
+    plan = make(Wish(names=["split"], devices="cpu:3", threads=2, share_device=True))
+    assert plan.devices == ("cpu:0",) * 3
+
+
+@pytest.mark.parametrize("named", ["cuda:0,1", "cuda", "cpu:1"])
+def test_sharing_that_shares_nothing_is_refused(gpus: None, named: str) -> None:
     with pytest.raises(UsageError, match="--share-device must come with a GPU that is named twice"):
-        make(Wish(names=["split"], devices=devices, share_device=True))
+        make(Wish(names=["split"], devices=named, share_device=True))
 
 
 def test_two_ranks_that_turn_out_to_be_on_one_gpu_are_refused_before_nccl_is_asked() -> None:

@@ -1,6 +1,7 @@
 """Each doubt that follows from the samples is raised where it should be, with its fact, and not where it should not."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,7 @@ CAUSES = {
     Kind.FEW_LAUNCHES: {"launches": 5},
     Kind.FEW_SAMPLES: {"rounds": 3},
     Kind.SLOW_FIRST: {"first": 3.0},
+    Kind.HEAVY_TAIL: {"rounds": 7, "course": lambda place, _: 8.0 if place % 7 == 6 else 1.0},
     Kind.DRIFT: {"drift": 0.3},
     Kind.WARMING_UP: {"rounds": 8, "course": lambda place, count: 1.3 if place < count / 4 else 1.0},
     Kind.FIRST_SLOT: {"course": lambda place, _: 1.0 if place % 2 else 1.2},
@@ -78,6 +80,17 @@ def test_a_cause_raises_its_own_doubt_and_no_other(tmp_path, kind):
     found = kinds(tmp_path, **CAUSES[kind])
     assert kind in found
     assert found - FOLLOWS.get(kind, set()) == {kind}
+
+
+def test_a_heavy_tail_is_told_with_both_numbers(tmp_path):
+    """Every seventh step takes a hundred times as long; where no more than one sample does, there is no tail."""
+    tail = doubts(tmp_path / "tail", rounds=14, truth=lambda _: 1e-3, course=lambda place, _: 100.0 ** (place % 7 == 6))
+    fact = tail["split[how=whole,size=1024]@1"][Kind.HEAVY_TAIL].replace("\N{NO-BREAK SPACE}", " ")
+    assert re.fullmatch(
+        r"a step takes 1[56]\.\d ms in the mean, 1[56]\.\d× the median of 1\.0\d ms \(limit 1\.25×\)", fact
+    )
+    once = doubts(tmp_path / "once", rounds=16, course=lambda place, _: 5.0 ** (place == 9))
+    assert not any(Kind.HEAVY_TAIL in facts for facts in once.values())
 
 
 def test_late_starts_are_not_slow_ranks(tmp_path):

@@ -139,6 +139,15 @@ def test_foreign_load_is_told_with_a_remedy(tmp_path):
     assert "stop the other processes" in claim
 
 
+def test_a_cpu_quota_is_told_with_a_remedy(tmp_path):
+    doubt = Doubt(
+        kind=Kind.CPU_THROTTLED, fact="a CPU quota held rank 0 back for up to 50% of the time (limit 5%)", rank=0
+    )
+    _, claims = claims_of(tmp_path, doubts={(0, KEY): (doubt,)})
+    (claim,) = told(claims, "A CPU quota held ranks back in 1 of 4 cases")
+    assert "raise the control group's CPU limit" in claim
+
+
 def test_a_time_within_the_floor_is_no_time(tmp_path):
     def truth(case):
         return 5e-6 if case.scenario == "split" else factories.work_time(case)

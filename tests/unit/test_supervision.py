@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.halt import Halt
-from harness.journal import BeginRecord, CellRecord, LaunchRecord, Samples
+from harness.journal import BeginRecord, CellRecord, LaunchRecord, Samples, Status
 from harness.lines import Journal, read
 from harness.messages import Order, RankNote, VisitNote
 from harness.plan import Plan, Precision, Record
@@ -18,6 +19,7 @@ from harness.planner import make
 from harness.wish import Wish
 from launch.channel import Event, Peer
 from launch.gangs import Ending, Gang
+from launch.interrupt import Interrupt
 from launch.supervisor import Supervisor
 from launch.torchrun import Torchrun
 from launch.vigil import Vigil
@@ -125,7 +127,12 @@ def dies_at_once(order: Order, hear: Callable[[Record], None]) -> Ending:
 
 
 def run(
-    folder: Path, script: Script, plan: Plan | None = None, *, retry_failed: bool = False
+    folder: Path,
+    script: Script,
+    plan: Plan | None = None,
+    *,
+    retry_failed: bool = False,
+    interrupt: Interrupt | None = None,
 ) -> tuple[bool, list[CellRecord]]:
     plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=2))
     path, scratch = folder / "journal.jsonl", folder / "scratch"
@@ -139,6 +146,7 @@ def run(
             fingerprints={"torchrun": "f"},
             scratch=str(scratch),
             retry_failed=retry_failed,
+            interrupt=interrupt,
         )
         complete = supervisor.run({"torchrun": script})  # type: ignore[arg-type]
     return complete, [entry for entry in read(path) if isinstance(entry, CellRecord)]
@@ -173,6 +181,24 @@ def test_a_death_costs_its_case_and_the_rest_is_measured_by_a_new_gang(tmp_path:
     assert (died.status, died.rank, died.launch) == ("died", 1, 0)
     assert died.case not in {case.key for cases in script.orders[1].todo.values() for case in cases}
     assert len(cells) == 2 * 5
+
+
+@pytest.mark.parametrize(("status", "cells"), [("died", []), ("hang", ["hang"])])
+def test_ranks_that_a_scheduler_ends_with_their_run_are_no_cases_fault(
+    tmp_path: Path, status: Status, cells: list[str]
+) -> None:
+    """One that hung before it was to end is."""
+    interrupt = Interrupt()
+
+    def ends(order: Order, hear: Callable[[Record], None]) -> Ending:
+        ending = dies(order, hear)
+        interrupt.asked, interrupt.signal = True, "SIGTERM"
+        return replace(ending, status=status)
+
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        run(tmp_path, Script(ends), interrupt=interrupt)
+    told = [entry.status for entry in read(tmp_path / "journal.jsonl") if isinstance(entry, CellRecord)]
+    assert told == cells
 
 
 def test_what_a_dead_gang_has_left_is_gone_before_the_next_one_starts(tmp_path: Path) -> None:
