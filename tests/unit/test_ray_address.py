@@ -11,9 +11,13 @@ import pytest
 from harness import ray_address
 from harness.cli import run_app
 from harness.errors import UsageError
+from harness.halt import Halt
+from harness.plan import Side
 from harness.planner import make
 from harness.ray_address import OLDEST, Address, address_of, nodes_of, require_ray, resumed
+from harness.rundir import RunDir
 from harness.wish import Wish
+from launch.run import _launcher
 
 HEAD = "10.0.0.1:6379"
 BY_OPTION, BY_VARIABLE = Address(HEAD, "--ray-address"), Address(HEAD, "RAY_ADDRESS")
@@ -94,3 +98,10 @@ def test_the_oldest_ray_is_the_one_that_is_declared() -> None:
     declared = tomllib.loads(project.read_text())["project"]["optional-dependencies"]["ray"]
     assert declared == [f"ray>={'.'.join(map(str, OLDEST))}"]
     assert importlib.metadata.version("ray")
+
+
+def test_a_run_that_goes_on_where_ray_is_not_is_one_line_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ray_address, "find_spec", lambda _: None)
+    plan = make(Wish(names=["split"], devices="cpu:1"))
+    with pytest.raises(UsageError, match="--launcher ray must find Ray, but is not installed"):
+        _launcher(Side(name="ray", launcher="ray"), RunDir(tmp_path), plan, Halt())
