@@ -82,7 +82,7 @@ class Cluster:
         try:
             guarded = {"RAY_AUTH_MODE": "token", "RANKBENCH_CLUSTER": folder}
             os.environ.update(within_reach() | QUIET | EQUAL | VISIBLE | guarded)
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())
+            os.environ["RAY_AUTH_TOKEN"] = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex()
             Config.initialize("")  # Ray has read the mode at its import
             with _alone():
                 ray.init(
@@ -202,6 +202,8 @@ def _names_head(address: str | None) -> bool:
 def _reach(address: str) -> None:
     """Raises OSError where nobody listens at an address, and ValueError where it is none."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        raise ValueError("it has no port")
     socket.create_connection((host.strip("[]"), int(port)), PROBE_S).close()
 
 

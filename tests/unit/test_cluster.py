@@ -24,7 +24,7 @@ NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GP
 
 
 NICE = """
-import contextlib, os
+import contextlib, os, sys
 from launch.actor import Rank
 before = os.getpriority(os.PRIO_PROCESS, 0)
 os.nice(7)  # as Ray does with its workers
@@ -33,12 +33,18 @@ print(os.getpriority(os.PRIO_PROCESS, 0))
 with contextlib.suppress(PermissionError):  # not everywhere root may
     os.setpriority(os.PRIO_PROCESS, 0, before)
 print(os.getpriority(os.PRIO_PROCESS, 0))
+print(sys.path.index(os.getcwd()) == len(sys.path) - 1)
 """
 
 
-def test_a_rank_has_the_priority_of_its_node_where_it_may() -> None:
-    told = subprocess.run([sys.executable, "-c", NICE], capture_output=True, text=True, check=True).stdout
-    its, attainable = map(int, told.split())
+def test_a_rank_has_the_priority_of_its_node_where_it_may_and_the_working_directory_last_on_its_path(
+    tmp_path: Path,
+) -> None:
+    line = [sys.executable, "-P", "-c", NICE]
+    told = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    *priorities, last = told.split()
+    its, attainable = map(int, priorities)
+    assert last == "True"
     mine = os.getpriority(os.PRIO_PROCESS, 0)
     assert its == attainable and attainable in (mine, mine + 7)
 
