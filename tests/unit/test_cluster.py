@@ -14,6 +14,7 @@ import pytest
 import ray
 from hypothesis import given
 from hypothesis import strategies as st
+from ray._private import ray_constants
 
 from harness.errors import RankbenchError, UsageError
 from launch.actor import Seat, index
@@ -101,6 +102,8 @@ def test_a_cluster_of_our_own_that_does_not_start_tells_why_in_a_line_and_leaves
 
     def fail(*, _temp_dir: str, **_: Any) -> None:
         folders.append(Path(_temp_dir))
+        assert not ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV  # below uv run, workers have this interpreter
+        assert os.environ["RAY_AUTH_MODE"] == "token" and os.environ["RAY_AUTH_TOKEN"]
         logs = Path(_temp_dir) / "session_1" / "logs"
         logs.mkdir(parents=True)
         (logs / "raylet.err").write_text(log)
@@ -114,6 +117,7 @@ def test_a_cluster_of_our_own_that_does_not_start_tells_why_in_a_line_and_leaves
         Cluster(None).__enter__()
     assert str(told.value).endswith("on this machine: (raylet) dlmalloc.cc:161: failed to open /dev/shm")
     assert len(str(folders[0])) < 25 and not folders[0].exists()
+    assert ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV  # given back
 
 
 def test_the_cause_of_an_error_of_rays_is_its_last_line_without_colours() -> None:
