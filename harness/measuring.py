@@ -50,7 +50,7 @@ def run(  # noqa: PLR0913
     ray_address: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", envvar="RAY_ADDRESS", help="A Ray cluster, also of --resume. [default: a local one]"
+            metavar="HOST:PORT", help="A Ray cluster, also of --resume. [default: RAY_ADDRESS, else a local one]"
         ),
     ] = None,
     placement: Annotated[str, typer.Option(help="Ranks on Ray's nodes: pack, spread or strict-spread.")] = "pack",
@@ -81,9 +81,11 @@ def run(  # noqa: PLR0913
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
     from harness.planner import make
-    from harness.running import measure, only_resume, resumed
+    from harness.ray_address import address_of, nodes_of, resumed
+    from harness.running import measure, only_resume
     from harness.wish import Wish
 
+    address = address_of(ray_address)
     ranks: tuple[int, int] | None = late("launch.joined:ranks_around")()
     wish = Wish(
         names=scenario or (),
@@ -91,8 +93,8 @@ def run(  # noqa: PLR0913
         world_sizes=world_sizes,
         launcher=launcher,
         placement=cast("Placement", placement),
-        ray_address=ray_address,
-        nodes=late("launch.cluster:nodes")(ray_address) if ray_address and "ray" in (launcher or "") else None,
+        ray_address=address.text if address else None,
+        nodes=None if resume else nodes_of(address, launcher),
         launches=launches,
         budget_s=budget,
         deadline_s=deadline,
@@ -112,7 +114,7 @@ def run(  # noqa: PLR0913
         only_resume(wish, out)
         directory = RunDir(resume)
         own = partial(late("launch.run:own"), retry_failed=retry_failed)
-        return measure(directory, resumed(directory.plan(), ray_address), own)
+        return measure(directory, resumed(directory.plan(), address), own)
     if retry_failed:
         raise UsageError("--retry-failed", "come with --resume", "alone", "add --resume DIR")
     if ranks is not None:

@@ -26,11 +26,6 @@ def only_resume(wish: Wish, out: Path | None) -> None:
         )
 
 
-def resumed(plan: Plan, ray_address: str | None) -> Plan:
-    """The plan of a run that goes on; one on a Ray cluster where that is now, if it has another address."""
-    return plan.model_copy(update={"ray_address": ray_address}) if plan.ray_address and ray_address else plan
-
-
 Measurer = Callable[[RunDir, Plan, Console], bool]
 """Measures what is missing of a run; tells whether all cells are ok."""
 

@@ -1,20 +1,28 @@
-"""What lives on a Ray cluster: one rank as an actor, and the mailbox in which rank 0 leaves what it has to tell."""
+"""One rank of a gang on a Ray cluster, as an actor."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
 
+from harness.errors import CollectiveError, GangLostError
 from harness.halt import Halt
 from harness.messages import Order, VisitNote
 from harness.plan import Record
+from launch.lifeline import MARK
 from launch.network import tell_gloo
 from launch.scratch import lent
+
+ECHOES = (CollectiveError, GangLostError, RuntimeError)
+"""What a rank raises where its peers are gone; gloo and NCCL raise RuntimeError."""
 
 
 class Seat(NamedTuple):
@@ -31,6 +39,17 @@ class Seat(NamedTuple):
     """Which of the gang's actors it is."""
 
 
+class Farewell(NamedTuple):
+    """What a rank says when it ends."""
+
+    sent: int
+    """How many lines it has sent to the mailbox."""
+    words: str | None = None
+    """Its traceback where it failed."""
+    echo: bool = False
+    """Whether it may have failed only because another rank was gone."""
+
+
 class Rank:
     """One rank, as an actor: a process of its own on the node that has its device."""
 
@@ -41,6 +60,7 @@ class Rank:
         """
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, os.getppid()))
+        sys.path.append(str(Path.cwd()))  # last: no file there takes the place of a module of ours or of Python's
         from harness import ledger, worker, world  # noqa: F401
 
         ledger.ready()
@@ -54,41 +74,75 @@ class Rank:
         return Seat(node != driver, ip, node, gpu, os.getpid(), number)
 
     def host(self, ip: str) -> int:
-        """Keep the store at which the ranks meet; returns its port."""
+        """Keep the store at which the ranks meet, on this address alone; returns its port."""
         from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-        self._store = TCPStore(ip, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
-        return self._store.port
+        family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+        with socket.create_server((ip, 0), family=family) as listener:
+            port: int = listener.getsockname()[1]
+            self._store = TCPStore(
+                ip,
+                port,
+                is_master=True,
+                wait_for_workers=False,
+                multi_tenant=True,
+                master_listen_fd=listener.detach(),
+            )
+        return port
 
-    def run(self, environment: dict[str, str], device: str, order_json: str, mailbox: Any) -> str | None:
-        """Carry out an order as one rank. Returns None, or its last words where it failed."""
+    def run(self, environment: dict[str, str], device: str, order_json: str, mailbox: Any) -> Farewell:
+        """Carry out an order as one rank, and send what it tells to the mailbox."""
         import traceback
 
         from harness import worker, world
 
         os.environ |= environment
         tell_gloo(environment["NODE_IP"])
-        sent: list[Any] = []
         halt = Halt()
-
-        def tell(record: Record) -> None:
-            before, sent[:] = sent[:], [mailbox.put.remote(record.model_dump_json(by_alias=True))]
-            if isinstance(record, VisitNote) and before:  # only here: it takes a while, and nothing may be late
-                halt.asked |= any(ray.get(ray.wait(before, timeout=0)[0]))
-
+        outbox = Outbox(int(environment["RANK"]), mailbox, halt)
+        words, echo = None, False
         try:
             with (
                 _housed(Order.model_validate_json(order_json)) as order,
                 world.joined(order.plan, device) as joined,
-                joined.sentry.posted(joined.rank, order.plan.deadline_s, tell),
+                joined.sentry.posted(joined.rank, order.plan.deadline_s, outbox.send),
             ):
                 joined.agreement.halt = halt
-                worker.run(order, joined, tell)
-        except BaseException:  # noqa: BLE001
-            return traceback.format_exc()[-4000:]
-        finally:
-            ray.get(sent)  # they arrive in turn: with the last one all are there
-        return None
+                worker.run(order, joined, outbox.send)
+        except BaseException as error:  # noqa: BLE001
+            words, echo = traceback.format_exc()[-4000:], isinstance(error, ECHOES)
+        return Farewell(outbox.close(), words, echo)
+
+
+class Outbox:
+    """Sends a rank's lines to the mailbox, numbered: its watchdog's thread sends, too."""
+
+    def __init__(self, rank: int, mailbox: Any, halt: Halt) -> None:
+        """``halt`` is asked for where the mailbox answers that the run is to stop."""
+        self._rank = rank
+        self._mailbox = mailbox
+        self._halt = halt
+        self._lock = threading.Lock()
+        self._sent = 0
+        self._unanswered: list[Any] = []
+
+    def send(self, record: Record) -> None:
+        """Send a record, and go on at once; a note of a visit, before which nothing is timed, also reads answers."""
+        with self._lock:
+            text = record.model_dump_json(by_alias=True)
+            self._unanswered.append(self._mailbox.put.remote(self._rank, self._sent, text))
+            self._sent += 1
+            if isinstance(record, VisitNote):
+                count = len(self._unanswered)
+                answered, self._unanswered = ray.wait(self._unanswered, num_returns=count, timeout=0)
+                self._halt.asked |= any(ray.get(answered))
+
+    def close(self) -> int:
+        """Wait until every line is in the mailbox; returns how many there are."""
+        with self._lock:
+            ray.get(self._unanswered)
+            self._unanswered = []
+            return self._sent
 
 
 def index(gpu: str, visible: str | None) -> int:
@@ -100,37 +154,5 @@ def index(gpu: str, visible: str | None) -> int:
 @contextlib.contextmanager
 def _housed(order: Order) -> Iterator[Order]:
     """The order with a folder for files that exists on this host."""
-    gang = f"{os.environ['MASTER_ADDR']}-{os.environ['MASTER_PORT']}"
-    with lent(Path(order.scratch), gang, first=os.environ["LOCAL_RANK"] == "0") as folder:
+    with lent(Path(order.scratch), os.environ[MARK], first=os.environ["LOCAL_RANK"] == "0") as folder:
         yield order.model_copy(update={"scratch": folder})
-
-
-class Mailbox:
-    """Holds what rank 0 tells until the driver fetches it: nothing is lost while the driver cannot be reached."""
-
-    def __init__(self) -> None:
-        import asyncio
-
-        self._lines: list[str] = []
-        self._halted = False
-        self._came = asyncio.Event()
-
-    async def halt(self) -> None:
-        """Whoever puts a line from now on is told to end."""
-        self._halted = True
-
-    async def put(self, line: str) -> bool:
-        """Keep a line; whether to end."""
-        self._lines.append(line)
-        self._came.set()
-        return self._halted
-
-    async def take(self, seen: int, timeout_s: float) -> list[str]:
-        """The lines after the first ``seen``; waits for one, but not for longer than ``timeout_s``."""
-        import asyncio
-
-        if len(self._lines) <= seen:
-            self._came.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._came.wait(), timeout_s)
-        return self._lines[seen:]

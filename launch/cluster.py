@@ -5,17 +5,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Self
 
 import ray
+from ray._private import ray_constants
+from ray._raylet import Config  # type: ignore[attr-defined]
 from ray.exceptions import RayError
+from ray.job_config import JobConfig
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from harness.errors import RankbenchError, UsageError
+from harness.errors import RankbenchError, UsageError, words_of
+from harness.harmless import harmless
+from harness.home import within_reach
 from launch.lifeline import temporary
 
 PLACEMENT_S = 60.0
@@ -30,6 +38,12 @@ EQUAL = {"RAY_worker_niceness": "0"}
 VISIBLE = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 """All of a node's GPUs stay visible to each rank: NCCL and symmetric memory are slow or wrong where they are masked."""
 STRICT = "STRICT_SPREAD"
+LONGEST_TEMPORARY = 20
+"""Bytes of the path of the folder for temporary files; below it are 84 more of a socket's, which takes 107."""
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""What switches a terminal's colours."""
+FATAL = re.compile(r"^\[[^\]]* C \d+ \d+\] (.+)$", re.MULTILINE)
+"""The line in a log of Ray's that says why its process has ended itself."""
 
 GONE = (RayError, ConnectionError)
 """What Ray raises where an actor, a node or the connection is lost."""
@@ -56,25 +70,34 @@ class Cluster:
     def __enter__(self) -> Self:
         if self._address is None:
             self._start()
-            self._head = ray.get_runtime_context().gcs_address
         else:
             _join(self._address)
-            self._head = self._address
+        named = self._address if _names_head(self._address) else None
+        self._head = named or ray.get_runtime_context().gcs_address
         return self
 
     def _start(self) -> None:
-        mark = self._stack.enter_context(temporary())
-        os.environ.update(QUIET | EQUAL | VISIBLE | {"RANKBENCH_CLUSTER": mark})
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # its ports are open to the network
-        os.environ.pop("RAY_AUTH_MODE", None)  # unset, Ray asks for the token; it has read this at its import
-        ray.init(
-            address="local",
-            num_cpus=len(os.sched_getaffinity(0)),
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _temp_dir=mark,
-        )
+        """Start a cluster of our own, which listens on the loopback only and asks for a token."""
+        folder = self._stack.enter_context(temporary(_short_folder()))
+        try:
+            guarded = {"RAY_AUTH_MODE": "token", "RANKBENCH_CLUSTER": folder}
+            os.environ.update(within_reach() | QUIET | EQUAL | VISIBLE | guarded)
+            os.environ["RAY_AUTH_TOKEN"] = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex()
+            Config.initialize("")  # Ray has read the mode at its import
+            with _alone():
+                ray.init(
+                    address="local",
+                    num_cpus=len(os.sched_getaffinity(0)),
+                    include_dashboard=False,
+                    logging_level=logging.CRITICAL,
+                    log_to_driver=False,
+                    job_config=JobConfig(_client_job=True),  # else the working directory comes first on workers' paths
+                    _temp_dir=folder,
+                )
+        except Exception as error:  # noqa: BLE001 - Ray may raise anything
+            why = _fatal(folder) or cause(error)
+            self.__exit__()
+            raise RankbenchError(f"Ray cannot start a cluster on this machine: {why}") from None
 
     def __exit__(self, *error: object) -> None:
         ray.shutdown()
@@ -135,9 +158,12 @@ def resources() -> list[Bundle]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def nodes(address: str) -> list[dict[str, int]]:
-    """What each node of a cluster has, by kind of device, where it has any; joins the cluster. Raises UsageError."""
-    _join(address)
+def nodes(address: str, parameter: str) -> list[dict[str, int]]:
+    """What each node of a cluster has, by kind of device, where it has any; joins the cluster.
+
+    Raises UsageError, of the ``parameter`` that has the address.
+    """
+    _join(address, parameter)
     told = [{"cpu": int(has.get("CPU", 0)), "cuda": int(has.get("GPU", 0))} for has in resources()]
     return [node for node in told if any(node.values())]
 
@@ -154,21 +180,65 @@ def _amounts(has: Bundle) -> str:
     return ", ".join(f"{has[kind]:g} {kind}" for kind in ("CPU", "GPU") if has.get(kind)) or "neither CPU nor GPU"
 
 
-def _join(address: str) -> None:
+def _join(address: str, parameter: str = "--ray-address") -> None:
     if ray.is_initialized():
         return
     os.environ.update(QUIET)
     try:
-        _reach(address)
+        if _names_head(address):
+            _reach(address)
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (OSError, ValueError) as error:
-        rule = "be host:port of a running cluster of which this host is a node"
+    except (OSError, ValueError, RuntimeError, RayError) as error:
+        rule = "be host:port of a running cluster of which this host is a node, or auto"
         remedy = "start it, correct the address, or use ray://host:10001 from elsewhere"
-        why = str(error).strip().rpartition("\n")[2]  # a server's traceback ends with what went wrong
-        raise UsageError("--ray-address", rule, f"{address} ({why})", remedy) from None
+        raise UsageError(parameter, rule, f"{address} ({cause(error)})", remedy) from None
+
+
+def _names_head(address: str | None) -> bool:
+    """Whether it is the address of a cluster's head; else Ray finds that."""
+    return address not in (None, "auto")
 
 
 def _reach(address: str) -> None:
     """Raises OSError where nobody listens at an address, and ValueError where it is none."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        raise ValueError("it has no port")
     socket.create_connection((host.strip("[]"), int(port)), PROBE_S).close()
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong, in one line: an error of Ray's is a remote traceback in colours, which ends with it."""
+    plain = STYLE.sub("", words_of(error))
+    lines = [line for line in plain.splitlines() if line.strip()]
+    return harmless(lines[-1].strip()) if lines else type(error).__name__
+
+
+def _fatal(folder: str) -> str | None:
+    """What ended one of the processes of a cluster whose files are in a folder, in its own words."""
+    for log in sorted(Path(folder).glob("session_*/logs/*.err")):
+        if ended := FATAL.search(log.read_text(errors="replace")):
+            return harmless(ended[1])
+    return None
+
+
+def _short_folder() -> str | None:
+    """Where Ray's folder may be, since sockets' paths are short; None for where temporary files are."""
+    return "/tmp" if len(os.fsencode(gettempdir())) > LONGEST_TEMPORARY else None  # noqa: S108
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Have Ray start nodes as where it has no clusters of several hosts: all of it then listens on the loopback.
+
+    And workers with this interpreter, also below ``uv run``, which Ray would else call once more for each.
+    """
+    names = "ENABLE_RAY_CLUSTER", "RAY_ENABLE_UV_RUN_RUNTIME_ENV"  # variables, which Ray has read at its import
+    before = {name: getattr(ray_constants, name) for name in names}
+    try:
+        for name in names:
+            setattr(ray_constants, name, False)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(ray_constants, name, value)

@@ -56,9 +56,12 @@ def afterwards(command: str, argument: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def temporary() -> Iterator[str]:
-    """A folder for temporary files, with a short path. At the end it is gone, and who has it in the environment too."""
-    folder = tempfile.mkdtemp(prefix="rankbench-")
+def temporary(parent: str | None = None) -> Iterator[str]:
+    """A folder for temporary files, with a short path. At the end it is gone, and who has it in the environment too.
+
+    It is below ``parent``, by default where temporary files are.
+    """
+    folder = tempfile.mkdtemp(prefix="rankbench-", dir=parent)
     with afterwards(SWEEP, folder):
         yield folder
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from harness.halt import Halt
 from harness.plan import Plan, Side
+from harness.ray_address import require_ray
 from harness.rundir import RunDir
 from launch.files import fingerprints, opened
 from launch.gangs import Launcher
@@ -58,6 +59,7 @@ def _launcher(side: Side, run: RunDir, plan: Plan, halt: Halt) -> Launcher:
         return Inline(halt)
     if side.launcher == "torchrun":
         return Torchrun(run.root / "logs", side.python or sys.executable, side.variables, halt)
+    require_ray()
     from launch.actors import Actors
 
     return Actors(plan.ray_address, plan.placement, halt)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir
 
+from harness.errors import RankbenchError
 from harness.files import SCRATCH
 from launch.lifeline import REMOVED, afterwards
 
+PRIVATE = 0o700
 REMOVE = f'{REMOVED}; rmdir -- "${{0%/*}}"'
 """Also the run directory, on a host on which there is nothing else in it."""
 
@@ -24,27 +28,47 @@ def clear(folder: str) -> None:
 
 @contextmanager
 def scratch(root: Path) -> Iterator[str]:
-    """A folder below ``root``, removed at the end. Several hosts may make it at once, on a disk that they share or not.
+    """A folder below ``root``, for this user alone, removed at the end. Raises RankbenchError where it is a link.
 
-    Whoever removes it makes it again: once all have made it, it is there.
+    Several hosts may make it at once, on a disk that they share or not. Whoever removes it makes it again: once all
+    have made it, it is there.
     """
     folder = root.resolve() / SCRATCH
     shutil.rmtree(folder, ignore_errors=True)
+    root.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=PRIVATE)
+    if folder.is_symlink():
+        raise RankbenchError(f"{folder} must be a folder of the run's own, but is a symbolic link; remove it")
     with afterwards(REMOVE, str(folder)):
         yield str(folder)
 
 
 @contextmanager
-def lent(folder: Path, gang: str, *, first: bool) -> Iterator[str]:
+def lent(folder: Path, mark: str, *, first: bool) -> Iterator[str]:
     """The ``folder`` that the run's parent has made; on a host without its disk another one, for all ranks of a gang.
 
-    There the host's ``first`` rank makes it, and it is gone with that rank.
+    There the host's ``first`` rank makes it, and it is gone with that rank. ``mark`` is of this gang, and known to
+    nobody else: temporary files are in a folder that all users share. Raises RankbenchError where somebody has made it.
     """
-    own = Path(gettempdir()) / f"rankbench-{gang}"
-    if folder.exists():
+    substitute = Path(gettempdir()).resolve() / f"rankbench-{mark}"
+    if _ours(folder):
         yield str(folder)
+    elif first:
+        try:
+            substitute.mkdir(mode=PRIVATE)
+        except FileExistsError:
+            raise RankbenchError(f"{substitute} must not be there yet, but is; remove it") from None
+        with scratch(substitute) as made:
+            yield made
     else:
-        with scratch(own) if first else nullcontext(str(own.resolve() / "scratch")) as here:
-            yield here
+        yield str(substitute / SCRATCH)
+
+
+def _ours(folder: Path) -> bool:
+    """Whether it is a folder of this user, and neither a link nor another's."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()

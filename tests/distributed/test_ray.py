@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+import ray
 
 from harness.cli import run_app
+from harness.halt import Halt
 from harness.journal import CellRecord, LaunchRecord
 from harness.lines import Journal
-from harness.messages import Order
+from harness.messages import Order, VisitNote
+from harness.plan import Record
 from harness.planner import make
 from harness.rundir import RunDir
 from harness.wish import Wish
-from launch.actors import Actors
+from launch.actor import Outbox
+from launch.actors import Actors, Inbox
+from launch.mailbox import Mailbox
 from launch.scratch import scratch
 from launch.supervisor import Supervisor
+from launch.vigil import Vigil
 from tests.distributed.conftest import PLUGINS, SMALL, TWO, Run, rankbench
 from tests.limits import LIMIT_S
 
@@ -79,6 +89,8 @@ REFUSED = {
     "--launcher ray --ray-address 127.0.0.1:1": "--ray-address must be host:port of a running cluster",
     "--launcher ray --ray-address nowhere": "--ray-address must be host:port of a running cluster",
     "--launcher inline,ray": "be inline alone",
+    "--launcher ray --ray-address auto": "--ray-address must be host:port of a running cluster",
+    "--ray-address 127.0.0.1:1": "--ray-address must come with --launcher ray",
 }
 
 
@@ -95,9 +107,24 @@ def test_what_a_cluster_cannot_give_is_refused_at_once(
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Actors]:
-    with Actors(None, "pack") as actors:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actors]:
+    """One of our own, started in a folder that has files called as modules are, ours and others."""
+    folder = tmp_path_factory.mktemp("work")
+    for name in ("launch.py", "harness.py", "random.py"):
+        (folder / name).write_text("raise RuntimeError('this is no module')\n")
+    with contextlib.chdir(folder), Actors(None, "pack") as actors:
         yield actors
+
+
+def listeners() -> set[str]:
+    """The addresses at which this process, and all that it has started, listen."""
+    me = psutil.Process()
+    found = set()
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            connections = process.net_connections()
+            found |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    return found
 
 
 def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Actors, tmp_path: Path) -> None:
@@ -106,8 +133,14 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
     plan = make(replace(wish, launches=1, budget_s=8, deadline_s=8))
     run = RunDir(tmp_path / "run")
     run.create(plan)
+    listening: set[str] = set()
+
+    def watch(record: Record) -> None:
+        if isinstance(record, LaunchRecord):
+            listening.update(listeners())
+
     with Journal(run.journal_path) as journal, scratch(run.root) as folder:
-        supervisor = Supervisor(plan, journal, [], lambda _: None, fingerprints={"ray": "f"}, scratch=folder)
+        supervisor = Supervisor(plan, journal, [], watch, fingerprints={"ray": "f"}, scratch=folder)
         assert not supervisor.run({"ray": cluster})
     cells = {cell.case: cell for cell in run.entries() if isinstance(cell, CellRecord) and cell.status != "ok"}
     told = {case: (cell.status, cell.rank) for case, cell in cells.items()}
@@ -119,6 +152,8 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
     assert cells["raises@2"].message == "ValueError: the twelfth step"
     launched = [entry for entry in run.entries() if isinstance(entry, LaunchRecord)]
     assert len(launched) == 3  # one, and one after each gang that was lost
+    assert "127.0.0.1" in str(listening)
+    assert all(ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback for address in listening), listening
 
 
 def test_devices_that_others_use_are_not_waited_for_without_end(
@@ -135,12 +170,60 @@ def test_devices_that_others_use_are_not_waited_for_without_end(
     assert ending.message == told
 
 
-def test_a_cluster_of_our_own_obeys_nobody_else(cluster: Actors) -> None:
-    stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+STRANGER = """
+import ray, sys
+ray.init(sys.argv[1])
+print("a stranger's task ran in process", ray.get(ray.remote(lambda: __import__("os").getpid()).remote()))
+"""
+
+
+@pytest.mark.parametrize("mode", ["disabled", "token"])
+def test_a_cluster_of_our_own_obeys_nobody_else(cluster: Actors, mode: str, tmp_path: Path) -> None:
+    stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    tokens = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "another"}
     told = subprocess.run(
-        [sys.executable, "-c", f"import ray; ray.init({cluster._cluster._head!r})"],
-        env=stranger | {"RAY_AUTH_MODE": "disabled", "RAY_NUM_REDIS_GET_RETRIES": "1"},
-        capture_output=True, text=True, check=False, timeout=LIMIT_S,
+        [sys.executable, "-c", STRANGER, cluster._cluster._head],
+        env=stranger | tokens | {"RAY_NUM_REDIS_GET_RETRIES": "1", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     assert told.returncode != 0
-    assert "Authentication token is missing" in told.stderr
+    assert "stranger's task" not in told.stdout
+    assert re.search("Authentication token is missing|Invalid.*token|Unauthenticated", told.stderr), told.stderr
+
+
+def test_lines_that_ray_delivers_out_of_order_reach_the_journal_in_order(cluster: Actors) -> None:
+    """From two threads, as of a rank and of its watchdog; every tenth is large, which small ones overtake."""
+    mailbox = ray.remote(Mailbox).options(num_cpus=0).remote()
+    outbox, heard = Outbox(0, mailbox, Halt()), []
+    inbox = Inbox(mailbox, heard.append, Vigil(1, 60))
+
+    def send(thread: int) -> None:
+        for number in range(150):
+            case = f"{thread} {number} {'x' * 200_000 * (number % 10 == 0)}"
+            outbox.send(VisitNote(comparison=0, case=case, round=0, rounds=1))
+
+    threads = [threading.Thread(target=send, args=(thread,)) for thread in range(2)]
+    for each in threads:
+        each.start()
+    while any(each.is_alive() for each in threads):
+        inbox.pass_on(0.1)
+    for each in threads:
+        each.join()
+    assert inbox.finish({0: outbox.close()}) is None
+    told = [tuple(map(int, note.case.split()[:2])) for note in heard]
+    assert len(told) == 300
+    for thread in range(2):
+        assert [number for whose, number in told if whose == thread] == list(range(150))
+
+
+def test_a_line_that_never_arrives_is_noticed_and_the_others_are_kept(
+    cluster: Actors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launch.actors.ARRIVAL_S", 0.5)
+    mailbox, heard = ray.remote(Mailbox).options(num_cpus=0).remote(), []
+    notes = [VisitNote(comparison=0, case=str(number), round=0, rounds=1).model_dump_json() for number in range(4)]
+    ray.get([mailbox.put.remote(0, number, notes[number]) for number in (3, 0, 2)])
+    ending = Inbox(mailbox, heard.append, Vigil(1, 60)).finish({0: 4})
+    assert ending is not None
+    assert (ending.message, ending.rank) == ("1 of the 4 records of rank 0 did not arrive within 0.5 s", 0)
+    assert [note.case for note in heard] == ["0", "2", "3"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import RankbenchError
 from launch.lifeline import REMOVED
 from launch.scratch import lent, scratch
 
@@ -73,3 +75,58 @@ def test_what_is_protected_against_its_owner_is_removed_and_what_cannot_be_is_gi
         subprocess.run(["/bin/sh", "-c", told], check=True, **nobody)
         subprocess.run(["/bin/sh", "-c", REMOVED, f"{own}/run"], check=True, timeout=20, **nobody)
         assert not (own / "run").exists()
+
+
+def test_files_of_scenarios_are_for_their_user_alone(tmp_path: Path) -> None:
+    with scratch(tmp_path / "run") as folder:
+        assert stat.S_IMODE(Path(folder).stat().st_mode) == 0o700
+
+
+def test_a_link_in_place_of_the_folder_is_refused_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    precious = tmp_path / "home" / "scratch"
+    precious.mkdir(parents=True)
+    (precious / "thesis").touch()
+    (tmp_path / "scratch").symlink_to(precious)
+    with pytest.raises(RankbenchError, match="is a symbolic link"), scratch(tmp_path):
+        pass
+    assert (precious / "thesis").exists()
+
+
+@pytest.mark.parametrize("planted", ["link", "folder"])
+def test_what_somebody_has_planted_among_temporary_files_is_neither_used_nor_removed(
+    planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launch.scratch.gettempdir", lambda: str(tmp_path))
+    theirs = tmp_path / ("home" if planted == "link" else "rankbench-mark")
+    (theirs / "scratch").mkdir(parents=True)
+    (theirs / "scratch" / "thesis").touch()
+    if planted == "link":
+        (tmp_path / "rankbench-mark").symlink_to(theirs)
+    with (
+        pytest.raises(RankbenchError, match="rankbench-mark must not be there"),
+        lent(tmp_path / "away", "mark", first=True),
+    ):
+        pass
+    assert (theirs / "scratch" / "thesis").exists()
+
+
+def test_a_substitute_is_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launch.scratch.gettempdir", lambda: str(tmp_path))
+    with lent(tmp_path / "away", "mark", first=True) as folder:
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (Path(folder), Path(folder).parent)] == [0o700] * 2
+
+
+@pytest.mark.parametrize("planted", ["link", "another's"])
+def test_a_folder_that_is_not_the_runs_is_not_used_in_its_place(
+    planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launch.scratch.gettempdir", lambda: str(tmp_path))
+    theirs, away = tmp_path / "theirs", tmp_path / "away"
+    theirs.mkdir()
+    if planted == "link":
+        away.symlink_to(theirs)
+    else:
+        away.mkdir()
+        monkeypatch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
+    with lent(away, "mark", first=True) as folder:
+        assert Path(folder).parent.name == "rankbench-mark"
