@@ -9,11 +9,20 @@ import sys
 import time
 from contextlib import nullcontext
 from types import FrameType
+from typing import Self
 
 from rich.console import Console
 
 from harness import worker, world
-from harness.errors import CollectiveError, GangLostError, first_line
+from harness.errors import (
+    CollectiveError,
+    FullError,
+    GangLostError,
+    JournalError,
+    RankbenchError,
+    UsageError,
+    first_line,
+)
 from harness.halt import Halt
 from harness.harmless import harmless
 from harness.messages import Order
@@ -26,6 +35,28 @@ from launch.scribe import Scribe
 ONE_S = 10.0
 """Signals within so long are one: a terminal sends its to every rank and to torchrun, which passes it on."""
 SPOILED = "a case before it failed on a GPU, which ends the processes; start them again, or use --resume"
+
+
+class Refusal(Record):
+    """Why rank 0 has no order for the others, who raise the same error."""
+
+    kind: str
+    """The name of its class."""
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, error: RankbenchError) -> Self:
+        """What an error says, part by part."""
+        parts = error.told if isinstance(error, UsageError) else (error,)
+        return cls(kind=type(error).__name__, words=tuple(map(str, parts)))
+
+    @property
+    def error(self) -> RankbenchError:
+        """The error again, of its kind where whoever catches it tells that from others."""
+        if self.kind == "UsageError":
+            return UsageError(*self.words)
+        kinds = {kind.__name__: kind for kind in (JournalError, FullError)}
+        return kinds.get(self.kind, RankbenchError)(*self.words)
 
 
 def ranks_around() -> tuple[int, int] | None:
@@ -57,9 +88,9 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:
         scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
-        order = here.agreement.gather(scribe.open() if scribe else None)[0]
-        if not isinstance(order, Order):
-            raise order
+        order = here.agreement.gather(_reply(scribe) if scribe else None, Order | Refusal | None)[0]
+        if isinstance(order, Refusal):
+            raise order.error
         _heed(here.agreement.halt)
         try:
             with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
@@ -83,6 +114,11 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     if here.agreement.halted and os.environ["LOCAL_RANK"] == "0":
         raise KeyboardInterrupt
     return not failed
+
+
+def _reply(scribe: Scribe) -> Order | Refusal:
+    reply = scribe.open()
+    return reply if isinstance(reply, Order) else Refusal.of(reply)
 
 
 def _heed(halt: Halt) -> None:
@@ -118,7 +154,7 @@ def _heed(halt: Halt) -> None:
 
 
 def _profile(here: world.World, scribe: Scribe | None) -> None:
-    order = here.agreement.gather(scribe.profiling() if scribe else None)[0]
+    order = here.agreement.gather(scribe.profiling() if scribe else None, Order | None)[0]
     if order is not None:
         worker.run(order, here, scribe.profiles.hear if scribe else _ignore)
 
