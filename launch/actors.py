@@ -142,6 +142,7 @@ class Actors:
         look_s = time.monotonic() + HEAD_S
         late = False
         while left and not late:
+            vigil.look()
             if self._halt.asked:
                 mailbox.halt.remote()
             due = time.monotonic() >= min(vigil.until_s, farewell_s)

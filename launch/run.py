@@ -10,6 +10,7 @@ from rich.console import Console
 from harness.halt import Halt
 from harness.plan import Plan, Side
 from harness.rundir import RunDir
+from launch import descriptors
 from launch.files import fingerprints, opened
 from launch.gangs import Launcher
 from launch.inline import Inline
@@ -26,6 +27,8 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
 
     Returns whether all cells are ok.
     """
+    if any(side.launcher == "torchrun" for side in plan.sides):
+        descriptors.allow(len(plan.devices))
     with opened(run, console) as journal, Progress(plan, console) as progress:
         progress.waiting()
         with ExitStack() as stack:
