@@ -59,6 +59,7 @@ class Torchrun:
         an interruption asks for.
         """
         self._logs = logs
+        self._prepare_logs()
         self._python = python
         self._variables = dict(variables or {})
         self._halt = halt or Halt()
@@ -155,16 +156,18 @@ class Torchrun:
     def _agent_log(self) -> Path:
         return self._logs / "agent.log"
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _prepare_logs(self) -> None:
         try:
             self._logs.mkdir(parents=True, exist_ok=True)
-            log = self._agent_log.open("ab")
+            self._agent_log.touch()
         except OSError as error:
             remedy = "remove what is in the way, or choose another folder"
             raise UsageError("--out", "have room for logs", f"{error.filename} ({error.strerror})", remedy) from error
+
+    def _start(self) -> subprocess.Popen[bytes]:
         kept = {name: value for name, value in os.environ.items() if name not in LEAKS and not name.startswith(LEAKING)}
         own = {"TMPDIR": self._mark, MARK: self._mark}
-        with log:
+        with self._agent_log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 [self._python, "-P", "-m", "launch.agent", self._server.address, str(os.getpid())],
                 env=QUIET | within_reach(kept) | within_this_host() | self._variables | own,
