@@ -36,7 +36,10 @@ def main() -> None:
             left["delay window"].append(now())
             dist.barrier(group=group)
             left["gloo barrier"].append(now())
-        told, spare = here.agreement.gather(left), np.min(here.agreement.gather(agreed), axis=0)
+        told, spare = (
+            here.agreement.gather(left, dict[str, list[float]]),
+            np.min(here.agreement.gather(agreed, list[float]), axis=0),
+        )
         if here.rank == 0:
             print(f"lead {1e6 * here.lead_s:.0f} µs, {TIMES} starts each, interleaved\n{HEADING}")
             for name in left:

@@ -36,7 +36,7 @@ def joined() -> Iterator[tuple[World, dict[int, Case]]]:
         before = Load.now()
         yield here, cases
         mine = Load.now() - before
-        told = here.agreement.gather((mine.delay_s or 0.0) / mine.wall_s)
+        told = here.agreement.gather((mine.delay_s or 0.0) / mine.wall_s, float)
         if here.rank == 0:  # not Load.foreign: it takes off all that gloo's threads ran, and so reads 0 here
             each = ", ".join(f"rank {rank} {share:.1%}" for rank, share in enumerate(told))
             print(f"main thread waited for its core, own gloo threads included: {each}")

@@ -1,17 +1,21 @@
 """Agreement: decisions that all ranks of a launch take once, together, over a side channel (gloo).
 
 Ranks that decide alone run different numbers of collectives and hang. Nothing here touches the
-groups that carry a scenario's tensors, so it still works after one of those has failed.
+groups that carry a scenario's tensors, so it still works after one of those has failed. What ranks send each
+other is numbers and JSON: nothing that comes from the network is unpickled.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from pydantic import TypeAdapter
 
 from harness.halt import Halt
 from harness.harmless import harmless
@@ -64,13 +68,42 @@ class Agreement:
         dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self._groups[among])
         return told.tolist()
 
-    def gather(self, value: Any) -> list[Any]:
-        """Every rank's value, in rank order."""
+    def gather(self, value: Any, kind: Any) -> list[Any]:
+        """Every rank's value, in rank order.
+
+        ``kind`` is the type of the values as pydantic takes it: of records, dataclasses, numbers (infinities too) and
+        texts, and of tuples, lists and dictionaries of these. Raises pydantic.ValidationError where a rank sends
+        something else.
+        """
         if self.size == 1:
             return [value]
-        told: list[Any] = [None] * self.size
-        dist.all_gather_object(told, value, group=self._groups[self.size])
-        return told
+        text = json.dumps(_adapter(kind).dump_python(value, mode="json"), ensure_ascii=False)
+        contents = self._all_gather(text.encode(errors="replace"))
+        return [_adapter(kind).validate_json(content) for content in contents]
+
+    def collect(self, content: bytes) -> list[bytes]:
+        """Every rank's bytes, in rank order, on rank 0; nothing on the others."""
+        if self.size == 1:
+            return [content]
+        sizes, padded = self._padded(content)
+        received = [torch.empty_like(padded) for _ in sizes] if self.rank == 0 else None
+        dist.gather(padded, received, group=self._groups[self.size], group_dst=0)
+        return _unpadded(received or (), sizes)
+
+    def _all_gather(self, content: bytes) -> list[bytes]:
+        sizes, padded = self._padded(content)
+        received = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(received, padded, group=self._groups[self.size])
+        return _unpadded(received, sizes)
+
+    def _padded(self, content: bytes) -> tuple[list[int], torch.Tensor]:
+        """The sizes of all ranks' contents, and this rank's as uint8, as long as the largest."""
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        dist.all_gather(sizes, torch.tensor([len(content)]), group=self._groups[self.size])
+        padded = torch.zeros(max(1, *map(int, sizes)), dtype=torch.uint8)
+        if content:
+            padded[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        return [int(size) for size in sizes], padded
 
     def settle(self, failure: Failure | None) -> Failure | None:
         """Wait for all ranks; the first failure that any of them had, or None: the same answer everywhere.
@@ -81,6 +114,15 @@ class Agreement:
         self.halted |= bool(asked)
         if not failed:
             return None
-        told = [other for other in self.gather(failure) if other is not None]
+        told = [other for other in self.gather(failure, Failure | None) if other is not None]
         first: Failure = min(told, key=lambda other: other.when_s)
         return replace(first, sticky=any(other.sticky for other in told))
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _unpadded(received: Sequence[torch.Tensor], sizes: Sequence[int]) -> list[bytes]:
+    return [tensor[:size].numpy().tobytes() for tensor, size in zip(received, sizes, strict=False)]

@@ -68,7 +68,7 @@ class Bench:
 
     def _audit(self) -> None:
         """Refuse the cases whose work is not what they declare."""
-        told = self.world.agreement.gather([self._facts(trial) for trial in self.trials])
+        told = self.world.agreement.gather([self._facts(trial) for trial in self.trials], list[RankFacts | None])
         facts = {
             trial.case: [mine for mine in each if mine is not None]
             for trial, *each in zip(self.trials, *told, strict=True)
@@ -121,7 +121,7 @@ class Bench:
         for trial in self.trials:
             steps = min(headstart.MOST, self._policy(trial).inner(trial.step_s))
             self.trials.together(trial, lambda trial=trial, steps=steps: trial.look_ahead(steps))  # type: ignore[misc]
-        told = self.world.agreement.gather([trial.room for trial in self.trials])
+        told = self.world.agreement.gather([trial.room for trial in self.trials], list[headstart.Room])
         for trial, *rooms in zip(self.trials, *told, strict=True):
             trial.room = headstart.tightest(rooms)
         ahead = headstart.queueable([trial.room for trial in self.trials])
@@ -178,7 +178,7 @@ class Bench:
         """Collect every rank's samples, close each case that is left, and emit its cell."""
         self._read()
         own = [(trial.laps, self._facts(trial), trial.watched, trial.beside) for trial in self.trials]
-        for trial, *ranks in zip(self.trials, *self.world.agreement.gather(own), strict=True):
+        for trial, *ranks in zip(self.trials, *self.world.agreement.gather(own, list[gathered.Gathered]), strict=True):
             doubts = self.doubted.get(trial.case, [])
             told = {} if self.world.rank else gathered.told(trial, ranks, self.world.origin_s, doubts)
             if self.trials.together(trial, trial.close) and told:

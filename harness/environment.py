@@ -96,7 +96,7 @@ def _told_by(
     """The description, or why there is none."""
     try:
         done = subprocess.run(  # noqa: S603
-            [python, "-m", "harness.environment", *devices],
+            [python, "-P", "-m", "harness.environment", *devices],
             env=within_reach() | dict(variables),
             capture_output=True,
             text=True,

@@ -9,13 +9,16 @@ from harness import headstart, load, memory, waits
 from harness.beside import Beside
 from harness.clocks import Lap
 from harness.doubts import Doubt
-from harness.journal import Samples
+from harness.journal import RankFacts, Samples
 from harness.trial import Trial
+from harness.waits import Watched
 
 T = TypeVar("T")
+Gathered = tuple[list[Lap], RankFacts | None, list[Watched], Beside]
+"""What one rank has of one case: its samples, its facts (None without a part in it), watched samples, and telemetry."""
 
 
-def told(trial: Trial, ranks: Sequence[Any], origin_s: float, doubted: Sequence[Doubt]) -> dict[str, Any]:
+def told(trial: Trial, ranks: Sequence[Gathered], origin_s: float, doubted: Sequence[Doubt]) -> dict[str, Any]:
     """A cell's fields. Each rank has its laps, facts, waits, and readings beside them; those of the case come first."""
     laps, facts, seen, aside = zip(*ranks[: trial.case.world_size], strict=True)
     doubts = load.doubts([load.Load.of(fact) for fact in facts], shares=trial.world.shares)

@@ -18,7 +18,7 @@ from harness.agreement import Agreement
 from harness.home import within_reach
 from harness.readings import Readings
 
-TOKEN = 16
+TOKEN = 32
 """Bytes at the head of the file, to tell it from another process's."""
 
 Read = Callable[[], Readings]
@@ -42,7 +42,9 @@ def gauged(agreement: Agreement, uuid: str | None, cpus: Sequence[int], free: Se
     ``uuid`` is this rank's GPU as NVML writes it, None where it does not tell; ``cpus`` are this rank's own, and
     ``free`` all that this host's processes may use.
     """
-    ranks: list[_Place | None] = agreement.gather(_Place(socket.gethostname(), uuid, tuple(cpus)) if uuid else None)
+    ranks: list[_Place | None] = agreement.gather(
+        _Place(socket.gethostname(), uuid, tuple(cpus)) if uuid else None, _Place | None
+    )
     mine = ranks[agreement.rank]
     peers = [rank for rank, its in enumerate(ranks) if its and mine and its.host == mine.host]
     here = [ranks[peer] for peer in peers]
@@ -51,7 +53,7 @@ def gauged(agreement: Agreement, uuid: str | None, cpus: Sequence[int], free: Se
     process, told = None, None
     if peers and peers[0] == agreement.rank:
         process, told = _start(uuids, [cpu for cpu in free if cpu not in taken] or list(free))
-    everywhere = agreement.gather(told)
+    everywhere = agreement.gather(told, tuple[int, int, str] | None)
     try:
         yield _reader(everywhere[peers[0]], uuids.index(mine.uuid)) if peers and mine else None
     finally:
@@ -59,13 +61,13 @@ def gauged(agreement: Agreement, uuid: str | None, cpus: Sequence[int], free: Se
             process.communicate()  # closes its standard input, at which it ends
 
 
-def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[bytes], tuple[int, int, bytes]]:
+def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[bytes], tuple[int, int, str]]:
     """Start a gauge on these CPUs; with it returns the process and file descriptor to read from, and its token."""
-    token = secrets.token_bytes(TOKEN)
+    token = secrets.token_hex(TOKEN // 2)
     file = os.memfd_create("rankbench-gauge", 0)  # memory without a name to leave behind
-    os.write(file, token)
+    os.write(file, token.encode())
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "harness.gauge", str(file), *uuids],
+        [sys.executable, "-P", "-m", "harness.gauge", str(file), *uuids],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -79,9 +81,10 @@ def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[
     return process, (process.pid, file, token)
 
 
-def _reader(told: tuple[int, int, bytes], place: int) -> Read:
+def _reader(told: tuple[int, int, str], place: int) -> Read:
     """What reads the memory of a process of this host, as far as it is there and can be read from here."""
-    pid, number, token = told
+    pid, number, text = told
+    token = text.encode()
     path = Path(f"/proc/{pid}/fd/{number}")
 
     def read() -> Readings:

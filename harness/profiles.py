@@ -105,14 +105,13 @@ class Tracer:
         path.unlink()
 
     def _hand_over(self, index: int, case: Case, steps: int) -> None:
-        """Pass every rank's file on."""
-        told = self.world.agreement.gather(self._taken)[: case.world_size]
-        place = self.order.plan.comparisons[index].cases.index(case)
-        names = tuple(_name(index, place, case, rank) for rank in range(len(told)))
-        for name, content in zip(names, told, strict=True):
-            self.emit(TraceNote(file=name, content=base64.b64encode(content)))
-        size = sum(map(len, told))
+        """Pass every rank's file on: rank 0 has them all, and no other."""
+        size = sum(self.world.agreement.gather(len(self._taken), int))  # a rank without a part has taken nothing
         self.left -= size
+        place = self.order.plan.comparisons[index].cases.index(case)
+        names = tuple(_name(index, place, case, rank) for rank in range(case.world_size))
+        for name, content in zip(names, self.world.agreement.collect(self._taken), strict=False):
+            self.emit(TraceNote(file=name, content=base64.b64encode(content)))
         self.emit(ProfileRecord(comparison=index, case=case.key, files=names, bytes=size, steps=steps))
 
 

@@ -77,9 +77,10 @@ class Slate:
         """One slate for all ranks; None on all of them where they cannot share memory. Every rank calls this."""
         length = agreement.size**2 * LINE
         own = os.memfd_create("rankbench") if agreement.rank == 0 else None  # memory without a name to leave behind
-        told = agreement.gather((os.getpid(), own, secrets.token_bytes(LINE)))
-        pids = [pid for pid, _, _ in told]
-        _, handle, token = told[0]
+        ranks = agreement.gather((os.getpid(), own, secrets.token_hex(LINE // 2)), tuple[int, int | None, str])
+        pids = [pid for pid, _, _ in ranks]
+        _, handle, text = ranks[0]
+        token = text.encode()
         if own is not None:
             os.write(own, bytes(length) + token)
         agreement.settle(None)  # the token is written

@@ -62,7 +62,7 @@ class Trials:
 
     def refuse(self, trials: Sequence[Trial], mine: Sequence[str | None]) -> None:
         """Skip the trials for which any rank has a reason, one for each of ``trials``; nothing was tried with them."""
-        told = self._world.agreement.gather(list(mine))
+        told = self._world.agreement.gather(list(mine), list[str | None])
         for trial, *reasons in zip(trials, *told, strict=True):
             for rank, reason in enumerate(reasons):
                 if reason:

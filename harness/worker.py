@@ -11,7 +11,7 @@ from harness.attempt import SpoiledError
 from harness.bench import Bench
 from harness.clocks import now
 from harness.halt import HaltedError
-from harness.journal import LaunchRecord
+from harness.journal import LaunchRecord, Rank
 from harness.messages import Emit, Order
 from harness.plan import Record
 from harness.profiles import Tracer
@@ -55,7 +55,7 @@ def _say_nothing(record: Record) -> None:
 
 def _announce(order: Order, world: World, emit: Emit) -> None:
     """Tell that the gang is up, and who its ranks are."""
-    ranks = world.agreement.gather(world.describe())
+    ranks = world.agreement.gather(world.describe(), Rank)
     ago_s = world.clock() - world.origin_s
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
     emit(

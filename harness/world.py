@@ -24,15 +24,37 @@ from harness.gpu import CudaDevice
 from harness.groups import over_gloo, over_nccl
 from harness.journal import GroupSetup, Rank
 from harness.offset import Offset, estimate
-from harness.plan import DEADLINE_S, Case, Plan
+from harness.plan import Case, Plan
 from harness.sentry import Alarm, Sentry
 from harness.slate import Slate
 
-PATIENCE = 2, 3
-"""Deadlines that a collective of a case may take, and one beside it. Hangs are for the run's parent to find, who sees
-all ranks; where there is none, the side channel outlives the hang that it has to report."""
+UNLIMITED = dt.timedelta(days=1)
+RENDEZVOUS = dt.timedelta(minutes=5)
+SIDE = dt.timedelta(minutes=30)
 LEAD_S = 50e-6, 2e-3
 """The shortest and the longest lead: a start is agreed three times as far ahead as agreeing on it usually takes."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long ranks wait for each other before they give each other up.
+
+    Where the run's parent watches over them it alone ends waits, since it sees all ranks: how long one idles is for
+    others' cases to decide, and a run that was frozen as a whole has only lost time. Elsewhere these limits are all
+    there is, and the side channel outlives the hang of a collective that it has to report.
+    """
+
+    rendezvous: dt.timedelta = UNLIMITED
+    """To meet: processes start, and PyTorch is imported from a disk that others use too."""
+    collective: dt.timedelta = UNLIMITED
+    """In a collective of a case."""
+    side: dt.timedelta = UNLIMITED
+    """Beside the case, in an agreement or at a start."""
+
+    @classmethod
+    def without_a_parent(cls, deadline_s: float) -> Limits:
+        """Those of ranks that nobody watches; ``deadline_s`` is the longest time without a sign of life."""
+        return cls(RENDEZVOUS, dt.timedelta(seconds=2 * deadline_s), max(SIDE, dt.timedelta(seconds=3 * deadline_s)))
 
 
 def _own(value_s: float, among: int) -> float:
@@ -72,7 +94,7 @@ class World:
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
-    timeout: dt.timedelta = field(default=dt.timedelta(seconds=PATIENCE[0] * DEADLINE_S))
+    timeout: dt.timedelta = UNLIMITED
     """Of a collective of a case."""
     sentry: Sentry = field(default_factory=Sentry)
     """Gets this rank's signs of life."""
@@ -184,10 +206,18 @@ def alone(plan: Plan) -> Iterator[World]:
 
 
 @contextmanager
-def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
+def joined(
+    plan: Plan,
+    name: str | None = None,
+    *,
+    store: dist.Store | None = None,  # type: ignore[name-defined]
+    supervised: bool = False,
+) -> Iterator[World]:
     """The world that torchrun's environment variables describe; left again at the end.
 
-    ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several.
+    ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several. ``store`` is
+    where the ranks meet, if not at the address in these variables. ``supervised``: a parent watches over the ranks and
+    kills them, so that no wait has a limit; and who fails takes no leave of the others, which can take half a minute.
     """
     ledger.ready()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -195,20 +225,22 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
     mine = plan.devices[rank]
     shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
     device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
-    timeout, side_timeout = (dt.timedelta(seconds=times * plan.deadline_s) for times in PATIENCE)
-    dist.init_process_group("gloo", timeout=side_timeout)
+    limits = Limits() if supervised else Limits.without_a_parent(plan.deadline_s)
+    dist.init_process_group("gloo", timeout=limits.rendezvous, store=store, rank=rank, world_size=size)
+    takes_leave = not supervised
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
-        side = {each: dist.new_group(range(each), side_timeout, "gloo") for each in {*sizes, size}}
+        side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
         agreement = Agreement(rank, size, side)
         if backend == "nccl":
-            one_rank_each(agreement.gather(device.uuid if isinstance(device, CudaDevice) else None))
+            one_rank_each(agreement.gather(device.uuid if isinstance(device, CudaDevice) else None, str | None))
         world = World(
             rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )
-        world.timeout, world.shares = timeout, backend == "gloo" and isinstance(device, CpuDevice) and shared[1] > 1
-        if slate := Slate.shared(world.agreement, side_timeout.total_seconds()):
+        world.timeout = limits.collective
+        world.shares = backend == "gloo" and isinstance(device, CpuDevice) and shared[1] > 1
+        if slate := Slate.shared(world.agreement, limits.side.total_seconds()):
             world.latest = slate.latest
         else:
             world.offset = estimate(side[size], now)
@@ -217,5 +249,7 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
             world.settle_in()
             yield world
             world.agreement.settle(None)  # nobody leaves while another still needs it
+        takes_leave = True
     finally:
-        dist.destroy_process_group()
+        if takes_leave:
+            dist.destroy_process_group()

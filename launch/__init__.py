@@ -1,1 +1,1 @@
-"""Who runs the ranks: this process, or gangs of processes started by PyTorch's elastic launcher."""
+"""Who runs the ranks: this process, gangs of processes on this host, or actors on a Ray cluster."""

@@ -104,7 +104,7 @@ class Rank:
         try:
             with (
                 _housed(Order.model_validate_json(order_json)) as order,
-                world.joined(order.plan, device) as joined,
+                world.joined(order.plan, device, supervised=True) as joined,
                 joined.sentry.posted(joined.rank, order.plan.deadline_s, outbox.send),
             ):
                 joined.agreement.halt = halt

@@ -126,6 +126,7 @@ class Actors:
         look_s = time.monotonic() + HEAD_S
         late = False
         while left and not late:
+            vigil.look()
             if self._halt.asked:
                 inbox.halt()
             due = time.monotonic() >= min(vigil.until_s, farewell_s)

@@ -1,78 +1,84 @@
-"""The agent: a process that starts gangs with PyTorch's elastic launcher, one after the other, from a warm fork server.
+"""The agent: a process that starts gangs of ranks, one after the other, from a warm fork server.
 
-It stands between the run's parent and its ranks so that the parent can end it at any deadline:
-the elastic launcher itself may wait for ever for a rank that left with exit code 0.
+It stands between the run's parent and its ranks so that these are forks of a process that has imported PyTorch once,
+with no thread of the parent in them, and nothing that it holds. It imports no PyTorch itself. It tells the parent of
+each rank's end as it comes, and ends none: that is for the parent, who judges them.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import traceback
 from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 from launch.channel import Client
 from launch.lifeline import tie_to_parent
+from launch.network import loopback
+
+FORK_SERVER = get_context("forkserver")
 
 
 def main(address: str, parent: int) -> None:
     """Carry out launch after launch until the parent hangs up."""
     tie_to_parent(parent)
-    get_context("forkserver").set_forkserver_preload(["launch.preload"])
-    resource_tracker.ensure_running()  # what is started later is taken for a rank's
-    forkserver.ensure_running()  # imports torch while this process does
+    sys.path.append(str(Path.cwd()))  # last: no file there takes the place of a module of ours or of Python's
     client = Client(address)
-    client.send({"type": "agent"})
-    for message in client.messages():
-        client.send({"type": "ended", "exits": _launch(address, **message)})
+    try:
+        FORK_SERVER.set_forkserver_preload(["launch.preload"])
+        resource_tracker.ensure_running()  # what is started later is taken for a rank's
+        forkserver.ensure_running()
+        client.send({"type": "agent"})
+        for message in client.messages():
+            _launch(client, address, **message)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent has to know
+        traceback.print_exc()
+        words = "its fork server has ended" if isinstance(error, EOFError | ConnectionError) else repr(error)
+        client.send({"type": "trouble", "words": f"the launching process could not start the ranks: {words}"})
+        os._exit(70)  # and with it what was started
 
 
-def _launch(address: str, ranks: int, order: str, logs: str) -> dict[int, int]:
-    """Start ``ranks`` ranks and wait for them. Returns each one's exit code: minus the signal, where one killed it."""
-    import uuid
+def _launch(client: Client, address: str, ranks: int, order: str, logs: str) -> None:
+    """Start ``ranks`` ranks, and tell the parent of each one's exit code: minus the signal, where one killed it."""
+    Path(logs).mkdir(parents=True, exist_ok=True)
+    running: dict[Any, tuple[int, ForkServerProcess]] = {}
+    with loopback() as listener:  # where the ranks meet; the first has it then
+        for rank in range(ranks):
+            line = (address, _environment(rank, ranks, listener), order, logs, None if rank else listener)
+            process = FORK_SERVER.Process(target=run_rank, args=line)
+            process.start()
+            running[process.sentinel] = rank, process
+    while running:
+        for sentinel in wait(list(running)):
+            rank, process = running.pop(sentinel)
+            process.join()
+            client.send({"type": "exit", "rank": rank, "code": process.exitcode})
+            process.close()
 
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+def _environment(rank: int, ranks: int, listener: socket.socket) -> dict[str, str]:
+    """What torchrun tells a rank of a gang on one host."""
+    host, port, *_ = listener.getsockname()
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(ranks),
+        "LOCAL_WORLD_SIZE": str(ranks),
+        "MASTER_ADDR": host,
+        "MASTER_PORT": str(port),
+    }
+
+
+def run_rank(address: str, environment: dict[str, str], order: str, logs: str, listener: socket.socket | None) -> None:
+    """Be a rank: a fork of the fork server calls this, which has imported all of it."""
     from launch import rank
 
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=ranks,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        monitor_interval=0.05,
-        start_method="forkserver",
-        logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=Std.ALL),
-    )
-    with _kept() as processes, suppress(ChildFailedError):
-        elastic_launch(config, rank.main)(address, order)
-    return {rank: process.exitcode for rank, process in enumerate(processes)}
-
-
-@contextmanager
-def _kept() -> Iterator[list[Any]]:
-    """The processes that are started in the block, by rank: the launcher tells of one that has failed, and no other."""
-    import torch.multiprocessing
-
-    starter: Any = torch.multiprocessing
-    start, processes = starter.start_processes, list[Any]()
-
-    def kept(*given: Any, **named: Any) -> Any:
-        context = start(*given, **named)
-        processes.extend(context.processes)
-        return context
-
-    starter.start_processes = kept
-    try:
-        yield processes
-    finally:
-        starter.start_processes = start
+    rank.main(address, environment, order, Path(logs), listener)
 
 
 if __name__ == "__main__":

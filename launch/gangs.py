@@ -67,8 +67,10 @@ class Gang:
     """Ranks that said bye."""
     words: dict[int, str] = field(default_factory=dict)
     """Last words of ranks that failed and could still speak."""
-    exits: dict[int, int] | None = None
-    """Exit codes, or minus the signal that killed it; None until the elastic launcher has collected all ranks."""
+    exits: dict[int, int] = field(default_factory=dict)
+    """Exit codes of ranks that have ended, in that order; minus the signal, where one killed it."""
+    trouble: str | None = None
+    """Why the launching process could not start the ranks, or that it has ended itself."""
 
     def take(self, event: Event) -> Record | None:
         """Note what a process said or did; a record for the journal or the progress, if it was one."""
@@ -86,8 +88,10 @@ class Gang:
                 self.well.add(self.ranks[peer])
             case "words":
                 self.words[self.ranks[peer]] = message["words"]
-            case "ended":
-                self.exits = {int(rank): code for rank, code in message["exits"].items()}
+            case "exit":
+                self.exits[message["rank"]] = message["code"]
+            case "trouble":
+                self.trouble = message["words"]
             case _:
                 return _RECORD.validate_python(message)
         return None
@@ -103,17 +107,12 @@ class Gang:
     @property
     def over(self) -> bool:
         """Whether all processes have been collected."""
-        return self.exits is not None
-
-    @property
-    def failures(self) -> list[int]:
-        """Ranks that have been collected and whose exit code is not 0."""
-        return [rank for rank, code in (self.exits or {}).items() if code]
+        return len(self.exits) == self.size
 
     @property
     def unwell(self) -> bool:
         """Whether a rank has failed, so that the others cannot go on for long."""
-        return bool(self.words) or not self.well.issuperset(self.left)
+        return bool(self.words or self.trouble) or not self.well.issuperset([*self.left, *self.exits])
 
     @property
     def done(self) -> bool:
@@ -121,21 +120,28 @@ class Gang:
         return len(self.well) == self.size
 
     def ending(self) -> Ending | None:
-        """How it ended. The first to die is one that left without a word: words often tell of another's end."""
-        if self.done and not self.failures:  # one that says bye and does not go has measured all the same
+        """How it ended.
+
+        The first to die is one that left without a word: words often tell of another's end. One that was asked to go,
+        or that left when the launching process did, comes last: that was somebody else's doing.
+        """
+        if self.done:  # one that says bye and then does not go, or fails to, has measured all the same
             return None
-        gone = (rank for rank in [*self.left, *self.failures] if rank not in self.well and rank not in self.words)
-        silent = sorted(gone, key=self._terminated)
-        if silent:
-            return Ending("died", self._fate(silent[0]), silent[0])
+        silent = [rank for rank in [*self.left, *self.exits] if rank not in self.well and rank not in self.words]
+        for rank in silent:
+            if not self._terminated(rank) and (rank in self.exits or not self.trouble):
+                return Ending("died", self._fate(rank), rank)
         if self.words:
             rank, words = next(iter(self.words.items()))
             return Ending("died", words.strip().splitlines()[-1], rank)
-        return Ending("died", "the gang ended without a word")
+        if silent and not self.trouble:
+            return Ending("died", self._fate(silent[0]), silent[0])
+        return Ending("died", self.trouble or "no rank has come up")
 
     def fates(self) -> tuple[RankFate, ...]:
-        """What became of the ranks that have come up."""
-        return tuple(RankFate(rank=rank, fate=self._told(rank), words=self._words(rank)) for rank in sorted(self.pids))
+        """What became of the ranks that have come up, or ended before."""
+        ranks = sorted({*self.pids, *self.exits})
+        return tuple(RankFate(rank=rank, fate=self._told(rank), words=self._words(rank)) for rank in ranks)
 
     def _words(self, rank: int) -> str | None:
         return last(self.words.get(rank, ""))
@@ -145,18 +151,21 @@ class Gang:
             return f"rank {rank} ended well"
         if rank in self.words:
             return f"rank {rank} failed"
-        gone = rank in self.left or rank in self.failures
+        gone = rank in self.left or rank in self.exits
         return self._fate(rank) if gone else f"rank {rank} was up"
 
     def _fate(self, rank: int) -> str:
-        code = (self.exits or {}).get(rank)
-        if code is None:
-            return f"rank {rank} left without a word"
-        return f"rank {rank} " + (f"left with exit code {code}" if code >= 0 else f"was killed by {_signal(-code)}")
+        code = self.exits.get(rank)
+        return f"rank {rank} {'left without a word' if code is None else how_it_ended(code)}"
 
     def _terminated(self, rank: int) -> bool:
-        """Whether it was asked to go, as the elastic launcher asks the others once one has failed."""
-        return (self.exits or {}).get(rank) == -signal.SIGTERM
+        """Whether it was asked to go, as whoever ends a run asks all of its processes."""
+        return self.exits.get(rank) == -signal.SIGTERM
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code in words; it is minus the signal, where one killed the process."""
+    return f"left with exit code {code}" if code >= 0 else f"was killed by {_signal(-code)}"
 
 
 def _signal(number: int) -> str:

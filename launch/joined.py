@@ -8,11 +8,20 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
+from typing import Self
 
 from rich.console import Console
 
 from harness import worker, world
-from harness.errors import CollectiveError, GangLostError, first_line
+from harness.errors import (
+    CollectiveError,
+    FullError,
+    GangLostError,
+    JournalError,
+    RankbenchError,
+    UsageError,
+    first_line,
+)
 from harness.harmless import harmless
 from harness.messages import Order
 from harness.plan import Plan, Record
@@ -26,6 +35,28 @@ from launch.scribe import Scribe
 ONE_S = 10.0
 """Signals within so long are one: a terminal sends its to every rank and to torchrun, which passes it on."""
 SPOILED = "a case before it failed on a GPU, which ends the processes; start them again, or use --resume"
+
+
+class Refusal(Record):
+    """Why rank 0 has no order for the others, who raise the same error."""
+
+    kind: str
+    """The name of its class."""
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, error: RankbenchError) -> Self:
+        """What an error says, part by part."""
+        parts = error.told if isinstance(error, UsageError) else (error,)
+        return cls(kind=type(error).__name__, words=tuple(map(str, parts)))
+
+    @property
+    def error(self) -> RankbenchError:
+        """The error again, of its kind where whoever catches it tells that from others."""
+        if self.kind == "UsageError":
+            return UsageError(*self.words)
+        kinds = {kind.__name__: kind for kind in (JournalError, FullError)}
+        return kinds.get(self.kind, RankbenchError)(*self.words)
 
 
 def ranks_around() -> tuple[int, int] | None:
@@ -58,9 +89,9 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     with world.joined(plan, name) as here:
         here.agreement.halt = interrupt = Interrupt()
         scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
-        order = here.agreement.gather(scribe.open() if scribe else None)[0]
-        if not isinstance(order, Order):
-            raise order
+        order = here.agreement.gather(_reply(scribe) if scribe else None, Order | Refusal | None)[0]
+        if isinstance(order, Refusal):
+            raise order.error
         _heed(interrupt)
         try:
             with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
@@ -86,6 +117,11 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     return not failed
 
 
+def _reply(scribe: Scribe) -> Order | Refusal:
+    reply = scribe.open()
+    return reply if isinstance(reply, Order) else Refusal.of(reply)
+
+
 def _heed(halt: Interrupt) -> None:
     """Take a first signal for a request, and one that comes later for the end."""
     first_s = math.inf
@@ -102,7 +138,7 @@ def _heed(halt: Interrupt) -> None:
 
 
 def _profile(here: world.World, scribe: Scribe | None) -> None:
-    order = here.agreement.gather(scribe.profiling() if scribe else None)[0]
+    order = here.agreement.gather(scribe.profiling() if scribe else None, Order | None)[0]
     if order is not None:
         worker.run(order, here, scribe.profiles.hear if scribe else _ignore)
 

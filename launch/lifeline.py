@@ -7,15 +7,25 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
 
+from harness.errors import UsageError
 from harness.forks import keep_to_ourselves
 
 PR_SET_PDEATHSIG = 1
+PLACES = "/tmp", "/var/tmp", "/dev/shm"  # noqa: S108 - what is made there is nobody else's, and has a name of chance
+"""Where temporary files may be, where TMPDIR is no such place."""
+SOCKET = "/rankbench-12345678/pymp-12345678/listener-12345678"
+"""How multiprocessing calls a Unix socket in our folder for temporary files."""
+KILL_S = 10.0
+"""How long a process that was killed is waited for: the kernel ends most at once, and none in a driver that hangs."""
+LONGEST = 107
+"""Bytes of a Unix socket's path."""
 MARK = "RANKBENCH_GANGS"
 """In the environment of all that a launcher of this host starts, so that it can be found and killed."""
 KILL = 'grep -lsaF -e "$0" /proc/[0-9]*/environ | while IFS=/ read -r _ _ it _; do kill -9 "$it"; done'
@@ -59,11 +69,21 @@ def afterwards(command: str, argument: str) -> Iterator[None]:
 def temporary(parent: str | None = None) -> Iterator[str]:
     """A folder for temporary files, with a short path. At the end it is gone, and who has it in the environment too.
 
-    It is below ``parent``, by default where temporary files are.
+    It is below ``parent``, by default where there is room for sockets. Raises UsageError where there is no such place.
     """
-    folder = tempfile.mkdtemp(prefix="rankbench-", dir=parent)
+    folder = tempfile.mkdtemp(prefix="rankbench-", dir=parent or _place())
     with afterwards(SWEEP, folder):
         yield folder
+
+
+def _place() -> str:
+    """The first folder for temporary files whose path leaves room for that of a socket in it."""
+    places = tempfile.gettempdir(), *PLACES
+    for place in places:
+        if len(os.fsencode(place + SOCKET)) <= LONGEST and os.access(place, os.W_OK | os.X_OK):
+            return place
+    rule = f"name a folder in which files can be written, with at most {LONGEST - len(SOCKET)} characters"
+    raise UsageError("TMPDIR", rule, " or ".join(places), "set it to such a folder")
 
 
 def kill_started(pids: Iterable[int], mark: str, themselves: bool) -> None:  # noqa: FBT001 - for Ray
@@ -95,10 +115,18 @@ def marked(mark: str) -> set[int]:
 
 
 def kill_all(pids: Iterable[int]) -> None:
-    """Kill processes, and wait until all are gone."""
+    """Kill processes, and wait until all are gone. One that survives that is told on standard error."""
     family = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             family.append(psutil.Process(pid))
             family[-1].kill()
-    psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=KILL_S)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                print(  # noqa: T201
+                    f"rankbench: process {process.pid} ({process.name()}) was killed {KILL_S:g} s ago and is still "
+                    "there: it may hold memory of its device, which later launches lack",
+                    file=sys.stderr,
+                )

@@ -27,6 +27,31 @@ def interface(address: str) -> str | None:
     return None
 
 
+def loopback() -> socket.socket:
+    """A socket that listens on this host's loopback, at a free port. Raises OSError where there is no loopback."""
+    try:
+        return _listening(socket.AF_INET, "127.0.0.1")
+    except OSError:
+        return _listening(socket.AF_INET6, "::1")
+
+
+def _listening(family: int, address: str) -> socket.socket:
+    listener = socket.socket(family)
+    try:
+        listener.bind((address, 0))
+        listener.listen(socket.SOMAXCONN)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def within_this_host() -> dict[str, str]:
+    """Variables that have gloo and NCCL listen on the loopback, whatever this host's name resolves to."""
+    name = interface("127.0.0.1") or interface("::1")
+    return {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": f"={name}"} if name else {}
+
+
 def tell_gloo(address: str) -> None:
     """Have gloo use the interface that has ``address``, unless somebody has told it already."""
     if name := interface(address):

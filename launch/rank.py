@@ -3,43 +3,72 @@
 from __future__ import annotations
 
 import faulthandler
+import multiprocessing
 import os
 import signal
+import socket
 import threading
-import time
 import traceback
+from pathlib import Path
+
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from harness import worker, world
 from harness.halt import Halt
 from harness.messages import Order
+from launch import stacks
 from launch.channel import Client
 from launch.lifeline import tie_to_parent
 
-GRACE_S = 2.0
-"""A failed rank lingers: the elastic launcher tells only of the first end that it sees, which may be another's."""
 
+def main(
+    address: str, environment: dict[str, str], order_json: str, logs: Path, listener: socket.socket | None
+) -> None:
+    """Join the gang that ``environment`` describes and carry out the order; what is printed goes to ``logs``.
 
-def main(address: str, order_json: str) -> None:
-    """Join the gang that the environment describes and carry out the order. The elastic launcher calls this."""
+    Rank 0 gets the ``listener`` at which the ranks meet.
+    """
     tie_to_parent()
     faulthandler.register(signal.SIGUSR2)  # what does not answer is asked for its stack, which goes to its log
+    os.environ |= environment
     parent = Client(address)
     parent.send({"type": "hello", "rank": int(os.environ["RANK"]), "pid": os.getpid()})
     halt = Halt()
     threading.Thread(target=_heed, args=(parent, halt), daemon=True).start()
     try:
+        _print_to(logs)
+        multiprocessing.set_start_method(None, force=True)  # the platform's own, for what a scenario starts
         order = Order.model_validate_json(order_json)
         with (
-            world.joined(order.plan) as joined,
+            world.joined(order.plan, store=_store(listener), supervised=True) as joined,
             joined.sentry.posted(joined.rank, order.plan.deadline_s, parent.send),
         ):
             joined.agreement.halt = halt
             worker.run(order, joined, parent.send)
     except BaseException:  # noqa: BLE001
         parent.send({"type": "words", "words": traceback.format_exc()[-4000:]})
-        time.sleep(GRACE_S)
         os._exit(70)  # peers may be gone: no orderly farewell, which can take half a minute
     parent.send({"type": "bye"})
+
+
+def _print_to(logs: Path) -> None:
+    """Send what this process and its children print to files of this rank."""
+    for number, path in enumerate(stacks.logs_of(int(os.environ["RANK"]), logs), start=1):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(file, number)
+        os.close(file)
+
+
+def _store(listener: socket.socket | None) -> TCPStore:
+    """Where the ranks meet. Who asks before rank 0 keeps it waits: its socket listens already."""
+    return TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=listener is not None,
+        timeout=world.UNLIMITED,
+        wait_for_workers=False,
+        master_listen_fd=None if listener is None else listener.detach(),
+    )
 
 
 def _heed(parent: Client, halt: Halt) -> None:

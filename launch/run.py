@@ -11,6 +11,7 @@ from harness.halt import Halt
 from harness.plan import Plan, Side
 from harness.ray_address import require_ray
 from harness.rundir import RunDir
+from launch import descriptors
 from launch.files import fingerprints, opened
 from launch.gangs import Launcher
 from launch.inline import Inline
@@ -27,6 +28,8 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
 
     Returns whether all cells are ok.
     """
+    if any(side.launcher == "torchrun" for side in plan.sides):
+        descriptors.allow(len(plan.devices))
     with opened(run, console) as journal, Progress(plan, console) as progress:
         if plan.ray_address is None:
             progress.warn(len(set(plan.devices)) * plan.threads)

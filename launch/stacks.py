@@ -29,15 +29,23 @@ def ask(pids: Iterable[int]) -> None:
         time.sleep(ANSWER_S)
 
 
+def logs_of(rank: int, logs: Path) -> tuple[Path, Path]:
+    """The files for a rank's standard output and standard error in the folder ``logs``."""
+    return logs / f"rank-{rank}.stdout", logs / f"rank-{rank}.stderr"
+
+
 def told(fates: Iterable[RankFate], logs: Path) -> tuple[RankFate, ...]:
     """Fates with the end of each rank's standard error, where there are no words yet."""
-    return tuple(fate if fate.words else fate.model_copy(update={"words": _log(fate.rank, logs)}) for fate in fates)
+    return tuple(
+        fate if fate.words else fate.model_copy(update={"words": tail(logs_of(fate.rank, logs)[1])}) for fate in fates
+    )
 
 
-def _log(rank: int, logs: Path) -> str | None:
-    found = sorted(logs.glob(f"*/attempt_*/{rank}/stderr.log"), key=lambda path: path.stat().st_mtime)
-    if not found:
+def tail(path: Path) -> str | None:
+    """The end of a log; None where nothing is in it."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            return last(file.read().decode(errors="replace"))
+    except OSError:
         return None
-    with found[-1].open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-        return last(file.read().decode(errors="replace"))

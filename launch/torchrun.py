@@ -1,4 +1,4 @@
-"""Gangs of processes on this machine, started by PyTorch's elastic launcher (what torchrun is made of)."""
+"""Gangs of processes on this machine, each with the environment that torchrun would give it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from harness.errors import RankbenchError
+from harness.errors import RankbenchError, UsageError
 from harness.halt import Halt
 from harness.home import within_reach
 from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
-from launch.gangs import Ending, Gang, Hear
+from launch.gangs import Ending, Gang, Hear, how_it_ended
 from launch.lifeline import MARK, kill_all, marked, temporary
+from launch.network import within_this_host
 from launch.vigil import SETUP_S, Vigil
 
 FAREWELL_S = 10.0
-"""After a rank has failed, or all have ended well, the others and the launcher get this long to be collected."""
+"""After a rank has failed, or all have ended well, the others get this long to end before they are killed."""
 LOOK_S = 0.5
 """How often to see whether the agent lives, and whether somebody wants a halt."""
 LEAKS = (
@@ -58,6 +59,7 @@ class Torchrun:
         an interruption asks for.
         """
         self._logs = logs
+        self._prepare_logs()
         self._python = python
         self._variables = dict(variables or {})
         self._halt = halt or Halt()
@@ -72,19 +74,21 @@ class Torchrun:
         line = self._reach()
         before = marked(self._mark)
         gang, vigil = Gang(len(order.plan.devices)), Vigil(len(order.plan.devices), order.plan.deadline_s)
-        logs = self._logs / f"launch-{order.launch}-{order.attempt}"
+        logs = self._logs / f"{'profile' if order.profile else 'launch'}-{order.launch}-{order.attempt}"
         with suppress(OSError):  # it has just died: that is seen at once
             line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(logs)})
         collected = self._follow(gang, vigil, hear)
-        if collected or gang.unwell or gang.done or self._agent.poll() is not None:
+        if collected or gang.unwell or gang.done:
             ending, fates = gang.ending(), gang.fates()
         else:
             stacks.ask(gang.pids[rank] for rank in vigil.silent if rank in gang.pids)
             ending, fates = vigil.verdict(), vigil.fates()
-        kill_all(marked(self._mark) - before)  # the ranks, and what they have started
+        kill_all(marked(self._mark) - before)  # the ranks, and what they have started: only now, so that none is blamed
         if not collected and not self._collected(gang):
             self._renew()
-        ending = ending and replace(ending, fates=stacks.told(fates, logs))
+        if ending:
+            ending = replace(ending, message=ending.message + self._see(ending, gang, logs))
+            ending = replace(ending, fates=stacks.told(fates, logs))
         self._tidy()
         return ending
 
@@ -92,24 +96,44 @@ class Torchrun:
         """Pass on what the ranks tell. Returns whether all have been collected; else they have to be killed."""
         failed_s = float("inf")
         while not gang.over:
-            if self._agent.poll() is not None:
+            vigil.look()
+            if (code := self._agent.poll()) is not None:
+                self._hear(gang, vigil, hear, 0.0)
+                gang.trouble = gang.trouble or f"the launching process {how_it_ended(code)}"
                 return False
             if self._halt.asked:
                 gang.halt()
             left_s = min(vigil.until_s, failed_s + FAREWELL_S) - time.monotonic()
-            for event in self._server.events(min(left_s, LOOK_S)):
-                record = gang.take(event)
-                if record is not None:
-                    vigil.hear(record)
-                    hear(record) if not isinstance(record, RankNote) else None
-            for rank in gang.left:
-                vigil.dismiss(rank)
-            if gang.unwell or gang.done:
-                failed_s = min(failed_s, time.monotonic())
+            self._hear(gang, vigil, hear, min(left_s, LOOK_S))
+            failed_s = min(failed_s, time.monotonic()) if gang.unwell or gang.done else float("inf")
             late = left_s <= 0 and min(vigil.until_s, failed_s + FAREWELL_S) <= time.monotonic()
             if late and not gang.over:  # what had come was heard first: this process may have been stopped for a while
                 return False
+        while self._hear(gang, vigil, hear, 0.0):
+            pass  # what ranks have said before they ended
         return True
+
+    def _hear(self, gang: Gang, vigil: Vigil, hear: Hear, timeout_s: float) -> int:
+        """Take in what has come, and wait up to ``timeout_s`` seconds for the first of it. Returns how much it was."""
+        events = 0
+        for event in self._server.events(timeout_s):
+            events += 1
+            record = gang.take(event)
+            if record is not None:
+                vigil.hear(record)
+                if not isinstance(record, RankNote):
+                    hear(record)
+        for rank in (*gang.left, *gang.exits):
+            vigil.dismiss(rank)
+        return events
+
+    def _see(self, ending: Ending, gang: Gang, logs: Path) -> str:
+        """Where to read more of a rank that has died or hangs, or of the launching process; if there is anything."""
+        if ending.status not in ("died", "hang"):
+            return ""
+        rank = ending.rank
+        path = self._agent_log if rank is None or rank not in gang.pids else stacks.logs_of(rank, logs)[1]
+        return f"; see {path.relative_to(self._logs.parent)}" if stacks.tail(path) else ""
 
     def _collected(self, gang: Gang) -> bool:
         """Whether the agent sees that its ranks have been killed: then it is fit for the next ones, and warm."""
@@ -128,14 +152,25 @@ class Torchrun:
             elif path.is_file() and path.parent != self._logs and not path.stat().st_size:
                 path.unlink()
 
+    @property
+    def _agent_log(self) -> Path:
+        return self._logs / "agent.log"
+
+    def _prepare_logs(self) -> None:
+        try:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            self._agent_log.touch()
+        except OSError as error:
+            remedy = "remove what is in the way, or choose another folder"
+            raise UsageError("--out", "have room for logs", f"{error.filename} ({error.strerror})", remedy) from error
+
     def _start(self) -> subprocess.Popen[bytes]:
-        self._logs.mkdir(parents=True, exist_ok=True)
         kept = {name: value for name, value in os.environ.items() if name not in LEAKS and not name.startswith(LEAKING)}
         own = {"TMPDIR": self._mark, MARK: self._mark}
-        with (self._logs / "agent.log").open("ab") as log:
+        with self._agent_log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603
-                [self._python, "-m", "launch.agent", self._server.address, str(os.getpid())],
-                env=QUIET | within_reach(kept) | self._variables | own,
+                [self._python, "-P", "-m", "launch.agent", self._server.address, str(os.getpid())],
+                env=QUIET | within_reach(kept) | within_this_host() | self._variables | own,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -159,7 +194,8 @@ class Torchrun:
             for peer, kind, text in self._server.events(1.0):
                 if kind == "line" and json.loads(text)["type"] == "agent":
                     return peer
-        raise RankbenchError(f"the launching process did not start; see {self._logs / 'agent.log'}")
+        words = (stacks.tail(self._agent_log) or "").splitlines()[-1:]
+        raise RankbenchError(": ".join(["the launching process did not start", *words, f"see {self._agent_log}"]))
 
     def _renew(self) -> None:
         """Kill the agent with all its ranks, and start another."""

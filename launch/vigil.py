@@ -23,6 +23,8 @@ SLACK_S = 3.0
 withdrawn: a machine that stood still for a while has moved again by then."""
 SETTLE_S = 10.0
 """A rank that says that it failed has agreed on that with the others by then, and left; or it never will."""
+GAP_S = 2.0
+"""A parent that did not look for so long was stopped, and its ranks maybe too."""
 INNOCENCE = {"stuck": 1, "collective": 2, "waits": 3}
 """The one that hangs is the least innocent; silence comes before all of these."""
 
@@ -34,7 +36,8 @@ class Vigil:
         self._size = size
         self._deadline_s = deadline_s
         self._clock = clock
-        self._start_s = clock()
+        self._start_s = self._looked_s = clock()
+        self._resumed_s = -math.inf
         self._heard_s: dict[int, float] = {}
         self._notes: dict[int, RankNote] = {}
         self._alarm_s = math.inf
@@ -51,6 +54,17 @@ class Vigil:
         else:
             self._up = True
             self._heard_s = dict.fromkeys(range(self._size), self._clock())
+
+    def look(self) -> None:
+        """Note that the parent itself runs; to be called about twice a second.
+
+        After a gap nobody is judged before a whole deadline has passed again: where a run was frozen with all of its
+        processes, its ranks have not moved for as long, and nothing hangs.
+        """
+        now_s = self._clock()
+        if now_s - self._looked_s > GAP_S:
+            self._resumed_s = now_s
+        self._looked_s = now_s
 
     def dismiss(self, rank: int) -> None:
         """A rank has ended: nothing more is expected from it."""
@@ -84,9 +98,10 @@ class Vigil:
     def until_s(self) -> float:
         """The instant by which :meth:`verdict` is due, unless something is heard before."""
         if not self._up:
-            return self._start_s + SETUP_S
+            return max(self._start_s, self._resumed_s) + SETUP_S
         silence_s = min(self._heard_s.values(), default=math.inf) + self._deadline_s + SLACK_S
-        return min(silence_s, self._alarm_s + SLACK_S, self._settle_s)
+        due_s = min(silence_s, self._alarm_s + SLACK_S, self._settle_s)
+        return max(due_s, self._resumed_s + self._deadline_s + SLACK_S)
 
     @property
     def silent(self) -> list[int]:

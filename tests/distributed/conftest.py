@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import ipaddress
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ PLUGINS = Path(__file__).with_name("plugins.py")
 RANKBENCH = (sys.executable, "-m", "harness")
 SMALL = ("--set", "frobenius.matrices=51", "--set", "frobenius.size=24", "--set", "split.size=128")
 TWO = ("--devices", "cpu:2")
+LOOPBACK = {"127.0.0.1", "::1"}
+LISTENS = "0A"
+"""How the kernel writes the state of a socket that listens."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,24 @@ def offspring_of(address: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def listeners(pids: Iterable[int]) -> set[str]:
+    """The addresses at which processes listen to a network, in whatever namespace; a Unix socket is none."""
+    addresses = set()
+    for folder in (Path("/proc", str(pid)) for pid in pids):
+        with contextlib.suppress(OSError):
+            held = {str(handle.readlink()) for handle in (folder / "fd").iterdir()}
+            rows = [row.split() for name in ("tcp", "tcp6") for row in (folder / "net" / name).read_text().splitlines()]
+            addresses |= {_address(row[1]) for row in rows if row[3] == LISTENS and f"socket:[{row[9]}]" in held}
+    return addresses
+
+
+def _address(text: str) -> str:
+    """An address as the kernel lists it: words of four bytes in the machine's own order, and a port."""
+    words = bytes.fromhex(text.partition(":")[0])
+    parts = (int.from_bytes(words[place : place + 4], sys.byteorder) for place in range(0, len(words), 4))
+    return str(ipaddress.ip_address(b"".join(part.to_bytes(4, "big") for part in parts)))
 
 
 @pytest.fixture(scope="session")

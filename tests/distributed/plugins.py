@@ -314,3 +314,31 @@ class Sticky:
             return a @ b
 
         return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+class Numbers(torch.utils.data.Dataset[int]):
+    """The numbers below eight."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loads:
+    """A worker process loads data: it has to find this file's classes, which no import does."""
+
+    scaling: ClassVar = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        a, b = operands(gang)
+        loader = torch.utils.data.DataLoader(Numbers(), batch_size=4, num_workers=1)
+        assert sum(int(batch.sum()) for batch in loader) == 28
+
+        def step() -> torch.Tensor:
+            gang.all_reduce(torch.ones(1))
+            return a @ b
+
+        return Workload(step, check=lambda output: right(output, a, b), work=work())

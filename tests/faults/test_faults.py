@@ -15,10 +15,12 @@ import pytest
 
 from harness.journal import CellRecord
 from harness.messages import Order
+from harness.plan import Record
 from harness.planner import make
 from harness.wish import Wish
+from launch.lifeline import marked
 from launch.torchrun import Torchrun
-from tests.distributed.conftest import PLUGINS, RANKBENCH
+from tests.distributed.conftest import LOOPBACK, PLUGINS, RANKBENCH, listeners
 from tests.faults.matrix import ALONE, EXPECTED, Setting, plant
 
 TWO = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
@@ -56,26 +58,42 @@ def test_an_agent_that_somebody_has_killed_is_replaced_and_one_whose_ranks_hang_
     names, settings = [f"{PLUGINS}:Hangs", "split"], ["split.size=64", "split.how=whole"]
     wish = Wish(names=names, settings=settings, devices="cpu:2", world_sizes="2", launches=1, budget_s=4, deadline_s=4)
     plan, told = make(wish), []
-    hang, good = (
+    single = make(Wish(names=["split"], settings=settings, devices="cpu:1", launches=1, budget_s=4))
+    hang, good, alone = (
         Order(
             plan=plan,
             launch=0,
             attempt=0,
-            todo={index: comparison.cases},
+            todo={index: plan.comparisons[index].cases},
             budget_s=1,
             fingerprint="f",
             scratch=str(tmp_path),
         )
-        for index, comparison in enumerate(plan.comparisons)
+        for plan, index in ((plan, 0), (plan, 1), (single, 0))
     )
+    (tmp_path / "logs").mkdir()
+    (obstacle := tmp_path / "logs" / "launch-0-0").touch()
+    addresses: list[set[str]] = []
+
+    def hear(record: Record) -> None:
+        told.append(record)
+        addresses.append(listeners(marked(launcher._mark)))
+
     with Torchrun(tmp_path / "logs") as launcher:
         launcher._agent.kill()
         killed = launcher._agent.wait()
+        nowhere = launcher.launch(good, lambda _: None)
+        obstacle.unlink()
         ending = launcher.launch(hang, lambda _: None)
         replaced = launcher._agent
-        assert launcher.launch(good, told.append) is None
+        assert launcher.launch(good, hear) is None
+        assert launcher.launch(alone, hear) is None
         assert launcher._agent is replaced
+    assert nowhere is not None and (nowhere.status, nowhere.rank) == ("died", None)
+    assert nowhere.message.startswith("the launching process could not start the ranks: FileExistsError")
+    assert nowhere.message.endswith("; see logs/agent.log")
+    assert addresses[0] and set.union(*addresses) <= LOOPBACK
     assert killed == -signal.SIGKILL
     assert ending is not None and (ending.status, ending.rank) == ("hang", 1)
     cells = {cell.case: cell.status for cell in told if isinstance(cell, CellRecord)}
-    assert cells == {case.key: "ok" for case in plan.comparisons[1].cases}
+    assert cells == {case.key: "ok" for case in (*plan.comparisons[1].cases, *single.comparisons[0].cases)}

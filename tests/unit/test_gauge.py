@@ -45,7 +45,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class Two(Agreement):
     """Two ranks of one host, of which this is one; the other is on the second GPU."""
 
-    def gather(self, value: object) -> list[object]:
+    def gather(self, value: object, kind: object) -> list[object]:
         other = type(value)(value.host, "GPU-b", ()) if hasattr(value, "uuid") else None
         return [value, other]
 

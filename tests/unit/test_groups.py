@@ -83,7 +83,7 @@ def test_the_device_is_set_before_any_group_is_made_and_gloo_carries_agreement(
     monkeypatch.setattr(CudaDevice, "uuid", "a")
     limits: list[float] = []
 
-    def init(backend: str, *, timeout: dt.timedelta) -> None:
+    def init(backend: str, *, timeout: dt.timedelta, **_: object) -> None:
         limits.append(timeout.total_seconds())
         told.append(f"init {backend}")
 
@@ -97,8 +97,32 @@ def test_the_device_is_set_before_any_group_is_made_and_gloo_carries_agreement(
     with world.joined(plan) as joined:
         assert joined.backend == "nccl" and joined.device.torch == torch.device("cuda", 0)
     assert told == ["set device 0", "init gloo", "gloo of 1", "destroy"]
-    assert limits == [world.PATIENCE[1] * plan.deadline_s] * 2
-    assert joined.timeout.total_seconds() == world.PATIENCE[0] * plan.deadline_s < limits[0]  # which tells of a hang
+    assert joined.timeout.total_seconds() == 2 * plan.deadline_s < limits[1]  # the side channel tells of a hang
+    before = len(limits)
+    for deadline_s in (1.0, 3600.0):
+        with world.joined(plan.model_copy(update={"deadline_s": deadline_s})) as joined:
+            assert joined.timeout.total_seconds() < limits[-1]
+    assert limits[before::2] == [limits[0]] * 2  # processes start as slowly whatever the deadline of a case is
+
+
+@pytest.mark.parametrize(("supervised", "leaves"), [(True, []), (False, ["destroy"])])
+def test_where_a_parent_watches_no_wait_has_a_limit_and_who_fails_takes_no_leave(
+    monkeypatch: pytest.MonkeyPatch, *, supervised: bool, leaves: list[str]
+) -> None:
+    told: list[str] = []
+    limits: list[dt.timedelta] = []
+    plan = make(Wish(names=["split"], devices="cpu:1", deadline_s=5))
+    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(dist, "init_process_group", lambda _, *, timeout, **__: limits.append(timeout))
+    monkeypatch.setattr(dist, "new_group", lambda _, timeout, __: limits.append(timeout))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: told.append("destroy"))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(world.World, "settle_in", lambda here: (limits.append(here.timeout), 1 / 0))
+    with pytest.raises(ZeroDivisionError), world.joined(plan, supervised=supervised):
+        pass
+    assert told == leaves
+    assert (min(limits) > dt.timedelta(hours=12)) == supervised
 
 
 @pytest.mark.parametrize(("backend", "due"), [("nccl", []), ("gloo", ["destroy"])])

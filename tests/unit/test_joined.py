@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from harness.errors import FullError, JournalError, RankbenchError, UsageError
 from harness.planner import make
 from harness.rundir import RunDir
 from harness.wish import Wish
@@ -41,6 +43,19 @@ def test_the_first_signal_is_a_request_a_later_one_the_end_and_forks_know_nothin
 ) -> None:
     line = [sys.executable, "-c", HEEDS, str(together_s)]
     assert subprocess.run(line, check=False, timeout=LIMIT_S).returncode == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("--out", "hold no other plan", Path("run"), "choose another"),
+        JournalError("no journal"),
+        FullError("no room"),
+    ],
+)
+def test_a_refusal_is_the_same_error_on_every_rank(error: RankbenchError) -> None:
+    again = joined.Refusal.model_validate_json(joined.Refusal.of(error).model_dump_json()).error
+    assert type(again) is type(error) and str(again) == str(error)
 
 
 @pytest.mark.parametrize(("local", "well"), [("0", False), ("1", True)])

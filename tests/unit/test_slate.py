@@ -73,7 +73,7 @@ class Talk(Agreement):
         self.table = table
         self.elsewhere = elsewhere
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: Any, kind: Any) -> list[Any]:
         self.table.said[self.rank] = value
         self.table.barrier.wait()
         said = list(self.table.said)
@@ -82,7 +82,7 @@ class Talk(Agreement):
         return [(pid, 0, token) for pid, _, token in said] if self.elsewhere and handle else said
 
     def greatest(self, values: Any, among: int | None = None) -> list[float]:
-        return [max(each) for each in zip(*self.gather(list(values)), strict=True)]
+        return [max(each) for each in zip(*self.gather(list(values), list[float]), strict=True)]
 
 
 def shared(*, apart: bool) -> list[Slate | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def told(gang: Gang, peer: Peer, **message: Any) -> None:
     gang.take((peer, "line", json.dumps(message).encode()))
 
 
+def ended(gang: Gang, exits: dict[int, int]) -> None:
+    """The agent tells how the ranks ended, in turn."""
+    for rank, code in exits.items():
+        told(gang, Peer(None), type="exit", rank=rank, code=code)  # type: ignore[arg-type]
+
+
 def gang_of_two() -> tuple[Gang, list[Peer]]:
     gang, peers = Gang(2), [Peer(None), Peer(None)]  # type: ignore[arg-type]
     for rank, peer in enumerate(peers):
@@ -42,7 +49,7 @@ def test_a_gang_that_says_bye_ended_well() -> None:
         told(gang, peer, type="bye")
         gang.take((peer, "closed", b""))
     assert not gang.unwell and not gang.over
-    told(gang, Peer(None), type="ended", exits={0: 0, 1: 0})  # type: ignore[arg-type]
+    ended(gang, {0: 0, 1: -11})  # one fails to end, but has measured everything
     assert gang.over and gang.ending() is None
 
 
@@ -52,7 +59,7 @@ def test_the_silent_rank_died_first_and_not_the_one_that_complains() -> None:
     gang.take((peers[0], "closed", b""))
     gang.take((peers[1], "closed", b""))
     assert gang.unwell
-    told(gang, Peer(None), type="ended", exits={0: 70, 1: -9})  # type: ignore[arg-type]
+    ended(gang, {0: 70, 1: -9})
     assert gang.ending() == Ending("died", "rank 1 was killed by SIGKILL", 1)
 
 
@@ -66,12 +73,50 @@ def test_the_silent_rank_died_first_and_not_the_one_that_complains() -> None:
     ],
 )
 def test_who_was_asked_to_go_since_another_had_failed_did_not_die_first(exits: dict[int, int], ending: Ending) -> None:
-    """The elastic launcher asks them; a parent that was stopped for a moment hears of all ends at once."""
+    """A parent that was stopped for a moment hears of all ends at once."""
     gang, peers = gang_of_two()
     for peer in peers:
         gang.take((peer, "closed", b""))
-    told(gang, Peer(None), type="ended", exits=exits)  # type: ignore[arg-type]
+    ended(gang, exits)
     assert gang.ending() == ending
+
+
+@pytest.mark.parametrize(
+    ("exits", "trouble", "named"),
+    [
+        ({0: -15, 1: 70}, None, 1),  # it said why it failed; the other was terminated
+        ({0: 1, 1: 70}, None, 0),  # nobody asked it to go, and the other may only tell of that
+        ({1: 70, 0: -9}, None, 0),
+        ({1: 70}, "the launching process was killed by SIGKILL", 1),
+    ],
+)
+def test_words_come_before_who_was_merely_ended_by_somebody_else(
+    exits: dict[int, int], trouble: str | None, named: int
+) -> None:
+    gang, peers = gang_of_two()
+    told(gang, peers[1], type="words", words="Traceback\nValueError: outside of a case")
+    for peer in peers:
+        gang.take((peer, "closed", b""))
+    ended(gang, exits)
+    gang.trouble = trouble
+    ending = gang.ending()
+    assert ending is not None and ending.rank == named
+    assert (ending.message == "ValueError: outside of a case") == (named == 1)
+
+
+def test_ranks_that_end_with_the_launching_process_are_not_blamed_for_it() -> None:
+    gang, peers = gang_of_two()
+    for peer in peers:
+        gang.take((peer, "closed", b""))
+    told(gang, Peer(None), type="trouble", words="no fork server")  # type: ignore[arg-type]
+    assert gang.unwell and gang.ending() == Ending("died", "no fork server")
+
+
+def test_a_rank_that_ends_before_it_has_come_up_is_named() -> None:
+    gang = Gang(2)
+    ended(gang, {1: 1})
+    assert gang.unwell and gang.ending() == Ending("died", "rank 1 left with exit code 1", 1)
+    assert [fate.fate for fate in gang.fates()] == ["rank 1 left with exit code 1"]
 
 
 def test_a_rank_that_leaves_with_exit_code_0_has_died() -> None:
@@ -79,7 +124,7 @@ def test_a_rank_that_leaves_with_exit_code_0_has_died() -> None:
     gang.take((peers[1], "closed", b""))
     assert gang.unwell
     assert gang.ending() == Ending("died", "rank 1 left without a word", 1)
-    told(gang, Peer(None), type="ended", exits={0: 70, 1: 0})  # type: ignore[arg-type]
+    ended(gang, {0: 70, 1: 0})
     assert gang.ending() == Ending("died", "rank 1 left with exit code 0", 1)
 
 
@@ -366,6 +411,7 @@ class Late:
     def __init__(self, lines: list[bytes]) -> None:
         self.lines, self.waits = lines, []
         self._server, self._halt, self._agent = self, Halt(), self
+        self._hear = partial(Torchrun._hear, self)  # type: ignore[arg-type]
 
     def poll(self) -> None:
         """It lives."""
@@ -378,7 +424,7 @@ class Late:
 
 def test_a_parent_that_was_stopped_hears_what_has_come_before_it_judges() -> None:
     note = RankNote(rank=0, state="moves").model_dump_json().encode()
-    parent = Late([note, b'{"type": "bye"}', b'{"type": "ended", "exits": {}}'])
+    parent = Late([note, b'{"type": "exit", "rank": 0, "code": 0}', b'{"type": "bye"}'])
     gang, parent.peer = Gang(1), Peer(None)  # type: ignore[arg-type]
     told(gang, parent.peer, type="hello", rank=0, pid=1)
     vigil = Vigil(1, 5.0)
@@ -387,6 +433,7 @@ def test_a_parent_that_was_stopped_hears_what_has_come_before_it_judges() -> Non
     assert Torchrun._follow(parent, gang, vigil, lambda _: None)  # type: ignore[arg-type]
     assert gang.done and parent.waits[0] < 0
 
-    silent = Late([])
-    silent.peer, vigil._heard_s[0] = Peer(None), vigil._heard_s[0] - 100  # type: ignore[arg-type]
+    silent, vigil = Late([]), Vigil(1, 5.0)
+    vigil.hear(VisitNote(comparison=0, case="a@1", round=0, rounds=1))
+    vigil._heard_s[0] -= 100
     assert not Torchrun._follow(silent, Gang(1), vigil, lambda _: None)  # type: ignore[arg-type]

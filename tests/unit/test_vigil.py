@@ -8,7 +8,7 @@ import pytest
 
 from harness.journal import LaunchRecord
 from harness.messages import RankNote, State, VisitNote
-from launch.vigil import SETTLE_S, SETUP_S, SLACK_S, Vigil
+from launch.vigil import GAP_S, SETTLE_S, SETUP_S, SLACK_S, Vigil
 
 UP = LaunchRecord(launch=0, launcher="t", started="", fingerprint="", lead_s=0, ranks=())
 VISIT = VisitNote(comparison=0, case="a@2", round=0, rounds=1)
@@ -183,3 +183,41 @@ def test_who_is_heard_of_at_the_last_moment_hangs_nobody(clock: Clock) -> None:
         vigil.hear(note(rank, "moves"))
     assert vigil.until_s > clock.now_s
     assert (vigil.verdict().rank, vigil.verdict().status) == (None, "hang")
+
+
+def looked(clock: Clock, vigil: Vigil, seconds: float) -> None:
+    """Time passes while the parent looks twice a second."""
+    for _ in range(round(2 * seconds)):
+        vigil.look()
+        clock.now_s += 0.5
+    vigil.look()
+
+
+def test_a_run_that_was_frozen_as_a_whole_has_its_deadline_anew(clock: Clock) -> None:
+    vigil = up(clock)
+    looked(clock, vigil, DEADLINE_S / 2)
+    clock.now_s += 10 * DEADLINE_S
+    vigil.look()
+    for rank in range(2):
+        vigil.hear(note(rank, "stuck"))  # by their clocks they have not moved for long, and their step goes on
+    due_s = clock.now_s + DEADLINE_S + SLACK_S
+    assert vigil.until_s == due_s
+    looked(clock, vigil, DEADLINE_S)
+    assert vigil.until_s == due_s  # for one that really hangs
+    assert vigil.verdict().rank == 0
+
+
+def test_a_run_that_was_frozen_while_it_started_may_start_for_as_long_again(clock: Clock) -> None:
+    vigil = Vigil(2, DEADLINE_S, clock)
+    clock.now_s += 2 * SETUP_S
+    vigil.look()
+    assert vigil.until_s == clock.now_s + SETUP_S
+
+
+def test_a_rank_that_is_stopped_alone_has_no_longer_than_ever(clock: Clock) -> None:
+    vigil = up(clock)
+    due_s = vigil.until_s
+    looked(clock, vigil, DEADLINE_S)
+    clock.now_s += 0.9 * GAP_S  # the parent writes down what it has heard
+    vigil.look()
+    assert vigil.until_s == due_s and vigil.silent == []

@@ -338,7 +338,7 @@ def test_one_rank_s_sticky_error_spoils_them_all_whoever_failed_first() -> None:
         def greatest(self, values: object, among: object = None) -> list[float]:
             return [1.0, 0.0]  # it failed, and nobody asked for a halt
 
-        def gather(self, value: object) -> list[object]:
+        def gather(self, value: object, kind: object) -> list[object]:
             return [value, replace(Failure.of("error", "CUDA error", 1, 2.0), sticky=True)]
 
     settled = Two().settle(Failure.of("error", "first", 0, 1.0))
