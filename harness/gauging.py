@@ -65,7 +65,7 @@ def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[
     file = os.memfd_create("rankbench-gauge", 0)  # memory without a name to leave behind
     os.write(file, token)
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "harness.gauge", str(file), *uuids],
+        [sys.executable, "-P", "-m", "harness.gauge", str(file), *uuids],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

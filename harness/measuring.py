@@ -80,10 +80,12 @@ def run(  # noqa: PLR0913
 
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
+    from harness.environment import refuse_without_asserts
     from harness.planner import make
     from harness.running import measure, only_resume, resumed
     from harness.wish import Wish
 
+    refuse_without_asserts()
     ranks: tuple[int, int] | None = late("launch.joined:ranks_around")()
     wish = Wish(
         names=scenario or (),
@@ -171,6 +173,7 @@ def duel(  # noqa: PLR0913
     from harness.running import measure
     from harness.wish import Wish
 
+    environment.refuse_without_asserts()
     wish = Wish(
         names=scenario or (),
         devices=devices,

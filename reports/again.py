@@ -10,7 +10,8 @@ from harness.plan import DEADLINE_S, Case, Plan, Side
 
 def command(plan: Plan, side: Side, case: Case) -> str:
     """One launch of a case that is no probe, as on that side, on as many of the run's devices as it needs."""
-    name = case.scenario if case.reference.startswith("scenarios.") else case.reference
+    ours = case.reference.startswith("scenarios.") and not side.python  # which need not have these installed
+    name = case.scenario if ours else case.reference
     options: dict[str, object] = {
         "--devices": _devices(plan.devices[: case.world_size]),
         "--world-sizes": f"1,{case.world_size}" if case.packed else case.world_size,
@@ -27,18 +28,12 @@ def command(plan: Plan, side: Side, case: Case) -> str:
         "--deadline": (f"{plan.deadline_s:g}", f"{DEADLINE_S:g}"),
     }
     options |= {option: value for option, (value, usual) in given.items() if value != usual}
-    program = [side.python, "-m", "harness"] if side.python else ["rankbench"]
+    program = [side.python, str(HOME / "harness" / "abroad.py")] if side.python else ["rankbench"]
     words = [*program, "run", name, *(str(word) for each in options.items() for word in each)]
     words += ["--share-device"] * plan.shared_device
     for field, value in case.params.items():
         words += ["--set", f"{case.scenario}.{field}={value}"]
-    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in _variables(side).items()), shlex.join(words)])
-
-
-def _variables(side: Side) -> dict[str, str]:
-    """Those of the side; another interpreter need not have this package."""
-    path = {"PYTHONPATH": str(HOME)} if side.python else {}
-    return path | dict(side.variables)
+    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in side.variables.items()), shlex.join(words)])
 
 
 def _devices(names: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from harness.plan import Plan, Side
 from harness.planner import make
 from harness.wish import Wish
 from reports.again import command
+from tests.limits import LIMIT_S
 
 PLUGINS = Path(__file__).parents[1] / "distributed" / "plugins.py"
 FIELDS = {
@@ -58,11 +60,19 @@ def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
 def test_a_case_of_another_side_is_measured_again_as_on_that_side(tmp_path: Path) -> None:
     """By a shell, with an interpreter that has none of our packages."""
     told, python = tmp_path / "told", tmp_path / "other python"
-    python.write_text(f'#!/bin/sh\necho "$NCCL_SOCKET_IFNAME" "$PYTHONPATH" "$@" > {told}\n')
+    python.write_text(f'#!/bin/sh\necho "$NCCL_SOCKET_IFNAME" "$@" > {told}\n')
     python.chmod(0o755)
     plan = make(Wish(names=["split"], devices="cpu:1"))
     side = Side(name="b", launcher="torchrun", python=str(python), variables={"NCCL_SOCKET_IFNAME": "^lo; $HOME"})
     line = command(plan, side, plan.comparisons[0].cases[0])
     subprocess.run(line, shell=True, check=True)
     root = Path(__file__).parents[2]
-    assert told.read_text().startswith(f"^lo; $HOME {root} -m harness run split --devices cpu:1 ")
+    program = root / "harness" / "abroad.py"
+    assert told.read_text().startswith(f"^lo; $HOME {program} run scenarios.split:Split --devices cpu:1 ")
+
+
+def test_the_command_line_runs_by_an_interpreter_that_lacks_these_packages(tmp_path: Path) -> None:
+    line = [sys.executable, str(Path(__file__).parents[2] / "harness" / "abroad.py"), "--version"]
+    (tmp_path / "launch.py").write_text("raise SystemExit('a file of the current folder was imported')")
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert (done.returncode, done.stderr, done.stdout.split()[0]) == (0, "", "rankbench")

@@ -120,7 +120,6 @@ def test_a_stranger_called_launch_is_noticed(tmp_path: Path) -> None:
     told = subprocess.run(
         [sys.executable, "-c", "from harness.__main__ import main; main()", "--help"],
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"},
-        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
