@@ -17,7 +17,7 @@ def strangers() -> str | None:
         found = Path(spec.origin).resolve().parent if spec and spec.origin else None
         if found != HOME / name:
             where = found or "nowhere"
-            here = found is not None and found.is_relative_to(Path.cwd())
+            here = found is not None and Path.cwd().resolve() in (found, found.parent)
             remedy = "start rankbench in another folder" if here else "try `env -u PYTHONPATH rankbench …`"
             return f"package {name!r} must come from {HOME}, but comes from {where}; {remedy}"
     return None

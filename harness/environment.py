@@ -28,6 +28,7 @@ from harness.devices import cores, cpu_model
 from harness.errors import UsageError
 from harness.home import entries, linked, within_reach
 from harness.plan import Side
+from harness.startup import refuse_without_asserts
 
 ALLOWED = re.compile(
     r"(CUDA|NCCL|TORCH|GLOO|OMP|MKL|KMP|PYTORCH|RAY)_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD"
@@ -104,13 +105,6 @@ def _lender(file: str, variables: Mapping[str, str]) -> str | None:
     if "PYTHONPATH" in variables:
         return None
     return next((entry for entry in entries(os.environ) if Path(file).is_relative_to(Path(entry).absolute())), None)
-
-
-def refuse_without_asserts() -> None:
-    """Raise UsageError where Python leaves assertions out, by which cases are checked."""
-    if not __debug__:
-        value = f"{sys.executable} with -O or PYTHONOPTIMIZE"
-        raise UsageError("Python", "run assertions, by which cases are checked", value, "leave that out")
 
 
 @cache

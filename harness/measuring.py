@@ -33,6 +33,7 @@ from harness.options import (
 )
 from harness.plan import DEADLINE_S, Cache, Execution, Placement
 from harness.rundir import RunDir
+from harness.startup import ranks_around, refuse_restart, refuse_without_asserts
 
 
 def run(  # noqa: PLR0913
@@ -80,13 +81,14 @@ def run(  # noqa: PLR0913
 
     Under `torchrun … -m harness run …` each invocation adds one launch to --out.
     """
-    from harness.environment import refuse_without_asserts
     from harness.planner import make
     from harness.running import measure, only_resume, resumed
     from harness.wish import Wish
 
     refuse_without_asserts()
-    ranks: tuple[int, int] | None = late("launch.joined:ranks_around")()
+    ranks = ranks_around()
+    if ranks is not None:
+        refuse_restart()
     wish = Wish(
         names=scenario or (),
         devices=devices,
@@ -122,7 +124,7 @@ def run(  # noqa: PLR0913
             raise UsageError(
                 "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
             )
-        return measure(RunDir(out), make(wish, ranks), late("launch.joined:joined"))
+        return measure(RunDir(out), make(wish, (ranks.size, ranks.local_size)), late("launch.joined:joined"))
     plan = make(wish)
     directory = _directory(out)
     directory.create(plan)
@@ -173,7 +175,7 @@ def duel(  # noqa: PLR0913
     from harness.running import measure
     from harness.wish import Wish
 
-    environment.refuse_without_asserts()
+    refuse_without_asserts()
     wish = Wish(
         names=scenario or (),
         devices=devices,

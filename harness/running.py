@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
@@ -15,6 +14,7 @@ from harness.late import late
 from harness.output import Output, Terminal, complain
 from harness.plan import Plan
 from harness.rundir import RunDir
+from harness.startup import ranks_around
 from harness.wish import Wish
 
 
@@ -41,9 +41,10 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
     ``strict``: a duel that leaves something undecided is not ok.
     """
     console = Terminal(file=cast("IO[str]", Output()))
+    ranks = ranks_around()
     interrupted, well = _measured(directory, plan, how, console)
     reported = None
-    if os.environ.get("RANK", "0") == "0":
+    if directory.exists() and (ranks is None or ranks.rank == 0):
         try:
             (reported,) = late("reports.cli:report")([directory.root])
             reported.show(console)
@@ -56,7 +57,7 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
             console.print(
                 f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
             )
-        elif not well and "RANK" not in os.environ:
+        elif not well and ranks is None:
             again = f"measure what is not ok again with: rankbench run --resume {directory.root} --retry-failed"
             console.print(again, highlight=False, soft_wrap=True)
     if interrupted or not well:

@@ -19,6 +19,7 @@ from harness.harmless import harmless
 from harness.messages import Order
 from harness.plan import Plan, Record
 from harness.rundir import RunDir
+from harness.startup import ranks_around
 from launch.network import own_address, tell_gloo
 from launch.scratch import scratch
 from launch.scribe import Scribe
@@ -26,12 +27,6 @@ from launch.scribe import Scribe
 ONE_S = 10.0
 """Signals within so long are one: a terminal sends its to every rank and to torchrun, which passes it on."""
 SPOILED = "a case before it failed on a GPU, which ends the processes; start them again, or use --resume"
-
-
-def ranks_around() -> tuple[int, int] | None:
-    """How many ranks somebody's torchrun started, and how many of them on this host; None outside of one."""
-    here = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
-    return (int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])) if here else None
 
 
 def joined(run: RunDir, plan: Plan, console: Console) -> bool:
@@ -50,9 +45,9 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
 
 
 def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
-    size, local_size = ranks_around() or (1, 1)
+    ranks = ranks_around()
     name = None
-    if size > local_size:  # the plan's devices are those of several hosts, in rank order
+    if ranks and ranks.size > ranks.local_size:  # the plan's devices are those of several hosts, in rank order
         tell_gloo(own_address(os.environ["MASTER_ADDR"]))
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:

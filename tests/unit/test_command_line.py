@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.planner import make
 from harness.rundir import RunDir
 from harness.wish import Wish
+from tests.limits import LIMIT_S
 
 BROKEN = "import torch\nraise RuntimeError('no such cluster')\nclass Mine: ...\n"
 
@@ -114,19 +115,31 @@ def test_help_shows_the_commands_and_doctor_examines(capsys: pytest.CaptureFixtu
     assert "PyTorch" in capsys.readouterr().out
 
 
-def test_a_stranger_called_launch_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "launch").mkdir()
-    (tmp_path / "launch" / "__init__.py").touch()
+@pytest.mark.parametrize(("folder", "remedy"), [("other", "env -u PYTHONPATH"), ("lib", "in another folder")])
+def test_a_stranger_called_launch_is_noticed(tmp_path: Path, folder: str, remedy: str) -> None:
+    for name in ("lib", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lib" / "launch.py").touch()
     told = subprocess.run(
         [sys.executable, "-c", "from harness.__main__ import main; main()", "--help"],
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"},
+        env={"PYTHONPATH": str(tmp_path / "lib"), "PATH": "/usr/bin"},
+        cwd=tmp_path / folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert told.returncode == 1
     assert "'launch' must come from" in told.stderr
-    assert "env -u PYTHONPATH" in told.stderr
+    assert remedy in told.stderr
+
+
+def test_without_assertions_nothing_is_measured_since_they_are_the_checks(tmp_path: Path) -> None:
+    line = [sys.executable, "-O", "-m", "harness", "run", "split", "--out", str(tmp_path / "run")]
+    told = subprocess.run(line, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert told.returncode == 2
+    assert told.stderr.startswith("rankbench: Python must run assertions")
+    assert told.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_plan_holds_every_arm_world_size_and_packed_copy() -> None:
@@ -233,3 +246,10 @@ def test_a_run_on_a_cluster_is_resumed_where_the_cluster_is_now(
         directory.create(make(Wish(names=["split"], launcher=launcher, ray_address=address, nodes=nodes)))
         assert cli.run_app(["run", "--resume", str(directory.root)]) == 0
     assert addresses == ["10.0.0.9:6379", None]
+
+
+def test_a_gang_that_never_met_has_no_run_to_report_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under somebody's torchrun: rank 0 has said why already, and there is no plan."""
+    plan = make(Wish(names=["split"], devices="cpu:1"))
+    assert running.measure(RunDir(tmp_path / "run"), plan, lambda *_: False) == 1
+    assert capsys.readouterr().err == ""
