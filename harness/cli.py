@@ -79,11 +79,13 @@ def list_(
     """Show the scenarios and what they compare."""
     from harness import catalog, listing
 
-    entries = catalog.chosen(scenario) if scenario else list(catalog.scenarios().values())
+    entries, faults = (catalog.chosen(scenario), []) if scenario else catalog.installed()
     if as_json:
         print(json.dumps([listing.facts(entry) for entry in entries], indent=1))  # noqa: T201
     else:
         (listing.full if scenario else listing.brief)(entries, Terminal())
+    for fault in faults:
+        complain(fault)
 
 
 app.command()(measuring.run)

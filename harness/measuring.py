@@ -31,9 +31,11 @@ from harness.options import (
     Threads,
     WorldSizes,
 )
+from harness.output import complain
 from harness.plan import DEADLINE_S, Cache, Execution, Placement
 from harness.rundir import RunDir
 from harness.startup import ranks_around, refuse_restart, refuse_without_asserts
+from harness.wish import Wish
 
 
 def run(  # noqa: PLR0913
@@ -83,7 +85,6 @@ def run(  # noqa: PLR0913
     """
     from harness.planner import make
     from harness.running import measure, only_resume, resumed
-    from harness.wish import Wish
 
     refuse_without_asserts()
     ranks = ranks_around()
@@ -126,6 +127,7 @@ def run(  # noqa: PLR0913
             )
         return measure(RunDir(out), make(wish, (ranks.size, ranks.local_size)), late("launch.joined:joined"))
     plan = make(wish)
+    _tell_left_out(wish)
     directory = _directory(out)
     directory.create(plan)
     return measure(directory, plan, late("launch.run:own"))
@@ -173,7 +175,6 @@ def duel(  # noqa: PLR0913
     from harness import environment, sides
     from harness.planner import make
     from harness.running import measure
-    from harness.wish import Wish
 
     refuse_without_asserts()
     wish = Wish(
@@ -196,11 +197,22 @@ def duel(  # noqa: PLR0913
         command=_command(),
     )
     plan = make(wish)
+    _tell_left_out(wish)
     for side in plan.sides:
         environment.described_by(side, plan.devices)  # or it is refused, before anything is written
     directory = _directory(out)
     directory.create(plan)
     return measure(directory, plan, late("launch.run:own"), strict=strict)
+
+
+def _tell_left_out(wish: Wish) -> None:
+    """Say which installed scenarios a preset that takes all of them cannot take."""
+    from harness import catalog
+    from harness.planner import EVERY_SCENARIO
+
+    if wish.preset in EVERY_SCENARIO and not wish.names:
+        for fault in catalog.installed()[1]:
+            complain(f"left out: {fault}")
 
 
 def _command() -> str:

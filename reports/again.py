@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from harness.fields import written
 from harness.home import HOME
 from harness.plan import DEADLINE_S, Case, Plan, Side
 
@@ -32,7 +33,7 @@ def command(plan: Plan, side: Side, case: Case) -> str:
     words = [*program, "run", name, *(str(word) for each in options.items() for word in each)]
     words += ["--share-device"] * plan.shared_device
     for field, value in case.params.items():
-        words += ["--set", f"{case.scenario}.{field}={value}"]
+        words += ["--set", f"{case.scenario}.{field}={written([value])}"]
     return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in side.variables.items()), shlex.join(words)])
 
 

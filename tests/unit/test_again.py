@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from harness.fields import split, written
 from harness.plan import Plan, Side
 from harness.planner import make
 from harness.wish import Wish
@@ -55,6 +58,51 @@ def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
             assert case.key in measured
             assert case.packed or measured == {case.key}
             assert (again.seed, again.deadline_s, again.launches, again.placement) == (3, 7, 1, "spread")
+
+
+AXES = """
+from dataclasses import dataclass
+from typing import ClassVar
+from harness.scenario import axis
+
+@dataclass(frozen=True)
+class Axes:
+    scaling: ClassVar = "none"
+    on: bool = False
+    whole: int = 0
+    number: float = 0
+    word: str = ""
+
+    def prepare(self, gang): ...
+"""
+PRINTABLE = st.characters(exclude_categories=("C", "Z")) | st.sampled_from(" ,\\\\'\"=$.;-")
+
+
+@pytest.fixture(scope="module")
+def axes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("a folder, with") / "axes.py"
+    path.write_text(AXES)
+    return f"{path}:Axes"
+
+
+@given(
+    on=st.booleans(),
+    whole=st.integers(),
+    number=st.floats(allow_nan=False, allow_infinity=False),
+    word=st.text(PRINTABLE, max_size=8).filter(str.isprintable),
+)
+def test_any_values_that_axes_may_have_are_set_again(axes: str, on: bool, whole: int, number: float, word: str) -> None:
+    params = {"on": on, "whole": whole, "number": number, "word": word}
+    plan = make(Wish(names=[axes], devices="cpu:1"))
+    case = plan.comparisons[0].cases[0].model_copy(update={"params": params})
+    (only,) = parsed(command(plan, plan.sides[0], case)).comparisons
+    assert only.cases[0] == case
+    assert repr(only.cases[0].params) == repr(params)
+
+
+@given(st.lists(st.text(PRINTABLE, max_size=4), min_size=1, max_size=4))
+def test_values_that_are_written_in_one_text_are_split_again(texts: list[str]) -> None:
+    assert split(written(texts)) == texts
 
 
 def test_a_case_of_another_side_is_measured_again_as_on_that_side(tmp_path: Path) -> None:

@@ -20,12 +20,26 @@ from tests.limits import LIMIT_S
 
 BROKEN = "import torch\nraise RuntimeError('no such cluster')\nclass Mine: ...\n"
 
+MINE = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class Mine:
+    scaling: ClassVar = "none"
+    length: int = 3
+
+    def prepare(self, gang): ...
+"""
+
 BAD = {
     "run splitt": "did you mean 'split'",
     "run 5.6.9": "did you mean '5.6",
     "run split --set split.sizes=3": "did you mean 'size'",
     "run split --set split.size=big": "of type int",
-    "run split --set split.size=-1": "above zero",
+    "run split --set split.size=": "of type int, but is ''",
+    "run split --set split.size=1,,2": "of type int, but is ''",
+    "run one/plugin.py:Mine other/plugin.py:Mine --set mine.length=1": "mean one scenario, but is 'mine' of two",
     "run split --set split.how=hole": "did you mean 'whole'",
     "run split --set frobenius.size=3": "name a scenario of this run",
     "run split --set size=3": "scenario.axis=value",
@@ -72,6 +86,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.py").write_text(BROKEN)
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "plugin.py").write_text(MINE)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "precious.txt").write_text("mine")
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
