@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,8 @@ app = typer.Typer(
 def run_app(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; whatever the user got wrong is one line on stderr."""
     open_standard_streams()
+    if os.environ.get("COLUMNS") == "0":  # of a terminal that does not know its width: nothing would fit
+        del os.environ["COLUMNS"]
     command = typer.main.get_command(app)
     try:
         return command.main(list(arguments) or ["--help"], "rankbench", standalone_mode=False) or OK

@@ -37,6 +37,9 @@ from harness.rundir import RunDir
 from harness.startup import ranks_around, refuse_restart, refuse_without_asserts
 from harness.wish import Wish
 
+MOST_AT_ONCE = 1000
+"""Runs that start within one second in one folder."""
+
 
 def run(  # noqa: PLR0913
     scenario: Names = None,
@@ -115,7 +118,7 @@ def run(  # noqa: PLR0913
     )
     if resume is not None:
         only_resume(wish, out)
-        directory = RunDir(resume)
+        directory = _named("--resume", resume)
         own = partial(late("launch.run:own"), retry_failed=retry_failed)
         return measure(directory, resumed(directory.plan(), ray_address), own)
     if retry_failed:
@@ -125,7 +128,7 @@ def run(  # noqa: PLR0913
             raise UsageError(
                 "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
             )
-        return measure(RunDir(out), make(wish, (ranks.size, ranks.local_size)), late("launch.joined:joined"))
+        return measure(_named("--out", out), make(wish, (ranks.size, ranks.local_size)), late("launch.joined:joined"))
     plan = make(wish)
     _tell_left_out(wish)
     directory = _directory(out)
@@ -220,4 +223,27 @@ def _command() -> str:
 
 
 def _directory(out: Path | None) -> RunDir:
-    return RunDir(out or Path("runs") / dt.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S"))
+    """The run directory that was asked for; else a new one, which no run that starts in this second has too."""
+    if out is not None:
+        return _named("--out", out)
+    stamp = dt.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    for name in (stamp, *(f"{stamp}-{number}" for number in range(2, MOST_AT_ONCE))):
+        root = Path("runs", name)
+        try:
+            root.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError("--out", "be writable", f"{root} ({error.strerror})", "choose another") from None
+        return RunDir(root)
+    raise UsageError("--out", "be given for so many runs at once", "missing", "e.g. --out runs/x")
+
+
+def _named(option: str, root: Path) -> RunDir:
+    """The run directory of a name. Raises UsageError where that cannot be written down."""
+    try:
+        str(root.absolute()).encode()
+    except UnicodeEncodeError:
+        remedy = "choose another, or a locale that has its characters"
+        raise UsageError(option, "have a path that is text", ascii(str(root)), remedy) from None
+    return RunDir(root)

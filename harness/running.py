@@ -58,6 +58,8 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
                 f"interrupted; finish it with: rankbench run --resume {directory.root}", highlight=False, soft_wrap=True
             )
         elif not well and ranks is None:
+            if (logs := directory.root / "logs").is_dir() and any(logs.iterdir()):
+                console.print(f"what the ranks printed is in {logs}", highlight=False, soft_wrap=True)
             again = f"measure what is not ok again with: rankbench run --resume {directory.root} --retry-failed"
             console.print(again, highlight=False, soft_wrap=True)
     if interrupted or not well:

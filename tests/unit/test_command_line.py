@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from unittest.mock import Mock
 
 import pytest
 
-from harness import catalog, cli, devices, planner, running
+from harness import catalog, cli, devices, measuring, planner, running
 from harness.errors import UsageError
 from harness.planner import make
 from harness.rundir import RunDir
@@ -77,6 +79,9 @@ BAD = {
     "duel split --b X=1 --turns 0": "above zero",
     "export nowhere": "run directory",
     "runn": "No such command",
+    "run split --devices cpu:1 --out gr\udcf6\udcdfe": "--out must have a path that is text, but is 'gr\\udcf6",
+    "run --resume gr\udcf6\udcdfe": "--resume must have a path that is text",
+    "run gr\udcf6\udcdfe.py:Mine": "import without an error",
 }
 
 
@@ -270,3 +275,32 @@ def test_a_gang_that_never_met_has_no_run_to_report_on(tmp_path: Path, capsys: p
     plan = make(Wish(names=["split"], devices="cpu:1"))
     assert running.measure(RunDir(tmp_path / "run"), plan, lambda *_: False) == 1
     assert capsys.readouterr().err == ""
+
+
+def test_runs_that_start_in_one_second_get_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Frozen(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Self:
+            return cls(2026, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    monkeypatch.setattr(measuring.dt, "datetime", Frozen)
+    monkeypatch.chdir(tmp_path)
+    names = [measuring._directory(None).root.name for _ in range(3)]
+    assert names == ["2026-01-02-030405", "2026-01-02-030405-2", "2026-01-02-030405-3"]
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.lines.disk_usage", lambda _: Mock(free=999_999))
+    assert cli.run_app(["run", "split", "--devices", "cpu:1", "--out", str(tmp_path / "new" / "run")]) == 2
+    assert "--out must have room for 1000 kB" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_terminal_that_does_not_know_its_width_shows_something(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert cli.run_app(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("rankbench")
