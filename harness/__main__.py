@@ -7,9 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.home import HOME
-
-PACKAGES = ("harness", "scenarios", "launch", "reports")
+from harness.home import HOME, PACKAGES
 
 
 def strangers() -> str | None:
@@ -19,9 +17,9 @@ def strangers() -> str | None:
         found = Path(spec.origin).resolve().parent if spec and spec.origin else None
         if found != HOME / name:
             where = found or "nowhere"
-            return (
-                f"package {name!r} must come from {HOME}, but comes from {where}; try `env -u PYTHONPATH rankbench …`"
-            )
+            here = found is not None and Path.cwd().resolve() in (found, found.parent)
+            remedy = "start rankbench in another folder" if here else "try `env -u PYTHONPATH rankbench …`"
+            return f"package {name!r} must come from {HOME}, but comes from {where}; {remedy}"
     return None
 
 

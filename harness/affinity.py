@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from harness.startup import is_rank
+
 BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 DROPPED = tuple(name for name in BINDING if os.environ.pop(name, None) is not None)
 """Those that were set."""
@@ -26,7 +28,7 @@ NARROWED = _narrowed()
 
 def bound() -> bool:
     """Whether this is a rank of somebody's launcher that was bound, by that or a wrapper, to cores of its own."""
-    return NARROWED and "LOCAL_RANK" in os.environ
+    return NARROWED and is_rank()
 
 
 def dropped() -> str | None:

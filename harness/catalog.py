@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
-import importlib.util
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
-from harness.errors import UsageError, nearest
+from harness import fields, plugin
+from harness.errors import UsageError, first_line, nearest
 from harness.plan import Exercise, Scaling, Value
 
 GROUP = "rankbench.scenarios"
+REMEDY = "see docs/scenarios.md"
 
 
 @dataclass(frozen=True)
@@ -82,24 +80,23 @@ class Entry:
     @property
     def arms(self) -> tuple[str, ...]:
         """Every value of the arm, the baseline first."""
-        if self.arm_field is None or self.baseline is None:
+        if self.arm_field is None:
             return ()
-        values = [str(value) for value in get_args(self.hints[self.arm_field])]
-        return tuple(sorted(values, key=lambda value: value != self.baseline))
+        return tuple(map(str, self.sweep(self.arm_field)))
 
     @cached_property
     def defaults(self) -> dict[str, Value]:
         """Each field's default."""
-        return {name: field.default for name, field in self.cls.__dataclass_fields__.items() if name in self.hints}
+        return {name: self._declared(name, self.cls.__dataclass_fields__[name].default) for name in self.hints}
 
     def sweep(self, field: str, preset: str | None = None) -> tuple[Value, ...]:
-        """The values that a preset gives to ``field``."""
+        """The values that a preset gives to ``field``; of the arm all that there are, the baseline first."""
         if field == self.arm_field:
-            return self.arms
+            return tuple(sorted(fields.choices(self.hints[field]), key=lambda value: value != self.defaults[field]))
         metadata = self.cls.__dataclass_fields__[field].metadata
-        usual: tuple[Value, ...] = metadata.get("sweep", (self.defaults[field],))
+        usual = tuple(self._declared(field, value) for value in metadata.get("sweep", ())) or (self.defaults[field],)
         if preset == "full":
-            return metadata.get("full") or usual
+            return tuple(self._declared(field, value) for value in metadata.get("full", ())) or usual
         return usual[:1] if preset == "smoke" else usual
 
     def value(self, field: str, text: str) -> Value:
@@ -108,24 +105,38 @@ class Entry:
         if field not in self.hints:
             axes = nearest(field, self.hints)
             raise UsageError(name, f"name an axis of {self.name}", repr(field), axes)
-        hint = self.hints[field]
-        try:
-            made: Value = TypeAdapter(hint).validate_python(text)
-        except ValidationError:
-            if get_origin(hint) is Literal:
-                raise UsageError(
-                    name, "be one of its values", repr(text), nearest(text, map(str, get_args(hint)))
-                ) from None
-            raise UsageError(name, f"be of type {getattr(hint, '__name__', hint)}", repr(text), "correct it") from None
-        if hint in (int, float) and not 0 < made < float("inf"):  # type: ignore[operator]
-            raise UsageError(name, "be above zero", text, "give a positive number")
-        return made
+        return fields.read(name, self.hints[field], text)
+
+    def _declared(self, field: str, value: object) -> Value:
+        """A value that the class declares, as its text on the command line is read. Raises UsageError."""
+        read = fields.read(f"scenario {self.reference}: a value of {field!r}", self.hints[field], str(value))
+        if read != value:
+            rule = f"be of its type, {getattr(self.hints[field], '__name__', self.hints[field])}"
+            raise UsageError(f"scenario {self.reference}: a value of {field!r}", rule, repr(value), REMEDY)
+        return read
 
 
 def scenarios() -> dict[str, Entry]:
-    """Every scenario of the installed distributions, by name. Raises UsageError for one that does not load."""
-    found = (load(point.value) for point in entry_points(group=GROUP))
-    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.numbers or ("~", entry.name))}
+    """Every scenario of the installed distributions that can be loaded, by name. Raises UsageError for two of one name.
+
+    What is wrong with those that cannot is told by ``installed``.
+    """
+    points = tuple(entry_points(group=GROUP))
+    for point in points:
+        _only(_own_name(point), points)
+    return {entry.name: entry for entry in _usable(points)}
+
+
+def installed() -> tuple[list[Entry], list[str]]:
+    """Every scenario of the installed distributions that can be loaded; and a line for each that cannot."""
+    points = tuple(entry_points(group=GROUP))
+    faults = []
+    for name in dict.fromkeys(_own_name(point) for point in points):
+        try:
+            load(_only(name, points).value)
+        except UsageError as error:
+            faults.append(str(error))
+    return _usable(points), faults
 
 
 def find(name: str) -> list[Entry]:
@@ -133,16 +144,57 @@ def find(name: str) -> list[Entry]:
     if ":" in name:
         return [load(name)]
     if name.endswith(".py"):
-        raise UsageError("SCENARIO", "name the class that is in a file", repr(name), f"e.g. {name}:Mine")
-    for point in entry_points(group=GROUP, name=name):  # no other is imported: that takes seconds, or may fail
-        if (entry := load(point.value)).name == name:
-            return [entry]
-    known = scenarios()
-    answering = [entry for entry in known.values() if name in (entry.name, entry.subject, *entry.numbers)]
+        _refuse_file(name)
+    points = tuple(entry_points(group=GROUP))
+    if any(_called(name, point) for point in points):  # no other is imported: that takes seconds, or may fail
+        return [load(_only(name, points).value)]
+    known = _usable(points)
+    answering = [entry for entry in known if name in (entry.subject, *entry.numbers)]
     if not answering:
-        words = [word for entry in known.values() for word in (entry.subject, *entry.numbers)]
-        raise UsageError("SCENARIO", "be a known scenario", repr(name), nearest(name, [*known, *words]))
+        words = [word for entry in known for word in (entry.name, entry.subject, *entry.numbers)]
+        raise UsageError("SCENARIO", "be a known scenario", repr(name), nearest(name, words))
     return answering
+
+
+def _refuse_file(name: str) -> None:
+    """Raise UsageError for a file without its class, or for a command line."""
+    if len(name.split()) > 1 and not Path(name).exists():
+        remedy = "write a scenario around its step: docs/scenarios.md"
+        raise UsageError("SCENARIO", "be a scenario, and no command line", repr(name), remedy)
+    raise UsageError("SCENARIO", "name the class that is in a file", repr(name), f"e.g. {name}:Mine")
+
+
+def _only(name: str, points: Iterable[EntryPoint]) -> EntryPoint:
+    """The entry point that a name means. Raises UsageError where distributions have another scenario each."""
+    by_reference = {point.value: point for point in points if _called(name, point)}
+    if len(by_reference) > 1:
+        owners = (f"{point.dist.name if point.dist else '?'} ({point.value})" for point in by_reference.values())
+        remedy = "uninstall one, or name it by its reference, e.g. package.module:Class"
+        raise UsageError("SCENARIO", "be the name of one scenario", f"{name!r} of {' and '.join(owners)}", remedy)
+    return next(iter(by_reference.values()))
+
+
+def _called(name: str, point: EntryPoint) -> bool:
+    """Whether an entry point has a name, or its class has."""
+    return name in (point.name, _own_name(point))
+
+
+def _own_name(point: EntryPoint) -> str:
+    """The name of an entry point's class; nothing is imported for it."""
+    return _name(point.value.rpartition(":")[2])
+
+
+def _usable(points: Iterable[EntryPoint]) -> list[Entry]:
+    """The scenarios that can be loaded, in the order of their exercises."""
+    return sorted(_loaded(points), key=lambda entry: entry.numbers or ("~", entry.name))
+
+
+def _loaded(points: Iterable[EntryPoint]) -> Iterator[Entry]:
+    for reference in dict.fromkeys(point.value for point in points):
+        try:
+            yield load(reference)
+        except UsageError:
+            continue
 
 
 def chosen(names: Iterable[str]) -> list[Entry]:
@@ -155,37 +207,40 @@ def load(reference: str) -> Entry:
     where, _, name = reference.rpartition(":")
     path = Path(where)
     try:
-        module = _from_file(path) if path.suffix == ".py" else importlib.import_module(where)
+        reference.encode()  # it is written down
+        module = plugin.import_file(path) if path.suffix == ".py" else _module(where)
         cls = getattr(module, name)
-    except Exception as error:  # a plugin may raise anything while it loads
-        why = f"{reference} ({type(error).__name__}: {error})"
+    except (Exception, SystemExit) as error:  # a plugin may raise anything while it loads
+        why = f"{reference} ({type(error).__name__}: {first_line(error)})"
         raise UsageError("SCENARIO", "import without an error", why, "correct the file or the name") from error
-    _validate(cls, reference)
-    where = str(path.resolve()) if path.suffix == ".py" else where
-    return Entry(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower(), f"{where}:{name}", cls)
+    where = str(path.absolute()) if path.suffix == ".py" else where
+    entry = Entry(_name(name), f"{where}:{name}", cls)
+    _validate(entry)
+    return entry
 
 
-def _from_file(path: Path) -> ModuleType:
-    """Import a file under a name of its own, so that two plugins called alike do not meet."""
-    name = f"rankbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+def _module(name: str) -> ModuleType:
+    """Import a module, from the current folder where there is no other."""
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise
+    plugin.make_importable(Path.cwd())
+    return importlib.import_module(name)
 
 
-def _validate(cls: Any, reference: str) -> None:
+def _name(cls: str) -> str:
+    """A class's name in snake_case."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls).lower()
+
+
+def _validate(entry: Entry) -> None:
+    """Raise UsageError for a class that is no scenario."""
+    cls = entry.cls
+
     def refuse(rule: str, value: object) -> None:
-        raise UsageError(f"scenario {reference}", rule, value, "see docs/scenarios.md")
+        raise UsageError(f"scenario {entry.reference}", rule, value, REMEDY)
 
     if not (dataclasses.is_dataclass(cls) and isinstance(cls, type)):
         refuse("be a dataclass", type(cls).__name__ if not isinstance(cls, type) else "a plain class")
@@ -193,9 +248,29 @@ def _validate(cls: Any, reference: str) -> None:
         refuse('declare scaling: ClassVar = "strong" | "weak" | "none"', repr(getattr(cls, "scaling", None)))
     if not callable(getattr(cls, "prepare", None)):
         refuse("have prepare(gang)", "without one")
-    for field in dataclasses.fields(cls):
-        if field.default is dataclasses.MISSING:
-            refuse("give every axis a default", f"without one for {field.name!r}")
     arms = [field.name for field in dataclasses.fields(cls) if field.metadata.get("arm")]
     if len(arms) > 1:
         refuse("have at most one arm", arms)
+    try:
+        hints = entry.hints
+    except Exception as error:
+        refuse("have types that can be looked up", f"{type(error).__name__}: {first_line(error)}")
+        raise
+    for field in dataclasses.fields(cls):
+        _validate_field(entry, field, hints[field.name])
+
+
+def _validate_field(entry: Entry, field: dataclasses.Field[Any], hint: Any) -> None:
+    """Raise UsageError for a field that no plan could hold or no command line could say."""
+
+    def refuse(rule: str, value: str) -> None:
+        raise UsageError(f"scenario {entry.reference}", rule, f"{value} for {field.name!r}", REMEDY)
+
+    if field.default is dataclasses.MISSING:
+        refuse("give every axis a default", "without one")
+    if not fields.allowed(hint):
+        refuse("declare every axis as bool, int, float, str or a Literal of such", str(getattr(hint, "__name__", hint)))
+    if field.name == entry.arm_field and not fields.choices(hint):
+        refuse("declare its arm as a Literal", str(getattr(hint, "__name__", hint)))
+    for preset in (None, "full"):
+        entry.sweep(field.name, preset)  # as it would be swept

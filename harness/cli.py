@@ -17,6 +17,7 @@ from harness.exits import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE
 from harness.late import late
 from harness.output import Terminal, complain, open_standard_streams
 from harness.signals import handled, name_of
+from harness.startup import is_rank
 
 app = typer.Typer(
     name="rankbench",
@@ -31,7 +32,9 @@ app = typer.Typer(
 def run_app(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; whatever the user got wrong is one line on stderr."""
     open_standard_streams()
-    if "LOCAL_RANK" in os.environ:  # what a rank does while it waits for its peers can be ended by nothing but a kill
+    if os.environ.get("COLUMNS") == "0":  # of a terminal that does not know its width: nothing would fit
+        del os.environ["COLUMNS"]
+    if is_rank():  # what a rank does while it waits for its peers can be ended by nothing but a kill
         return _run(arguments)
     ended_by: list[str] = []
 
@@ -98,11 +101,13 @@ def list_(
     """Show the scenarios and what they compare."""
     from harness import catalog, listing
 
-    entries = catalog.chosen(scenario) if scenario else list(catalog.scenarios().values())
+    entries, faults = (catalog.chosen(scenario), []) if scenario else catalog.installed()
     if as_json:
         print(json.dumps([listing.facts(entry) for entry in entries], indent=1))  # noqa: T201
     else:
         (listing.full if scenario else listing.brief)(entries, Terminal())
+    for fault in faults:
+        complain(fault)
 
 
 app.command()(measuring.run)

@@ -10,10 +10,12 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from subprocess import TimeoutExpired
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -24,8 +26,9 @@ import torch.distributed as dist
 from harness import gpus
 from harness.devices import cores, cpu_model
 from harness.errors import UsageError
-from harness.home import within_reach
+from harness.home import entries, linked, within_reach
 from harness.plan import Side
+from harness.startup import refuse_without_asserts
 
 ALLOWED = re.compile(
     r"(CUDA|NCCL|TORCH|GLOO|OMP|MKL|KMP|PYTORCH|RAY)_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD"
@@ -82,32 +85,55 @@ def variables() -> dict[str, str]:
 
 def described_by(side: Side, devices: Sequence[str]) -> dict[str, Any]:
     """The same as a side of a duel sees it, told by its own interpreter. Raises UsageError where that cannot."""
-    told, why = _told_by(side.python or sys.executable, tuple(side.variables.items()), tuple(devices))
+    python = side.python or sys.executable
+    told, why = _told_by(python, tuple(side.variables.items()), tuple(devices))
     if told is None:
-        remedy = "install there what rankbench needs"
+        remedy = "correct that, or install there what rankbench needs"
         raise UsageError(f"--{side.name}", "be able to run rankbench", f"{side.python or 'this one'} ({why})", remedy)
-    return told
+    if side.python and (lender := _lender(told["torch"], side.variables)):
+        value = f"{python}, which has the PyTorch of {lender}"
+        raise UsageError(f"--{side.name}", "measure its own PyTorch", value, "take that folder out of PYTHONPATH")
+    described: dict[str, Any] = told["environment"]
+    return described
+
+
+def _lender(file: str, variables: Mapping[str, str]) -> str | None:
+    """The folder of this process's ``PYTHONPATH`` that another interpreter has a file from; None where it is its own.
+
+    What the side's own ``variables`` say is meant.
+    """
+    if "PYTHONPATH" in variables:
+        return None
+    return next((entry for entry in entries(os.environ) if Path(file).is_relative_to(Path(entry).absolute())), None)
 
 
 @cache
 def _told_by(
     python: str, variables: tuple[tuple[str, str], ...], devices: tuple[str, ...]
 ) -> tuple[dict[str, Any] | None, str]:
-    """The description, or why there is none."""
-    try:
-        done = subprocess.run(  # noqa: S603
-            [python, "-P", "-m", "harness.environment", *devices],
-            env=within_reach() | dict(variables),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=ANSWER_S,
-        )
-    except subprocess.TimeoutExpired:
-        return None, f"it said nothing within {ANSWER_S:g} s"
-    if done.returncode:
-        return None, (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    return json.loads(done.stdout), ""
+    """The description, or why there is none. It comes in a file: anything may print when an interpreter starts."""
+    with TemporaryDirectory(prefix="rankbench-") as folder:
+        answer = Path(folder, "answer.json")
+        try:
+            done = subprocess.run(  # noqa: S603
+                [python, "-P", "-m", "harness.environment", str(answer), *devices],
+                env=within_reach(os.environ | dict(variables), linked(folder)),
+                capture_output=True,
+                check=False,
+                timeout=ANSWER_S,
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            return None, f"it said nothing within {ANSWER_S:g} s" if isinstance(error, TimeoutExpired) else str(error)
+        if done.returncode or not answer.exists():
+            return None, (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        described: dict[str, Any] = json.loads(answer.read_bytes())
+    return described, ""
+
+
+def _answer(path: str, *devices: str) -> None:
+    """Write this interpreter's description, and where its PyTorch is from, to a file."""
+    refuse_without_asserts()
+    Path(path).write_text(json.dumps({"torch": torch.__file__, "environment": describe(devices)}), encoding="utf-8")
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -176,12 +202,16 @@ def _git() -> dict[str, Any] | None:
     """The commit of the folder that the run was started in, and whether it has changes."""
     try:
         ask = ("git", "status", "--porcelain=v2", "--branch", "--untracked-files=no")
-        told = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout  # noqa: S603
+        output = subprocess.run(ask, capture_output=True, timeout=10, check=True).stdout  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return None
+    told = output.decode(errors="replace")  # a branch may be called in any bytes
     commit = re.search(r"^# branch\.oid (\S+)", told, re.MULTILINE)
     return {"commit": commit.group(1) if commit else None, "changed": bool(re.search(r"^[^#]", told, re.MULTILINE))}
 
 
 if __name__ == "__main__":
-    print(json.dumps(describe(sys.argv[1:])))  # noqa: T201
+    try:
+        _answer(*sys.argv[1:])
+    except UsageError as error:
+        sys.exit(str(error))

@@ -6,11 +6,36 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+PACKAGES = ("harness", "scenarios", "launch", "reports")
+"""All that is ours, by name."""
 HOME = Path(__file__).resolve().parent.parent
-"""The folder that holds the packages."""
+"""The folder that holds the packages: where they are installed from a wheel, an environment's other packages too."""
+IMPORTED = Path(__file__).absolute().parent.parent
+"""The folder from which this process has them: ``HOME``, or one of links to them."""
 
 
-def within_reach(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """``variables`` with a ``PYTHONPATH`` on which an interpreter finds these packages before all others."""
-    path = filter(None, [str(HOME), variables.get("PYTHONPATH")])
+def linked(folder: str | Path) -> Path:
+    """Make a folder below ``folder`` that holds links to the packages and nothing else; returns its path.
+
+    An interpreter of another environment gets that one: all other packages that it imports are then its own.
+    """
+    packages = Path(folder) / "packages"
+    packages.mkdir()
+    for name in PACKAGES:
+        (packages / name).symlink_to(HOME / name, target_is_directory=True)
+    return packages
+
+
+def within_reach(variables: Mapping[str, str] = os.environ, packages: Path = IMPORTED) -> dict[str, str]:
+    """``variables`` with a ``PYTHONPATH`` on which an interpreter finds ``packages`` before all others.
+
+    Start it with ``-P``: else files of the current folder come first. Empty entries, which mean that folder, are left
+    out.
+    """
+    path = [str(packages), *entries(variables)]
     return {**variables, "PYTHONPATH": os.pathsep.join(path)}
+
+
+def entries(variables: Mapping[str, str]) -> list[str]:
+    """The folders that ``PYTHONPATH`` names in ``variables``."""
+    return [entry for entry in variables.get("PYTHONPATH", "").split(os.pathsep) if entry]

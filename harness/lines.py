@@ -113,8 +113,8 @@ def torn_bytes(path: Path) -> int:
     return len(line) if line and fault(line) in TORN else 0
 
 
-def _need_room(folder: Path) -> None:
-    """Refuse a disk on which the run would end before it has begun."""
+def need_room(folder: Path) -> None:
+    """Raise UsageError for a disk on which a run would end before it has begun."""
     room = disk_usage(folder).free
     if room < LEAST_ROOM:
         told = f"{folder}, which has {room // 1000} kB"
@@ -137,8 +137,9 @@ class Journal:
             raise UsageError("--out", "be writable", f"{path.parent} ({error.strerror})", remedy) from None
         keep_to_ourselves(self._file)
         try:
-            _need_room(path.parent)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            need_room(path.parent)
+            self.unlocked = self._lock()
+            """Why no lock keeps other runs out; None where one does."""
             self.torn_bytes = self._set_torn_tail_aside()
             """Bytes of the line that the last run did not finish: they are in ``torn_path`` now."""
         except BlockingIOError:
@@ -149,6 +150,16 @@ class Journal:
         except BaseException:
             self._file.close()
             raise
+
+    def _lock(self) -> str | None:
+        """Keep other runs out. Raises BlockingIOError where one has the journal; returns why there is no lock."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError as error:  # some network file systems have none
+            return error.strerror or type(error).__name__
+        return None
 
     @property
     def torn_path(self) -> Path:

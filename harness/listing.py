@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.catalog import Entry
+from harness.fields import written
 
 
 def facts(entry: Entry) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def full(entries: Iterable[Entry], console: Console) -> None:
         if entry.arm_field:
             lines.append(Text(f"compares {entry.arm_field} = {' | '.join(entry.arms)}", "cyan"))
         axes = [name for name in entry.defaults if name != entry.arm_field]
-        lines += [Text(f"--set {entry.name}.{name}={','.join(map(str, entry.sweep(name)))}") for name in axes]
+        lines += [Text(f"--set {entry.name}.{name}={written(entry.sweep(name))}") for name in axes]
         lines += [Text(f"{exercise.number}  {exercise.task}") for exercise in entry.exercises]
         for line in lines:
             console.print(Padding(line, (0, 0, 0, 2)))

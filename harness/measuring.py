@@ -31,8 +31,14 @@ from harness.options import (
     Threads,
     WorldSizes,
 )
+from harness.output import complain
 from harness.plan import DEADLINE_S, Cache, Execution, Placement
 from harness.rundir import RunDir
+from harness.startup import ranks_around, refuse_restart, refuse_without_asserts
+from harness.wish import Wish
+
+MOST_AT_ONCE = 1000
+"""Runs that start within one second in one folder."""
 
 
 def run(  # noqa: PLR0913
@@ -83,10 +89,12 @@ def run(  # noqa: PLR0913
     from harness.planner import make
     from harness.ray_address import address_of, nodes_of, resumed
     from harness.running import measure, only_resume
-    from harness.wish import Wish
 
+    refuse_without_asserts()
     address = address_of(ray_address)
-    ranks: tuple[int, int] | None = late("launch.joined:ranks_around")()
+    ranks = ranks_around()
+    if ranks is not None:
+        refuse_restart()
     wish = Wish(
         names=scenario or (),
         devices=devices,
@@ -112,7 +120,7 @@ def run(  # noqa: PLR0913
     )
     if resume is not None:
         only_resume(wish, out)
-        directory = RunDir(resume)
+        directory = _named("--resume", resume)
         own = partial(late("launch.run:own"), retry_failed=retry_failed)
         return measure(directory, resumed(directory.plan(), address), own)
     if retry_failed:
@@ -122,8 +130,9 @@ def run(  # noqa: PLR0913
             raise UsageError(
                 "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
             )
-        return measure(RunDir(out), make(wish, ranks), late("launch.joined:joined"))
+        return measure(_named("--out", out), make(wish, (ranks.size, ranks.local_size)), late("launch.joined:joined"))
     plan = make(wish)
+    _tell_left_out(wish)
     directory = _directory(out)
     directory.create(plan)
     return measure(directory, plan, late("launch.run:own"))
@@ -171,8 +180,8 @@ def duel(  # noqa: PLR0913
     from harness import environment, sides
     from harness.planner import make
     from harness.running import measure
-    from harness.wish import Wish
 
+    refuse_without_asserts()
     wish = Wish(
         names=scenario or (),
         devices=devices,
@@ -193,6 +202,7 @@ def duel(  # noqa: PLR0913
         command=_command(),
     )
     plan = make(wish)
+    _tell_left_out(wish)
     for side in plan.sides:
         environment.described_by(side, plan.devices)  # or it is refused, before anything is written
     directory = _directory(out)
@@ -200,9 +210,42 @@ def duel(  # noqa: PLR0913
     return measure(directory, plan, late("launch.run:own"), strict=strict)
 
 
+def _tell_left_out(wish: Wish) -> None:
+    """Say which installed scenarios a preset that takes all of them cannot take."""
+    from harness import catalog
+    from harness.planner import EVERY_SCENARIO
+
+    if wish.preset in EVERY_SCENARIO and not wish.names:
+        for fault in catalog.installed()[1]:
+            complain(f"left out: {fault}")
+
+
 def _command() -> str:
     return shlex.join(["rankbench", *sys.argv[1:]]).encode(errors="replace").decode()  # bytes that are no text
 
 
 def _directory(out: Path | None) -> RunDir:
-    return RunDir(out or Path("runs") / dt.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S"))
+    """The run directory that was asked for; else a new one, which no run that starts in this second has too."""
+    if out is not None:
+        return _named("--out", out)
+    stamp = dt.datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    for name in (stamp, *(f"{stamp}-{number}" for number in range(2, MOST_AT_ONCE))):
+        root = Path("runs", name)
+        try:
+            root.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError("--out", "be writable", f"{root} ({error.strerror})", "choose another") from None
+        return RunDir(root)
+    raise UsageError("--out", "be given for so many runs at once", "missing", "e.g. --out runs/x")
+
+
+def _named(option: str, root: Path) -> RunDir:
+    """The run directory of a name. Raises UsageError where that cannot be written down."""
+    try:
+        str(root.absolute()).encode()
+    except UnicodeEncodeError:
+        remedy = "choose another, or a locale that has its characters"
+        raise UsageError(option, "have a path that is text", ascii(str(root)), remedy) from None
+    return RunDir(root)

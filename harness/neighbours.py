@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from harness.startup import is_rank
+
 COMMANDS = ("run", "duel")
 
 
@@ -48,5 +50,5 @@ def _family() -> Iterator[int]:
     yield own.pid
     with suppress(psutil.Error):
         yield from (process.pid for process in own.parents())
-        if "LOCAL_RANK" in os.environ:
+        if is_rank():
             yield from (process.pid for process in own.parents()[0].children())

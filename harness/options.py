@@ -32,7 +32,8 @@ Deadline = Annotated[
     float, typer.Option(metavar="SECONDS", help="A case that gives no sign of life for so long hangs, and is given up.")
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="S.AXIS=V,V", help="Values of an axis, \\, for a comma; may be repeated."),
 ]
 Preset = Annotated[
     str | None,

@@ -13,7 +13,9 @@ from typing import TextIO
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from harness.errors import UsageError
 from harness.harmless import harmless
+from harness.startup import ranks_around
 
 FIRST_S = 30.0
 """For so long a host's first rank has the word."""
@@ -72,10 +74,14 @@ def complain(text: object) -> None:
 
     A rank that ended would have torchrun end the others there, so they leave it the word until it has ended.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    try:
+        ranks = ranks_around()
+    except UsageError:  # these are no ranks, and perhaps that is what is said
+        ranks = None
+    if ranks and ranks.local_rank:
         time.sleep(FIRST_S)
-    if (rank := os.environ.get("RANK", "0")) != "0":
-        text = f"rank {rank}: {text}"
+    if ranks and ranks.rank:
+        text = f"rank {ranks.rank}: {text}"
     try:
         print(f"rankbench: {harmless(str(text))}", file=sys.stderr, flush=True)  # noqa: T201
     except ValueError:  # it was closed in this process

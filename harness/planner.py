@@ -9,12 +9,15 @@ from typing import get_args
 from harness import __version__, affinity, catalog, devices, probes, roofs, sources
 from harness.effort import above_zero, effort, fraction
 from harness.errors import UsageError, nearest
+from harness.fields import split
 from harness.plan import Case, Comparison, Placement, Plan, Value, most_launches
 from harness.regime import regime
 from harness.sides import of_launchers
 from harness.wish import Wish
 
 PRESETS = ("smoke", "chapter", "full")
+EVERY_SCENARIO = PRESETS[1:]
+"""Those that take every scenario where none is named."""
 SELECTION = ("tying", "frobenius", "split")
 """What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
 FEW, EVERY = 6, 4
@@ -143,25 +146,27 @@ def _here(found: Sequence[str], threads: int) -> None:
 
 
 def _entries(names: Sequence[str], preset: str | None) -> list[catalog.Entry]:
-    if not names and preset in ("chapter", "full"):
+    if not names and preset in EVERY_SCENARIO:
         return list(catalog.scenarios().values())
     return catalog.chosen(names or SELECTION)
 
 
 def _settings(settings: Sequence[str], entries: Sequence[catalog.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:
-    """``scenario.axis=v1,v2`` as values by scenario and axis."""
+    """``scenario.axis=v1,v2`` as values by scenario and axis; a comma within a value has a backslash before it."""
     by_name = {entry.name: entry for entry in entries}
     made = {}
     for setting in settings:
         left, equals, right = setting.partition("=")
         name, dot, field = left.partition(".")
-        if not (equals and dot and right):
+        if not (equals and dot):
             raise UsageError(
                 "--set", "read scenario.axis=value[,value]", repr(setting), "e.g. --set split.size=1024,2048"
             )
         if name not in by_name:
             raise UsageError("--set", "name a scenario of this run", repr(name), nearest(name, by_name))
-        made[name, field] = tuple(dict.fromkeys(by_name[name].value(field, text) for text in right.split(",")))
+        if len({entry.reference for entry in entries if entry.name == name}) > 1:
+            raise UsageError("--set", "mean one scenario", f"{name!r} of two", "measure each in a run of its own")
+        made[name, field] = tuple(dict.fromkeys(by_name[name].value(field, text) for text in split(right)))
     return made
 
 

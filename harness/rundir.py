@@ -62,6 +62,7 @@ class RunDir:
         if self.root.exists() and (not self.root.is_dir() or any(map(_counts, self.root.iterdir()))):
             remedy = f"use --resume {self.root}" if self.exists() and self.plan() == plan else "choose another"
             raise UsageError("--out", "be a new or empty folder", self.root, remedy)
+        lines.need_room(next(folder for folder in (self.root, *self.root.absolute().parents) if folder.is_dir()))
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             write_whole(self.plan_path, plan.to_json(), anew=True)

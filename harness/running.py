@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
@@ -15,6 +14,7 @@ from harness.late import late
 from harness.output import Output, Terminal, complain
 from harness.plan import Plan
 from harness.rundir import RunDir
+from harness.startup import ranks_around
 from harness.wish import Wish
 
 
@@ -36,9 +36,10 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
     ``strict``: a duel that leaves something undecided is not ok.
     """
     console = Terminal(file=cast("IO[str]", Output()))
+    ranks = ranks_around()
     interrupted, well = _measured(directory, plan, how, console)
     reported = None
-    if os.environ.get("RANK", "0") == "0" and directory.exists():  # else it ended before anything was planned
+    if directory.exists() and (ranks is None or ranks.rank == 0):
         try:
             (reported,) = late("reports.cli:report")([directory.root])
             reported.show(console)
@@ -51,7 +52,9 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
             by = f" by {interrupted}" if interrupted else ""
             again = f"interrupted{by}; finish it with: rankbench run --resume {directory.root}"
             console.print(again, highlight=False, soft_wrap=True)
-        elif not well and "RANK" not in os.environ:
+        elif not well and ranks is None:
+            if (logs := directory.root / "logs").is_dir() and any(logs.iterdir()):
+                console.print(f"what the ranks printed is in {logs}", highlight=False, soft_wrap=True)
             again = f"measure what is not ok again with: rankbench run --resume {directory.root} --retry-failed"
             console.print(again, highlight=False, soft_wrap=True)
     if interrupted is not None or not well:

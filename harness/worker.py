@@ -15,6 +15,7 @@ from harness.journal import LaunchRecord, Rank
 from harness.messages import Emit, Order
 from harness.plan import Record
 from harness.profiles import Tracer
+from harness.startup import refuse_without_asserts
 from harness.world import World
 
 
@@ -23,6 +24,7 @@ def run(order: Order, world: World, emit: Emit) -> bool:
 
     Returns whether these processes are fit for more: the same on every rank.
     """
+    refuse_without_asserts()  # a Ray cluster's processes need not be started as this run was
     world.scratch = Path(order.scratch)
     gc.collect()
     gc.freeze()  # what was imported stays: later collections need not look at it

@@ -14,8 +14,14 @@ from harness.rundir import RunDir, write_whole
 
 
 def opened(run: RunDir, console: Console) -> Journal:
-    """The journal of a run; says so where its last line was torn. Raises UsageError and JournalError as it does."""
+    """The journal of a run; says so where its last line was torn, or where no lock keeps other runs out of it.
+
+    Raises UsageError and JournalError as it does.
+    """
     journal = Journal(run.journal_path)
+    if journal.unlocked:
+        told = f"{run.root} cannot be locked ({journal.unlocked}): let no other run write there meanwhile"
+        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if journal.torn_bytes:
         told = f"{journal.path} ended within a line: its {journal.torn_bytes} bytes are kept in {journal.torn_path}"
         console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)

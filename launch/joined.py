@@ -27,6 +27,7 @@ from harness.messages import Order
 from harness.plan import Plan, Record
 from harness.rundir import RunDir
 from harness.signals import die, handle, name_of
+from harness.startup import ranks_around
 from launch.interrupt import Interrupt
 from launch.network import own_address, tell_gloo
 from launch.scratch import scratch
@@ -59,12 +60,6 @@ class Refusal(Record):
         return kinds.get(self.kind, RankbenchError)(*self.words)
 
 
-def ranks_around() -> tuple[int, int] | None:
-    """How many ranks somebody's torchrun started, and how many of them on this host; None outside of one."""
-    here = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
-    return (int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])) if here else None
-
-
 def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok.
 
@@ -81,9 +76,9 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
 
 
 def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
-    size, local_size = ranks_around() or (1, 1)
+    ranks = ranks_around()
     name = None
-    if size > local_size:  # the plan's devices are those of several hosts, in rank order
+    if ranks and ranks.size > ranks.local_size:  # the plan's devices are those of several hosts, in rank order
         tell_gloo(own_address(os.environ["MASTER_ADDR"]))
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:

@@ -15,7 +15,7 @@ from typing import Self
 
 from harness.errors import RankbenchError, UsageError
 from harness.halt import Halt
-from harness.home import within_reach
+from harness.home import linked, within_reach
 from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
@@ -66,6 +66,7 @@ class Torchrun:
         self._server = Server()
         self._stack = ExitStack()
         self._mark = self._stack.enter_context(temporary())
+        self._packages = linked(self._mark)
         self._agent = self._start()
         self._line: Peer | None = None
 
@@ -170,7 +171,7 @@ class Torchrun:
         with self._agent_log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 [self._python, "-P", "-m", "launch.agent", self._server.address, str(os.getpid())],
-                env=QUIET | within_reach(kept) | within_this_host() | self._variables | own,
+                env=within_reach(QUIET | kept | within_this_host() | self._variables, self._packages) | own,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

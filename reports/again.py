@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 
+from harness.fields import written
 from harness.home import HOME
 from harness.plan import DEADLINE_S, Case, Plan, Side
 
 
 def command(plan: Plan, side: Side, case: Case) -> str:
     """One launch of a case that is no probe, as on that side, on as many of the run's devices as it needs."""
-    name = case.scenario if case.reference.startswith("scenarios.") else case.reference
+    ours = case.reference.startswith("scenarios.") and not side.python  # which need not have these installed
+    name = case.scenario if ours else case.reference
     used = plan.devices[: case.world_size]
     options: dict[str, object] = {
         "--devices": _devices(used),
@@ -28,18 +30,12 @@ def command(plan: Plan, side: Side, case: Case) -> str:
         "--deadline": (f"{plan.deadline_s:g}", f"{DEADLINE_S:g}"),
     }
     options |= {option: value for option, (value, usual) in given.items() if value != usual}
-    program = [side.python, "-m", "harness"] if side.python else ["rankbench"]
+    program = [side.python, str(HOME / "harness" / "abroad.py")] if side.python else ["rankbench"]
     words = [*program, "run", name, *(str(word) for each in options.items() for word in each)]
     words += ["--share-device"] * (len(set(used)) < len(used))
     for field, value in case.params.items():
-        words += ["--set", f"{case.scenario}.{field}={value}"]
-    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in _variables(side).items()), shlex.join(words)])
-
-
-def _variables(side: Side) -> dict[str, str]:
-    """Those of the side; another interpreter need not have this package."""
-    path = {"PYTHONPATH": str(HOME)} if side.python else {}
-    return path | dict(side.variables)
+        words += ["--set", f"{case.scenario}.{field}={written([value])}"]
+    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in side.variables.items()), shlex.join(words)])
 
 
 def _devices(names: tuple[str, ...]) -> str:

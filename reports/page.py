@@ -136,11 +136,24 @@ def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
 
 
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:
-    run = shlex.quote(root.name or str(root))
+    run = shlex.quote(str(root))
     bad = any(cell.status != "ok" for cell in summary.strip)
+    printed = bad and "torchrun" in summary.run.launcher
     return [
-        ("measure again", summary.run.command),
+        ("measure again", _elsewhere(summary.run.command)),
         *([("measure again what is not ok", f"rankbench run --resume {run} --retry-failed")] if bad else []),
+        *([("see what the ranks printed", f"ls {run}/logs")] if printed else []),
         ("rebuild this page", f"rankbench report {run}"),
         ("every sample as a table", f"rankbench export {run} --format csv"),
     ]
+
+
+def _elsewhere(command: str) -> str:
+    """A command line without the run directory, which it has filled already; as it is, where no shell could read it."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    for place in [place for place, word in enumerate(words) if word == "--out"][::-1]:
+        del words[place : place + 2]
+    return shlex.join(word for word in words if not word.startswith("--out="))

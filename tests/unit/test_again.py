@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import devices
+from harness.fields import split, written
 from harness.plan import Plan, Side
 from harness.planner import make
 from harness.wish import Wish
 from reports.again import command
+from tests.limits import LIMIT_S
 
 PLUGINS = Path(__file__).parents[1] / "distributed" / "plugins.py"
 FIELDS = {
@@ -68,14 +73,67 @@ def test_a_case_shares_a_device_again_only_where_it_did(monkeypatch: pytest.Monk
             assert again.devices == plan.devices[: case.world_size]
 
 
+AXES = """
+from dataclasses import dataclass
+from typing import ClassVar
+from harness.scenario import axis
+
+@dataclass(frozen=True)
+class Axes:
+    scaling: ClassVar = "none"
+    on: bool = False
+    whole: int = 0
+    number: float = 0
+    word: str = ""
+
+    def prepare(self, gang): ...
+"""
+PRINTABLE = st.characters(exclude_categories=("C", "Z")) | st.sampled_from(" ,\\\\'\"=$.;-")
+
+
+@pytest.fixture(scope="module")
+def axes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("a folder, with") / "axes.py"
+    path.write_text(AXES)
+    return f"{path}:Axes"
+
+
+@given(
+    on=st.booleans(),
+    whole=st.integers(),
+    number=st.floats(allow_nan=False, allow_infinity=False),
+    word=st.text(PRINTABLE, max_size=8).filter(str.isprintable),
+)
+def test_any_values_that_axes_may_have_are_set_again(axes: str, on: bool, whole: int, number: float, word: str) -> None:
+    params = {"on": on, "whole": whole, "number": number, "word": word}
+    plan = make(Wish(names=[axes], devices="cpu:1"))
+    case = plan.comparisons[0].cases[0].model_copy(update={"params": params})
+    (only,) = parsed(command(plan, plan.sides[0], case)).comparisons
+    assert only.cases[0] == case
+    assert repr(only.cases[0].params) == repr(params)
+
+
+@given(st.lists(st.text(PRINTABLE, max_size=4), min_size=1, max_size=4))
+def test_values_that_are_written_in_one_text_are_split_again(texts: list[str]) -> None:
+    assert split(written(texts)) == texts
+
+
 def test_a_case_of_another_side_is_measured_again_as_on_that_side(tmp_path: Path) -> None:
     """By a shell, with an interpreter that has none of our packages."""
     told, python = tmp_path / "told", tmp_path / "other python"
-    python.write_text(f'#!/bin/sh\necho "$NCCL_SOCKET_IFNAME" "$PYTHONPATH" "$@" > {told}\n')
+    python.write_text(f'#!/bin/sh\necho "$NCCL_SOCKET_IFNAME" "$@" > {told}\n')
     python.chmod(0o755)
     plan = make(Wish(names=["split"], devices="cpu:1"))
     side = Side(name="b", launcher="torchrun", python=str(python), variables={"NCCL_SOCKET_IFNAME": "^lo; $HOME"})
     line = command(plan, side, plan.comparisons[0].cases[0])
     subprocess.run(line, shell=True, check=True)
     root = Path(__file__).parents[2]
-    assert told.read_text().startswith(f"^lo; $HOME {root} -m harness run split --devices cpu:1 ")
+    program = root / "harness" / "abroad.py"
+    assert told.read_text().startswith(f"^lo; $HOME {program} run scenarios.split:Split --devices cpu:1 ")
+
+
+def test_the_command_line_runs_by_an_interpreter_that_lacks_these_packages(tmp_path: Path) -> None:
+    line = [sys.executable, str(Path(__file__).parents[2] / "harness" / "abroad.py"), "--version"]
+    (tmp_path / "launch.py").write_text("raise SystemExit('a file of the current folder was imported')")
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert (done.returncode, done.stderr, done.stdout.split()[0]) == (0, "", "rankbench")

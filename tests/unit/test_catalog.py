@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,14 +14,17 @@ import pytest
 
 import scenarios
 from harness import catalog, errors
+from harness.cli import run_app
 from harness.errors import UsageError
 from harness.planner import make
 from harness.wish import Wish
+from tests.limits import LIMIT_S
 
 GOOD = '''
 """A plugin of one's own."""
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+from pydantic import Field
 from harness.scenario import Gang, Work, Workload, arm, axis
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,10 @@ class HelloWorld:
     scaling: ClassVar = "none"
     length: int = axis(3, 5, 7)
     ratio: float = 0.5
+    word: str = ""
+    few: Literal[0, 4] = 0
+    part: Annotated[float, Field(le=1)] = 0
+    on: bool = False
     how: Literal["fast", "slow"] = arm(baseline="slow")
 
     def prepare(self, gang: Gang) -> Workload:
@@ -52,24 +60,30 @@ def test_a_plugin_file_needs_no_registration(tmp_path: Path) -> None:
     assert entry.title == "A plugin of one's own."
     assert (entry.arm_field, entry.baseline, entry.arms) == ("how", "slow", ("slow", "fast"))
     assert entry.sweep("length") == (3, 5, 7)
-    assert entry.defaults == {"length": 3, "ratio": 0.5, "how": "slow"}
+    others = {"word": "", "few": 0, "part": 0.0, "on": False}
+    assert entry.defaults == {"length": 3, "ratio": 0.5, "how": "slow"} | others
     assert catalog.load(entry.reference).cls is entry.cls
 
 
 def test_text_becomes_a_value_of_the_fields_type(tmp_path: Path) -> None:
     (entry,) = catalog.find(plugin(tmp_path))
-    assert entry.value("length", "12") == 12
-    assert entry.value("ratio", "0.25") == 0.25
-    assert entry.value("how", "fast") == "fast"
+    texts = {"length": "-12", "ratio": "0", "word": "", "few": "4", "part": "-0.5", "on": "true", "how": "fast"}
+    values = {name: entry.value(name, text) for name, text in texts.items()}
+    assert values == {"length": -12, "ratio": 0, "word": "", "few": 4, "part": -0.5, "on": True, "how": "fast"}
+    assert [type(value) for value in values.values()] == [int, float, str, int, float, bool, str]
 
 
 @pytest.mark.parametrize(
     ("field", "text", "told"),
     [
         ("length", "x", "of type int"),
-        ("length", "0", "above zero"),
-        ("ratio", "-1", "above zero"),
-        ("ratio", "nan", "above zero"),
+        ("length", "", "of type int"),
+        ("ratio", "nan", "be finite"),
+        ("ratio", "-1e999", "be finite"),
+        ("word", "a\nb", "have printable characters only"),
+        ("word", "gr\udcf6sse", "have printable characters only"),
+        ("few", "1", "be one of its values"),
+        ("part", "2.0", "fit its type"),
         ("how", "fats", "did you mean 'fast'"),
         ("lenght", "3", "did you mean 'length'"),
     ],
@@ -90,6 +104,17 @@ def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, tex
         ("def prepare", "def prepared", "have prepare"),
         ("ratio: float = 0.5", 'ratio: Literal["a"] = arm(baseline="a")', "at most one arm"),
         ("@dataclass(frozen=True, kw_only=True)", "", "be a dataclass"),
+        ("length: int = axis(3, 5, 7)", "length: tuple[int, ...] = (3, 5)", "declare every axis as bool, int"),
+        ("length: int = axis(3, 5, 7)", "length: int | None = None", "declare every axis as bool, int"),
+        ("length: int = axis(3, 5, 7)", "length: int = None", "a value of 'length' must be of type int"),
+        ("length: int = axis(3, 5, 7)", "length: int = axis(3, 5.5)", "a value of 'length' must be of type int"),
+        ("length: int = axis(3, 5, 7)", "length: int = axis(3, full=(True,))", "a value of 'length' must be of type"),
+        ("length: int = axis(3, 5, 7)", "length: str = axis('a', 5)", "a value of 'length' must be of its type, str"),
+        ("length: int = axis(3, 5, 7)", "length: 'Tensor' = 3", "have types that can be looked up"),
+        ("ratio: float = 0.5", "ratio: float = float('inf')", "a value of 'ratio' must be finite"),
+        ('arm(baseline="slow")', 'arm(baseline="slaw")', "did you mean 'slow'"),
+        ('Literal["fast", "slow"]', "str", "declare its arm as a Literal"),
+        ("from dataclasses", "raise SystemExit('a script')\nfrom dataclasses", "SystemExit: a script"),
         ("class HelloWorld", "class Hello", "import without an error"),
         ("from dataclasses", "from datacasses", "import without an error"),
     ],
@@ -132,7 +157,7 @@ def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(scenarios, "__path__", [*scenarios.__path__, str(tmp_path)])
     monkeypatch.setattr(catalog, "entry_points", points.select)
-    for module in ("orchestra", *parts):
+    for module in ("orchestra", *parts, "twin"):
         monkeypatch.delitem(sys.modules, f"scenarios.{module}", raising=False)
 
 
@@ -168,6 +193,44 @@ def test_a_misspelt_subject_or_exercise_is_answered_with_the_nearest() -> None:
     for name, nearest in (("orchestre", "orchestra"), ("0.1.00", "0.1.0")):
         with pytest.raises(UsageError, match=f"did you mean '{nearest}'"):
             catalog.find(name)
+
+
+@pytest.mark.usefixtures("orchestra")
+def test_a_scenario_is_found_by_the_name_of_its_entry_point_too() -> None:
+    assert catalog.find("diva") == catalog.find("singer")
+
+
+@pytest.mark.usefixtures("orchestra")
+def test_a_plugin_that_does_not_load_takes_no_other_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "soloist.py").write_text("raise SystemExit('no licence')")
+    assert [entry.name for entry in catalog.find("0.2")] == ["violin", "flute"]
+    assert set(catalog.scenarios()) == {"violin", "flute"}
+    with pytest.raises(UsageError, match="did you mean 'violin'"):
+        catalog.find("violins")
+    assert run_app(["list"]) == 0
+    told = capsys.readouterr()
+    assert "violin" in told.out
+    assert told.err.count("\n") == 1
+    assert "scenarios.soloist:Singer (SystemExit: no licence)" in told.err
+
+
+@pytest.mark.usefixtures("orchestra")
+@pytest.mark.parametrize("name", ["flute", "flute_too"])
+def test_two_scenarios_of_one_name_are_refused_where_that_name_is_needed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "twin.py").write_text(PART.format(name="Flute", told=""))
+    twin = EntryPoint(name, "scenarios.twin:Flute", catalog.GROUP)
+    points = EntryPoints([*catalog.entry_points(group=catalog.GROUP), twin])
+    monkeypatch.setattr(catalog, "entry_points", points.select)
+    both = r"'flute' of .*scenarios.orchestra.winds:Flute.* and .*scenarios.twin:Flute"
+    for wish in (Wish(names=["flute"], devices="cpu:1"), Wish(devices="cpu:1", preset="chapter")):
+        with pytest.raises(UsageError, match=both):
+            make(wish)
+    assert [entry.name for entry in catalog.find("0.1.0")] == ["violin"]
+    assert [entry.reference for entry in catalog.find("scenarios.twin:Flute")] == ["scenarios.twin:Flute"]
+    assert run_app(["list"]) == 0
+    assert re.search(both, capsys.readouterr().err)
 
 
 @pytest.mark.usefixtures("orchestra")
@@ -248,6 +311,44 @@ def test_what_a_scenario_has_no_business_with_is_seen(mistake: str) -> None:
 def test_a_file_without_its_class_is_answered_with_how_to_name_one() -> None:
     with pytest.raises(UsageError, match=r"name the class that is in a file, but .* e.g. my/work.py:Mine"):
         catalog.find("my/work.py")
+    with pytest.raises(UsageError, match=r"be a scenario, and no command line, but is 'python x.py'"):
+        catalog.find("python x.py")
+
+
+BESIDE = GOOD.replace("axis(3, 5, 7)", "LENGTH").replace(
+    "from dataclasses", "from helper_of_mine import LENGTH\nfrom dataclasses"
+)
+SPAWNS = """
+import sys
+from multiprocessing import get_context
+from harness import catalog
+
+if __name__ == "__main__":
+    sample = catalog.load(sys.argv[1]).cls(length=4)
+    for method in ("spawn", "forkserver"):
+        with get_context(method).Pool(1) as pool:
+            assert pool.apply(repr, [sample]) == repr(sample)
+"""
+
+
+def test_what_lies_beside_a_scenario_and_the_scenario_itself_can_be_imported_by_processes_that_it_starts(
+    tmp_path: Path,
+) -> None:
+    """A data loader pickles what its workers need."""
+    (tmp_path / "helper_of_mine.py").write_text("LENGTH = 3")
+    (tmp_path / "spawns.py").write_text(SPAWNS)
+    reference = plugin(tmp_path, BESIDE)
+    subprocess.run([sys.executable, "-P", tmp_path / "spawns.py", reference], check=True, timeout=LIMIT_S)
+
+
+def test_a_module_of_the_current_folder_is_a_scenario_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin(tmp_path)
+    (tmp_path / "plugin.py").rename(tmp_path / "my_very_own_work.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert catalog.load("my_very_own_work:HelloWorld").name == "hello_world"
+    with pytest.raises(UsageError, match="No module named 'nobodys_work'"):
+        catalog.load("nobodys_work:HelloWorld")
 
 
 def test_each_choice_is_told_once() -> None:

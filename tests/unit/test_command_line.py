@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from unittest.mock import Mock
 
 import pytest
 
-from harness import catalog, cli, devices, planner, running
+from harness import catalog, cli, devices, measuring, planner, running
 from harness.errors import UsageError
 from harness.planner import make
 from harness.rundir import RunDir
 from harness.wish import Wish
+from tests.limits import LIMIT_S
 
 BROKEN = "import torch\nraise RuntimeError('no such cluster')\nclass Mine: ...\n"
+
+MINE = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class Mine:
+    scaling: ClassVar = "none"
+    length: int = 3
+
+    def prepare(self, gang): ...
+"""
 
 BAD = {
     "run splitt": "did you mean 'split'",
     "run 5.6.9": "did you mean '5.6",
     "run split --set split.sizes=3": "did you mean 'size'",
     "run split --set split.size=big": "of type int",
-    "run split --set split.size=-1": "above zero",
+    "run split --set split.size=": "of type int, but is ''",
+    "run split --set split.size=1,,2": "of type int, but is ''",
+    "run one/plugin.py:Mine other/plugin.py:Mine --set mine.length=1": "mean one scenario, but is 'mine' of two",
     "run split --set split.how=hole": "did you mean 'whole'",
     "run split --set frobenius.size=3": "name a scenario of this run",
     "run split --set size=3": "scenario.axis=value",
@@ -62,6 +79,9 @@ BAD = {
     "duel split --b X=1 --turns 0": "above zero",
     "export nowhere": "run directory",
     "runn": "No such command",
+    "run split --devices cpu:1 --out gr\udcf6\udcdfe": "--out must have a path that is text, but is 'gr\\udcf6",
+    "run --resume gr\udcf6\udcdfe": "--resume must have a path that is text",
+    "run gr\udcf6\udcdfe.py:Mine": "import without an error",
 }
 
 
@@ -71,6 +91,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.py").write_text(BROKEN)
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "plugin.py").write_text(MINE)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "precious.txt").write_text("mine")
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
@@ -114,20 +137,31 @@ def test_help_shows_the_commands_and_doctor_examines(capsys: pytest.CaptureFixtu
     assert "PyTorch" in capsys.readouterr().out
 
 
-def test_a_stranger_called_launch_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "launch").mkdir()
-    (tmp_path / "launch" / "__init__.py").touch()
+@pytest.mark.parametrize(("folder", "remedy"), [("other", "env -u PYTHONPATH"), ("lib", "in another folder")])
+def test_a_stranger_called_launch_is_noticed(tmp_path: Path, folder: str, remedy: str) -> None:
+    for name in ("lib", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lib" / "launch.py").touch()
     told = subprocess.run(
         [sys.executable, "-c", "from harness.__main__ import main; main()", "--help"],
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"},
-        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "lib"), "PATH": "/usr/bin"},
+        cwd=tmp_path / folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert told.returncode == 1
     assert "'launch' must come from" in told.stderr
-    assert "env -u PYTHONPATH" in told.stderr
+    assert remedy in told.stderr
+
+
+def test_without_assertions_nothing_is_measured_since_they_are_the_checks(tmp_path: Path) -> None:
+    line = [sys.executable, "-O", "-m", "harness", "run", "split", "--out", str(tmp_path / "run")]
+    told = subprocess.run(line, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert told.returncode == 2
+    assert told.stderr.startswith("rankbench: Python must run assertions")
+    assert told.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_plan_holds_every_arm_world_size_and_packed_copy() -> None:
@@ -234,3 +268,39 @@ def test_a_run_on_a_cluster_is_resumed_where_the_cluster_is_now(
         directory.create(make(Wish(names=["split"], launcher=launcher, ray_address=address, nodes=nodes)))
         assert cli.run_app(["run", "--resume", str(directory.root)]) == 0
     assert addresses == ["10.0.0.9:6379", None]
+
+
+def test_a_gang_that_never_met_has_no_run_to_report_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under somebody's torchrun: rank 0 has said why already, and there is no plan."""
+    plan = make(Wish(names=["split"], devices="cpu:1"))
+    assert running.measure(RunDir(tmp_path / "run"), plan, lambda *_: False) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_runs_that_start_in_one_second_get_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Frozen(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Self:
+            return cls(2026, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    monkeypatch.setattr(measuring.dt, "datetime", Frozen)
+    monkeypatch.chdir(tmp_path)
+    names = [measuring._directory(None).root.name for _ in range(3)]
+    assert names == ["2026-01-02-030405", "2026-01-02-030405-2", "2026-01-02-030405-3"]
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.lines.disk_usage", lambda _: Mock(free=999_999))
+    assert cli.run_app(["run", "split", "--devices", "cpu:1", "--out", str(tmp_path / "new" / "run")]) == 2
+    assert "--out must have room for 1000 kB" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_terminal_that_does_not_know_its_width_shows_something(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert cli.run_app(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("rankbench")

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import affinity, devices, gpus
+from harness import affinity, devices, gpus, startup
 from harness.devices import parse
 from harness.errors import UsageError
 from harness.planner import make
@@ -109,6 +109,10 @@ def test_a_rank_that_comes_bound_to_cores_of_its_own_keeps_them(monkeypatch: pyt
     monkeypatch.setattr(affinity, "NARROWED", True)
     assert pinned(monkeypatch, "cuda:3", 1, own) == (27,)  # it was started by hand: taskset -c 24-31 rankbench run
     monkeypatch.setenv("LOCAL_RANK", "3")
+    assert pinned(monkeypatch, "cuda:3", 1, own) == (27,)  # a pod has one of torchrun's variables by chance
+    for name in startup.NUMBERS:
+        monkeypatch.setenv(name, "8" if "SIZE" in name else "3")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     assert pinned(monkeypatch, "cuda:3", 1, own) == tuple(own)
     assert pinned(monkeypatch, "cpu:3", 2, own) == (24, 25)
     assert make(Wish(names=["split"]), (8, 8)).devices == tuple(f"cpu:{rank}" for rank in range(8))

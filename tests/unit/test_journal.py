@@ -144,6 +144,23 @@ def test_two_runs_cannot_write_one_journal(tmp_path: Path) -> None:
     Journal(tmp_path / "journal.jsonl").close()
 
 
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("harness.lines.fcntl.flock", refuse)
+    run, console = factories.build(tmp_path / "run", launches=1), Console(file=io.StringIO(), width=40)
+    before = len(list(run.entries()))
+    with opened(run, console) as journal:
+        journal.append(begin)
+    assert len(list(run.entries())) == before + 1
+    told = f"{run.root} cannot be locked ({os.strerror(number)}): let no other run write there meanwhile\n"
+    assert console.file.getvalue() == told
+
+
 def test_a_run_that_is_running_cannot_be_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = factories.build(tmp_path / "run", launches=1)
     before = run.journal_path.read_bytes()

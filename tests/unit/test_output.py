@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
+from harness.cli import run_app
 from harness.output import FIRST_S, Output, complain
+from harness.startup import VARIABLES, ranks_around
 from launch.interrupt import Interrupt, heard
 from tests.limits import LIMIT_S
 
@@ -45,14 +47,56 @@ def test_a_stream_that_is_closed_from_the_start_is_none_of_the_runs_files(closed
         assert (found[number] == os.devnull) == (sign in f" {closed}")
 
 
+def around(rank: int, local: int) -> dict[str, str]:
+    told = {"RANK": rank, "LOCAL_RANK": local, "WORLD_SIZE": 16, "LOCAL_WORLD_SIZE": 8, "MASTER_PORT": 29500}
+    return {name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "node-1"}
+
+
+@pytest.mark.parametrize("missing", VARIABLES)
+def test_a_variable_that_a_container_sets_too_makes_no_rank(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    monkeypatch.setattr("harness.output.time.sleep", lambda due_s: pytest.fail("nobody else will say it"))
+    for name, value in around(9, 1).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(missing)
+    assert ranks_around() is None
+    complain("there is no cuda:3")
+    assert capsys.readouterr().err == "rankbench: there is no cuda:3\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WORLD_SIZE", "", "WORLD_SIZE must be a whole number, as torchrun sets it, but is ''; outside of torchrun"),
+        ("RANK", "-1", "RANK must be a whole number"),
+        ("MASTER_PORT", "tcp://10.0.0.1:80", "MASTER_PORT must be a whole number"),
+        ("RANK", "16", "RANK must be below WORLD_SIZE, 16"),
+        ("LOCAL_WORLD_SIZE", "1", "LOCAL_WORLD_SIZE must be above LOCAL_RANK, 1"),
+        ("LOCAL_WORLD_SIZE", "17", "LOCAL_WORLD_SIZE must be above LOCAL_RANK, 1, and at most WORLD_SIZE, 16"),
+        ("TORCHELASTIC_RESTART_COUNT", "2", "torchrun must start its ranks once, but is at restart 2"),
+    ],
+)
+def test_variables_that_are_no_torchruns_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, told: str
+) -> None:
+    monkeypatch.setattr("harness.output.FIRST_S", 0.0)
+    for variable, usual in (around(9, 1) | {name: value}).items():
+        monkeypatch.setenv(variable, usual)
+    assert run_app(["run", "split", "--out", "nowhere"]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+
+
 def test_what_the_first_rank_of_a_host_does_not_say_another_rank_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr("harness.output.time.sleep", waited.append)
     for rank, local in ((0, 0), (3, 3), (8, 0)):
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setenv("LOCAL_RANK", str(local))
+        for name, value in around(rank, local).items():
+            monkeypatch.setenv(name, value)
         complain("there is no cuda:3")
     said = "there is no cuda:3\n"
     assert capsys.readouterr().err == f"rankbench: {said}rankbench: rank 3: {said}rankbench: rank 8: {said}"

@@ -187,7 +187,7 @@ def test_a_wrong_cell_has_no_time_anywhere(tmp_path):
     assert row["launch_s"] == {}
     assert sane.count("<use") > text.count("<use")
     assert "wrong (rank 0)" in spaced(text)
-    assert f"rankbench run --resume {run.root.name} --retry-failed" in text and "--retry-failed" not in sane
+    assert f"rankbench run --resume {run.root} --retry-failed" in text and "--retry-failed" not in sane
 
 
 def test_what_is_missing_is_shown_as_missing(tmp_path):
@@ -276,3 +276,17 @@ def test_the_command_writes_both_files(tmp_path):
     made = list(cli.report([run.root for run in runs]))
     assert [each.page for each in made] == [run.page_path for run in runs]
     assert [each.summary.to_json() for each in made] == [run.summary_path.read_text() for run in runs]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("rankbench run split --out runs/x --seed 1", "rankbench run split --seed 1"),
+        ("rankbench run split '--out=my runs/x'", "rankbench run split"),
+        ("rankbench run 'a b.py:Mine'", "rankbench run 'a b.py:Mine'"),
+        ("rankbench run --out", "rankbench run"),
+        ("rankbench 'run", "rankbench 'run"),
+    ],
+)
+def test_a_run_is_measured_again_in_another_folder_than_the_one_it_has_filled(command: str, shown: str) -> None:
+    assert page._elsewhere(command) == shown

@@ -1,0 +1,28 @@
+"""The command line by an interpreter that has its own packages but not these: ``other/python PATH/abroad.py run …``."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+def main() -> int:
+    """Run the command line given by the arguments, and return its exit code."""
+    path = sys.path.copy()
+    sys.path[:] = [str(Path(__file__).resolve().parent.parent)]  # nothing but the next line is to come from there
+    from harness.home import linked, within_reach
+
+    sys.path[:] = path
+    with TemporaryDirectory(prefix="rankbench-") as folder:
+        line = [sys.executable, "-P", "-m", "harness", *sys.argv[1:]]
+        process = subprocess.Popen(line, env=within_reach(packages=linked(folder)))  # noqa: S603
+        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the process too, which ends in its own way
+        signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        return process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
