@@ -11,16 +11,17 @@ from tempfile import TemporaryDirectory
 
 def main() -> int:
     """Run the command line given by the arguments, and return its exit code."""
-    path = sys.path.copy()
-    sys.path[:] = [str(Path(__file__).resolve().parent.parent)]  # nothing but the next line is to come from there
+    home = str(Path(__file__).resolve().parent.parent)
+    sys.path.insert(0, home)  # for the next line alone: beside these packages there may be another PyTorch
     from harness.home import linked, within_reach
 
-    sys.path[:] = path
+    sys.path.remove(home)
     with TemporaryDirectory(prefix="rankbench-") as folder:
         line = [sys.executable, "-P", "-m", "harness", *sys.argv[1:]]
         process = subprocess.Popen(line, env=within_reach(packages=linked(folder)))  # noqa: S603
         signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the process too, which ends in its own way
-        signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: process.send_signal(number))
         return process.wait()
 
 
