@@ -43,6 +43,8 @@ class Sentry:
     def __init__(self) -> None:
         self._beat_s = now()
         self._tell: Emit = _nobody
+        self._reported: RankNote | None = None
+        """A failure, until it is settled."""
 
     def beat(self) -> None:
         """Give a sign of life."""
@@ -63,7 +65,21 @@ class Sentry:
     def report(self, failure: Failure, error: BaseException) -> None:
         """Tell at once how a case failed, for the rank's peers may never be able to agree on that."""
         stack = "".join(traceback.format_exception(error))[-LONGEST:]
-        self._tell(RankNote(rank=failure.rank, state="failed", at=failure.message, status=failure.status, stack=stack))
+        self._reported = RankNote(
+            rank=failure.rank,
+            state="failed",
+            at=failure.message,
+            status=failure.status,
+            when_s=failure.when_s,
+            stack=stack,
+        )
+        self._tell(self._reported)
+
+    def settled(self) -> None:
+        """Tell that what was reported has been agreed on, and that these processes go on."""
+        if self._reported is not None:
+            self._tell(RankNote(rank=self._reported.rank, state="settled", when_s=self._reported.when_s))
+            self._reported = None
 
     def _stand(self, relieved: threading.Event, who: int, rank: int, deadline_s: float, tell: Emit) -> None:
         seen_s = self._beat_s

@@ -60,6 +60,8 @@ class Trial:
     """What other cases held of the device's memory before this one came."""
     failed_s: float | None = None
     """Host clock when this rank failed."""
+    lost: Failure | None = None
+    """Why it cannot go on, though it has not failed itself: the same on every rank."""
     workload: Workload | None = None
     _first_s: float = 0.0
     _count: Count = field(default_factory=Count)
@@ -153,11 +155,20 @@ class Trial:
         """
         if self.failed_s is None:
             self.failed_s = self.world.clock()
-            if self.case.gang_size > 1 and self.world.backend == "nccl":  # nothing frees who waits for this rank there
-                self.world.sentry.report(self.failure(error), error)
-            traceback.clear_frames(error.__traceback__)  # they may refer to the group
+            self.report(error, self.failure(error))
+            traceback.clear_frames(error.__traceback__)  # they may refer to much of its state
             self._remove_files()
             self.world.release(self.case.gang_size)
+
+    def report(self, error: BaseException, failure: Failure) -> None:
+        """Tell the run's parent, where there is one: what a peer waits for may be nothing that this rank can end."""
+        if self.case.gang_size > 1:
+            self.world.sentry.report(failure, error)
+
+    @property
+    def holds_group(self) -> bool:
+        """Whether the scenario may hold the gang's process group on this rank."""
+        return self.gang is not None and bool(self.gang.lent)
 
     def _visit(self, samples: int, line: StartLine) -> list[Lap]:
         workload = self._my_workload

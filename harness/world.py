@@ -16,6 +16,7 @@ import torch.distributed as dist
 from harness import gpus, ledger
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
+from harness.connections import Connection, hang_up, opened
 from harness.devices import CpuDevice, claim
 from harness.errors import UsageError
 from harness.gang import Gang, seeded
@@ -70,6 +71,10 @@ class World:
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
+    connections: dict[int, list[Connection]] = field(default_factory=dict)
+    """Those of gloo's groups, by size."""
+    replaced: bool = True
+    """Whether a new gang takes over where these processes end before everything is measured."""
     timeout: dt.timedelta = field(default=dt.timedelta(seconds=PATIENCE[0] * DEADLINE_S))
     """Of a collective of a case."""
     sentry: Sentry = field(default_factory=Sentry)
@@ -98,22 +103,27 @@ class World:
     def release(self, size: int) -> None:
         """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
 
-        gloo hangs up on its peers once nothing refers to the group any more. NCCL's ranks can only be freed by all of
-        them aborting together, and aborting waits for captured graphs: there the run's parent ends the processes.
+        Over gloo this rank hangs up on its peers. NCCL's ranks can only be freed by all of them aborting together, and
+        aborting waits for captured graphs: there the run's parent ends the processes.
         """
         if self.backend == "gloo" and (group := self.groups.pop(size, None)) is not None:
+            hang_up(self.connections.pop(size, ()))
             dist.destroy_process_group(group)
 
-    def renew(self) -> None:
-        """Replace the groups that carry tensors: one that has failed is dead for all its ranks."""
-        for size in self.sizes:
+    def renew(self, *sizes: int) -> None:
+        """Replace the groups of these sizes (all, if none is named): one that has failed is dead for all its ranks.
+
+        The others stay as they are: device meshes and functional collectives find them by their names.
+        """
+        for size in sizes or self.sizes:
             self.release(size)
-        for size in self.sizes:
+        for size in sizes or self.sizes:
             if self.backend == "nccl":
                 self.groups[size], setup = over_nccl(size, self.device, self.agreement, self.timeout)
                 self.setups.append(setup)
             else:
-                self.groups[size] = over_gloo(size, self.timeout)
+                with opened() as self.connections[size]:
+                    self.groups[size] = over_gloo(size, self.timeout)
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""

@@ -56,6 +56,7 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
         tell_gloo(own_address(os.environ["MASTER_ADDR"]))
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:
+        here.replaced = False
         scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
         order = here.agreement.gather(scribe.open() if scribe else None)[0]
         if not isinstance(order, Order):
