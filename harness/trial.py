@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import traceback
 from dataclasses import dataclass, field, replace
@@ -81,9 +82,7 @@ class Trial:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
         self.crowd_bytes = memory.allocated(self.world.device.torch)
         scenario = load_scenario(self.case.reference).cls(**self.case.params)
-        workload = scenario.prepare(self._my_gang)
-        contract.validate(workload)
-        self.workload = workload
+        self.workload = workload = contract.validated(scenario.prepare(self._my_gang))
         workload.reset()
         start_s = now()
         workload.step()
@@ -132,6 +131,7 @@ class Trial:
             line.give_up()
             raise
         line.finish()
+        gc.collect(0)  # the collector is off: cycles that steps leave behind go here, between visits
         return laps
 
     def watch(self, samples: int) -> None:
@@ -157,7 +157,7 @@ class Trial:
             self.failed_s = self.world.clock()
             self.report(error, self.failure(error))
             traceback.clear_frames(error.__traceback__)  # they may refer to much of its state
-            self._remove_files()
+            self.remove_files()
             self.world.release(self.case.gang_size)
 
     def report(self, error: BaseException, failure: Failure) -> None:
@@ -176,10 +176,12 @@ class Trial:
         watch = Stopwatch(device, self.world.clock, head_start_s=self.head_start_s, streams=streams)
         before, tried = Load.now(), memory.retries(device.torch)
         workload.reset()
+        self._output = None
         for _ in range(self.warm):
             self._output = workload.step()
         laps = []
         for _ in range(samples):
+            self._output = None  # the last sample's takes no memory from this one
             lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
             laps.append(lap)
             self.world.sentry.beat()
@@ -192,15 +194,13 @@ class Trial:
         self._found = contract.told(self._my_workload.check(self._output) or {})
 
     def close(self) -> None:
-        """Let go of the state."""
+        """Let go of the state. The gang's files stay until its other ranks have closed too."""
         workload, self.workload, self._output = self.workload, None, None
-        try:
-            if workload is not None:
-                workload.close()
-        finally:
-            self._remove_files()
+        if workload is not None:
+            workload.close()
 
-    def _remove_files(self) -> None:
+    def remove_files(self) -> None:
+        """Remove what is in the gang's folder."""
         if self.gang is not None:
             shutil.rmtree(self.gang.folder, ignore_errors=True)
 
@@ -216,7 +216,7 @@ class Trial:
             traffic_bytes=self._count.traffic_bytes,
             products=tuple(sorted(self._count.products)),
             constant_operands=self._count.constant_operands,
-            uneven=bool(self._my_workload.uneven) and self._my_gang.size > 1,
+            uneven=self._my_workload.uneven and self._my_gang.size > 1,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,

@@ -99,3 +99,5 @@ def _close(trial: Trial) -> None:
         raise
     except BaseException:  # noqa: BLE001, S110 - the case has been judged; what it leaves behind is not its result
         pass
+    finally:
+        trial.remove_files()

@@ -67,7 +67,7 @@ class World:
     offset: Offset = field(default_factory=Offset)
     """Of this host's clock; 0 where all ranks share one."""
     gauge: Read | None = None
-    """What was read of this rank's GPU so far, where it is read."""
+    """What was read of this rank's GPU since it was asked last, where it is read."""
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)

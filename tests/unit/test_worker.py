@@ -13,6 +13,7 @@ from traceback import StackSummary
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
@@ -86,8 +87,12 @@ class Queued:
     scaling: ClassVar = "none"
     fault: str = "none"
 
-    def memory(self, ranks: int) -> int:
-        return 2**40 if self.fault == "huge" else 0
+    def __post_init__(self) -> None:
+        if self.fault == "constructor":
+            raise ValueError("no such combination")
+
+    def memory(self, ranks: int) -> Any:
+        return {"huge": 2**40, "need": None}.get(self.fault, 0)
 
     def prepare(self, gang: Gang) -> Workload:
         assert self.fault != "huge"
@@ -118,7 +123,20 @@ class Queued:
                 x.sum().item()
             return 1
 
-        return Workload(step, check=check, work=Work(), close=lambda: closed.append(self.fault))
+        work: Any = {"property": Moody(), "tensor": Work(flops=torch.ones(2, 2))}.get(self.fault, Work())  # type: ignore[arg-type]
+        uneven: Any = np.array([1, 2]) if self.fault == "uneven" else np.bool_(1)
+        return Workload(step, check=check, work=work, uneven=uneven, close=lambda: closed.append(self.fault))
+
+
+class Moody(Work):
+    """Work of which one amount cannot be told."""
+
+    @property
+    def items(self) -> float:  # type: ignore[override]
+        raise LookupError("nobody counted")
+
+    def __init__(self) -> None:
+        """Set nothing."""
 
 
 closed: list[str] = []
@@ -140,12 +158,12 @@ class Gauge:
 
 
 def measured(
-    fault: str = "none", tell: Callable[[Record], None] = lambda _: None, *, reading: bool = False, **how: Any
+    *faults: str, tell: Callable[[Record], None] = lambda _: None, reading: bool = False, **how: Any
 ) -> list[Record]:
-    reference = f"{__name__}:Queued"
     sys.modules.setdefault(__name__, sys.modules[Queued.__module__])
     cases = tuple(
-        Case(scenario="queued", reference=reference, params={"fault": each}, world_size=1) for each in ("none", fault)
+        Case(scenario="queued", reference=f"{__name__}:{kind}", params={"fault": each}, world_size=1)
+        for each, kind in ((each, "Absent" if each == "import" else "Queued") for each in ("none", *faults))
     )
     comparison = Comparison(scenario="queued", title="", scaling="none", params={}, cases=tuple(dict.fromkeys(cases)))
     plan = Plan(
@@ -286,6 +304,27 @@ def test_a_failure_is_its_own_cell_and_the_others_are_measured(fault: str, statu
     assert (fault in closed) == (fault == "check")  # what was prepared is let go of
 
 
+STRANGE = {
+    "import": "must",
+    "constructor": "ValueError: no such combination",
+    "need": "TypeError: what memory() returns must be a number, but is NoneType",
+    "property": "LookupError: nobody counted",
+    "tensor": "TypeError: Work.flops must be a number, but is Tensor",
+    "uneven": "ValueError: The truth value of an array",
+}
+
+
+def test_whatever_cannot_be_evaluated_of_a_scenario_is_an_error_of_its_case_alone() -> None:
+    """On a device with memory of its own, where a case is asked for its need before it is tried."""
+    cells = {cell.case: cell for cell in measured(*STRANGE) if isinstance(cell, CellRecord)}
+    assert cells.pop("queued[fault=none]@1").status == "ok"
+    assert {cell.status for cell in cells.values()} == {"error"}
+    told = {case.removeprefix("queued[fault=").removesuffix("]@1"): cell.message or "" for case, cell in cells.items()}
+    assert told.keys() == STRANGE.keys()
+    for fault, words in STRANGE.items():
+        assert words in told[fault]
+
+
 def test_after_a_sticky_error_a_process_measures_nothing_more() -> None:
     (cell,) = [entry for entry in measured("sticky") if isinstance(entry, CellRecord)]
     assert (cell.case, cell.status) == ("queued[fault=sticky]@1", "error")
@@ -358,5 +397,5 @@ def test_a_full_disk_is_given_back_before_the_cell_is_told(tmp_path: Path, monke
         if isinstance(record, CellRecord) and record.status == "error":
             told.append([path for path in tmp_path.rglob("*") if path.is_file()])
 
-    measured("disk", tell)
+    measured("disk", tell=tell)
     assert told == [[]]
