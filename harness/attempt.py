@@ -25,10 +25,12 @@ def attempt(trial: Trial, action: Callable[[], object], *, rejected: Status = "e
     ``rejected`` is the status that an AssertionError means. Every rank calls this.
     """
     world, failure = trial.world, None
-    world.sentry.beat()
-    if trial.gang is not None:
+    if trial.gang is None:
+        world.sentry.beat()
+    else:
         try:
-            action()
+            with world.sentry.minding():
+                action()
         except CollectiveError as error:
             failure = Failure.of("error", str(error), world.rank, math.inf)  # another failed first
         except KeyboardInterrupt:

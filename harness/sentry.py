@@ -51,6 +51,12 @@ class Sentry:
         self._beat_s = now()
 
     @contextmanager
+    def minding(self) -> Iterator[None]:
+        """A scenario's own code runs in the block: it begins with a sign of life."""
+        self.beat()
+        yield
+
+    @contextmanager
     def posted(self, rank: int, deadline_s: float, tell: Emit) -> Iterator[None]:
         """Watch the calling thread while the block lasts; ``tell`` of it at least once in ``deadline_s`` seconds."""
         relieved, who = threading.Event(), threading.get_ident()
@@ -143,6 +149,15 @@ class Alarm(Sentry):
     def beat(self) -> None:
         """Give a sign of life: the alarm is set anew, and rings again where it is not heeded."""
         signal.setitimer(signal.ITIMER_REAL, self._deadline_s, self._deadline_s)
+
+    @contextmanager
+    def minding(self) -> Iterator[None]:
+        """Only in the block the alarm rings: what the harness does beside may wait for a slow disk."""
+        self.beat()
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     @contextmanager
     def set(self) -> Iterator[None]:

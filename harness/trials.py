@@ -94,7 +94,8 @@ class Trials:
 
 def _close(trial: Trial) -> None:
     try:
-        trial.close()
+        with trial.world.sentry.minding():
+            trial.close()
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001, S110 - the case has been judged; what it leaves behind is not its result

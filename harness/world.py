@@ -17,7 +17,7 @@ from harness import gpus, ledger
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
 from harness.connections import Connection, hang_up, opened
-from harness.devices import CpuDevice, claim
+from harness.devices import CpuDevice, borrowed, claim
 from harness.errors import UsageError
 from harness.gang import Gang, seeded
 from harness.gauging import Read, gauged
@@ -177,18 +177,15 @@ def _gauged(world: World, free: Collection[int]) -> Iterator[None]:
 
 @contextmanager
 def alone(plan: Plan) -> Iterator[World]:
-    """A world of one rank in this very process, whose affinity is given back afterwards."""
+    """A world of one rank in this very process, whose CPUs and threads are given back afterwards."""
     ledger.ready()
-    before = os.sched_getaffinity(0)
-    try:
+    with borrowed() as before:
         device, cpus = claim(plan.devices[0], plan.threads)
         alarm = Alarm(plan.deadline_s)
         world = World(0, 1, device, plan.devices[0], cpus, plan.threads, sentry=alarm)
         with _gauged(world, before), alarm.set():
             world.settle_in()
             yield world
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 @contextmanager
