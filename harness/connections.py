@@ -31,12 +31,16 @@ class Connection:
 
 
 @contextmanager
-def opened() -> Iterator[list[Connection]]:
-    """The connections that this process has at the end of the block and had not at its beginning."""
+def opened(store_port: int | None = None) -> Iterator[list[Connection]]:
+    """The TCP connections that this process has at the end of the block and had not at its beginning.
+
+    Those with the store at ``store_port``, at which ranks meet, are left out.
+    """
     connections: list[Connection] = []
     before = set(_sockets())
     yield connections
-    connections += (each for each in _sockets() if each not in before and _connected(each))
+    new = [each for each in _sockets() if each not in before]
+    connections += (each for each in new if (ports := _ports(each)) and store_port not in ports)
 
 
 def hang_up(connections: Iterable[Connection]) -> None:
@@ -53,11 +57,12 @@ def _sockets() -> Iterator[Connection]:
                 yield Connection(descriptor, status.st_ino)
 
 
-def _connected(connection: Connection) -> bool:
-    """Whether it has a peer; gloo's listening sockets have none, and end the process when they are shut down."""
+def _ports(connection: Connection) -> tuple[int, ...]:
+    """The TCP ports of both its ends; none of a socket that listens, whose shutting down would end the process."""
     with suppress(OSError), _duplicate(connection.descriptor) as duplicate:
-        return bool(duplicate.getpeername())
-    return False
+        if duplicate.family in (socket.AF_INET, socket.AF_INET6):
+            return duplicate.getsockname()[1], duplicate.getpeername()[1]
+    return ()
 
 
 def _duplicate(descriptor: int) -> socket.socket:

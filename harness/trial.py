@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness import causes, contract, graphs, memory
+from harness import causes, contract, flight, graphs, memory
 from harness.agreement import Failure
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
@@ -26,6 +26,11 @@ from harness.plan import Case, Value
 from harness.scenario import Workload
 from harness.waits import Watched, watched
 from harness.world import World
+
+DEFAULT_GROUP = (
+    " (a collective on the default process group, which is of all ranks and cannot be used here: pass"
+    " process_group=gang.group, and nothing where that is None, for there a rank is alone)"
+)
 
 
 @dataclass
@@ -146,7 +151,15 @@ class Trial:
         made = causes.failure(cause, rank, rejected, self.failed_s or self.world.clock())
         if made.status not in ("wrong", "skipped"):  # those say all there is
             made = replace(made, stack="".join(traceback.format_exception(cause))[-LONGEST:])
-        return replace(made, message=made.message + memory.crowd(self.crowd_bytes)) if made.status == "oom" else made
+        return replace(made, message=made.message + self._hint(made, cause))
+
+    def _hint(self, failure: Failure, cause: BaseException) -> str:
+        """What else is to be said of a failure."""
+        if failure.status == "oom":
+            return memory.crowd(self.crowd_bytes)
+        if isinstance(cause, RuntimeError) and flight.used_default_group(self.world.sentry.quiet_s):
+            return DEFAULT_GROUP
+        return ""
 
     def fail(self, error: BaseException) -> None:
         """Note when this rank failed first, and let peers go that wait for it in a collective.

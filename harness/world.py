@@ -201,10 +201,12 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
     shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
     device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
     timeout, side_timeout = (dt.timedelta(seconds=times * plan.deadline_s) for times in PATIENCE)
-    dist.init_process_group("gloo", timeout=side_timeout)
+    with opened(int(os.environ.get("MASTER_PORT", "0"))) as by_default:
+        dist.init_process_group("gloo", timeout=side_timeout)
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
         side = {each: dist.new_group(range(each), side_timeout, "gloo") for each in {*sizes, size}}
+        hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
         agreement = Agreement(rank, size, side)
         if backend == "nccl":

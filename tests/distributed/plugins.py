@@ -324,15 +324,17 @@ class Sticky:
 
 @dataclass(frozen=True, kw_only=True)
 class Trains:
-    """A step of training by what holds the gang's process group, and two in which rank 1 raises in the middle."""
+    """Training by what holds the gang's process group; in two arms rank 1 raises, and one takes the default group."""
 
     scaling: ClassVar = "weak"
-    by: Literal["gang", "ddp", "fsdp", "functional", "dtensor", "gang_raises", "ddp_raises"] = arm(baseline="gang")
+    by: Literal["gang", "ddp", "fsdp", "functional", "dtensor", "gang_raises", "ddp_raises", "default"] = arm(
+        baseline="gang"
+    )
 
     def prepare(self, gang: Gang) -> Workload:
         net, x = torch.nn.Linear(8, 8), torch.randn(4, 8, generator=gang.generator)
         self._share(gang, net)
-        how = self.by.partition("_")[0] if gang.size > 1 else "alone"
+        how = self.by.partition("_")[0] if gang.size > 1 or self.by == "default" else "alone"
         model, reduce = self._wrapped(how, gang, net)
         done = iter(range(10**9))
 
@@ -354,6 +356,8 @@ class Trains:
     def _wrapped(how: str, gang: Gang, net: torch.nn.Linear) -> tuple[torch.nn.Module, Callable[[], object]]:
         """A model, and what follows its backward pass."""
         mesh = DeviceMesh.from_group(gang.group, "cpu") if how in ("fsdp", "dtensor") else None
+        if how == "default":  # nobody's in particular
+            return DistributedDataParallel(net), lambda: None
         if how == "ddp":
             return DistributedDataParallel(net, process_group=gang.group), lambda: None
         if mesh is not None and how == "fsdp":

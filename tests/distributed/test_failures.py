@@ -31,6 +31,9 @@ def test_exactly_what_is_broken_is_not_ok(faulty_run: Run) -> None:
         "deserts@2": "error",
         "trains[by=gang_raises]@2": "error",
         "trains[by=ddp_raises]@2": "error",
+        "trains[by=default]@1": "error",
+        "trains[by=default]@2": "error",
+        "trains[by=default]@1x2": "error",
     }
 
 
@@ -41,6 +44,8 @@ def test_the_first_failing_rank_is_named(faulty_run: Run) -> None:
     assert told["raises@2"].message == "ValueError: the twelfth step"
     for case in ("trains[by=gang_raises]@2", "trains[by=ddp_raises]@2"):
         assert (told[case].rank, told[case].message) == (1, "ValueError: the twelfth step")
+    for gang in ("1", "2", "1x2"):
+        assert "on the default process group" in told[f"trains[by=default]@{gang}"].message
     assert told["dies[way=kill]@2"].message == "rank 1 was killed by SIGKILL"
     assert told["dies[way=exit]@2"].message == "rank 1 left with exit code 0"
     assert "does 0 FLOP" in told["lazy[how=cached]@1"].message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import subprocess
 import sys
@@ -143,6 +144,25 @@ def test_who_waits_for_its_gpu_while_nccl_has_a_collective_in_flight_waits_for_t
     assert seen(1, step, flying).state == "collective" and seen(1, step, flying).pending == flying
     assert seen(1, step, ("gloo:all_reduce number 7 of group 0 (default_pg), Float [1]: scheduled",)).state == "stuck"
     assert seen(1, frame_of(compiled(agreement.__file__)), flying).state == "waits"
+
+
+@pytest.mark.parametrize("plugin", ["/home/me/train.py", "/venv/lib/python3.11/site-packages/somebody/train.py"])
+def test_where_a_rank_stands_is_a_line_of_the_user_s(plugin: str) -> None:
+    """Neither PyTorch's, nor Python's, nor that of who called the harness."""
+    frames = [
+        "/home/me/launcher.py",  # called the harness
+        Path(sentry.__file__).parent / "trial.py",
+        plugin,
+        "/venv/lib/python3.11/site-packages/torch/nn/modules/module.py",
+        contextlib.__file__,
+        "<string>",
+        "/venv/lib/python3.11/site-packages/torch/distributed/distributed_c10d.py",
+    ]
+    calls = [compiled(name, "def call(here):\n    return next_(here)\n") for name in frames]
+    for outer, inner in pairwise([*calls, compiled("/venv/torch/distributed/c10d.py")]):
+        outer.__globals__["next_"] = inner
+    told = seen(0, frame_of(calls[0]))
+    assert (told.state, told.at) == ("collective", "call (train.py:2)")
 
 
 def alone_in_a_collective(mine: Gang) -> RankNote | None:
