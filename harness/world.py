@@ -155,12 +155,12 @@ class World:
         )
 
 
-def one_rank_each(uuids: Sequence[str | None]) -> None:
-    """Refuse two ranks on one GPU, on every rank alike; ``uuids`` are those of the ranks' GPUs. Raises UsageError."""
-    for rank, uuid in enumerate(uuids):
-        if uuid in uuids[:rank]:
-            rule = "be on GPUs of their own, since NCCL takes one rank a GPU"
-            told = f"{uuids.index(uuid)} and {rank} on GPU {uuid}"
+def one_rank_each(boards: Sequence[str | None]) -> None:
+    """Refuse two ranks on one GPU, on every rank alike; ``boards`` are the ranks' whole GPUs. Raises UsageError."""
+    for rank, board in enumerate(boards):
+        if board in boards[:rank]:
+            rule = "be on GPUs of their own, since NCCL takes one rank a GPU, whatever its instances (MIG)"
+            told = f"{boards.index(board)} and {rank} on GPU {board}"
             remedy = "let every rank see all GPUs, or name one twice in --devices with --share-device"
             raise UsageError("ranks", rule, told, remedy)
 
@@ -210,7 +210,7 @@ def joined(plan: Plan, name: str | None = None) -> Iterator[World]:
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
         agreement = Agreement(rank, size, side)
         if backend == "nccl":
-            one_rank_each(agreement.gather(device.uuid if isinstance(device, CudaDevice) else None))
+            one_rank_each(agreement.gather(device.board if isinstance(device, CudaDevice) else None))
         world = World(
             rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )

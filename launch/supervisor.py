@@ -154,7 +154,7 @@ class Supervisor:
             self._record(record)
 
     def _record(self, record: Record) -> None:
-        self._journal.append(record)
+        record = self._journal.append(record)
         self.ledger.note(record)
         if isinstance(record, CellRecord):
             self._fruitful = True
