@@ -21,6 +21,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from harness import gauge, graphs
 from harness.agreement import Agreement, Failure
 from harness.attempt import SpoiledError, attempt, recover
+from harness.devices import CpuDevice
 from harness.doubts import Kind
 from harness.errors import RefusedError
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
@@ -370,6 +371,53 @@ def test_a_failure_that_peers_may_never_agree_on_is_told_at_once(backend: str, s
     for note in notes:
         assert (note.state, note.rank, note.status, note.at) == ("failed", 0, "oom", failure.message)
         assert "in breaks" in note.stack
+
+
+def pair(world: World, lent: bool) -> Trial:
+    gang: Any = SimpleNamespace(folder=Path("/nowhere"), lent={2} if lent else set())
+    return Trial(Case(scenario="x", reference="x:X", params={}, world_size=2), gang, world)
+
+
+@pytest.mark.parametrize("failed_holds", [False, True])
+def test_cases_that_hold_the_group_of_a_failed_one_take_new_processes_and_are_given_up_where_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, failed_holds: bool
+) -> None:
+    renewed: list[tuple[int, ...]] = []
+    notes: list[Any] = []
+    monkeypatch.setattr(World, "renew", lambda _, *sizes: renewed.append(sizes))
+    world = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1, sizes=(2, 4))
+    failed, free, holder = (pair(world, lent) for lent in (failed_holds, False, True))
+
+    def breaks() -> None:
+        raise ValueError("the twelfth step")
+
+    with world.sentry.posted(0, 600, notes.append):
+        failure = attempt(failed, breaks)
+        assert failure is not None and failure.released
+        assert recover(failed, failure, [free]) == []  # that it held the group itself is over
+        assert [note.state for note in notes] == ["failed", "settled"] and notes[0].when_s == notes[1].when_s
+        with pytest.raises(SpoiledError):
+            recover(failed, failure, [free, holder])
+        world.replaced = False
+        assert recover(failed, failure, [free, holder]) == [holder]
+    assert renewed == [(2,), (2,)]
+    assert len(notes) == 2
+
+
+def test_a_check_that_says_wrong_is_told_to_the_parent_and_breaks_no_group() -> None:
+    """A peer may wait in a collective of its own check for the rank that has judged."""
+    notes: list[Any] = []
+    world = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1)
+    trial = pair(world, lent=True)
+
+    def rejects() -> None:
+        raise AssertionError("another sum")
+
+    with world.sentry.posted(0, 600, notes.append):
+        failure = attempt(trial, rejects, rejected="wrong")
+        assert failure is not None and not failure.released and trial.failed_s is None
+        assert recover(trial, failure, [trial]) == []
+    assert [(note.state, note.status) for note in notes] == [("failed", "wrong"), ("settled", "hang")]
 
 
 def test_one_rank_s_sticky_error_spoils_them_all_whoever_failed_first() -> None:
