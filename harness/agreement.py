@@ -33,6 +33,8 @@ class Failure:
     """Host clock, to tell the first failure from those that follow from it."""
     sticky: bool = False
     """Whether every later call to a device of that process would fail as well."""
+    released: bool = False
+    """Whether a rank has given its process group up, so that its peers do not wait for it."""
     stack: str = ""
     """Where it happened, as Python tells it."""
 
@@ -116,7 +118,11 @@ class Agreement:
             return None
         told = [other for other in self.gather(failure, Failure | None) if other is not None]
         first: Failure = min(told, key=lambda other: other.when_s)
-        return replace(first, sticky=any(other.sticky for other in told))
+        return replace(
+            first,
+            sticky=any(other.sticky for other in told),
+            released=any(other.released for other in told),
+        )
 
 
 @cache

@@ -61,10 +61,18 @@ class Bench:
     def _prepare(self) -> None:
         for trial in self.trials:
             self.emit(BeginRecord(launch=self.order.launch, comparison=self.index, case=trial.case.key))
-            if self.world.device.memory_bytes is not None:
-                self.trials.refuse([trial], [trial.shortage()])
-            if self.trials.get(trial.case):
+            if self._fits(trial):
                 self.trials.together(trial, trial.prepare)
+
+    def _fits(self, trial: Trial) -> bool:
+        """Whether a case is to be tried: where devices have memory of their own, its scenario is asked for its need."""
+        if self.world.device.memory_bytes is None:
+            return True
+        reasons: list[str | None] = []
+        if not self.trials.together(trial, lambda: reasons.append(trial.shortage())):
+            return False
+        self.trials.refuse([trial], reasons or [None])
+        return self.trials.get(trial.case) is not None
 
     def _audit(self) -> None:
         """Refuse the cases whose work is not what they declare."""
@@ -145,6 +153,7 @@ class Bench:
         seed = (self.order.plan.seed, self.order.launch, self.order.attempt, self.comparison.label)
         position = 0
         for number, turn in enumerate(islice(rounds(len(planned), *seed), count)):
+            gc.collect()  # it is off: what visits have left behind in cycles goes here, outside of all of them
             for case in (planned[place] for place in turn):
                 if case.probe and number % self.sampling.probed:
                     continue
@@ -181,8 +190,10 @@ class Bench:
         for trial, *ranks in zip(self.trials, *self.world.agreement.gather(own, list[gathered.Gathered]), strict=True):
             doubts = self.doubted.get(trial.case, [])
             told = {} if self.world.rank else gathered.told(trial, ranks, self.world.origin_s, doubts)
-            if self.trials.together(trial, trial.close) and told:
-                self.trials.tell(trial, "ok", **told)
+            if self.trials.together(trial, trial.close):
+                trial.remove_files()
+                if told:
+                    self.trials.tell(trial, "ok", **told)
 
     def _read(self) -> None:
         """See what was read of this rank's device meanwhile."""

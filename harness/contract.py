@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.plan import Value
-from harness.scenario import Workload
+from harness.scenario import Work, Workload
 
 
 def _encodable(text: str) -> str:
@@ -38,14 +39,34 @@ def told(found: object) -> dict[str, Value]:
         raise ValueError(f"what check() tells must be {rule}, but {which} is not") from None
 
 
-def validate(workload: object) -> None:
-    """Whether ``prepare()`` returned what it must. Raises TypeError or ValueError, naming what is not."""
+def validated(workload: object) -> Workload:
+    """What ``prepare()`` returned, with plain values: nothing of it has to be evaluated again.
+
+    Raises TypeError or ValueError, naming what is not as it must be, and whatever a plugin's own attributes raise.
+    """
     if not isinstance(workload, Workload):
         raise TypeError(f"prepare() must return a Workload, but returned {type(workload).__name__}")
-    work = workload.work
-    for name in ("flops", "bytes", "items"):
-        value = getattr(work, name)
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"Work.{name} must be a finite number of at least 0, but is {value}")
-    if not (isinstance(work.unit, str) and 0 < len(work.unit) <= LONGEST_UNIT and work.unit.isprintable()):
-        raise ValueError(f"Work.unit must be a word of at most {LONGEST_UNIT} characters, but is {work.unit!r:.100}")
+    calls = {name: getattr(workload, name) for name in ("step", "check", "reset", "close")}
+    for name, call in calls.items():
+        if not callable(call):
+            raise TypeError(f"Workload.{name} must be callable, but is {type(call).__name__}")
+    work, waits, uneven = _work(workload.work), bool(workload.waits), bool(workload.uneven)
+    return Workload(**calls, work=work, waits=waits, uneven=uneven)
+
+
+def _work(work: Work) -> Work:
+    amounts = {name: number(f"Work.{name}", getattr(work, name)) for name in ("flops", "bytes", "items")}
+    unit = work.unit
+    if not (isinstance(unit, str) and 0 < len(unit) <= LONGEST_UNIT and unit.isprintable()):
+        raise ValueError(f"Work.unit must be a word of at most {LONGEST_UNIT} characters, but is {unit!r:.100}")
+    return Work(**amounts, unit=unit)
+
+
+def number(name: str, value: object) -> float:
+    """A plugin's number as a float. Raises TypeError or ValueError where it is none, negative or not finite."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, but is {type(value).__name__}")
+    amount = float(value)
+    if not (math.isfinite(amount) and amount >= 0):
+        raise ValueError(f"{name} must be a finite number of at least 0, but is {value}")
+    return amount

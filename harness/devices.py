@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -14,6 +15,9 @@ import torch
 from harness import affinity, gpus, no_gpu
 from harness.errors import UsageError
 from harness.gpu import CudaDevice
+
+PASSES = 100
+"""How often at most this process's threads are listed to pin them: a library may start and end them without pause."""
 
 
 class Device(Protocol):
@@ -201,7 +205,6 @@ def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[Cpu
     kind, _, text = name.partition(":")
     index = int(text)
     if kind == "cuda":
-        torch.cuda.set_device(index)
         physical = siblings()
         own = tuple(cpu for core in physical for cpu in core)
         mine = own if affinity.bound() else seat(physical, gpus.near(), index, before, among)
@@ -213,10 +216,51 @@ def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[Cpu
             rule = f"have {threads} of its host's cores for each rank"
             remedy = "tell Ray what each node may use: ray start --num-cpus=N"
             raise UsageError("--devices", rule, f"{name} where {len(have)} may be used", remedy)
-    for task in Path("/proc/self/task").iterdir():  # threads that exist already do not inherit
-        os.sched_setaffinity(int(task.name), mine)
+    pin(mine)
     torch.set_num_threads(threads)
-    return CudaDevice(index) if kind == "cuda" else CpuDevice(index), mine
+    if kind == "cuda":
+        torch.cuda.set_device(index)  # now that the host's memory for it comes from near it
+        return CudaDevice(index), mine
+    return CpuDevice(index), mine
+
+
+def pin(cpus: Iterable[int]) -> None:
+    """Let every thread of this process run on these CPUs alone.
+
+    Threads come and go meanwhile: one that a pinned thread starts inherits, so it is done once none is found anew.
+    """
+    pinned = set[int]()
+    for _ in range(PASSES):
+        if not (new := _threads() - pinned):
+            return
+        for thread in new:
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(thread, cpus)
+        pinned |= new
+
+
+def _threads() -> set[int]:
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+
+
+@contextmanager
+def borrowed() -> Iterator[set[int]]:
+    """The CPUs of the calling thread; after the block each thread has those again that it had, and torch its threads.
+
+    Those that were started meanwhile get the calling thread's.
+    """
+    cpus, threads = dict[int, set[int]](), torch.get_num_threads()
+    for thread in _threads():
+        with suppress(ProcessLookupError):
+            cpus[thread] = os.sched_getaffinity(thread)
+    mine = os.sched_getaffinity(0)
+    try:
+        yield mine
+    finally:
+        torch.set_num_threads(threads)
+        for thread in _threads():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, cpus.get(thread, mine))
 
 
 def seat(

@@ -19,6 +19,8 @@ READERS = "_dump_fr_trace_json", "_dump_nccl_trace_json"
 """gloo's recorder, and that of a build with NCCL; they may be one."""
 MOST = 8
 """Collectives that are told, the newest."""
+DEFAULT_GROUP = "default_pg"
+"""How PyTorch describes the group of all ranks."""
 PATIENCE_S = 1.0
 """How long reading may take."""
 
@@ -30,6 +32,20 @@ def pending(within_s: float) -> tuple[str, ...]:
     return tuple(flying[place] for place in sorted(flying)[-MOST:])
 
 
+def used_default_group(within_s: float) -> bool:
+    """Whether this process began a collective on the default process group in the last ``within_s`` seconds."""
+    since_ns = time.time_ns() - int(within_s * 1e9)
+    groups: list[str] = []
+
+    def take(entry: dict[str, Any]) -> None:
+        if entry["time_created_ns"] >= since_ns:
+            groups.append(entry["process_group"][1])
+
+    for read in _readers():
+        _each(read, take)
+    return DEFAULT_GROUP in groups
+
+
 def _readers() -> list[Callable[[], bytes | str]]:
     return [getattr(c10d, name) for name in READERS if hasattr(c10d, name)]
 
@@ -38,17 +54,26 @@ def _flying(read: Callable[[], bytes | str], since_ns: int) -> dict[tuple[int, i
     """What one recorder has in flight, by time and number; nothing where it does not answer as is known here."""
     found: dict[tuple[int, int], str] = {}
 
+    def take(entry: dict[str, Any]) -> None:
+        begun_ns, ended = entry["time_created_ns"], entry["retired"] or entry["state"] == "completed"
+        if begun_ns >= since_ns and not ended:
+            found[begun_ns, entry["record_id"]] = _words(entry)
+
+    return found if _each(read, take) else {}
+
+
+def _each(read: Callable[[], bytes | str], take: Callable[[dict[str, Any]], None]) -> bool:
+    """Pass on each collective that a recorder has. Returns whether it has answered in time."""
+
     def ask() -> None:
         with suppress(ValueError, LookupError, TypeError, AttributeError):  # the format is PyTorch's own affair
-            for each in json.loads(read()).get("entries", []):
-                begun_ns, ended = each["time_created_ns"], each["retired"] or each["state"] == "completed"
-                if begun_ns >= since_ns and not ended:
-                    found[begun_ns, each["record_id"]] = _words(each)
+            for entry in json.loads(read()).get("entries", []):
+                take(entry)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
-    return {} if thread.is_alive() else found
+    return not thread.is_alive()
 
 
 def _words(entry: dict[str, Any]) -> str:

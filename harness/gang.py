@@ -33,10 +33,18 @@ class Gang:
     """Where ``scratch`` is made."""
     groups: Mapping[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)
     """The world's process groups by size, looked up at each use: one that failed is replaced there."""
+    lent: set[int] = field(default_factory=set, repr=False)
+    """Sizes of the groups that the scenario itself has asked for: it may hold them, as DDP and device meshes do."""
 
     @property
     def group(self) -> dist.ProcessGroup | None:
         """The process group that carries collectives of tensors; None where one rank is alone."""
+        if self.size > 1:
+            self.lent.add(self.size)
+        return self._group
+
+    @property
+    def _group(self) -> dist.ProcessGroup | None:
         return None if self.size == 1 else self.groups[self.size]
 
     @property
@@ -64,20 +72,20 @@ class Gang:
 
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """``tensor`` summed over the ranks, in place; the same shape."""
-        if self.group is not None:
-            carrier.all_reduce(tensor, group=self.group)
+        if self._group is not None:
+            carrier.all_reduce(tensor, group=self._group)
         return tensor
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         """Every rank's ``tensor``, of one shape, stacked in rank order: shape ``[size, *tensor.shape]``."""
-        return tensor[None] if self.group is None else torch.stack(self._gather(tensor))
+        return tensor[None] if self._group is None else torch.stack(self._gather(tensor))
 
     def join(self, part: torch.Tensor, total: int, dim: int = 0) -> torch.Tensor:
         """The tensor, ``total`` long in ``dim``, of which each rank has its ``part``: the way back from :meth:`part`.
 
         Messages are of one length: a shorter part is padded on its way.
         """
-        if self.group is None:
+        if self._group is None:
             return part
         shares = self._shares(total)
         missing = list(part.shape)
@@ -87,22 +95,22 @@ class Gang:
 
     def reduce_scatter(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum ``tensor`` over the ranks and keep this rank's of ``size`` equal parts of its first dimension."""
-        if self.group is None:
+        if self._group is None:
             return tensor
         out = torch.empty_like(tensor[: tensor.shape[0] // self.size])
-        carrier.reduce_scatter_tensor(out, tensor.contiguous(), group=self.group)
+        carrier.reduce_scatter_tensor(out, tensor.contiguous(), group=self._group)
         return out
 
     def broadcast(self, tensor: torch.Tensor, source: int = 0) -> torch.Tensor:
         """``tensor`` as rank ``source`` has it, in place."""
-        if self.group is not None:
-            carrier.broadcast(tensor, group_src=source, group=self.group)
+        if self._group is not None:
+            carrier.broadcast(tensor, group_src=source, group=self._group)
         return tensor
 
     def barrier(self) -> None:
         """Wait until every rank is here."""
-        if self.group is not None:
-            carrier.barrier(group=self.group)
+        if self._group is not None:
+            carrier.barrier(group=self._group)
 
     def _shares(self, total: int) -> list[int]:
         return [total // self.size + (rank < total % self.size) for rank in range(self.size)]
@@ -110,7 +118,7 @@ class Gang:
     def _gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         tensor = tensor.contiguous()
         out = [torch.empty_like(tensor) for _ in range(self.size)]
-        carrier.all_gather(out, tensor, group=self.group)
+        carrier.all_gather(out, tensor, group=self._group)
         return out
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +16,13 @@ import psutil
 
 from harness.agreement import Agreement
 from harness.home import within_reach
-from harness.readings import Readings
+from harness.readings import LAYOUT, Readings
 
 TOKEN = 32
 """Bytes at the head of the file, to tell it from another process's."""
 
 Read = Callable[[], Readings]
-"""Everything that was read of this rank's GPU so far."""
+"""What was read of this rank's GPU since it was asked last."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,20 @@ def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[
 
 
 def _reader(told: tuple[int, int, str], place: int) -> Read:
-    """What reads the memory of a process of this host, as far as it is there and can be read from here."""
+    """Reads the memory of a process of this host, as far as it is there and can be read from here."""
     pid, number, text = told
     token = text.encode()
-    path = Path(f"/proc/{pid}/fd/{number}")
+    path, position = Path(f"/proc/{pid}/fd/{number}"), TOKEN
 
     def read() -> Readings:
-        try:
-            content = path.read_bytes()
-        except OSError:
-            content = b""
-        return Readings.of(content[TOKEN:] if content.startswith(token) else b"", place)
+        nonlocal position
+        content = b""
+        with suppress(OSError), path.open("rb") as file:
+            if file.read(TOKEN) == token:
+                file.seek(position)
+                content = file.read()
+        content = content[: len(content) // LAYOUT.itemsize * LAYOUT.itemsize]  # the last record may be torn
+        position += len(content)
+        return Readings.of(content, place)
 
     return read

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from harness import gpus
+
 MARKS = 16
 """Events that are used in turn: a mark is good until so many more have been set."""
 CYCLES = 20_000_000, 2_000_000
@@ -54,6 +56,11 @@ class CudaDevice:
     def uuid(self) -> str:
         """What tells it from every other GPU, as PyTorch writes it."""
         return str(torch.cuda.get_device_properties(self.index).uuid)
+
+    @property
+    def board(self) -> str:
+        """The UUID of the whole GPU, of which this may be an instance."""
+        return gpus.uuid(self.index) or self.uuid
 
     def synchronize(self) -> None:
         """Wait for every stream of this GPU."""

@@ -21,13 +21,13 @@ from pydantic import ValidationError
 from harness.disk import FULL
 from harness.errors import FullError, JournalError, UsageError
 from harness.forks import keep_to_ourselves
-from harness.journal import Entry, parse
+from harness.journal import CellRecord, Entry, parse
 from harness.plan import Record
 
 PATIENCE_S = 30.0
 """A scenario that fills the disk gives it back as soon as its case has failed: the journal waits so long for that."""
-LONGEST = 16 << 20
-"""Bytes of a line: of a cell of eight ranks, 70 000 samples."""
+LONGEST = 128 << 20
+"""Bytes of a line: of a cell of 4096 ranks, 600 samples each."""
 LEAST_ROOM = 1_000_000
 """Bytes that must be free before anything is measured."""
 END = b',"crc32":"%08x"}\n'
@@ -121,6 +121,16 @@ def need_room(folder: Path) -> None:
         raise UsageError("--out", f"have room for {LEAST_ROOM // 1000} kB", told, "make room, or choose another")
 
 
+def _line(record: Record) -> bytes:
+    return sealed(record.model_dump_json(by_alias=True).encode())
+
+
+def _too_long(cell: CellRecord, size: int) -> CellRecord:
+    message = f"its samples take {size} bytes of the journal, a line of which has at most {LONGEST}: use fewer devices"
+    where = cell.model_dump(include={"launch", "comparison", "case"})
+    return CellRecord(**where, status="error", message=message)
+
+
 class Journal:
     """The writing end: one process at a time, each record durable before ``append`` returns."""
 
@@ -166,14 +176,17 @@ class Journal:
         """Where unfinished lines are kept, one after the other."""
         return self.path.with_suffix(".torn")
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Record) -> Record:
         """Write one record and wait until the disk has it; where it is full, wait a while for room.
 
+        Returns what was written: in place of a cell that is longer than any line may be, an error that says so.
         Raises FullError where it cannot be written: the journal then ends with the record before.
         """
-        left = memoryview(sealed(record.model_dump_json(by_alias=True).encode()))
-        if len(left) > LONGEST:
-            raise FullError(f"{self.path} cannot be written: a record has {len(left)} bytes, more than {LONGEST}")
+        line = _line(record)
+        if len(line) > LONGEST and isinstance(record, CellRecord):
+            record = _too_long(record, len(line))
+            line = _line(record)
+        left = memoryview(line)
         until_s = time.monotonic() + PATIENCE_S
         try:
             while left:
@@ -186,6 +199,7 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise FullError(f"{self.path} cannot be written: {error.strerror}; make room on its disk") from None
+        return record
 
     def close(self) -> None:
         """Let another process write."""

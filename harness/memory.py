@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from harness import contract
 from harness.doubts import Doubt, Kind
 
 _CLEAR = Path("/proc/self/clear_refs")
@@ -79,12 +80,12 @@ def doubts(counts: Sequence[int]) -> list[Doubt]:
 
 
 def shortage(scenario: object, ranks: int, device_bytes: int) -> str | None:
-    """Why a rank's part of a scenario cannot be in its device's memory; None where it may, or where nobody says."""
+    """Why a rank's part of a scenario cannot be in its device's memory; None where it may, or where nobody says.
+
+    Raises whatever the scenario does, and TypeError or ValueError where it tells no number of bytes.
+    """
     tell = getattr(scenario, "memory", None)
-    try:
-        least = tell(ranks) if callable(tell) else 0
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-        return f"its memory() raises {type(error).__name__}: {error}"
+    least = contract.number("what memory() returns", tell(ranks)) if callable(tell) else 0
     if least <= device_bytes:
         return None
     return f"needs at least {least / 2**30:.4g} GiB on each device, which has {device_bytes / 2**30:.4g} GiB"

@@ -10,9 +10,9 @@ from pydantic import Base64Bytes
 from harness.journal import ProfileName, Status
 from harness.plan import Case, Plan, Record
 
-State = Literal["moves", "waits", "collective", "stuck", "failed"]
+State = Literal["moves", "waits", "collective", "stuck", "failed", "settled"]
 """Of a rank: it moves; or it stands, waiting for others, in a collective of its case, or in the case's own code; or its
-case has failed on it, and it cannot be sure that it will agree on that with the others."""
+case has failed on it, and it cannot be sure that it will agree on that with the others; or they have."""
 
 Emit = Callable[[Record], None]
 """Where rank 0's records go: the journal, or the process that owns it."""
@@ -45,6 +45,8 @@ class RankNote(Record):
     """Function and line where it stands, outside of the harness and of PyTorch if there is such; or how it failed."""
     status: Status = "hang"
     """What its case has become, where it failed."""
+    when_s: float = 0.0
+    """Host clock when it failed."""
     stack: str = ""
     pending: tuple[str, ...] = ()
     """Collectives that it has begun since it moved last, and that have not ended, in words."""

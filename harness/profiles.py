@@ -68,6 +68,7 @@ class Tracer:
         failure, steps = self._attempt(trial)
         with suppress(Exception):  # what it leaves behind is not its trace
             trial.close()
+        trial.remove_files()
         if failure is not None:
             self._refuse(index, case, f"{f'rank {failure.rank}: ' * (case.world_size > 1)}{failure.message}")
             recover(trial, failure)

@@ -9,12 +9,15 @@ that goes on: on a machine that stood still as a whole it does not.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
@@ -31,6 +34,8 @@ WAITING = {"slate.py", "agreement.py", "world.py", "groups.py"}
 COLLECTIVES = "torch/distributed/"
 OWN = Path(__file__).parent
 """Frames in this folder are the harness's."""
+INSTALLED, STANDARD = "site-packages", sysconfig.get_path("stdlib") + os.sep
+"""Where packages are, and Python's own modules."""
 ON_BEHALF = {"gang.py", "waits.py"}
 """These carry out collectives for a case."""
 LOOK_S, LOOKS = 1.0, 5
@@ -43,10 +48,23 @@ class Sentry:
     def __init__(self) -> None:
         self._beat_s = now()
         self._tell: Emit = _nobody
+        self._reported: RankNote | None = None
+        """A failure, until it is settled."""
 
     def beat(self) -> None:
         """Give a sign of life."""
         self._beat_s = now()
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the last sign of life."""
+        return now() - self._beat_s
+
+    @contextmanager
+    def minding(self) -> Iterator[None]:
+        """A scenario's own code runs in the block: it begins with a sign of life."""
+        self.beat()
+        yield
 
     @contextmanager
     def posted(self, rank: int, deadline_s: float, tell: Emit) -> Iterator[None]:
@@ -63,7 +81,21 @@ class Sentry:
     def report(self, failure: Failure, error: BaseException) -> None:
         """Tell at once how a case failed, for the rank's peers may never be able to agree on that."""
         stack = "".join(traceback.format_exception(error))[-LONGEST:]
-        self._tell(RankNote(rank=failure.rank, state="failed", at=failure.message, status=failure.status, stack=stack))
+        self._reported = RankNote(
+            rank=failure.rank,
+            state="failed",
+            at=failure.message,
+            status=failure.status,
+            when_s=failure.when_s,
+            stack=stack,
+        )
+        self._tell(self._reported)
+
+    def settled(self) -> None:
+        """Tell that what was reported has been agreed on, and that these processes go on."""
+        if self._reported is not None:
+            self._tell(RankNote(rank=self._reported.rank, state="settled", when_s=self._reported.when_s))
+            self._reported = None
 
     def _stand(self, relieved: threading.Event, who: int, rank: int, deadline_s: float, tell: Emit) -> None:
         seen_s = self._beat_s
@@ -92,8 +124,7 @@ def seen(rank: int, frame: FrameType, pending: tuple[str, ...] = ()) -> RankNote
     """What a rank does that does not move; ``frame`` is the innermost of its stack, ``pending`` its collectives."""
     stack = traceback.extract_stack(frame)
     text = "".join(traceback.format_list(stack))[-LONGEST:]
-    foreign = (each for each in reversed(stack) if not _ours_or_torch(each.filename))
-    at = next(foreign, stack[-1])
+    at = min(_of_the_case(stack) or stack[-1:], key=lambda frame: _distance(frame.filename))
     where = f"{at.name} ({Path(at.filename).name}:{at.lineno})"
     return RankNote(rank=rank, state=_state(stack, pending), at=where, stack=text, pending=pending)
 
@@ -108,13 +139,29 @@ def _state(stack: traceback.StackSummary, pending: tuple[str, ...]) -> State:
         path = Path(each.filename)
         if COLLECTIVES in each.filename:
             state = "collective"
-        elif path.parent == OWN and path.name not in ON_BEHALF:
+        elif _ours(each.filename):
             return "waits" if path.name in WAITING else state
     return state
 
 
-def _ours_or_torch(filename: str) -> bool:
-    return Path(filename).parent == OWN or COLLECTIVES in filename
+def _of_the_case(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """The frames that the harness has called, the innermost first."""
+    return list(takewhile(lambda frame: not _ours(frame.filename), reversed(stack)))
+
+
+def _ours(filename: str) -> bool:
+    path = Path(filename)
+    return path.parent == OWN and path.name not in ON_BEHALF
+
+
+def _distance(filename: str) -> int:
+    """How far a file is from the user: 0 is one of theirs, 1 of an installed package, 2 of PyTorch or Python."""
+    parts = Path(filename).parts
+    if COLLECTIVES in filename or filename.startswith("<") or Path(filename).parent == OWN:
+        return 2
+    if INSTALLED in parts:
+        return 1 + (parts[parts.index(INSTALLED) + 1] == "torch")
+    return 2 * filename.startswith(STANDARD)
 
 
 class Alarm(Sentry):
@@ -127,6 +174,15 @@ class Alarm(Sentry):
     def beat(self) -> None:
         """Give a sign of life: the alarm is set anew, and rings again where it is not heeded."""
         signal.setitimer(signal.ITIMER_REAL, self._deadline_s, self._deadline_s)
+
+    @contextmanager
+    def minding(self) -> Iterator[None]:
+        """Only in the block the alarm rings: what the harness does beside may wait for a slow disk."""
+        self.beat()
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     @contextmanager
     def set(self) -> Iterator[None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import traceback
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness import causes, contract, graphs, memory
+from harness import causes, contract, flight, graphs, memory
 from harness.agreement import Failure
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
@@ -28,6 +29,10 @@ from harness.world import World
 
 UNSEEN = "code that PyTorch does not see"
 """What a scenario calls that says so itself."""
+DEFAULT_GROUP = (
+    " (a collective on the default process group, which is of all ranks and cannot be used here: pass"
+    " process_group=gang.group, and nothing where that is None, for there a rank is alone)"
+)
 
 
 @dataclass
@@ -63,6 +68,8 @@ class Trial:
     """What other cases held of the device's memory before this one came."""
     failed_s: float | None = None
     """Host clock when this rank failed."""
+    lost: Failure | None = None
+    """Why it cannot go on, though it has not failed itself: the same on every rank."""
     workload: Workload | None = None
     _first_s: float = 0.0
     _count: Count = field(default_factory=Count)
@@ -82,9 +89,7 @@ class Trial:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
         self.crowd_bytes = memory.allocated(self.world.device.torch)
         scenario = load_scenario(self.case.reference).cls(**self.case.params)
-        workload = scenario.prepare(self._my_gang)
-        contract.validate(workload)
-        self.workload = workload
+        self.workload = workload = contract.validated(scenario.prepare(self._my_gang))
         workload.reset()
         start_s = now()
         workload.step()
@@ -133,6 +138,7 @@ class Trial:
             line.give_up()
             raise
         line.finish()
+        gc.collect(0)  # the collector is off: cycles that steps leave behind go here, between visits
         return laps
 
     def watch(self, samples: int) -> None:
@@ -147,7 +153,15 @@ class Trial:
         made = causes.failure(cause, rank, rejected, self.failed_s or self.world.clock())
         if made.status not in ("wrong", "skipped"):  # those say all there is
             made = replace(made, stack="".join(traceback.format_exception(cause))[-LONGEST:])
-        return replace(made, message=made.message + memory.crowd(self.crowd_bytes)) if made.status == "oom" else made
+        return replace(made, message=made.message + self._hint(made, cause))
+
+    def _hint(self, failure: Failure, cause: BaseException) -> str:
+        """What else is to be said of a failure."""
+        if failure.status == "oom":
+            return memory.crowd(self.crowd_bytes)
+        if isinstance(cause, RuntimeError) and flight.used_default_group(self.world.sentry.quiet_s):
+            return DEFAULT_GROUP
+        return ""
 
     def fail(self, error: BaseException) -> None:
         """Note when this rank failed first, and let peers go that wait for it in a collective.
@@ -156,11 +170,20 @@ class Trial:
         """
         if self.failed_s is None:
             self.failed_s = self.world.clock()
-            if self.case.gang_size > 1 and self.world.backend == "nccl":  # nothing frees who waits for this rank there
-                self.world.sentry.report(self.failure(error), error)
-            traceback.clear_frames(error.__traceback__)  # they may refer to the group
-            self._remove_files()
+            self.report(error, self.failure(error))
+            traceback.clear_frames(error.__traceback__)  # they may refer to much of its state
+            self.remove_files()
             self.world.release(self.case.gang_size)
+
+    def report(self, error: BaseException, failure: Failure) -> None:
+        """Tell the run's parent, where there is one: what a peer waits for may be nothing that this rank can end."""
+        if self.case.gang_size > 1:
+            self.world.sentry.report(failure, error)
+
+    @property
+    def holds_group(self) -> bool:
+        """Whether the scenario may hold the gang's process group on this rank."""
+        return self.gang is not None and bool(self.gang.lent)
 
     def _visit(self, samples: int, line: StartLine) -> list[Lap]:
         workload = self._my_workload
@@ -168,10 +191,12 @@ class Trial:
         watch = Stopwatch(device, self.world.clock, head_start_s=self.head_start_s, streams=streams)
         before, tried = Load.now(), memory.retries(device.torch)
         workload.reset()
+        self._output = None
         for _ in range(self.warm):
             self._output = workload.step()
         laps = []
         for _ in range(samples):
+            self._output = None  # the last sample's takes no memory from this one
             lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
             laps.append(lap)
             self.world.sentry.beat()
@@ -184,15 +209,13 @@ class Trial:
         self._found = contract.told(self._my_workload.check(self._output) or {})
 
     def close(self) -> None:
-        """Let go of the state."""
+        """Let go of the state. The gang's files stay until its other ranks have closed too."""
         workload, self.workload, self._output = self.workload, None, None
-        try:
-            if workload is not None:
-                workload.close()
-        finally:
-            self._remove_files()
+        if workload is not None:
+            workload.close()
 
-    def _remove_files(self) -> None:
+    def remove_files(self) -> None:
+        """Remove what is in the gang's folder."""
         if self.gang is not None:
             shutil.rmtree(self.gang.folder, ignore_errors=True)
 
@@ -209,7 +232,7 @@ class Trial:
             products=tuple(sorted(self._count.products)),
             uncounted=tuple(sorted(self._count.uncounted | ({UNSEEN} if self._my_workload.uncounted else set()))),
             constant_operands=self._count.constant_operands,
-            uneven=bool(self._my_workload.uneven) and self._my_gang.size > 1,
+            uneven=self._my_workload.uneven and self._my_gang.size > 1,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,

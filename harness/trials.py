@@ -14,6 +14,9 @@ from harness.plan import Case
 from harness.trial import Trial
 from harness.world import World
 
+HELD = "{} failed, and broke the process group that this case holds: start the ranks again, or use --resume"
+"""What a case is told that cannot go on in the same processes, where no others take over."""
+
 
 class Trials:
     """Those that have not failed, in planned order: the same on every rank. Whatever ends one has its cell written."""
@@ -42,9 +45,9 @@ class Trials:
         ``rejected`` is the status that an AssertionError means. The trial's ranks all skip it together.
         """
         self._note(trial)
-        failure = attempt(trial, action, rejected=rejected)
+        failure = trial.lost or attempt(trial, action, rejected=rejected)
         if failure is not None:
-            self.end(trial, failure)
+            self.end(trial, failure, harmless=trial.lost is not None)
         return failure is None
 
     def end(self, trial: Trial, failure: Failure, *, harmless: bool = False) -> None:
@@ -57,8 +60,9 @@ class Trials:
         fates = (fate,) if failure.stack else ()
         self.tell(trial, failure.status, rank=failure.rank, message=failure.message, fates=fates)
         _close(trial)
-        if not harmless and failure.status != "wrong":
-            recover(trial, failure)
+        if not harmless:
+            for holder in recover(trial, failure, self):
+                holder.lost = Failure.of("skipped", HELD.format(trial.case.key), failure.rank)
 
     def refuse(self, trials: Sequence[Trial], mine: Sequence[str | None]) -> None:
         """Skip the trials for which any rank has a reason, one for each of ``trials``; nothing was tried with them."""
@@ -97,8 +101,11 @@ class Trials:
 
 def _close(trial: Trial) -> None:
     try:
-        trial.close()
+        with trial.world.sentry.minding():
+            trial.close()
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001, S110 - the case has been judged; what it leaves behind is not its result
         pass
+    finally:
+        trial.remove_files()

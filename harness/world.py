@@ -16,7 +16,8 @@ import torch.distributed as dist
 from harness import gpus, ledger
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
-from harness.devices import CpuDevice, claim
+from harness.connections import Connection, hang_up, opened
+from harness.devices import CpuDevice, borrowed, claim
 from harness.errors import UsageError
 from harness.gang import Gang, seeded
 from harness.gauging import Read, gauged
@@ -88,12 +89,16 @@ class World:
     offset: Offset = field(default_factory=Offset)
     """Of this host's clock; 0 where all ranks share one."""
     gauge: Read | None = None
-    """What was read of this rank's GPU so far, where it is read."""
+    """What was read of this rank's GPU since it was asked last, where it is read."""
     shares: bool = False
     """Whether several ranks take turns on its cores, as they do on a CPU device that they share."""
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
+    connections: dict[int, list[Connection]] = field(default_factory=dict)
+    """Those of gloo's groups, by size."""
+    replaced: bool = True
+    """Whether a new gang takes over where these processes end before everything is measured."""
     timeout: dt.timedelta = UNLIMITED
     """Of a collective of a case."""
     sentry: Sentry = field(default_factory=Sentry)
@@ -122,22 +127,27 @@ class World:
     def release(self, size: int) -> None:
         """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
 
-        gloo hangs up on its peers once nothing refers to the group any more. NCCL's ranks can only be freed by all of
-        them aborting together, and aborting waits for captured graphs: there the run's parent ends the processes.
+        Over gloo this rank hangs up on its peers. NCCL's ranks can only be freed by all of them aborting together, and
+        aborting waits for captured graphs: there the run's parent ends the processes.
         """
         if self.backend == "gloo" and (group := self.groups.pop(size, None)) is not None:
+            hang_up(self.connections.pop(size, ()))
             dist.destroy_process_group(group)
 
-    def renew(self) -> None:
-        """Replace the groups that carry tensors: one that has failed is dead for all its ranks."""
-        for size in self.sizes:
+    def renew(self, *sizes: int) -> None:
+        """Replace the groups of these sizes (all, if none is named): one that has failed is dead for all its ranks.
+
+        The others stay as they are: device meshes and functional collectives find them by their names.
+        """
+        for size in sizes or self.sizes:
             self.release(size)
-        for size in self.sizes:
+        for size in sizes or self.sizes:
             if self.backend == "nccl":
                 self.groups[size], setup = over_nccl(size, self.device, self.agreement, self.timeout)
                 self.setups.append(setup)
             else:
-                self.groups[size] = over_gloo(size, self.timeout)
+                with opened() as self.connections[size]:
+                    self.groups[size] = over_gloo(size, self.timeout)
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
@@ -169,12 +179,12 @@ class World:
         )
 
 
-def one_rank_each(uuids: Sequence[str | None]) -> None:
-    """Refuse two ranks on one GPU, on every rank alike; ``uuids`` are those of the ranks' GPUs. Raises UsageError."""
-    for rank, uuid in enumerate(uuids):
-        if uuid in uuids[:rank]:
-            rule = "be on GPUs of their own, since NCCL takes one rank a GPU"
-            told = f"{uuids.index(uuid)} and {rank} on GPU {uuid}"
+def one_rank_each(boards: Sequence[str | None]) -> None:
+    """Refuse two ranks on one GPU, on every rank alike; ``boards`` are the ranks' whole GPUs. Raises UsageError."""
+    for rank, board in enumerate(boards):
+        if board in boards[:rank]:
+            rule = "be on GPUs of their own, since NCCL takes one rank a GPU, whatever its instances (MIG)"
+            told = f"{boards.index(board)} and {rank} on GPU {board}"
             remedy = "let every rank see all GPUs, or name one twice in --devices with --share-device"
             raise UsageError("ranks", rule, told, remedy)
 
@@ -191,18 +201,15 @@ def _gauged(world: World, free: Collection[int]) -> Iterator[None]:
 
 @contextmanager
 def alone(plan: Plan) -> Iterator[World]:
-    """A world of one rank in this very process, whose affinity is given back afterwards."""
+    """A world of one rank in this very process, whose CPUs and threads are given back afterwards."""
     ledger.ready()
-    before = os.sched_getaffinity(0)
-    try:
+    with borrowed() as before:
         device, cpus = claim(plan.devices[0], plan.threads)
         alarm = Alarm(plan.deadline_s)
         world = World(0, 1, device, plan.devices[0], cpus, plan.threads, sentry=alarm)
         with _gauged(world, before), alarm.set():
             world.settle_in()
             yield world
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 @contextmanager
@@ -226,15 +233,17 @@ def joined(
     shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
     device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
     limits = Limits() if supervised else Limits.without_a_parent(plan.deadline_s)
-    dist.init_process_group("gloo", timeout=limits.rendezvous, store=store, rank=rank, world_size=size)
+    with opened(int(os.environ.get("MASTER_PORT", "0"))) as by_default:
+        dist.init_process_group("gloo", timeout=limits.rendezvous, store=store, rank=rank, world_size=size)
     takes_leave = not supervised
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
         side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
+        hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
         agreement = Agreement(rank, size, side)
         if backend == "nccl":
-            one_rank_each(agreement.gather(device.uuid if isinstance(device, CudaDevice) else None, str | None))
+            one_rank_each(agreement.gather(device.board if isinstance(device, CudaDevice) else None, str | None))
         world = World(
             rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )

@@ -7,10 +7,14 @@ from contextlib import ExitStack
 from typing import Self
 
 from harness import worker, world
+from harness.devices import Device
+from harness.errors import first_line
 from harness.halt import Halt
 from harness.messages import Order
 from launch.gangs import Ending, Hear
 from launch.lifeline import MARK, below, kill_all, marked, temporary
+
+BROKEN = "a case before it failed, and nothing more can be done on this process's device ({}): use --resume"
 
 
 class Inline:
@@ -20,13 +24,18 @@ class Inline:
         """``halt`` is asked for by whoever interrupts the run."""
         self._halt = halt or Halt()
         self._stack = ExitStack()
+        self._broken: str | None = None
+        """What the device says since a case has broken it for this process."""
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order here and now."""
+        if self._broken:
+            return Ending("skipped", BROKEN.format(self._broken))
         before = below([os.getpid()])
         with world.alone(order.plan) as alone:
             alone.agreement.halt = self._halt
-            worker.run(order, alone, hear)
+            if not worker.run(order, alone, hear):
+                self._broken = _fault(alone.device)
         kill_all(below([os.getpid()]) - before | marked(os.environ[MARK]))
         return None
 
@@ -37,3 +46,12 @@ class Inline:
     def __exit__(self, *error: object) -> None:
         del os.environ[MARK]
         self._stack.close()
+
+
+def _fault(device: Device) -> str | None:
+    """What a device answers that takes no more work of this process; None where it still does."""
+    try:
+        device.synchronize()
+    except RuntimeError as error:  # CUDA's own errors are such
+        return first_line(error)
+    return None

@@ -83,6 +83,7 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
         name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
     with world.joined(plan, name) as here:
         here.agreement.halt = interrupt = Interrupt()
+        here.replaced = False
         scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
         order = here.agreement.gather(_reply(scribe) if scribe else None, Order | Refusal | None)[0]
         if isinstance(order, Refusal):

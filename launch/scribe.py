@@ -96,7 +96,7 @@ class Scribe:
             self._visiting = record.comparison, record.case
         else:
             try:
-                self._journal.append(record)
+                record = self._journal.append(record)
             except FullError as error:
                 self.full, self.failed, self._halt.asked = error, True, True
                 return

@@ -86,6 +86,8 @@ class Supervisor:
         for first in count(self._plan.launches, sides):
             block_s = time.monotonic()
             begun = any(launch in self.ledger.begun for launch in range(first, first + sides))
+            if not self._plan.holds(first + sides - 1):
+                return
             if not begun and (
                 self.ledger.widths.within(wanted.fraction) or block_s - begun_s + longest_s > wanted.limit_s
             ):
@@ -153,7 +155,7 @@ class Supervisor:
             self._record(record)
 
     def _record(self, record: Record) -> None:
-        self._journal.append(record)
+        record = self._journal.append(record)
         self.ledger.note(record)
         if isinstance(record, CellRecord):
             self._fruitful = True

@@ -22,7 +22,7 @@ SLACK_S = 3.0
 """How much later than the deadline a sentry may be heard, and how long a complaint waits for those of others, or to be
 withdrawn: a machine that stood still for a while has moved again by then."""
 SETTLE_S = 10.0
-"""A rank that says that it failed has agreed on that with the others by then, and left; or it never will."""
+"""A rank that says that it failed has agreed on that with the others by then, and gone on or left; or it never will."""
 GAP_S = 2.0
 """A parent that did not look for so long was stopped, and its ranks maybe too."""
 INNOCENCE = {"stuck": 1, "collective": 2, "waits": 3}
@@ -41,8 +41,8 @@ class Vigil:
         self._heard_s: dict[int, float] = {}
         self._notes: dict[int, RankNote] = {}
         self._alarm_s = math.inf
-        self._failed: RankNote | None = None
-        self._settle_s = math.inf
+        self._failures: dict[tuple[int, float], tuple[RankNote, float]] = {}
+        """Notes of failures that have not been settled, by rank and instant; and until when they may be."""
         self._up = False
 
     def hear(self, record: Record) -> None:
@@ -76,8 +76,11 @@ class Vigil:
             self._moved(note.rank)
             return
         if note.state == "failed":
-            if self._failed is None:
-                self._failed, self._settle_s = note, self._clock() + SETTLE_S
+            wait_s = math.inf if note.status == "wrong" else SETTLE_S  # its peers may be at long checks of their own
+            self._failures[note.rank, note.when_s] = note, self._clock() + wait_s
+            return
+        if note.state == "settled":
+            self._failures.pop((note.rank, note.when_s), None)
             return
         self._heard_s[note.rank] = self._clock()
         self._notes[note.rank] = note
@@ -100,8 +103,14 @@ class Vigil:
         if not self._up:
             return max(self._start_s, self._resumed_s) + SETUP_S
         silence_s = min(self._heard_s.values(), default=math.inf) + self._deadline_s + SLACK_S
-        due_s = min(silence_s, self._alarm_s + SLACK_S, self._settle_s)
+        due_s = min(silence_s, self._alarm_s + SLACK_S, *(until_s for _, until_s in self._failures.values()))
         return max(due_s, self._resumed_s + self._deadline_s + SLACK_S)
+
+    @property
+    def _failed(self) -> RankNote | None:
+        """The first failure that has not been settled."""
+        notes = (note for note, _ in self._failures.values())
+        return min(notes, key=lambda note: note.when_s, default=None)
 
     @property
     def silent(self) -> list[int]:
@@ -113,9 +122,8 @@ class Vigil:
 
     def verdict(self) -> Ending:
         """Who hangs, where the time is up; or who has failed, for whom the others wait in vain."""
-        if self._failed:
-            status = self._failed.status
-            return Ending("error" if status == "skipped" else status, self._failed.at, self._failed.rank)
+        if failed := self._failed:
+            return Ending("error" if failed.status == "skipped" else failed.status, failed.at, failed.rank)
         if not self._up:
             return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
         scores = dict.fromkeys(self.silent, 0) | {rank: INNOCENCE[note.state] for rank, note in self._notes.items()}

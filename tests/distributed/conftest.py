@@ -180,6 +180,8 @@ def disturbed_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One launch of everything that goes wrong, and of nothing that only a deadline would end."""
     root = tmp_path_factory.mktemp("faulty") / "run"
-    scenarios = [f"{PLUGINS}:{name}" for name in ("Deserts", "WrongOnOne", "Lazy", "Raises", "Dies", "Sticky")]
+    scenarios = [
+        f"{PLUGINS}:{name}" for name in ("Deserts", "WrongOnOne", "Lazy", "Raises", "Trains", "Dies", "Sticky")
+    ]
     line = ("run", *scenarios, *TWO, "--launches", 1, "--budget", 8, "--deadline", 3600)
     return rankbench(*line, "--out", root, root=root)

@@ -8,11 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
+import torch.distributed._functional_collectives as functional
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Shard
+from torch.nn.parallel import DistributedDataParallel
 
 from harness.scenario import Gang, Work, Workload, arm
 from harness.world import World
@@ -342,3 +348,53 @@ class Loads:
             return a @ b
 
         return Workload(step, check=lambda output: right(output, a, b), work=work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trains:
+    """Training by what holds the gang's process group; in two arms rank 1 raises, and one takes the default group."""
+
+    scaling: ClassVar = "weak"
+    by: Literal["gang", "ddp", "fsdp", "functional", "dtensor", "gang_raises", "ddp_raises", "default"] = arm(
+        baseline="gang"
+    )
+
+    def prepare(self, gang: Gang) -> Workload:
+        net, x = torch.nn.Linear(8, 8), torch.randn(4, 8, generator=gang.generator)
+        self._share(gang, net)
+        how = self.by.partition("_")[0] if gang.size > 1 or self.by == "default" else "alone"
+        model, reduce = self._wrapped(how, gang, net)
+        done = iter(range(10**9))
+
+        def step() -> bool:
+            if self.by.endswith("raises") and gang.rank == 1 and next(done) == 12:
+                raise ValueError("the twelfth step")
+            model(x).square().sum().backward()
+            reduce()
+            return True
+
+        return Workload(step, check=lambda _: None, work=Work())
+
+    @staticmethod
+    def _share(gang: Gang, net: torch.nn.Module) -> None:
+        for weight in net.parameters():
+            torch.nn.init.normal_(weight, generator=gang.shared_generator)
+
+    @staticmethod
+    def _wrapped(how: str, gang: Gang, net: torch.nn.Linear) -> tuple[torch.nn.Module, Callable[[], object]]:
+        """A model, and what follows its backward pass."""
+        mesh = DeviceMesh.from_group(gang.group, "cpu") if how in ("fsdp", "dtensor") else None
+        if how == "default":  # nobody's in particular
+            return DistributedDataParallel(net), lambda: None
+        if how == "ddp":
+            return DistributedDataParallel(net, process_group=gang.group), lambda: None
+        if mesh is not None and how == "fsdp":
+            fully_shard(net, mesh=mesh)
+            return net, lambda: None
+        if mesh is not None:
+            sharded = DTensor.from_local(torch.ones(2), mesh, [Shard(0)])
+            return net, sharded.full_tensor
+        if how == "functional":
+            name = gang.group.group_name if gang.group is not None else ""
+            return net, lambda: functional.wait_tensor(functional.all_reduce(net.weight.grad, "sum", name))
+        return net, lambda: [gang.all_reduce(weight.grad) for weight in net.parameters() if weight.grad is not None]

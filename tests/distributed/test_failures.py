@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.journal import CellRecord
 from harness.rundir import RunDir
 from tests.distributed.conftest import PLUGINS, Run, torchrun
 
@@ -28,6 +29,11 @@ def test_exactly_what_is_broken_is_not_ok(faulty_run: Run) -> None:
         "dies[way=exit]@2": "died",
         "sticky@2": "error",
         "deserts@2": "error",
+        "trains[by=gang_raises]@2": "error",
+        "trains[by=ddp_raises]@2": "error",
+        "trains[by=default]@1": "error",
+        "trains[by=default]@2": "error",
+        "trains[by=default]@1x2": "error",
     }
 
 
@@ -36,6 +42,10 @@ def test_the_first_failing_rank_is_named(faulty_run: Run) -> None:
     assert told["wrong_on_one@2"].rank == 1
     assert told["raises@2"].rank == 1
     assert told["raises@2"].message == "ValueError: the twelfth step"
+    for case in ("trains[by=gang_raises]@2", "trains[by=ddp_raises]@2"):
+        assert (told[case].rank, told[case].message) == (1, "ValueError: the twelfth step")
+    for gang in ("1", "2", "1x2"):
+        assert "on the default process group" in told[f"trains[by=default]@{gang}"].message
     assert told["dies[way=kill]@2"].message == "rank 1 was killed by SIGKILL"
     assert told["dies[way=exit]@2"].message == "rank 1 left with exit code 0"
     assert "does 0 FLOP" in told["lazy[how=cached]@1"].message
@@ -59,6 +69,17 @@ def test_after_an_error_of_the_scenario_the_same_processes_go_on(faulty_run: Run
     kinds = [(entry.type, getattr(entry, "case", "")) for entry in faulty_run.entries]
     after = kinds[kinds.index(("cell", "raises@2")) :]
     assert next(kind for kind, case in after if kind == "end" or case == "raises@1") == "cell"
+
+
+def test_cases_that_hold_the_group_of_a_failed_one_are_measured_by_new_processes(faulty_run: Run) -> None:
+    """DDP, FSDP, device meshes and functional collectives go on with the group that they were made with."""
+    entries = [entry for entry in faulty_run.entries if entry.type in ("launch", "cell")]
+    (failed,) = [
+        place for place, entry in enumerate(entries) if getattr(entry, "case", "") == "trains[by=gang_raises]@2"
+    ]
+    assert entries[failed + 1].type == "launch"
+    ok = {entry.case for entry in entries[failed:] if isinstance(entry, CellRecord) and entry.status == "ok"}
+    assert {f"trains[by={how}]@2" for how in ("gang", "ddp", "fsdp", "functional", "dtensor")} <= ok
 
 
 def test_a_wrong_case_has_no_time_anywhere(faulty_run: Run) -> None:
@@ -103,17 +124,21 @@ def test_where_it_failed_is_told(faulty_run: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "bad", "rest"),
     [
-        (("Raises",), ("error", "ValueError: the twelfth step"), "ok"),
+        (
+            ("Trains", "--set", "trains.by=gang,ddp,gang_raises"),  # of which one holds the group that another breaks
+            ("error", "ValueError: the twelfth step"),
+            {"ok", "skipped"},
+        ),
         pytest.param(
             ("Dies", "--set", "dies.way=kill"),
             ("died", "onnection closed by peer"),
-            "skipped",
+            {"skipped"},
             marks=pytest.mark.quiet,  # torchrun gives it half a minute
         ),
     ],
 )
 def test_under_somebodys_torchrun_rank_0_reports_before_it_is_ended_with_the_others(
-    tmp_path: Path, name: tuple[str, ...], bad: tuple[str, str], rest: str
+    tmp_path: Path, name: tuple[str, ...], bad: tuple[str, str], rest: set[str]
 ) -> None:
     run = torchrun(tmp_path / "run", f"{PLUGINS}:{name[0]}", *name[1:], "--devices", "cpu:2", "--budget", "5")
     assert run.code != 0
@@ -121,6 +146,9 @@ def test_under_somebodys_torchrun_rank_0_reports_before_it_is_ended_with_the_oth
     assert cells.keys() == {case.key for _, _, case in RunDir(run.root).plan().cells()}
     (failed,) = [cell for cell in cells.values() if cell.status not in ("ok", "skipped")]
     assert failed.status == bad[0] and bad[1] in (failed.message or "")
-    assert {cell.status for cell in cells.values()} - {failed.status} == {rest}
+    assert {cell.status for cell in cells.values()} - {failed.status} == rest
+    if "ok" in rest:
+        (skipped,) = [cell for cell in cells.values() if cell.status == "skipped"]
+        assert skipped.case == "trains[by=ddp]@2" and "trains[by=gang_raises]@2 failed" in (skipped.message or "")
     assert failed.status in run.page and "report: " in run.out
     assert [entry.type for entry in run.entries][-1] == "end"

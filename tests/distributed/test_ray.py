@@ -128,8 +128,9 @@ def listeners() -> set[str]:
 
 
 def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Actors, tmp_path: Path) -> None:
-    names = [f"{PLUGINS}:{name}" for name in ("Raises", "Dies", "Hangs")]
-    wish = Wish(names=names, settings=["dies.way=kill"], devices="cpu:2", world_sizes="2", launcher="ray")
+    names = [f"{PLUGINS}:{name}" for name in ("Trains", "Dies", "Hangs")]
+    settings = ["dies.way=kill", "trains.by=gang,ddp,gang_raises"]
+    wish = Wish(names=names, settings=settings, devices="cpu:2", world_sizes="2", launcher="ray")
     plan = make(replace(wish, launches=1, budget_s=8, deadline_s=8))
     run = RunDir(tmp_path / "run")
     run.create(plan)
@@ -145,13 +146,13 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
     cells = {cell.case: cell for cell in run.entries() if isinstance(cell, CellRecord) and cell.status != "ok"}
     told = {case: (cell.status, cell.rank) for case, cell in cells.items()}
     assert told == {
-        "raises@2": ("error", 1),
+        "trains[by=gang_raises]@2": ("error", 1),
         "dies[way=kill]@2": ("died", 1),
         "hangs@2": ("hang", 1),
     }
-    assert cells["raises@2"].message == "ValueError: the twelfth step"
+    assert cells["trains[by=gang_raises]@2"].message == "ValueError: the twelfth step"
     launched = [entry for entry in run.entries() if isinstance(entry, LaunchRecord)]
-    assert len(launched) == 3  # one, and one after each gang that was lost
+    assert len(launched) == 4  # one, and one after each gang that was lost
     assert "127.0.0.1" in str(listening)
     assert all(ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback for address in listening), listening
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -172,3 +174,52 @@ def test_the_best_devices_are_the_default(monkeypatch: pytest.MonkeyPatch) -> No
     for wrong in ("cuda:2", "cuda:x", "cuda:0,", "cpu:4", "cpu:-1"):
         with pytest.raises(UsageError):
             parse(wrong)
+
+
+def test_threads_that_end_while_they_are_pinned_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, started, pinned = 10, 11, list[int]()
+    threads = {1, gone}
+
+    def set_affinity(thread: int, cpus: set[int]) -> None:
+        assert cpus == {0}
+        if thread == gone:
+            raise ProcessLookupError
+        pinned.append(thread)
+        if thread == 1:
+            threads.add(started)  # by a thread whose turn had not come
+
+    monkeypatch.setattr(devices, "_threads", lambda: set(threads))
+    monkeypatch.setattr(os, "sched_setaffinity", set_affinity)
+    devices.pin({0})
+    assert pinned == [1, started]
+
+
+def test_what_a_rank_took_of_this_process_is_given_back() -> None:
+    """The CPUs of every thread, and the number of torch's."""
+    stop, tid = threading.Event(), queue.SimpleQueue[int]()
+    other = threading.Thread(target=lambda: (tid.put(threading.get_native_id()), stop.wait()))
+    other.start()
+    thread, threads = tid.get(), torch.get_num_threads()
+    before = os.sched_getaffinity(0)
+    try:
+        with devices.borrowed() as cpus:
+            assert cpus == before
+            torch.set_num_threads(threads + 1)
+            devices.pin({min(before)})
+            assert os.sched_getaffinity(thread) == {min(before)}
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(thread) == before
+        assert torch.get_num_threads() == threads
+    finally:
+        stop.set()
+        other.join()
+
+
+def test_memory_for_a_gpu_is_made_by_a_rank_that_is_pinned_near_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(gpus, "near", lambda: [frozenset({0})])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: order.append("device"))
+    monkeypatch.setattr(devices, "pin", lambda _: order.append("pin"))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(devices, "siblings", lambda: [(0,)])
+    devices.claim("cuda:0", 1)
+    assert order == ["pin", "device"]

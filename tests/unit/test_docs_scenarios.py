@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-from harness import catalog
+import pytest
+
+from harness import catalog, contract
+from harness.gang import Gang
+from tests.ranks import Ranks, gang
 
 UNIT = Path(__file__).parent
-TABLE = (UNIT.parents[1] / "docs" / "scenarios.md").read_text().partition("## Published mistakes")[2]
+TEXT = (UNIT.parents[1] / "docs" / "scenarios.md").read_text()
+TABLE = TEXT.partition("## Published mistakes")[2]
 
 
 def test_every_exercise_has_a_mistake_that_a_test_plants() -> None:
@@ -18,3 +24,19 @@ def test_every_exercise_has_a_mistake_that_a_test_plants() -> None:
     assert named == {number for entry in catalog.scenarios().values() for number in entry.numbers}
     for _, _, file, test in rows:
         assert f"\ndef {test}(" in (UNIT / file).read_text(), test
+
+
+def documented(mine: Gang, source: str, name: str) -> None:
+    """Do two steps of a scenario and check the output."""
+    space: dict[str, Any] = {"__name__": __name__}
+    exec(compile(source, "scenarios.md", "exec"), space)
+    workload = contract.validated(space[name]().prepare(mine))
+    workload.step()
+    workload.check(workload.step())
+
+
+@pytest.mark.parametrize("name", ["Reduce", "Gradient"])
+def test_the_examples_are_right_on_one_rank_and_on_two(two_ranks: Ranks, name: str) -> None:
+    (source,) = [each for each in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if f"class {name}:" in each]
+    documented(gang(0, 1), source, name)
+    two_ranks.do(documented, source, name)

@@ -79,3 +79,11 @@ def test_a_recorder_that_hangs_is_not_waited_for(
 def test_without_a_recorder_nothing_is_told(monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
     monkeypatch.setattr(f"{RECORDER}_dump_fr_trace_json", lambda: nothing)
     assert flight.pending(30) == ()
+    assert not flight.used_default_group(30)
+
+
+def test_who_used_the_default_group_lately_is_known(recorder: list[dict[str, Any]]) -> None:
+    recorder += [entry(1, ago_s=60, process_group=["0", "default_pg"]), entry(2)]
+    assert not flight.used_default_group(30) and flight.used_default_group(90)
+    recorder.append(entry(3, process_group=["0", "default_pg"], retired=True, state="completed"))
+    assert flight.used_default_group(30)

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -18,6 +19,7 @@ from harness.beside import Beside, beside
 from harness.clocks import Lap, now
 from harness.gauging import Read, gauged
 from harness.readings import LAYOUT, Readings
+from tests.limits import LIMIT_S
 
 DRIVER = """
 import time
@@ -51,11 +53,14 @@ class Two(Agreement):
 
 
 def until(read: Read, count: int) -> Readings:
-    """What was read, once it is so many records."""
-    end_s = time.monotonic() + 30
-    while len(read().table) < count and time.monotonic() < end_s:
+    """What was read, once it is so many records; each is handed out once."""
+    end_s, tables = time.monotonic() + LIMIT_S, [read().table]
+    while sum(map(len, tables)) < count and time.monotonic() < end_s:
         time.sleep(0.01)
-    return read()
+        tables.append(read().table)
+    table = np.concatenate(tables)
+    assert np.all(np.diff(table["at_s"]) > 0)
+    return Readings(table)
 
 
 def gauges() -> list[psutil.Process]:

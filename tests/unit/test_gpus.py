@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from harness import doctor, environment, gpus
+from harness.errors import UsageError
+from harness.gpu import CudaDevice
+from harness.world import one_rank_each
 from tests import nvml
 
 
@@ -55,6 +58,14 @@ def test_an_instance_of_a_gpu_is_asked_about_by_the_whole(two: None, monkeypatch
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", by_uuid)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", lambda instance: f"whole of {instance}")
     assert gpus.handle(1) == "whole of MIG-bbbb"
+
+
+def test_two_instances_of_a_gpu_are_one_to_nccl(two: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [CudaDevice(index).board for index in (0, 1)] == ["GPU-aaaa", "GPU-bbbb"]
+    monkeypatch.setattr(gpus, "handle", lambda _: 0)
+    assert [CudaDevice(index).board for index in (0, 1)] == ["GPU-aaaa"] * 2
+    with pytest.raises(UsageError, match=r"0 and 1 on GPU GPU-aaaa; let every rank"):
+        one_rank_each([CudaDevice(index).board for index in (0, 1)])
 
 
 def test_without_nvml_pytorch_still_tells_what_it_knows(two: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_the_device_is_set_before_any_group_is_made_and_gloo_carries_agreement(
     monkeypatch.setattr(devices, "siblings", lambda: [(0,)])
     monkeypatch.setattr(gpus, "near", lambda: [frozenset()])
     monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(f"set device {index}"))
-    monkeypatch.setattr(CudaDevice, "uuid", "a")
+    monkeypatch.setattr(CudaDevice, "board", "a")
     limits: list[float] = []
 
     def init(backend: str, *, timeout: dt.timedelta, **_: object) -> None:

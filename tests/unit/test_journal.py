@@ -267,3 +267,20 @@ def test_of_two_makers_of_a_run_directory_one_is_refused(
     monkeypatch.undo()
     assert RunDir(tmp_path).plan() == first
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_a_cell_that_is_longer_than_any_line_is_an_error_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no disk is called full."""
+    monkeypatch.setattr("harness.lines.LONGEST", 400)
+    times = (tuple(map(float, range(100))),)
+    samples = Samples(round=(0,) * 100, position=(0,) * 100, start_s=times, end_s=times)
+    cell = CellRecord(launch=0, comparison=0, case="a@1", status="ok", samples=samples)
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        written = journal.append(cell)
+        assert journal.append(begin) == begin
+    assert list(read(tmp_path / "journal.jsonl")) == [written, begin]
+    assert isinstance(written, CellRecord)
+    assert (written.case, written.status, written.samples) == ("a@1", "error", None)
+    assert "at most 400: use fewer devices" in (written.message or "")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+import torch
 
 from harness import agreement, sentry
+from harness.devices import CpuDevice
 from harness.errors import HangError
 from harness.gang import Gang
 from harness.journal import CellRecord
@@ -23,6 +27,7 @@ from harness.messages import Order, RankNote
 from harness.planner import make
 from harness.sentry import Alarm, Sentry, seen
 from harness.wish import Wish
+from harness.world import World
 from launch.inline import Inline
 from tests.ranks import Ranks
 
@@ -119,13 +124,13 @@ def compiled(name: Path | str, source: str = "def call(here):\n    return here()
 
 
 def test_who_waits_for_others_is_told_from_who_is_in_a_collective_and_from_who_just_hangs() -> None:
-    torch = compiled("/venv/torch/distributed/distributed_c10d.py")
+    collective = compiled("/venv/torch/distributed/distributed_c10d.py")
     home = Path(sentry.__file__).parent
     assert seen(0, frame_of(compiled(agreement.__file__))).state == "waits"
-    assert seen(0, frame_of(torch)).state == "collective"
+    assert seen(0, frame_of(collective)).state == "collective"
     assert seen(0, frame_of(compiled("/somebody/plugin.py"))).state == "stuck"
     between = compiled(agreement.__file__, "def call(here):\n    return next_(here)\n")
-    between.__globals__["next_"] = torch
+    between.__globals__["next_"] = collective
     assert seen(0, frame_of(between)).state == "waits"  # agreeing takes a collective too
     below = compiled("/venv/torch/distributed/launcher/api.py", "def call(here):\n    return next_(here)\n")
     below.__globals__["next_"] = compiled(home / "bench.py")
@@ -141,10 +146,27 @@ def test_who_waits_for_its_gpu_while_nccl_has_a_collective_in_flight_waits_for_t
     assert seen(1, frame_of(compiled(agreement.__file__)), flying).state == "waits"
 
 
+@pytest.mark.parametrize("plugin", ["/home/me/train.py", "/venv/lib/python3.11/site-packages/somebody/train.py"])
+def test_where_a_rank_stands_is_a_line_of_the_user_s(plugin: str) -> None:
+    """Neither PyTorch's, nor Python's, nor that of who called the harness."""
+    frames = [
+        "/home/me/launcher.py",  # called the harness
+        Path(sentry.__file__).parent / "trial.py",
+        plugin,
+        "/venv/lib/python3.11/site-packages/torch/nn/modules/module.py",
+        contextlib.__file__,
+        "<string>",
+        "/venv/lib/python3.11/site-packages/torch/distributed/distributed_c10d.py",
+    ]
+    calls = [compiled(name, "def call(here):\n    return next_(here)\n") for name in frames]
+    for outer, inner in pairwise([*calls, compiled("/venv/torch/distributed/c10d.py")]):
+        outer.__globals__["next_"] = inner
+    told = seen(0, frame_of(calls[0]))
+    assert (told.state, told.at) == ("collective", "call (train.py:2)")
+
+
 def alone_in_a_collective(mine: Gang) -> RankNote | None:
     """Rank 1 waits in an all-reduce until its sentry has told so; then rank 0 comes."""
-    import torch
-
     told: list[RankNote] = []
     seen_there = mine.scratch / "seen"
 
@@ -225,6 +247,48 @@ def test_an_alarm_that_is_not_heeded_rings_again_and_nothing_that_catches_except
     alarm = Alarm(0.05)
     with pytest.raises(HangError), alarm.set():
         stubborn(alarm, 3)
+
+
+def test_an_alarm_rings_for_a_scenario_alone() -> None:
+    """What the harness does beside, such as waiting for a slow disk, may take longer."""
+    alarm = Alarm(0.05)
+    with alarm.set():
+        with pytest.raises(HangError), alarm.minding():
+            spin()
+        end_s = time.monotonic() + 0.2
+        while time.monotonic() < end_s:
+            pass
+
+
+@dataclass(frozen=True)
+class Broken(CpuDevice):
+    """A device that takes no more of this process, as after a fault of CUDA."""
+
+    def synchronize(self) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize(("device", "status"), [(Broken(0), "skipped"), (CpuDevice(0), None)])
+def test_inline_nothing_is_started_on_a_device_that_takes_no_more_of_this_process(
+    monkeypatch: pytest.MonkeyPatch, device: CpuDevice, status: str | None
+) -> None:
+    orders: list[int] = []
+
+    def run(order: Order, world: World, hear: object) -> bool:
+        world.device = device
+        orders.append(order.launch)
+        return False
+
+    monkeypatch.setattr("harness.worker.run", run)
+    plan = make(Wish(names=["split"], devices="cpu:1", launcher="inline"))
+    with Inline() as inline:
+        told = [
+            inline.launch(Order(plan=plan, launch=n, attempt=0, todo={}, budget_s=1, fingerprint="", scratch=""), print)
+            for n in range(2)
+        ]
+    assert told[0] is None and orders == ([0, 1] if status is None else [0])
+    if status is not None:
+        assert told[1] is not None and told[1].status == status and "an illegal memory access" in told[1].message
 
 
 def test_inline_what_hangs_is_a_cell_and_the_rest_is_measured(tmp_path: Path) -> None:

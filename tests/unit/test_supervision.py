@@ -394,6 +394,13 @@ def test_no_launch_is_added_that_would_end_past_the_limit(tmp_path: Path) -> Non
     assert len(script.orders) == 6
 
 
+def test_no_launch_is_added_that_the_plan_may_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.plan.MOST_LAUNCHES", 7)
+    script = Script(*[steady([1.0, 2.0])] * 30)
+    complete, _ = run(tmp_path, script, precise(6, "2%", 600))
+    assert complete and [order.launch for order in script.orders] == list(range(7))
+
+
 def test_no_launch_is_added_where_the_devices_are_gone_but_after_they_are_back(tmp_path: Path) -> None:
     plan, act = precise(6, "2%", 600), steady([1.0, 1.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     complete, cells = run(tmp_path, Away({7}, *[act] * 30), plan)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
@@ -125,4 +129,77 @@ def test_what_no_reader_could_take_is_an_error_of_the_check(trial: Trial, found:
 @pytest.mark.parametrize("unit", [5, "", "x" * 41, "a\nb", None])
 def test_the_unit_of_work_is_a_word(unit: object) -> None:
     with pytest.raises(ValueError, match=r"Work\.unit must be a word"):
-        contract.validate(Workload(lambda: None, check=lambda _: None, work=Work(unit=unit)))  # type: ignore[arg-type]
+        contract.validated(Workload(lambda: None, check=lambda _: None, work=Work(unit=unit)))  # type: ignore[arg-type]
+
+
+def test_what_was_returned_is_evaluated_once_and_kept_as_plain_values() -> None:
+    class Counting(Workload):
+        @property
+        def uneven(self) -> Any:  # type: ignore[override]
+            asked.append(1)
+            return np.bool_(1)
+
+    asked: list[int] = []
+    strange = Counting.__new__(Counting)
+    plain = Workload(lambda: None, check=lambda _: None, work=Work(flops=np.float32(3), items=2))  # type: ignore[arg-type]
+    strange.__dict__.update(plain.__dict__)
+    workload = contract.validated(strange)
+    assert (type(workload), workload.uneven, workload.uneven, len(asked)) == (Workload, True, True, 1)
+    assert [type(each) for each in (workload.work.flops, workload.work.items)] == [float, float]
+    with pytest.raises(TypeError, match=r"Workload\.check must be callable, but is NoneType"):
+        contract.validated(replace(plain, check=None))  # type: ignore[arg-type]
+
+
+class Output:
+    """Counts those that are alive."""
+
+    alive: ClassVar[weakref.WeakSet[Output]] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self.alive.add(self)
+
+
+def test_one_output_at_most_is_alive_when_a_timed_step_begins(trial: Trial) -> None:
+    counts: list[int] = []
+
+    def step() -> Output:
+        counts.append(len(Output.alive))
+        return Output()
+
+    trial.prepare()
+    trial.workload = replace(trial._my_workload, step=step)
+    trial.inner, trial.warm = 3, 2
+    for _ in range(2):
+        trial.visit(3)
+    assert max(counts) == 1  # that of the step before
+    assert len(Output.alive) == 1  # and the last one is there for the check
+
+
+def test_cycles_that_steps_leave_behind_go_with_each_visit(trial: Trial) -> None:
+    def step() -> None:
+        node = Output()
+        node.itself = node  # type: ignore[attr-defined]
+
+    trial.prepare()
+    trial.workload = replace(trial._my_workload, step=step)
+    trial.inner = 5
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            trial.visit(2)
+            assert len(Output.alive) == 0
+    finally:
+        gc.enable()
+
+
+def test_files_stay_until_every_rank_has_closed(trial: Trial, tmp_path: Path) -> None:
+    assert trial.gang is not None
+    trial.gang = replace(trial.gang, folder=tmp_path / "scratch")
+    trial.prepare()
+    path = trial.gang.scratch / "a peer's"
+    path.touch()
+    trial.close()
+    assert path.exists()
+    trial.remove_files()
+    assert not trial.gang.folder.exists()

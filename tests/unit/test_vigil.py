@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from harness.journal import LaunchRecord
+from harness.journal import LaunchRecord, Status
 from harness.messages import RankNote, State, VisitNote
 from launch.vigil import GAP_S, SETTLE_S, SETUP_S, SLACK_S, Vigil
 
@@ -221,3 +221,40 @@ def test_a_rank_that_is_stopped_alone_has_no_longer_than_ever(clock: Clock) -> N
     clock.now_s += 0.9 * GAP_S  # the parent writes down what it has heard
     vigil.look()
     assert vigil.until_s == due_s and vigil.silent == []
+
+
+def failed(rank: int, when_s: float, state: State = "failed", status: Status = "error") -> RankNote:
+    return RankNote(rank=rank, state=state, at=f"the error of rank {rank}", status=status, when_s=when_s)
+
+
+def test_a_failure_that_was_settled_ends_no_gang(clock: Clock) -> None:
+    vigil = up(clock)
+    calm_s = vigil.until_s
+    vigil.hear(failed(1, 1.0))
+    vigil.hear(failed(0, 2.0))  # it follows from the first
+    assert vigil.until_s == clock.now_s + SETTLE_S < calm_s
+    vigil.hear(failed(0, 2.0, "settled"))
+    assert vigil.verdict().message == "the error of rank 1"
+    vigil.hear(failed(1, 1.0, "settled"))
+    assert vigil.until_s == calm_s
+    vigil.hear(failed(1, 3.0))  # of the next case; word of the last comes late
+    vigil.hear(failed(0, 2.0, "settled"))
+    assert vigil.verdict().message == "the error of rank 1"
+
+
+def test_the_first_to_fail_is_named_whoever_is_heard_first(clock: Clock) -> None:
+    vigil = up(clock)
+    vigil.hear(failed(0, 2.0))
+    vigil.hear(failed(1, 1.0))
+    clock.now_s = vigil.until_s
+    assert (vigil.verdict().status, vigil.verdict().rank) == ("error", 1)
+
+
+def test_who_finds_an_output_wrong_is_named_where_its_peers_then_hang(clock: Clock) -> None:
+    """Until then they may be at checks of their own, which take long."""
+    vigil = up(clock)
+    calm_s = vigil.until_s
+    vigil.hear(failed(1, 1.0, status="wrong"))
+    assert vigil.until_s == calm_s
+    guilty, _ = after(clock, vigil, r0="collective", r1="waits")
+    assert guilty == 1 and vigil.verdict().status == "wrong"

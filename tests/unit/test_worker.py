@@ -13,6 +13,7 @@ from traceback import StackSummary
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
@@ -20,6 +21,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from harness import gauge, graphs
 from harness.agreement import Agreement, Failure
 from harness.attempt import SpoiledError, attempt, recover
+from harness.devices import CpuDevice
 from harness.doubts import Kind
 from harness.errors import RefusedError
 from harness.journal import BeginRecord, CellRecord, LaunchRecord
@@ -86,8 +88,12 @@ class Queued:
     scaling: ClassVar = "none"
     fault: str = "none"
 
-    def memory(self, ranks: int) -> int:
-        return 2**40 if self.fault == "huge" else 0
+    def __post_init__(self) -> None:
+        if self.fault == "constructor":
+            raise ValueError("no such combination")
+
+    def memory(self, ranks: int) -> Any:
+        return {"huge": 2**40, "need": None}.get(self.fault, 0)
 
     def prepare(self, gang: Gang) -> Workload:
         assert self.fault != "huge"
@@ -118,7 +124,20 @@ class Queued:
                 x.sum().item()
             return 1
 
-        return Workload(step, check=check, work=Work(), close=lambda: closed.append(self.fault))
+        work: Any = {"property": Moody(), "tensor": Work(flops=torch.ones(2, 2))}.get(self.fault, Work())  # type: ignore[arg-type]
+        uneven: Any = np.array([1, 2]) if self.fault == "uneven" else np.bool_(1)
+        return Workload(step, check=check, work=work, uneven=uneven, close=lambda: closed.append(self.fault))
+
+
+class Moody(Work):
+    """Work of which one amount cannot be told."""
+
+    @property
+    def items(self) -> float:  # type: ignore[override]
+        raise LookupError("nobody counted")
+
+    def __init__(self) -> None:
+        """Set nothing."""
 
 
 closed: list[str] = []
@@ -140,12 +159,12 @@ class Gauge:
 
 
 def measured(
-    fault: str = "none", tell: Callable[[Record], None] = lambda _: None, *, reading: bool = False, **how: Any
+    *faults: str, tell: Callable[[Record], None] = lambda _: None, reading: bool = False, **how: Any
 ) -> list[Record]:
-    reference = f"{__name__}:Queued"
     sys.modules.setdefault(__name__, sys.modules[Queued.__module__])
     cases = tuple(
-        Case(scenario="queued", reference=reference, params={"fault": each}, world_size=1) for each in ("none", fault)
+        Case(scenario="queued", reference=f"{__name__}:{kind}", params={"fault": each}, world_size=1)
+        for each, kind in ((each, "Absent" if each == "import" else "Queued") for each in ("none", *faults))
     )
     comparison = Comparison(scenario="queued", title="", scaling="none", params={}, cases=tuple(dict.fromkeys(cases)))
     plan = Plan(
@@ -286,6 +305,27 @@ def test_a_failure_is_its_own_cell_and_the_others_are_measured(fault: str, statu
     assert (fault in closed) == (fault == "check")  # what was prepared is let go of
 
 
+STRANGE = {
+    "import": "must",
+    "constructor": "ValueError: no such combination",
+    "need": "TypeError: what memory() returns must be a number, but is NoneType",
+    "property": "LookupError: nobody counted",
+    "tensor": "TypeError: Work.flops must be a number, but is Tensor",
+    "uneven": "ValueError: The truth value of an array",
+}
+
+
+def test_whatever_cannot_be_evaluated_of_a_scenario_is_an_error_of_its_case_alone() -> None:
+    """On a device with memory of its own, where a case is asked for its need before it is tried."""
+    cells = {cell.case: cell for cell in measured(*STRANGE) if isinstance(cell, CellRecord)}
+    assert cells.pop("queued[fault=none]@1").status == "ok"
+    assert {cell.status for cell in cells.values()} == {"error"}
+    told = {case.removeprefix("queued[fault=").removesuffix("]@1"): cell.message or "" for case, cell in cells.items()}
+    assert told.keys() == STRANGE.keys()
+    for fault, words in STRANGE.items():
+        assert words in told[fault]
+
+
 def test_after_a_sticky_error_a_process_measures_nothing_more() -> None:
     (cell,) = [entry for entry in measured("sticky") if isinstance(entry, CellRecord)]
     assert (cell.case, cell.status) == ("queued[fault=sticky]@1", "error")
@@ -315,8 +355,8 @@ def test_who_runs_out_of_memory_tells_what_else_is_there() -> None:
     assert failure.message == "MemoryError: 17 TiB (beside 3 GiB of the comparison's other cases: name fewer)"
 
 
-@pytest.mark.parametrize(("backend", "size", "told"), [("nccl", 2, 1), ("nccl", 1, 0), ("gloo", 2, 0)])
-def test_a_failure_that_nccl_s_peers_may_never_agree_on_is_told_at_once(backend: str, size: int, told: int) -> None:
+@pytest.mark.parametrize(("backend", "size", "told"), [("nccl", 2, 1), ("nccl", 1, 0), ("gloo", 2, 1)])
+def test_a_failure_that_peers_may_never_agree_on_is_told_at_once(backend: str, size: int, told: int) -> None:
     notes: list[Any] = []
     world = World(0, 2, FakeGpu(torch=torch.device("cuda", 0)), "cuda:0", (0,), 1, backend=backend)  # type: ignore[arg-type]
     trial = Trial(Case(scenario="x", reference="x:X", params={}, world_size=size), GANG, world)
@@ -331,6 +371,53 @@ def test_a_failure_that_nccl_s_peers_may_never_agree_on_is_told_at_once(backend:
     for note in notes:
         assert (note.state, note.rank, note.status, note.at) == ("failed", 0, "oom", failure.message)
         assert "in breaks" in note.stack
+
+
+def pair(world: World, lent: bool) -> Trial:
+    gang: Any = SimpleNamespace(folder=Path("/nowhere"), lent={2} if lent else set())
+    return Trial(Case(scenario="x", reference="x:X", params={}, world_size=2), gang, world)
+
+
+@pytest.mark.parametrize("failed_holds", [False, True])
+def test_cases_that_hold_the_group_of_a_failed_one_take_new_processes_and_are_given_up_where_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, failed_holds: bool
+) -> None:
+    renewed: list[tuple[int, ...]] = []
+    notes: list[Any] = []
+    monkeypatch.setattr(World, "renew", lambda _, *sizes: renewed.append(sizes))
+    world = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1, sizes=(2, 4))
+    failed, free, holder = (pair(world, lent) for lent in (failed_holds, False, True))
+
+    def breaks() -> None:
+        raise ValueError("the twelfth step")
+
+    with world.sentry.posted(0, 600, notes.append):
+        failure = attempt(failed, breaks)
+        assert failure is not None and failure.released
+        assert recover(failed, failure, [free]) == []  # that it held the group itself is over
+        assert [note.state for note in notes] == ["failed", "settled"] and notes[0].when_s == notes[1].when_s
+        with pytest.raises(SpoiledError):
+            recover(failed, failure, [free, holder])
+        world.replaced = False
+        assert recover(failed, failure, [free, holder]) == [holder]
+    assert renewed == [(2,), (2,)]
+    assert len(notes) == 2
+
+
+def test_a_check_that_says_wrong_is_told_to_the_parent_and_breaks_no_group() -> None:
+    """A peer may wait in a collective of its own check for the rank that has judged."""
+    notes: list[Any] = []
+    world = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1)
+    trial = pair(world, lent=True)
+
+    def rejects() -> None:
+        raise AssertionError("another sum")
+
+    with world.sentry.posted(0, 600, notes.append):
+        failure = attempt(trial, rejects, rejected="wrong")
+        assert failure is not None and not failure.released and trial.failed_s is None
+        assert recover(trial, failure, [trial]) == []
+    assert [(note.state, note.status) for note in notes] == [("failed", "wrong"), ("settled", "hang")]
 
 
 def test_one_rank_s_sticky_error_spoils_them_all_whoever_failed_first() -> None:
@@ -358,5 +445,5 @@ def test_a_full_disk_is_given_back_before_the_cell_is_told(tmp_path: Path, monke
         if isinstance(record, CellRecord) and record.status == "error":
             told.append([path for path in tmp_path.rglob("*") if path.is_file()])
 
-    measured("disk", tell)
+    measured("disk", tell=tell)
     assert told == [[]]
