@@ -148,6 +148,7 @@ class World:
             else:
                 with opened() as self.connections[size]:
                     self.groups[size] = over_gloo(size, self.timeout)
+        self.agreement.settle(None)  # a rank that fails at once hangs up on nobody who still connects
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""

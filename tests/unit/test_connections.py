@@ -55,6 +55,7 @@ def freed(mine: Gang) -> str:
     here = World(mine.rank, 2, FakeGpu(), "cpu:0", (0,), 1, sizes=(2,))  # type: ignore[arg-type]
     here.timeout = limit
     here.renew()
+    mine.barrier()
     held = here.groups[2]
     dist.all_reduce(torch.ones(1), group=held)
     if mine.rank == 1:
@@ -84,6 +85,7 @@ def renewed(mine: Gang) -> tuple[bool, bool]:
     """Whether the group of one size stays, and that of the other is another, where only the latter is renewed."""
     here = World(mine.rank, 2, FakeGpu(), "cpu:0", (0,), 1, sizes=(1, 2))  # type: ignore[arg-type]
     here.renew()
+    mine.barrier()
     alone, pair = here.groups[1], here.groups[2]
     here.renew(2)
     dist.all_reduce(torch.ones(1), group=here.groups[2])
