@@ -10,6 +10,7 @@ import torch
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
+from scenarios.replicas import assert_alike
 
 HOST = torch.device("cpu")
 
@@ -52,6 +53,7 @@ class Crossover:
             a[:, 0], b[0] = torch.randn(2, n, device=gang.device, generator=gang.shared_generator).to(home)
 
         def check(product: torch.Tensor) -> Facts:
+            assert_alike(gang, [operands], "operands")
             due = gang.device if self.where == "copied" and gang.rank > 0 else home
             assert product.device == due, f"the product is on {product.device}, but due on {due}"
             left, right = (each.to(gang.device).double() for each in (a if self.where == "copied" else gang.part(a), b))

@@ -14,6 +14,7 @@ from torch import Tensor
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import TOLERANCE, normwise_error
 from scenarios.chapter import exercises
+from scenarios.replicas import assert_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class Fourier:
             samples[:, 0] = torch.randn(self.batch, device=gang.device, generator=gang.shared_generator)
 
         def check(spectrum: Tensor) -> Facts:
+            assert_alike(gang, [samples], "samples")
             exact = dft(gang.part(samples), half)
             assert spectrum.shape == exact.shape, f"shape {tuple(spectrum.shape)} where {tuple(exact.shape)} is due"
             error = torch.linalg.norm(spectrum - exact, dim=1) / torch.linalg.norm(exact, dim=1)

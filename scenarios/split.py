@@ -11,6 +11,7 @@ import torch
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
+from scenarios.replicas import assert_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Split:
             return [combine(a @ b) for a, b in mine]
 
         def check(products: list[torch.Tensor]) -> Facts:
+            assert_alike(gang, (matrix for pair in pairs for matrix in pair), "operands")
             assert len(products) == len(wanted), f"{len(products)} products instead of {len(wanted)}"
             assert {product.device for product in products} <= {gang.device}, f"not every product is on {gang.device}"
             assert not any(starmap(torch.equal, combinations(products, 2))), "two products are one and the same"

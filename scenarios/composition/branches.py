@@ -12,6 +12,7 @@ from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.composition.parallel import Fused, Parallel, Slices, Spread, Streams
+from scenarios.replicas import assert_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ class Branches:
 
         @torch.no_grad()
         def check(output: torch.Tensor) -> Facts:
+            assert_alike(gang, (given, *block.parameters()), "samples and weights")
             loads = gang.all_gather(torch.tensor(work.items, dtype=torch.float64, device=gang.device))
             due = given if spread else gang.part(given)
             assert torch.equal(x, due), "a branch has changed the input of all"

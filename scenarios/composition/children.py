@@ -13,6 +13,7 @@ from scenarios.accuracy import normwise_error
 from scenarios.chain import chained
 from scenarios.chapter import exercises
 from scenarios.composition.registration import Family, InList, InModuleList
+from scenarios.replicas import assert_alike
 
 TOLERANCE = 1e-5
 """Normwise relative error that a deep chain in fp32 may have against float64."""
@@ -54,6 +55,7 @@ class Children:
             return output
 
         def check(output: torch.Tensor) -> Facts:
+            assert_alike(gang, family.tensors, "weights")
             changed, divergence = self.family(gang.generator).train(gang, x)  # ranks start apart
             twin = self.family(gang.generator)
             found = {"tensors_trained": changed, "samples_restored": family.restores(twin, x), **twin.reach()}

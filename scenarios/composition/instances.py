@@ -13,6 +13,7 @@ from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.composition import factory
 from scenarios.composition.uses import counted, gradients
+from scenarios.replicas import assert_alike
 
 TOLERANCE = 3e-5
 """Normwise relative error that a gradient in fp32 may have against float64."""
@@ -60,6 +61,7 @@ class Instances:
             return gang.all_reduce(torch.cat([each.flatten() for each in mine])) / gang.size
 
         def check(gradient: torch.Tensor) -> Facts:
+            assert_alike(gang, parameters, "weights")
             exact = [gang.all_reduce(each) / gang.size for each in gradients(net, x)]
             assert len(gradient) == sum(each.numel() for each in exact), f"a gradient of {len(gradient)} numbers"
             whole = float(torch.linalg.norm(torch.cat([each.flatten() for each in exact])))

@@ -15,6 +15,7 @@ from scenarios.accuracy import normwise_error
 from scenarios.chain import chained
 from scenarios.chapter import exercises
 from scenarios.lazy.stack import by_meta, drawn, stack
+from scenarios.replicas import assert_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ class Construction:
         def check(made: tuple[nn.Sequential, Tensor]) -> Facts:
             net, output = made
             law = drawn(self.dims, seed, gang.device)
+            assert_alike(gang, law, "weights")
             assert all(type(layer) in {nn.Linear, nn.ReLU} for layer in net), "a layer is still lazy"
             assert sum(mine.numel() for mine in net.parameters()) == numbers, f"the formula says {numbers} parameters"
             for mine, due in zip(net.parameters(), law, strict=True):

@@ -12,6 +12,7 @@ from torch import nn
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import TOLERANCE, normwise_error
 from scenarios.chapter import exercises
+from scenarios.replicas import assert_alike
 from scenarios.sharing import blocks
 
 
@@ -61,6 +62,7 @@ class Nested:
             return out
 
         def check(out: torch.Tensor) -> Facts:
+            assert_alike(gang, (x, *model.state_dict().values()), "samples and weights")
             parameters = blocks.access(model)
             tensors = {name: tensor.double() for name, tensor in model.state_dict().items()}
             exact = blocks.activations(tensors, x.double())
