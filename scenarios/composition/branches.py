@@ -48,6 +48,11 @@ class Branches:
             return Spread(branches, gang)
         return {"serial": Parallel, "slices": Slices, "fused": Fused, "streams": Streams}[self.how](branches)
 
+    @property
+    def trains(self) -> bool:
+        """Whether gradients pass: a product that is written into a slice has none, and a broadcast neither."""
+        return self.how not in ("slices", "spread")
+
     def prepare(self, gang: Gang) -> Workload:
         """Draw samples of several tokens: features come last, and not in dimension 1."""
         branches = self.linears(gang)
@@ -75,12 +80,38 @@ class Branches:
             parameters = sum(parameter.numel() for parameter in block.parameters())
             wanted = (self.features + 1) * sum(branch.out_features for branch in branches)
             assert parameters == wanted, f"{parameters} parameters, where {wanted} are due"
+            if self.trains:
+                assert_trained(block, branches, due[:1])
             streams = self.branches if self.how == "streams" and gang.device.type != "cpu" else 1
             largest = (loads.max() / loads.sum()).item()
-            return {"parameters": parameters, "bitwise": bitwise, "streams": streams, "largest_share": largest}
+            return {
+                "parameters": parameters,
+                "bitwise": bitwise,
+                "streams": streams,
+                "trains": self.trains,
+                "largest_share": largest,
+                "ideal": 1 / largest,
+            }
 
         rows, width = self.tokens * len(x), sum(branch.out_features for branch in mine)
         whole = self.batch * self.tokens * sum(branch.out_features for branch in branches)
         moved = 4 * (x.numel() + (self.features + 1 + rows) * width)
         work = Work(flops=2 * rows * self.features * width, bytes=moved, items=rows * width / whole, unit="pass")
         return Workload(step, check=check, work=work)
+
+
+@torch.enable_grad()
+def assert_trained(block: nn.Module, branches: list[nn.Linear], x: torch.Tensor) -> None:
+    """Raise AssertionError unless the gradients of the input, the weights and the biases are those of the formula."""
+    x = x.clone().requires_grad_()
+    output = block(x)
+    assert output.requires_grad, "no gradient passes"
+    slopes = torch.randn_like(output)
+    parameters = list(block.parameters())
+    mine, *theirs = torch.autograd.grad(output, (x, *parameters), slopes, materialize_grads=True)
+    rows, exact = x.detach().double().flatten(0, -2), slopes.double().flatten(0, -2)
+    stacked = torch.cat([branch.weight.detach().double() for branch in branches])
+    normwise_error(mine.flatten(0, -2), exact @ stacked, "the input's gradient")
+    weights, biases = (torch.cat([each for each in theirs if each.dim() == dim]) for dim in (2, 1))
+    normwise_error(weights, exact.T @ rows, "the weights' gradient")
+    normwise_error(biases, exact.sum(0), "the biases' gradient")
