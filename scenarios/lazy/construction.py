@@ -69,7 +69,7 @@ class Construction:
                 torch.testing.assert_close(mine.detach(), due, rtol=0, atol=1e-6 * float(due.abs().max()))
                 assert not mine.is_inference(), "a parameter that was made under inference mode is never trained"
             normwise_error(output, chained(law, x, torch.relu), "the output")
-            return {"parameters": numbers, "at_once": self.at_once(x)}
+            return {"parameters": numbers, "at_once": self.at_once(x), "initialised": self.initialised(x)}
 
         flops = sum(2 * self.batch * fan_in * fan_out for fan_in, fan_out in self.dims)
         work = Work(flops=flops, bytes=8 * numbers, items=numbers, unit="parameter")  # each drawn once and read once
@@ -84,4 +84,23 @@ class Construction:
         ready = sum(parameter.numel() for parameter in before[: 2 * self.given])
         net(x)
         assert all(mine is now for mine, now in zip(before, net.parameters(), strict=True)), "an optimizer lost them"
+        first = [parameter.detach().clone() for parameter in before]
+        net(x)
+        again = all(map(torch.equal, first, net.parameters())) and len(first) == len(list(net.parameters()))
+        assert again, "a second batch has initialised parameters again"
         return ready
+
+    def initialised(self, x: Tensor) -> int:
+        """How many layers an initialiser reaches that is applied before the first batch.
+
+        It asks for the exact type, as is usual, and passes lazy layers by without a word.
+        """
+
+        @torch.no_grad()
+        def ones(module: nn.Module) -> None:
+            if type(module) is nn.Linear:
+                module.weight.fill_(1)
+
+        net = self.construct(x.device).apply(ones)
+        net(x)
+        return sum(bool((layer.weight == 1).all()) for layer in net if isinstance(layer, nn.Linear))
