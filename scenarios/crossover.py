@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
-from scenarios.accuracy import normwise_error
+from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
 from scenarios.replicas import assert_alike
 
@@ -25,6 +28,14 @@ class Crossover:
     size: int = axis(32, 256, 1024, full=(32, 64, 128, 256, 512, 1024, 2048))
     where: Literal["host", "resident", "copied"] = arm(baseline="host")
 
+    def cores(self, device: torch.device) -> int:
+        """How many cores a product on the host may use: of a GPU's rank all that it runs on, a share of the host's.
+
+        A CPU device is so many cores itself.
+        """
+        mine = self.where == "host" and device.type != "cpu"
+        return len(os.sched_getaffinity(0)) if mine else torch.get_num_threads()
+
     def memory(self, ranks: int) -> int:  # noqa: ARG002
         """The operands as they were drawn, on every rank, and as much room for copies of them."""
         return 4 * 4 * self.size**2
@@ -39,8 +50,14 @@ class Crossover:
         rows = gang.part(a)
         arrived = torch.full_like(drawn, torch.nan)  # memory that was used before may hold these very operands
 
+        cores = self.cores(gang.device)
+
         def in_place() -> torch.Tensor:
             return rows @ b
+
+        def on_the_host() -> torch.Tensor:
+            with _threads(cores):
+                return rows @ b
 
         def copied() -> torch.Tensor:
             if gang.rank == 0:
@@ -57,9 +74,23 @@ class Crossover:
             due = gang.device if self.where == "copied" and gang.rank > 0 else home
             assert product.device == due, f"the product is on {product.device}, but due on {due}"
             left, right = (each.to(gang.device).double() for each in (a if self.where == "copied" else gang.part(a), b))
-            return {"error": normwise_error(product, left @ right, "the product"), "device": gang.device.type}
+            error = normwise_error(product, left @ right, "the product", limit=tolerance(n))
+            return {"error": error, "device": gang.device.type, "cores": cores}
 
         work = Work(flops=2 * share * n**2, bytes=4 * n * (2 * share + n), items=share / n, unit="product")
         if self.where == "copied":
             return Workload(copied, check=check, work=work, reset=reset, uneven=True)  # rank 0 makes the copies
-        return Workload(in_place, check=check, work=work, reset=reset)
+        # on a CPU device it has its threads already: setting them would add to the time of a small product
+        step = on_the_host if self.where == "host" and cores != torch.get_num_threads() else in_place
+        return Workload(step, check=check, work=work, reset=reset)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads for operations on the host; afterwards as many as before, for other arms."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
