@@ -13,9 +13,15 @@ from torch import nn
 from harness.scenario import Facts, Gang, Scaling, Workload, arm
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
-from scenarios.roundtrip.limits import misnamed
+from scenarios.roundtrip.limits import misnamed, one_further, shifted
 from scenarios.roundtrip.proof import assert_foreign, assert_read, assert_same, read
+from scenarios.roundtrip.reading import Reading
 from scenarios.roundtrip.state import State, carried, drawn, layer, network, size
+
+MOST_READ = 1.2
+"""How much of a file, over its part, a reader of the part may read."""
+PAGES = 4 << 20
+"""Bytes that may come beside them: a system maps whole pages, and some around them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +71,17 @@ class Part:
             assert (set(keys.missing_keys), keys.unexpected_keys) == (fresh.keys() - due.keys(), []), keys
             assert_same(net.state_dict(), after)
             assert_read(sums, after)
+            with Reading(path) as reading:
+                found = self.read(path, due)
+                read(found.values())
+            if self.reader != "full" and reading.bytes is not None:
+                most = int(MOST_READ * size(due)) + PAGES
+                assert reading.bytes <= most, f"{reading.bytes} bytes were read for {size(due)} (limit {most})"
             return {
                 "tensors": len(due), "part_bytes": size(due), "file_bytes": size(donor),
                 "misnamed": misnamed(net, fresh, due),
+                "shifted": shifted(due), "renamed": shifted(due, one_further),
+                **({} if reading.bytes is None else {"read_bytes": reading.bytes}),
             }  # fmt: skip
 
         return Workload(step, check=check, work=carried(due), reset=reset)
