@@ -31,8 +31,8 @@ _EXERCISES = (
             "One branch after the other, where nothing is parallel, takes {serial.time}; written into slices of the "
             "output it is {slices.versus}, but has no gradient; in one fused product, {fused.versus}; with a stream "
             "for each branch ({streams.streams} here), {streams.versus}. Spread over devices, the busiest of which "
-            "makes {spread@most.largest_share} of the outputs, it can be {spread@most.ideal}× as fast at most: a pass "
-            "takes {spread@most.time} there, {spread@most.versus}, whose devices share the samples."
+            "makes {spread@most.largest_share} of the outputs, its speed-up is {spread.ideal} at most: a pass takes "
+            "{spread@most.time} there, {spread@most.versus}, whose devices share the samples."
         ),
     ),
     Exercise(
@@ -268,12 +268,12 @@ _EXERCISES = (
         ),
         answer=(
             "In sequence the {whole.products} products take {whole.time} and {whole.memory} of memory. With a whole "
-            "product on each device it can be {whole@most.ideal}× as fast at most, and is {whole.speedup}; with every "
-            "product split by columns, {columns.speedup}; split along the inner dimension and reduced, which sends "
-            "{inner.traffic}, {inner.speedup}. Ranks that took turns would overlap by 0; these all multiply at once "
-            "for {whole@most.overlap} of the time in which any does. Operands on two devices cannot be multiplied, "
-            "and chunks that all stay on one are not done at once. Of unequal devices the slowest decides, unless "
-            "shares are unequal too."
+            "product on each device the ideal is {whole.ideal}, and this machine's ceiling {whole.ceiling}: it is "
+            "{whole.speedup}; with every product split by columns, {columns.speedup}; split along the inner dimension "
+            "and reduced, which sends {inner.traffic}, {inner.speedup}. Ranks that took turns would overlap by 0; "
+            "these all multiply at once for {whole@most.overlap} of the time in which any does. Operands on two "
+            "devices cannot be multiplied, and chunks that all stay on one are not done at once. Of unequal devices "
+            "the slowest decides, unless shares are unequal too."
         ),
     ),
 )

@@ -54,7 +54,6 @@ class Split:
 
         def check(products: list[torch.Tensor]) -> Facts:
             together = overlap(gang, step) if gang.size > 1 else 1.0
-            flops = gang.all_gather(torch.tensor(work.flops, dtype=torch.float64, device=gang.device))
             assert_alike(gang, (matrix for pair in pairs for matrix in pair), "operands")
             assert len(products) == len(wanted), f"{len(products)} products instead of {len(wanted)}"
             assert {product.device for product in products} <= {gang.device}, f"not every product is on {gang.device}"
@@ -62,8 +61,7 @@ class Split:
             exact = (a.double() @ b.double() for a, b in wanted)
             limit = tolerance(self.size)
             errors = [normwise_error(*pair, limit=limit) for pair in zip(products, exact, strict=True)]
-            ideal = float(flops.sum() / flops.max())  # where devices are equal: the busiest decides
-            return {"error": max(errors, default=0.0), "products": len(products), "ideal": ideal, "overlap": together}
+            return {"error": max(errors, default=0.0), "products": len(products), "overlap": together}
 
         multiplied = sum(a.shape[0] * a.shape[1] * b.shape[1] for a, b in mine)
         moved = sum(a.numel() + b.numel() + a.shape[0] * b.shape[1] for a, b in mine) * 4

@@ -90,7 +90,6 @@ class Branches:
                 "streams": streams,
                 "trains": self.trains,
                 "largest_share": largest,
-                "ideal": 1 / largest,
             }
 
         rows, width = self.tokens * len(x), sum(branch.out_features for branch in mine)

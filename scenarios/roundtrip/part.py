@@ -72,8 +72,8 @@ class Part:
             assert_same(net.state_dict(), after)
             assert_read(sums, after)
             with Reading(path) as reading:
-                found = self.read(path, due)
-                read(found.values())
+                tensors = self.read(path, due)
+                read(tensors.values())
             if self.reader != "full" and reading.bytes is not None:
                 most = int(MOST_READ * size(due)) + PAGES
                 assert reading.bytes <= most, f"{reading.bytes} bytes were read for {size(due)} (limit {most})"

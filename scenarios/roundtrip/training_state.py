@@ -29,7 +29,7 @@ def returned(path: Path, device: torch.device, *, assign: bool) -> Facts:
     fresh = torch.optim.Adam(other.parameters())
     fresh.load_state_dict(saved["adam"])  # type: ignore[arg-type]
     pairs = zip(_moments(adam), _moments(fresh), strict=True)
-    same = [mine.device == its.device and torch.equal(mine, its) for mine, its in pairs]
+    same = [before.device == after.device and torch.equal(before, after) for before, after in pairs]
     return {"tie": tie, "moments": sum(same), "moments_saved": len(same)}
 
 

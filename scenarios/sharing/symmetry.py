@@ -61,11 +61,11 @@ class Symmetry:
         A draw has filters, signals and noise of its own, and is the same in every arm.
         """
         short = replace(self, length=min(self.length, 256))
-        made = []
+        errors = []
         for draw in range(DRAWS):
             truth, equations = short.equations(replace(gang, shared_generator=seeded(gang.device, "draw", draw)))
-            made.append((short.fitted(equations) - truth).square().sum((0, 1)) / short.length)  # windows are white
-        least, middle, most = (torch.stack(made).quantile(level, dim=0).tolist() for level in (0.0, 0.5, 1.0))
+            errors.append((short.fitted(equations) - truth).square().sum((0, 1)) / short.length)  # windows are white
+        least, middle, most = (torch.stack(errors).quantile(level, dim=0).tolist() for level in (0.0, 0.5, 1.0))
         kinds = "alike", "apart"
         names = ([f"error_{kind}{suffix}" for kind in kinds] for suffix in ("_least", "", "_most"))
         return dict(zip(chain(*names), (*least, *middle, *most), strict=True))

@@ -287,8 +287,10 @@ def test_two_ranks_hand_each_other_their_branches(two_ranks: Ranks) -> None:
     alone = Branches(**SMALL).prepare(gang(0, 1)).step()
     for output, found, counted in two_ranks.do(spread):
         assert torch.equal(output, alone)
-        share = {"largest_share": 8 / 12, "ideal": pytest.approx(12 / 8)}  # so at most 1.5 times as fast
-        assert found == {"parameters": 9 * 12, "bitwise": True, "streams": 1, "trains": False, **share}
+        share = 8 / 12  # so at most 1.5 times as fast
+        assert found == {
+            "parameters": 9 * 12, "bitwise": True, "streams": 1, "trains": False, "largest_share": share,
+        }  # fmt: skip
         assert counted.traffic_bytes == alone.nbytes
 
 

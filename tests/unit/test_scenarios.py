@@ -333,17 +333,6 @@ def test_ranks_that_take_turns_overlap_by_nothing(two_ranks: Ranks) -> None:
     assert two_ranks.do(overlaps, TakingTurns) == [0, 0]
     for found in two_ranks.do(facts_of):
         assert 0 <= found["overlap"] <= 1
-        assert found["ideal"] == 2
-
-
-def test_what_can_be_had_is_less_where_products_cannot_be_shared_evenly(two_ranks: Ranks) -> None:
-    assert two_ranks.do(ideal, 3) == [1.5, 1.5]
-    assert two_ranks.do(ideal, 1) == [1, 1]
-
-
-def ideal(gang: Gang, products: int) -> float:
-    workload = Split(size=16, products=products).prepare(gang)
-    return workload.check(workload.step())["ideal"]
 
 
 class Copies(Split):
