@@ -79,3 +79,10 @@ def verdict(mine: Gang, name: str, stranger: int | None) -> str:
 def test_a_rank_that_holds_other_operands_than_its_peers_is_wrong_on_every_rank(two_ranks: Ranks, name: str) -> None:
     assert two_ranks.do(verdict, name, None) == ["right", "right"]
     assert all("rank 1 holds other bits than rank 0" in told for told in two_ranks.do(verdict, name, 1))
+
+
+@pytest.mark.parametrize("name", ["quadratic", "symmetry", "tying", "widths"])
+def test_where_ranks_add_up_or_join_their_parts_other_operands_are_wrong_by_what_comes_out(
+    two_ranks: Ranks, name: str
+) -> None:
+    assert all("normwise error" in told for told in two_ranks.do(verdict, name, 1))
