@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -55,10 +54,6 @@ class Crossover:
         def in_place() -> torch.Tensor:
             return rows @ b
 
-        def on_the_host() -> torch.Tensor:
-            with _threads(cores):
-                return rows @ b
-
         def copied() -> torch.Tensor:
             if gang.rank == 0:
                 arrived.copy_(operands)
@@ -78,19 +73,18 @@ class Crossover:
             return {"error": error, "device": gang.device.type, "cores": cores}
 
         work = Work(flops=2 * share * n**2, bytes=4 * n * (2 * share + n), items=share / n, unit="product")
-        if self.where == "copied":
-            return Workload(copied, check=check, work=work, reset=reset, uneven=True)  # rank 0 makes the copies
-        # on a CPU device it has its threads already: setting them would add to the time of a small product
-        step = on_the_host if self.where == "host" and cores != torch.get_num_threads() else in_place
-        return Workload(step, check=check, work=work, reset=reset)
+        step = copied if self.where == "copied" else in_place
+        if self.where == "host" and cores != torch.get_num_threads():  # a CPU device has set them
+            step = partial(_product, rows, b, cores)
+        uneven = self.where == "copied"  # rank 0 makes the copies
+        return Workload(step, check=check, work=work, reset=reset, uneven=uneven)
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many threads for operations on the host; afterwards as many as before, for other arms."""
+def _product(a: torch.Tensor, b: torch.Tensor, threads: int) -> torch.Tensor:
+    """A product on the host with so many threads; afterwards there are as many as before, for other arms."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(threads)
     try:
-        yield
+        return a @ b
     finally:
         torch.set_num_threads(before)

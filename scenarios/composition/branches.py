@@ -53,6 +53,13 @@ class Branches:
         """Whether gradients pass: a product that is written into a slice has none, and a broadcast neither."""
         return self.how not in ("slices", "spread")
 
+    def parameters(self, block: nn.Module, branches: list[nn.Linear]) -> int:
+        """How many the block has. Raises AssertionError where these are not those of its branches."""
+        parameters = sum(parameter.numel() for parameter in block.parameters())
+        due = (self.features + 1) * sum(branch.out_features for branch in branches)
+        assert parameters == due, f"{parameters} parameters, where {due} are due"
+        return parameters
+
     def prepare(self, gang: Gang) -> Workload:
         """Draw samples of several tokens: features come last, and not in dimension 1."""
         branches = self.linears(gang)
@@ -77,20 +84,15 @@ class Branches:
             normwise_error(output, torch.cat(exact, dim=-1), "the output")
             bitwise = torch.equal(output, torch.cat([branch(due) for branch in branches], dim=-1))
             assert bitwise or self.how != "serial", "a branch's output is not the one that it has alone"
-            parameters = sum(parameter.numel() for parameter in block.parameters())
-            wanted = (self.features + 1) * sum(branch.out_features for branch in branches)
-            assert parameters == wanted, f"{parameters} parameters, where {wanted} are due"
+            parameters = self.parameters(block, branches)
             if self.trains:
                 assert_trained(block, branches, due[:1])
             streams = self.branches if self.how == "streams" and gang.device.type != "cpu" else 1
             largest = (loads.max() / loads.sum()).item()
             return {
-                "parameters": parameters,
-                "bitwise": bitwise,
-                "streams": streams,
-                "trains": self.trains,
+                "parameters": parameters, "bitwise": bitwise, "streams": streams, "trains": self.trains,
                 "largest_share": largest,
-            }
+            }  # fmt: skip
 
         rows, width = self.tokens * len(x), sum(branch.out_features for branch in mine)
         whole = self.batch * self.tokens * sum(branch.out_features for branch in branches)

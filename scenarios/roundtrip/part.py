@@ -71,20 +71,24 @@ class Part:
             assert (set(keys.missing_keys), keys.unexpected_keys) == (fresh.keys() - due.keys(), []), keys
             assert_same(net.state_dict(), after)
             assert_read(sums, after)
-            with Reading(path) as reading:
-                tensors = self.read(path, due)
-                read(tensors.values())
-            if self.reader != "full" and reading.bytes is not None:
-                most = int(MOST_READ * size(due)) + PAGES
-                assert reading.bytes <= most, f"{reading.bytes} bytes were read for {size(due)} (limit {most})"
             return {
-                "tensors": len(due), "part_bytes": size(due), "file_bytes": size(donor),
+                "tensors": len(due), "part_bytes": size(due), "file_bytes": size(donor), **self.reading(path, due),
                 "misnamed": misnamed(net, fresh, due),
                 "shifted": shifted(due), "renamed": shifted(due, one_further),
-                **({} if reading.bytes is None else {"read_bytes": reading.bytes}),
             }  # fmt: skip
 
         return Workload(step, check=check, work=carried(due), reset=reset)
+
+    def reading(self, path: Path, like: State) -> Facts:
+        """How many bytes come from the file. Raises AssertionError where they are too many for a reader of a part."""
+        with Reading(path) as reading:
+            tensors = self.read(path, like)
+            read(tensors.values())
+        if reading.bytes is None:
+            return {}
+        most = int(MOST_READ * size(like)) + PAGES
+        assert self.reader == "full" or reading.bytes <= most, f"{reading.bytes} bytes were read for {size(like)}"
+        return {"read_bytes": reading.bytes}
 
     def read(self, path: Path, like: State) -> State:
         """What the file holds under the names in ``like``."""
