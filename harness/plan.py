@@ -47,6 +47,12 @@ class Exercise(Record):
     """What it asks, in one sentence."""
     answer: str
     """One sentence with figures of the run in braces, ``{arm.figure}``: see docs/scenarios.md."""
+    on_cpu: str = ""
+    """The answer where the devices are CPU cores, if it is another: where it would compare the CPU with itself."""
+
+    def on(self, device: str) -> Exercise:
+        """The exercise with the answer for devices such as this one, e.g. ``cpu:0``."""
+        return self.model_copy(update={"answer": self.on_cpu}) if self.on_cpu and device.startswith("cpu") else self
 
 
 class Case(Record):

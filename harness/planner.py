@@ -193,9 +193,13 @@ def _comparisons(wish: Wish, sizes: tuple[int, ...], found: tuple[str, ...]) -> 
     beside = [
         _probes(wish, sizes, found, first=place == 0) if place % every == 0 else () for place in range(len(points))
     ]
-    return tuple(
+    comparisons = (
         _comparison(entry, params, sizes, copied, probed)
         for (entry, params), probed in zip(points, beside, strict=True)
+    )
+    return tuple(
+        each.model_copy(update={"exercises": tuple(exercise.on(found[0]) for exercise in each.exercises)})
+        for each in comparisons
     )
 
 

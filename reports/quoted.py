@@ -45,11 +45,7 @@ def _reads(subject: Subject) -> str:
 
 def _speedup(subject: Subject) -> str:
     """On the most devices, whether that is said or not."""
-    most = subject.sizes[-1]
-    if len(subject.sizes) == 1:
-        raise NoFigureError(f"only {units.count(most, 'device')} {'was' if most == 1 else 'were'} measured")
-    if subject.book.shared_device:
-        raise NoFigureError("several ranks shared one device")
+    most = _most(subject)
     row, base = subject.timed(most), subject.timed(subject.sizes[0])
     if row.speedup is None or row.base_world_size != base.world_size:
         raise NoFigureError(f"{named(row)} and {named(base)} have no launch in common")
@@ -57,6 +53,32 @@ def _speedup(subject: Subject) -> str:
     what = "the throughput" if row.scaling == "weak" else "as fast"
     than = f"of {base.world_size}" if row.scaling == "weak" else f"as on {base.world_size}"
     return f"{units.times(row.speedup)} {what} on {units.count(most, 'device')} {than} {grounds}"
+
+
+def _most(subject: Subject) -> int:
+    """The most devices. Raises NoFigureError where no speed-up can be told of them."""
+    most = subject.sizes[-1]
+    if len(subject.sizes) == 1:
+        raise NoFigureError(f"only {units.count(most, 'device')} {'was' if most == 1 else 'were'} measured")
+    if subject.book.shared_device:
+        raise NoFigureError("several ranks shared one device")
+    return most
+
+
+def _ideal(subject: Subject) -> str:
+    """The speed-up on the most devices that the shares of the work allow."""
+    row = subject.row(_most(subject))
+    if row.ideal_speedup is None:
+        raise NoFigureError(f"what speed-up {named(row)} can have is not known")
+    return units.times(row.ideal_speedup)
+
+
+def _ceiling(subject: Subject) -> str:
+    """The speed-up that this machine's most devices reach at all, in products that need nothing of one another."""
+    row = subject.row(_most(subject))
+    if row.ceiling_speedup is None:
+        raise NoFigureError(f"what speed-up this machine allows was not measured beside {named(row)}")
+    return units.times(row.ceiling_speedup)
 
 
 def _versus(subject: Subject) -> str:
@@ -97,6 +119,8 @@ FIGURES: dict[str, Callable[[Subject], str]] = {
     "time": _time,
     "versus": _versus,
     "speedup": _speedup,
+    "ideal": _ideal,
+    "ceiling": _ceiling,
     "memory": _memory,
     "traffic": _traffic,
     "reads": _reads,

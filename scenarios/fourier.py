@@ -14,6 +14,7 @@ from torch import Tensor
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import TOLERANCE, normwise_error
 from scenarios.chapter import exercises
+from scenarios.replicas import assert_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +36,23 @@ class Fourier:
         return 4 * self.batch * self.size * (ranks + 1) // ranks
 
     def layer(self, device: torch.device) -> Callable[[Tensor], Tensor]:
-        """What takes real ``[..., size]`` to complex ``[..., size // 2 + 1]``, along the last dimension."""
+        """What takes real ``[..., size]`` to complex ``[..., size // 2 + 1]``, in fp32 or fp64.
+
+        Half a spectrum does not tell complex data: ``full`` alone takes them, and the others raise RuntimeError.
+        """
         half = self.size // 2 + 1
         if self.way == "full":
             return lambda x: torch.fft.fft(x)[..., :half]
         if self.way == "real":
             return partial(torch.fft.rfft, dim=-1)
         unit = torch.eye(self.size, dtype=torch.float64, device=device)
-        matrix = torch.view_as_real(torch.fft.rfft(unit)).flatten(1).float()  # a column a real or imaginary part
-        return lambda x: torch.view_as_complex((x @ matrix).unflatten(-1, (half, 2)))
+        exact = torch.view_as_real(torch.fft.rfft(unit)).flatten(1)  # a column a real or imaginary part
+        single = exact.float()
+
+        def product(x: Tensor) -> Tensor:
+            return torch.view_as_complex((x @ (exact if x.dtype == exact.dtype else single)).unflatten(-1, (half, 2)))
+
+        return product
 
     def prepare(self, gang: Gang) -> Workload:
         """All samples are alike on every rank, which transforms its own."""
@@ -56,6 +65,7 @@ class Fourier:
             samples[:, 0] = torch.randn(self.batch, device=gang.device, generator=gang.shared_generator)
 
         def check(spectrum: Tensor) -> Facts:
+            assert_alike(gang, [samples], "samples")
             exact = dft(gang.part(samples), half)
             assert spectrum.shape == exact.shape, f"shape {tuple(spectrum.shape)} where {tuple(exact.shape)} is due"
             error = torch.linalg.norm(spectrum - exact, dim=1) / torch.linalg.norm(exact, dim=1)

@@ -9,6 +9,7 @@ import torch
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.chapter import exercises
+from scenarios.replicas import assert_alike
 
 Log = list[float]
 TOLERANCE = 1e-6
@@ -59,6 +60,7 @@ class Frobenius:
             return torch.linalg.vector_norm(a @ b, dim=(1, 2)).tolist()  # type: ignore[no-any-return]
 
         def check(log: Log) -> Facts:
+            assert_alike(gang, stacks, "matrices")
             mine = zip(*map(gang.part, stacks), strict=True)
             exact = [float(torch.linalg.norm(x.double() @ y.double())) for x, y in mine]
             told, wanted = (torch.tensor(values, dtype=torch.float64) for values in (log, exact))

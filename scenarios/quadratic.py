@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
-from scenarios.accuracy import normwise_error
+from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
 
 LAYERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -45,7 +45,7 @@ class Quadratic:
 
     def prepare(self, gang: Gang) -> Workload:
         """Draw the input and all forms alike on every rank, and keep this rank's forms as its parameter."""
-        n, layer = self.inputs, LAYERS[self.way]
+        n, layer, limit = self.inputs, LAYERS[self.way], tolerance(self.inputs**2)
         x = torch.randn(self.batch, n, device=gang.device, generator=gang.shared_generator)
         forms = torch.randn(self.outputs, n, n, device=gang.device, generator=gang.shared_generator)
         exact = torch.stack([_values(x.double(), form.double()) for form in forms], dim=1)
@@ -62,8 +62,8 @@ class Quadratic:
             part, everyone = output
             parameters = int(gang.all_reduce(torch.tensor(float(weight.numel()), device=x.device)))
             due = gang.part(exact, dim=1)
-            normwise_error(everyone, exact)
-            normwise_error(part, due)
+            normwise_error(everyone, exact, limit=limit)
+            normwise_error(part, due, limit=limit)
             assert part.requires_grad, "no gradient reaches the weight"
             (gradient,) = torch.autograd.grad(part, weight, slopes, retain_graph=True)
             for told, slope in zip(gradient.unbind(2), slopes.double().unbind(1), strict=True):
@@ -71,9 +71,10 @@ class Quadratic:
             for scale in (3, -1):
                 scaled = (scale * x).requires_grad_()
                 values = layer(scaled, weight)
-                normwise_error(values, scale**2 * due)
+                normwise_error(values, scale**2 * due, limit=limit)
                 (gradient,) = torch.autograd.grad(values, scaled, slopes)
-                normwise_error(gradient, scale * _slopes(x.double(), weight.detach(), slopes), "the input's gradient")
+                exact_gradient = scale * _slopes(x.double(), weight.detach(), slopes)
+                normwise_error(gradient, exact_gradient, "the input's gradient", limit=limit)
             assert parameters == n * n * self.outputs, f"{parameters} parameters on all ranks"
             return {"parameters": parameters}
 

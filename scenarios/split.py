@@ -8,9 +8,11 @@ from typing import ClassVar, Literal
 
 import torch
 
+from harness.overlap import overlap
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
-from scenarios.accuracy import normwise_error
+from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
+from scenarios.replicas import assert_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +53,15 @@ class Split:
             return [combine(a @ b) for a, b in mine]
 
         def check(products: list[torch.Tensor]) -> Facts:
+            together = overlap(gang, step) if gang.size > 1 else 1.0
+            assert_alike(gang, (matrix for pair in pairs for matrix in pair), "operands")
             assert len(products) == len(wanted), f"{len(products)} products instead of {len(wanted)}"
             assert {product.device for product in products} <= {gang.device}, f"not every product is on {gang.device}"
             assert not any(starmap(torch.equal, combinations(products, 2))), "two products are one and the same"
             exact = (a.double() @ b.double() for a, b in wanted)
-            errors = map(normwise_error, products, exact)
-            return {"error": max(errors, default=0.0), "products": len(products)}
+            limit = tolerance(self.size)
+            errors = [normwise_error(*pair, limit=limit) for pair in zip(products, exact, strict=True)]
+            return {"error": max(errors, default=0.0), "products": len(products), "overlap": together}
 
         multiplied = sum(a.shape[0] * a.shape[1] * b.shape[1] for a, b in mine)
         moved = sum(a.numel() + b.numel() + a.shape[0] * b.shape[1] for a, b in mine) * 4

@@ -12,6 +12,7 @@ from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.composition.parallel import Fused, Parallel, Slices, Spread, Streams
+from scenarios.replicas import assert_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,18 @@ class Branches:
             return Spread(branches, gang)
         return {"serial": Parallel, "slices": Slices, "fused": Fused, "streams": Streams}[self.how](branches)
 
+    @property
+    def trains(self) -> bool:
+        """Whether gradients pass: a product that is written into a slice has none, and a broadcast neither."""
+        return self.how not in ("slices", "spread")
+
+    def parameters(self, block: nn.Module, branches: list[nn.Linear]) -> int:
+        """How many the block has. Raises AssertionError where these are not those of its branches."""
+        parameters = sum(parameter.numel() for parameter in block.parameters())
+        due = (self.features + 1) * sum(branch.out_features for branch in branches)
+        assert parameters == due, f"{parameters} parameters, where {due} are due"
+        return parameters
+
     def prepare(self, gang: Gang) -> Workload:
         """Draw samples of several tokens: features come last, and not in dimension 1."""
         branches = self.linears(gang)
@@ -63,6 +76,7 @@ class Branches:
 
         @torch.no_grad()
         def check(output: torch.Tensor) -> Facts:
+            assert_alike(gang, (given, *block.parameters()), "samples and weights")
             loads = gang.all_gather(torch.tensor(work.items, dtype=torch.float64, device=gang.device))
             due = given if spread else gang.part(given)
             assert torch.equal(x, due), "a branch has changed the input of all"
@@ -70,15 +84,35 @@ class Branches:
             normwise_error(output, torch.cat(exact, dim=-1), "the output")
             bitwise = torch.equal(output, torch.cat([branch(due) for branch in branches], dim=-1))
             assert bitwise or self.how != "serial", "a branch's output is not the one that it has alone"
-            parameters = sum(parameter.numel() for parameter in block.parameters())
-            wanted = (self.features + 1) * sum(branch.out_features for branch in branches)
-            assert parameters == wanted, f"{parameters} parameters, where {wanted} are due"
+            parameters = self.parameters(block, branches)
+            if self.trains:
+                assert_trained(block, branches, due[:1])
             streams = self.branches if self.how == "streams" and gang.device.type != "cpu" else 1
             largest = (loads.max() / loads.sum()).item()
-            return {"parameters": parameters, "bitwise": bitwise, "streams": streams, "largest_share": largest}
+            return {
+                "parameters": parameters, "bitwise": bitwise, "streams": streams, "trains": self.trains,
+                "largest_share": largest,
+            }  # fmt: skip
 
         rows, width = self.tokens * len(x), sum(branch.out_features for branch in mine)
         whole = self.batch * self.tokens * sum(branch.out_features for branch in branches)
         moved = 4 * (x.numel() + (self.features + 1 + rows) * width)
         work = Work(flops=2 * rows * self.features * width, bytes=moved, items=rows * width / whole, unit="pass")
         return Workload(step, check=check, work=work)
+
+
+@torch.enable_grad()
+def assert_trained(block: nn.Module, branches: list[nn.Linear], x: torch.Tensor) -> None:
+    """Raise AssertionError unless the gradients of the input, the weights and the biases are those of the formula."""
+    x = x.clone().requires_grad_()
+    output = block(x)
+    assert output.requires_grad, "no gradient passes"
+    slopes = torch.randn_like(output)
+    parameters = list(block.parameters())
+    mine, *theirs = torch.autograd.grad(output, (x, *parameters), slopes, materialize_grads=True)
+    rows, exact = x.detach().double().flatten(0, -2), slopes.double().flatten(0, -2)
+    stacked = torch.cat([branch.weight.detach().double() for branch in branches])
+    normwise_error(mine.flatten(0, -2), exact @ stacked, "the input's gradient")
+    weights, biases = (torch.cat([each for each in theirs if each.dim() == dim]) for dim in (2, 1))
+    normwise_error(weights, exact.T @ rows, "the weights' gradient")
+    normwise_error(biases, exact.sum(0), "the biases' gradient")

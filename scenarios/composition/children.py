@@ -12,7 +12,14 @@ from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
 from scenarios.chain import chained
 from scenarios.chapter import exercises
-from scenarios.composition.registration import Family, InList, InModuleList
+from scenarios.composition.registration import (
+    Family,
+    InList,
+    InListWithHead,
+    InModuleList,
+    statistics_restored,
+)
+from scenarios.replicas import assert_alike
 
 TOLERANCE = 1e-5
 """Normwise relative error that a deep chain in fp32 may have against float64."""
@@ -54,19 +61,31 @@ class Children:
             return output
 
         def check(output: torch.Tensor) -> Facts:
+            assert_alike(gang, family.tensors, "weights")
             changed, divergence = self.family(gang.generator).train(gang, x)  # ranks start apart
+            mixed = self.with_head(gang, x) if self.container == "list" else {}
             twin = self.family(gang.generator)
-            found = {"tensors_trained": changed, "samples_restored": family.restores(twin, x), **twin.reach()}
+            found = {
+                "tensors_trained": changed,
+                "samples_restored": family.restores(twin, x),
+                "statistics_restored": statistics_restored(self.block, x),
+                **twin.reach(),
+            }
             normwise_error(output, chained(family.tensors, x), "the output", limit=TOLERANCE)
             registered = self.container != "list"
             wanted = self.whole() if registered else dict.fromkeys(found, 0)
             assert found == wanted, f"found {found}, where {wanted} is due"
             assert (divergence == 0) == (registered or gang.size == 1), f"ranks are {divergence:g} apart"
-            told = "one alone" if gang.size == 1 else "equal" if divergence == 0 else "apart"
-            return {**found, "divergence": divergence, "ranks": told}
+            return {**found, **mixed, "divergence": divergence, "ranks": _spread(divergence, gang)}
 
         work = Work(flops=2 * self.batch * self.width**2 * self.depth, items=self.depth, unit="layer")
         return Workload(step, check=check, work=work)
+
+    def with_head(self, gang: Gang, x: torch.Tensor) -> Facts:
+        """What a data-parallel step does to a list of children the last of which is registered beside it."""
+        layers = self.family(gang.generator).children
+        changed, divergence = Family(InListWithHead(*layers), layers).train(gang, x)
+        return {"mixed_trained": changed, "mixed_ranks": _spread(divergence, gang)}
 
     def whole(self) -> dict[str, int]:
         """What is reached of registered children: everything."""
@@ -74,8 +93,14 @@ class Children:
         return {
             "tensors_trained": tensors,
             "samples_restored": self.batch,
+            "statistics_restored": 3,
             "parameters": self.depth * (self.width**2 + self.width),
             "state_dict_keys": tensors,
             "children_in_eval": self.depth,
             "tensors_in_double": tensors,
         }
+
+
+def _spread(divergence: float, gang: Gang) -> str:
+    """In a word, whether ranks that differ by so much at most are still equal."""
+    return "one alone" if gang.size == 1 else "equal" if divergence == 0 else "apart"

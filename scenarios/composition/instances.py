@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,7 +13,8 @@ from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.composition import factory
-from scenarios.composition.uses import counted, gradients
+from scenarios.composition.uses import counted, gradients, normalisations
+from scenarios.replicas import assert_alike
 
 TOLERANCE = 3e-5
 """Normwise relative error that a gradient in fp32 may have against float64."""
@@ -46,8 +48,13 @@ class Instances:
         def block() -> nn.Module:
             return nn.Sequential(linear(self.width, self.hidden), nn.Tanh(), linear(self.hidden, self.width), nn.Tanh())
 
-        make = {"instances": factory.instances, "repeated": factory.repeated, "copies": factory.copies}[self.made]
-        return nn.Sequential(*make(block, self.blocks), linear(self.width, self.outputs))
+        return nn.Sequential(*self.factory(block, self.blocks), linear(self.width, self.outputs))
+
+    def factory(self, build: Callable[[], nn.Module], count: int) -> list[nn.Module]:
+        """So many blocks by the factory that this arm is about."""
+        return {"instances": factory.instances, "repeated": factory.repeated, "copies": factory.copies}[self.made](
+            build, count
+        )
 
     def prepare(self, gang: Gang) -> Workload:
         """Every rank has samples of its own; the gradient is averaged over the ranks in one message."""
@@ -60,6 +67,7 @@ class Instances:
             return gang.all_reduce(torch.cat([each.flatten() for each in mine])) / gang.size
 
         def check(gradient: torch.Tensor) -> Facts:
+            assert_alike(gang, parameters, "weights")
             exact = [gang.all_reduce(each) / gang.size for each in gradients(net, x)]
             assert len(gradient) == sum(each.numel() for each in exact), f"a gradient of {len(gradient)} numbers"
             whole = float(torch.linalg.norm(torch.cat([each.flatten() for each in exact])))
@@ -73,7 +81,7 @@ class Instances:
 
     def facts(self, net: nn.Module) -> dict[str, int]:
         """What there is of parameters, held against what is due; a repeated one stands in the state_dict each time."""
-        found = counted(net)
+        found = {**counted(net), "statistics": normalisations(self.factory, self.blocks)}
         block = 2 * self.width * self.hidden + self.hidden + self.width
         head = self.width * self.outputs + self.outputs
         own = 1 if self.made == "repeated" else self.blocks
@@ -82,6 +90,7 @@ class Instances:
             "storages": 4 * own + 2,
             "state_dict_numbers": self.blocks * block + head,
             "initial_weights": self.blocks if self.made == "instances" else 1,
+            "statistics": own,
         }
         assert found == due, f"found {found}, where {due} is due"
         return found

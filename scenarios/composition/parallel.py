@@ -33,7 +33,7 @@ class Slices(Parallel):
         output = x.new_empty(*x.shape[:-1], sum(widths))
         rows = x.flatten(0, -2)
         for branch, slot in zip(branches, output.split(widths, dim=-1), strict=True):
-            torch.addmm(branch.bias, rows, branch.weight.T, out=slot.view(-1, branch.out_features))
+            torch.addmm(branch.bias, rows, branch.weight.T, out=slot.view(len(rows), branch.out_features))
         return output
 
 

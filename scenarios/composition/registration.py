@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +32,27 @@ class InModuleList(InList):
     def __init__(self, *children: nn.Module) -> None:
         super().__init__()
         self.kept = nn.ModuleList(children)
+
+
+class InListWithHead(InList):
+    """The same list beside a head, the last child, which is registered: an optimizer accepts it without a word."""
+
+    def __init__(self, *children: nn.Module) -> None:
+        super().__init__(*children)
+        self.head = children[-1]
+
+
+@torch.no_grad()
+def statistics_restored(block: Callable[[nn.Module], nn.Module], x: torch.Tensor) -> int:
+    """How many buffers of a batch normalisation, of three, its twin has once it has loaded the state of the block.
+
+    Each is the only child of a block. A container that registers parameters alone saves none.
+    """
+    child, twin = (nn.BatchNorm1d(x.shape[1], device=x.device) for _ in range(2))
+    saved, loading = block(child), block(twin)
+    saved(torch.cat([x, 2 * x + 1]))  # more rows than one, and other statistics than a new layer's
+    loading.load_state_dict(saved.state_dict())
+    return sum(map(torch.equal, child.buffers(), twin.buffers()))
 
 
 @dataclass(frozen=True)

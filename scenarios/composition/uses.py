@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -18,6 +20,12 @@ def counted(net: nn.Module) -> dict[str, int]:
         "state_dict_numbers": sum(entry.numel() for entry in entries),
         "initial_weights": len(firsts.unique(dim=0)),
     }
+
+
+def normalisations(make: Callable[[Callable[[], nn.Module], int], list[nn.Module]], count: int) -> int:
+    """How many running means there are where ``make`` makes so many batch normalisations."""
+    states = [block.state_dict() for block in make(lambda: nn.BatchNorm1d(1), count)]
+    return len({state["running_mean"].data_ptr() for state in states})
 
 
 def gradients(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:

@@ -12,10 +12,21 @@ from harness.scenario import Gang
 
 
 class Fans(NamedTuple):
-    """Of a matrix of shape ``[outputs, inputs]``."""
+    """How many inputs each output of a layer has, and how many outputs each input."""
 
     inputs: int
     outputs: int
+
+    @classmethod
+    def of(cls, *shape: int) -> Fans:
+        """Those of a weight of shape ``[outputs, inputs, *kernel]``; a convolution's count every place of its kernel.
+
+        Raises ValueError for fewer than two dimensions.
+        """
+        if len(shape) < 2:
+            raise ValueError(f"fans are those of a weight with two dimensions at least, not of shape {list(shape)}")
+        outputs, inputs, *kernel = shape
+        return cls(inputs * math.prod(kernel), outputs * math.prod(kernel))
 
 
 def fill(rows: torch.Tensor, name: str, fans: Fans, gang: Gang) -> torch.Tensor:

@@ -23,7 +23,12 @@ LAWS: dict[str, Callable[[Fans], Law]] = {
 }
 """What is due, from the variances that the initialisers are derived from."""
 ORTHONORMAL = 1e-5
-"""Largest magnitude that an entry of QᵀQ - 1 may have."""
+"""Largest magnitude that an entry of QᵀQ - 1 may have where Q has 1024 rows or fewer."""
+
+
+def orthonormal_limit(rows: int) -> float:
+    """The same for any number of rows: it grows with their root, as the rounding of a sum in fp32 does."""
+    return ORTHONORMAL * max(1.0, math.sqrt(rows / 1024))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,7 @@ class Initialization:
 
     def prepare(self, gang: Gang) -> Workload:
         """Each rank draws its rows of a matrix that makes queries, keys and values: three outputs for each input."""
-        fans = Fans(self.width, 3 * self.width)
+        fans = Fans.of(3 * self.width, self.width)
         rows = torch.full((gang.share(fans.outputs), fans.inputs), torch.nan, device=gang.device)
 
         def check(drawn: torch.Tensor) -> Facts:
@@ -62,11 +67,13 @@ class Initialization:
             assert (drawn.half() == drawn).float().mean() < 0.5, "weights have half the precision"
             if gram is not None:
                 off = (gram - torch.eye(fans.inputs, device=gang.device)).abs().max()
-                assert off <= ORTHONORMAL, f"QᵀQ is {off:.1e} from 1 (limit {ORTHONORMAL})"
+                limit = orthonormal_limit(fans.outputs)
+                assert off <= limit, f"QᵀQ is {off:.1e} from 1 (limit {limit:.1e})"
                 return {"std": math.sqrt(1 / fans.outputs)}
             law = LAWS[self.initializer](fans)
             refuse_another(law, count, total, squares, largest)
-            return {"std": law.std, "bound": law.bound} if law.bound < math.inf else {"std": law.std}
+            bound = {"bound": law.bound} if law.bound < math.inf else {}
+            return {"fan_in": fans.inputs, "fan_out": fans.outputs, "std": law.std, **bound}
 
         work = Work(bytes=rows.nbytes, items=rows.numel(), unit="weight")
         return Workload(lambda: fill(rows, self.initializer, fans, gang), check=check, work=work)

@@ -15,6 +15,7 @@ from scenarios.accuracy import normwise_error
 from scenarios.chain import chained
 from scenarios.chapter import exercises
 from scenarios.lazy.stack import by_meta, drawn, stack
+from scenarios.replicas import assert_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +62,14 @@ class Construction:
         def check(made: tuple[nn.Sequential, Tensor]) -> Facts:
             net, output = made
             law = drawn(self.dims, seed, gang.device)
+            assert_alike(gang, law, "weights")
             assert all(type(layer) in {nn.Linear, nn.ReLU} for layer in net), "a layer is still lazy"
             assert sum(mine.numel() for mine in net.parameters()) == numbers, f"the formula says {numbers} parameters"
             for mine, due in zip(net.parameters(), law, strict=True):
                 torch.testing.assert_close(mine.detach(), due, rtol=0, atol=1e-6 * float(due.abs().max()))
                 assert not mine.is_inference(), "a parameter that was made under inference mode is never trained"
             normwise_error(output, chained(law, x, torch.relu), "the output")
-            return {"parameters": numbers, "at_once": self.at_once(x)}
+            return {"parameters": numbers, "at_once": self.at_once(x), "initialised": self.initialised(x)}
 
         flops = sum(2 * self.batch * fan_in * fan_out for fan_in, fan_out in self.dims)
         work = Work(flops=flops, bytes=8 * numbers, items=numbers, unit="parameter")  # each drawn once and read once
@@ -82,4 +84,23 @@ class Construction:
         ready = sum(parameter.numel() for parameter in before[: 2 * self.given])
         net(x)
         assert all(mine is now for mine, now in zip(before, net.parameters(), strict=True)), "an optimizer lost them"
+        first = [parameter.detach().clone() for parameter in before]
+        net(x)
+        again = all(map(torch.equal, first, net.parameters())) and len(first) == len(list(net.parameters()))
+        assert again, "a second batch has initialised parameters again"
         return ready
+
+    def initialised(self, x: Tensor) -> int:
+        """How many layers an initialiser reaches that is applied before the first batch.
+
+        It asks for the exact type, as is usual, and passes lazy layers by without a word.
+        """
+
+        @torch.no_grad()
+        def ones(module: nn.Module) -> None:
+            if type(module) is nn.Linear:
+                module.weight.fill_(1)
+
+        net = self.construct(x.device).apply(ones)
+        net(x)
+        return sum(bool((layer.weight == 1).all()) for layer in net if isinstance(layer, nn.Linear))

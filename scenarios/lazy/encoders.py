@@ -57,6 +57,23 @@ def known(x: Tensor, widths: frozenset[int]) -> Tensor:
     return x
 
 
+def moved(encoder: Sliced, optimizer: torch.optim.Optimizer, random: torch.Generator) -> int:
+    """How many of the columns that only the widest inputs use change in a step on the narrowest.
+
+    A step on the widest comes first.
+    """
+    weight, narrow = encoder.linear.weight, min(encoder.widths)
+
+    def step(width: int) -> Tensor:
+        optimizer.zero_grad()
+        encoder([torch.randn(8, width, device=weight.device, generator=random)]).square().sum().backward()
+        optimizer.step()
+        return weight.detach().clone()
+
+    wide, after = step(weight.shape[1]), step(narrow)
+    return int((wide != after)[:, narrow:].any(dim=0).sum())
+
+
 def refuses(net: nn.Module, x: Tensor) -> bool:
     """Whether inputs ``x`` are an error that names their width."""
     try:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
-from scenarios.accuracy import normwise_error
+from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
-from scenarios.lazy.encoders import Adapters, Padded, Sliced, refuses
+from scenarios.lazy.encoders import Adapters, Padded, Sliced, moved, refuses
 from scenarios.lazy.stack import stack
 from scenarios.lazy.untied import untied
 
@@ -71,14 +71,27 @@ class Widths:
             _, wanted = untied(net, everyone)
             parts = gradient.split([each.numel() for each in parameters.values()])
             for (name, due), part in zip(wanted.items(), parts, strict=True):
-                normwise_error(part, due.flatten() / self.samples, f"gradient of {name}")
+                limit = tolerance(self.samples)
+                normwise_error(part, due.flatten() / self.samples, f"gradient of {name}", limit=limit)
             assert refuses(net, torch.ones(1, self.widest + 1, device=gang.device)), "took inputs of unknown width"
-            return {"parameters": tied, "untied": apart}
+            return {"parameters": tied, "untied": apart, **self.columns(gang)}
 
         trunk = self.hidden * (self.hidden + self.outputs)
         # forward and for the weights' gradients; through the trunk also for those of what it gets
         products = sum(len(inputs) * (2 * inputs.shape[1] * self.hidden + 3 * trunk) for inputs in groups)
         return Workload(step, check=check, work=Work(flops=2 * products, items=len(target), unit="sample"))
+
+    def columns(self, gang: Gang) -> Facts:
+        """Which columns of the one weight a step on the narrowest inputs moves although they use none of them."""
+        if self.how == "adapters":
+            return {}
+        by: dict[str, int] = {}
+        for kind in (torch.optim.SGD, torch.optim.Adam):
+            encoder = {"pad": Padded, "slice": Sliced}[self.how](self.known, self.hidden, gang.device)
+            optimizer = kind(encoder.parameters(), lr=1e-3)
+            by[kind.__name__.lower()] = moved(encoder, optimizer, gang.generator)
+        assert not by["sgd"], f"SGD moves {by['sgd']} columns that no input used"
+        return {"columns": self.widest - min(self.known), "moved_by_sgd": by["sgd"], "moved_by_adam": by["adam"]}
 
     def parameters(self) -> tuple[int, int]:
         """How many numbers the network has, and how many a network for each width would have."""

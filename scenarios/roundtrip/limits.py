@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from scenarios.roundtrip.state import State
+from scenarios.roundtrip.state import State, layer
 
 
 def verdict(attempt: Callable[[], Any]) -> str:
@@ -51,6 +51,31 @@ def limits(x: torch.Tensor) -> dict[str, str]:
         "branch": _quietly(lambda: torch.export.export(Branch(), (x,))),
         "pickle": verdict(lambda: torch.load(pickled, weights_only=True)),
     }
+
+
+@torch.no_grad()
+def shifted(part: State, renamed: Callable[[str], str] = str) -> int:
+    """How many tensors of ``part`` get to their layers in a network that has one more layer before them.
+
+    Names there are shifted by one: unless they are ``renamed``, a layer gets what belongs to the next. All layers of
+    ``part`` have one width.
+    """
+    firsts = sorted({int(name.partition(".")[0]) for name in part})
+    weight = part["0.0.weight"]
+    with torch.device("meta"):
+        net = nn.Sequential(nn.Identity(), *(layer(len(weight)) for _ in firsts))
+    net.to_empty(device=weight.device)
+    for tensor in net.state_dict().values():
+        tensor.zero_()
+    net.load_state_dict({renamed(name): tensor for name, tensor in part.items()}, strict=False)
+    now = net.state_dict()
+    return sum(torch.equal(now[one_further(name)], tensor) for name, tensor in part.items())
+
+
+def one_further(name: str) -> str:
+    """The name of a tensor where one more layer comes before its own: ``0.0.weight`` becomes ``1.0.weight``."""
+    first, dot, rest = name.partition(".")
+    return f"{int(first) + 1}{dot}{rest}"
 
 
 def misnamed(net: nn.Module, fresh: State, part: State) -> int:

@@ -14,6 +14,7 @@ from scenarios.chapter import exercises
 from scenarios.roundtrip import formats
 from scenarios.roundtrip.proof import assert_read, assert_same, read
 from scenarios.roundtrip.state import State, carried, drawn, network
+from scenarios.roundtrip.training_state import returned
 
 Loaded = tuple[nn.Module, torch.Tensor]
 
@@ -54,7 +55,11 @@ class Load:
             assert_read(sums, state)
             mine = list(net.parameters())
             pinned = self.by == "pinned" and gang.device.type != "cpu"
-            return {"parameters": len(mine), "kept": len(known.intersection(mine)), "pinned": pinned}
+            copied = self.by in ("copy", "broadcast")
+            more = returned(gang.scratch / f"{gang.rank}-training", gang.device, assign=not copied)
+            assert more["moments"] == more["moments_saved"], f"of Adam's moments {more['moments']} came back"
+            assert more["tie"] == ("kept" if copied else "lost"), f"the tie of two layers is {more['tie']}"
+            return {"parameters": len(mine), "kept": len(known.intersection(mine)), "pinned": pinned, **more}
 
         return Workload(step, check=check, work=carried(state), reset=reset, uneven=self.by == "broadcast")
 

@@ -13,9 +13,15 @@ from torch import nn
 from harness.scenario import Facts, Gang, Scaling, Workload, arm
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
-from scenarios.roundtrip.limits import misnamed
+from scenarios.roundtrip.limits import misnamed, one_further, shifted
 from scenarios.roundtrip.proof import assert_foreign, assert_read, assert_same, read
+from scenarios.roundtrip.reading import Reading
 from scenarios.roundtrip.state import State, carried, drawn, layer, network, size
+
+MOST_READ = 1.2
+"""How much of a file, over its part, a reader of the part may read."""
+PAGES = 4 << 20
+"""Bytes that may come beside them: a system maps whole pages, and some around them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +72,23 @@ class Part:
             assert_same(net.state_dict(), after)
             assert_read(sums, after)
             return {
-                "tensors": len(due), "part_bytes": size(due), "file_bytes": size(donor),
+                "tensors": len(due), "part_bytes": size(due), "file_bytes": size(donor), **self.reading(path, due),
                 "misnamed": misnamed(net, fresh, due),
+                "shifted": shifted(due), "renamed": shifted(due, one_further),
             }  # fmt: skip
 
         return Workload(step, check=check, work=carried(due), reset=reset)
+
+    def reading(self, path: Path, like: State) -> Facts:
+        """How many bytes come from the file. Raises AssertionError where they are too many for a reader of a part."""
+        with Reading(path) as reading:
+            tensors = self.read(path, like)
+            read(tensors.values())
+        if reading.bytes is None:
+            return {}
+        most = int(MOST_READ * size(like)) + PAGES
+        assert self.reader == "full" or reading.bytes <= most, f"{reading.bytes} bytes were read for {size(like)}"
+        return {"read_bytes": reading.bytes}
 
     def read(self, path: Path, like: State) -> State:
         """What the file holds under the names in ``like``."""

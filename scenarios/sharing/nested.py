@@ -12,6 +12,7 @@ from torch import nn
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import TOLERANCE, normwise_error
 from scenarios.chapter import exercises
+from scenarios.replicas import assert_alike
 from scenarios.sharing import blocks
 
 
@@ -42,16 +43,16 @@ class Nested:
     batch: int = axis(2048, full=(1_048_576,))
     halve: Literal["loop", "exponent"] = arm(baseline="loop")
 
-    def model(self, gang: Gang) -> nn.Sequential:
-        """The model, with the same values on every rank."""
+    def model(self, gang: Gang, generator: torch.Generator) -> nn.Sequential:
+        """The model, with values from ``generator``."""
         model = blocks.chimera(partial(HALVE[self.halve], gang=gang)).to(gang.device)
         for tensor in model.state_dict().values():
-            nn.init.normal_(tensor, std=0.2, generator=gang.shared_generator)
+            nn.init.normal_(tensor, std=0.2, generator=generator)
         return model
 
     def prepare(self, gang: Gang) -> Workload:
         """Each rank has its rows of the batch."""
-        model = self.model(gang)
+        model = self.model(gang, gang.shared_generator)  # the same values on every rank
         x = torch.randn(self.batch, 20, device=gang.device, generator=gang.shared_generator)
         mine = gang.part(x)
 
@@ -60,7 +61,12 @@ class Nested:
             out: torch.Tensor = model(mine)
             return out
 
+        @torch.no_grad()
         def check(out: torch.Tensor) -> Facts:
+            assert_alike(gang, (x, *model.state_dict().values()), "samples and weights")
+            twin, other = (self.model(gang, gang.generator) for _ in range(2))
+            restored = blocks.restored(model, twin, mine)
+            lost = blocks.restored(twin, other, mine, registered=False)
             parameters = blocks.access(model)
             tensors = {name: tensor.double() for name, tensor in model.state_dict().items()}
             exact = blocks.activations(tensors, x.double())
@@ -71,10 +77,13 @@ class Nested:
             left = magnitude / 2**halvings
             assert left <= 1 + TOLERANCE, f"after {halvings} halvings magnitudes still add up to {left:.3g}"
             assert left > 0.5 - TOLERANCE or not halvings, f"halved {halvings} times, down to {left:.3g}"
+            assert restored == rows, f"of {rows} samples a twin that loads the state maps {restored} alike"
             return {
                 "parameters": sum(map(torch.numel, parameters.values())),
                 "tensors": len(parameters),
                 "halvings": halvings,
+                "restored": restored,
+                "restored_without": lost,
             }
 
         rows = gang.share(self.batch)

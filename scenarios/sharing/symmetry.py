@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import ClassVar, Literal
 
 import torch
 
+from harness.gang import seeded
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 
 TAPS = 9
+DRAWS = 7
+"""Independent draws of the task: the median of what they come from lies between their extremes in 98 % of cases."""
 NOISE = 0.5
 """Standard deviation of what no filter explains; a filter's output has 1."""
 TOLERANCE = 1e-5
@@ -44,9 +48,31 @@ class Symmetry:
         answers = windows @ truth + NOISE * draw(self.length, self.samples, 2)
         return truth, torch.cat([windows, answers], -1)
 
+    def fitted(self, equations: torch.Tensor) -> torch.Tensor:
+        """The filters of this arm that fit best, in float64: shape ``[1 or length, TAPS, 2]``."""
+        rows = (equations.flatten(0, 1)[None] if self.filters == "tied" else equations).double()
+        r = torch.linalg.qr(rows, mode="r").R  # of the equations themselves: nothing is squared
+        solved: torch.Tensor = torch.linalg.solve_triangular(r[:, :TAPS, :TAPS], r[:, :TAPS, TAPS:], upper=True)
+        return solved
+
+    def errors(self, gang: Gang) -> Facts:
+        """Squared errors on new signals, relative to the answers' own: of several draws the least, median and most.
+
+        A draw has filters, signals and noise of its own, and is the same in every arm.
+        """
+        short = replace(self, length=min(self.length, 256))
+        errors = []
+        for draw in range(DRAWS):
+            truth, equations = short.equations(replace(gang, shared_generator=seeded(gang.device, "draw", draw)))
+            errors.append((short.fitted(equations) - truth).square().sum((0, 1)) / short.length)  # windows are white
+        least, middle, most = (torch.stack(errors).quantile(level, dim=0).tolist() for level in (0.0, 0.5, 1.0))
+        kinds = "alike", "apart"
+        names = ([f"error_{kind}{suffix}" for kind in kinds] for suffix in ("_least", "", "_most"))
+        return dict(zip(chain(*names), (*least, *middle, *most), strict=True))
+
     def prepare(self, gang: Gang) -> Workload:
         """Each rank has its samples; their moments add up over the ranks to those of all samples."""
-        truth, equations = self.equations(gang)
+        _, equations = self.equations(gang)
         mine = gang.part(equations, dim=1).contiguous()
         tied = self.filters == "tied"
 
@@ -57,13 +83,9 @@ class Symmetry:
             return solved.result  # type: ignore[no-any-return]
 
         def check(filters: torch.Tensor) -> Facts:
-            rows = (equations.flatten(0, 1)[None] if tied else equations).double()
-            r = torch.linalg.qr(rows, mode="r").R  # of the equations themselves: nothing is squared
-            exact = torch.linalg.solve_triangular(r[:, :TAPS, :TAPS], r[:, :TAPS, TAPS:], upper=True)
+            exact = self.fitted(equations)
             normwise_error(filters, exact, "filters", limit=TOLERANCE)
-            alike, apart = (exact - truth).square().sum((0, 1)).tolist()  # on new signals: the windows are white
-            parameters = exact[..., 0].numel()
-            return {"parameters": parameters, "error_alike": alike / self.length, "error_apart": apart / self.length}
+            return {"parameters": exact[..., 0].numel(), "draws": DRAWS, **self.errors(gang)}
 
         flops = 2 * mine.shape[0] * mine.shape[1] * mine.shape[2] ** 2
         return Workload(step, check=check, work=Work(flops=flops, items=gang.share(self.samples), unit="sample"))

@@ -48,6 +48,26 @@ class Tying:
         hidden = [shared if self.hidden == "tied" else deepcopy(shared) for _ in range(self.uses)]
         return nn.Sequential(*chain.from_iterable((layer, nn.Tanh()) for layer in (first, *hidden)), last)
 
+    def observed(self, training: Training, batch: tuple[torch.Tensor, torch.Tensor], rate: float) -> Facts:
+        """One weight of the first hidden layer over a step from the start, and the gradient between its values.
+
+        Also the gradients that its first and its last use have for themselves. Every rank calls this.
+        """
+        training.reset()
+        weight = training.uses[2]  # behind the first layer's weight and bias
+        before = weight[0, 0].item()
+        training.step()
+        assert weight.grad is not None
+        _, alone = replay(training.start, batch, 1, rate=rate, tied=())
+        of_uses = [alone[2 * layer][0, 0].item() for layer in range(1, 1 + self.uses)]
+        return {
+            "weight_before": before,
+            "weight_gradient": weight.grad[0, 0].item(),
+            "weight_after": weight[0, 0].item(),
+            "gradient_first_use": of_uses[0],
+            "gradient_last_use": of_uses[-1],
+        }
+
     def prepare(self, gang: Gang) -> Workload:
         """Each rank has its rows of the batch; every sample begins with the same network."""
         shapes = (self.batch, INPUTS), (self.batch, OUTPUTS)
@@ -71,6 +91,7 @@ class Tying:
             for start, use, end in zip(training.start, uses, ends, strict=True):
                 normwise_error(use - start, end - start, "the way that parameters went", limit=WAY)
             return {
+                **self.observed(training, (x, y), rate),
                 "parameters": numbers,
                 "tensors": len(training.unique),
                 "names": len(uses),

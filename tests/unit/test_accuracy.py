@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.accuracy import TOLERANCE, normwise_error
+from scenarios.accuracy import TOLERANCE, normwise_error, tolerance
 
 
 @given(st.lists(st.integers(1, 4), max_size=3), st.floats(0, 1e-3), st.integers(0, 9))
@@ -60,3 +61,19 @@ def test_half_a_precision_is_told_from_a_whole_one(dtype: torch.dtype) -> None:
     for found in ((a @ b).to(dtype).float(), a.to(dtype).float() @ b):
         with pytest.raises(AssertionError, match="normwise"):
             normwise_error(found, exact)
+
+
+@pytest.mark.parametrize("terms", [1024, 16_384, 262_144])
+def test_one_chain_of_sums_is_within_the_limit_for_so_many_terms_and_tf32_is_not(terms: int) -> None:
+    """As a GPU's kernel may add them up; a CPU's adds up in blocks, and is ten times as exact."""
+    a, b = np.random.default_rng(terms).standard_normal((2, 64, terms)).astype(np.float32)
+    exact = torch.from_numpy((a.astype(np.float64) * b).sum(1))
+    chain = torch.from_numpy(np.add.accumulate(a * b, axis=1, dtype=np.float32)[:, -1])
+    assert normwise_error(chain, exact, limit=tolerance(terms)) > tolerance(terms) / 20
+    with pytest.raises(AssertionError, match="normwise"):
+        normwise_error(exact * (1 + 3e-4), exact, limit=tolerance(terms))
+
+
+def test_the_limit_grows_with_the_root_of_the_number_of_terms() -> None:
+    assert tolerance(1) == tolerance(15_000) == TOLERANCE
+    assert tolerance(4 * 262_144) == pytest.approx(2 * tolerance(262_144))

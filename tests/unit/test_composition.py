@@ -20,7 +20,7 @@ from scenarios.composition.branches import Branches
 from scenarios.composition.children import Children
 from scenarios.composition.instances import Instances
 from scenarios.composition.parallel import Fused, Parallel, Slices, Spread, Streams
-from scenarios.composition.registration import InList, InModuleList
+from scenarios.composition.registration import InList, InListWithHead, InModuleList
 from tests.ranks import Ranks, gang
 
 CONTAINERS = ("sequential", "module_list", "list")
@@ -76,10 +76,12 @@ def test_a_list_reaches_nothing_and_the_others_everything(depth: int, width: int
         "tensors_in_double": 2 * depth,
         "tensors_trained": 2 * depth,
         "samples_restored": batch,
+        "statistics_restored": 3,
     }
+    mixed = {"mixed_trained": 2, "mixed_ranks": "one alone"}
     for container in CONTAINERS:
         found = facts(Children(depth=depth, width=width, batch=batch, container=container).prepare(gang(0, 1)))
-        wanted = dict.fromkeys(whole, 0) if container == "list" else whole
+        wanted = {**dict.fromkeys(whole, 0), **mixed} if container == "list" else whole
         assert found == {**wanted, "divergence": 0, "ranks": "one alone"}
 
 
@@ -104,6 +106,7 @@ def test_ranks_stay_equal_exactly_where_children_are_registered(two_ranks: Ranks
         assert told[0] == told[1]
         assert told[0]["ranks"] == ("apart" if container == "list" else "equal")
         assert (told[0]["divergence"] > 0.1) == (container == "list")
+    assert (told[0]["mixed_trained"], told[0]["mixed_ranks"]) == (2, "apart")  # of six tensors, and nothing was raised
 
 
 def ranks_of(mine: Gang, container: str) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def test_what_a_list_beside_a_registered_head_costs_a_data_parallel_run(two_rank
 
 def mixed(mine: Gang) -> tuple[int, torch.Tensor]:
     torch.manual_seed(mine.rank)
-    block = HeadOnly(*(nn.Linear(4, 4) for _ in range(4)))
+    block = InListWithHead(*(nn.Linear(4, 4) for _ in range(4)))
     model = nn.parallel.DistributedDataParallel(block, process_group=mine.group)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model(torch.ones(2, 4)).sum().backward()
@@ -153,12 +156,19 @@ def mixed(mine: Gang) -> tuple[int, torch.Tensor]:
     return len(list(model.parameters())), model(torch.ones(2, 4)).detach()
 
 
-class HeadOnly(InList):
-    """Registers the last child, and keeps the others in a list: it trains, a little."""
+class ParametersAlone(InList):
+    """Registers the parameters of its children, hands train() on to them, and forgets their buffers."""
 
     def __init__(self, *given: nn.Module) -> None:
         super().__init__(*given)
-        self.head = given[-1]
+        for number, child in enumerate(given):
+            for name, parameter in child.named_parameters():
+                self.register_parameter(f"{number}_{name}", parameter)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        for child in self.kept:
+            child.train(mode)
+        return super().train(mode)
 
 
 class Reversed(nn.Sequential):
@@ -168,7 +178,7 @@ class Reversed(nn.Sequential):
         super().__init__(*given[::-1])
 
 
-@pytest.mark.parametrize("planted", [InList, HeadOnly])
+@pytest.mark.parametrize("planted", [InList, InListWithHead, ParametersAlone])
 def test_an_arm_that_claims_to_register_and_does_not_is_wrong(
     planted: type[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,9 +235,24 @@ def test_the_gradient_of_the_input_is_the_sum_of_the_branches() -> None:
     torch.testing.assert_close(whole, each[0] + each[1])
 
 
-def test_a_network_that_is_both_branches_counts_once() -> None:
+def test_a_network_that_is_both_branches_has_its_parameters_once_and_their_gradient_twice() -> None:
     (one,) = linears(4)
-    assert sum(map(torch.numel, Parallel([one, one]).parameters())) == 16
+    both, x = Parallel([one, one]), torch.randn(7, 3)
+    assert sum(map(torch.numel, both.parameters())) == 16
+    assert both(x).shape == (7, 8)
+    alone = torch.autograd.grad(one(x).sum(), [*one.parameters()])
+    for twice, once in zip(torch.autograd.grad(both(x).sum(), [*both.parameters()]), alone, strict=True):
+        torch.testing.assert_close(twice, 2 * once)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("widths", [(0, 3), (3, 0), (1, 2), (0, 1), (0, 0)])
+def test_a_branch_may_be_of_width_one_or_none(widths: tuple[int, ...]) -> None:
+    made, x = linears(*widths), torch.randn(4, 2, 3)
+    with torch.no_grad():
+        due = torch.cat([x @ branch.weight.T + branch.bias for branch in made], dim=-1)
+        for block in (Parallel(made), Slices(made), Fused(made), Streams(made), Spread(made, gang(0, 1))):
+            torch.testing.assert_close(block(x), due)
 
 
 SMALL = {"batch": 4, "tokens": 3, "features": 8, "width": 4}
@@ -262,7 +287,10 @@ def test_two_ranks_hand_each_other_their_branches(two_ranks: Ranks) -> None:
     alone = Branches(**SMALL).prepare(gang(0, 1)).step()
     for output, found, counted in two_ranks.do(spread):
         assert torch.equal(output, alone)
-        assert found == {"parameters": 9 * 12, "bitwise": True, "streams": 1, "largest_share": 8 / 12}
+        share = 8 / 12  # so at most 1.5 times as fast
+        assert found == {
+            "parameters": 9 * 12, "bitwise": True, "streams": 1, "trains": False, "largest_share": share,
+        }  # fmt: skip
         assert counted.traffic_bytes == alone.nbytes
 
 
@@ -346,6 +374,31 @@ def test_one_after_the_other_branches_give_the_very_bits_that_they_give_alone(mo
     refused(Branches(how="serial", **SMALL).prepare(gang(0, 1)), "alone")
 
 
+def detached(block: Parallel, x: torch.Tensor) -> torch.Tensor:
+    return Parallel.forward(block, x).detach()
+
+
+def one_detached(block: Parallel, x: torch.Tensor) -> torch.Tensor:
+    first, second = block.branches
+    return torch.cat([first(x), second(x).detach()], dim=-1)
+
+
+def by_data(block: Parallel, x: torch.Tensor) -> torch.Tensor:
+    """Weights through ``.data``, as in a layer of the book's own: they get no gradient, and the input does."""
+    return torch.cat([x @ branch.weight.data.T + branch.bias for branch in block.branches], dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "why"),
+    [(detached, "no gradient passes"), (one_detached, "the input's gradient"), (by_data, "the weights' gradient")],
+)
+def test_branches_that_are_detached_are_wrong_though_their_output_is_right(
+    mistake: Callable[..., torch.Tensor], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(branches, "Streams", planted(mistake))
+    refused(Branches(how="streams", **SMALL).prepare(gang(0, 1)), why)
+
+
 def test_a_block_with_a_branch_too_many_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     class Idle(Parallel):
         def __init__(self, made: list[nn.Linear]) -> None:
@@ -385,6 +438,7 @@ def test_what_there_is_of_a_network_of_three(made: str, parameters: int, storage
         "storages": storages,
         "state_dict_numbers": 367,  # whatever is shared: counting here hides the mistake
         "initial_weights": weights,
+        "statistics": 1 if made == "repeated" else 3,
         "gradient_bytes": 4 * parameters,
     }
 
@@ -399,15 +453,43 @@ def test_instances_of_any_size_are_checked_and_do_the_declared_work(**size: int)
         assert count(workload.step).flops == workload.work.flops
 
 
+def sharing_statistics(build: Callable[[], nn.Module], count: int) -> list[nn.Module]:
+    """Blocks with parameters of their own, and the buffers of the first."""
+    first, *others = (build() for _ in range(count))
+    for other in others:
+        for name, buffer in first.named_buffers():
+            setattr(other, name, buffer)
+    return [first, *others]
+
+
 @pytest.mark.parametrize(("claimed", "planted"), [
     ("instances", factory.repeated), ("instances", factory.copies),
     ("copies", factory.repeated), ("copies", factory.instances), ("repeated", factory.instances),
+    ("instances", sharing_statistics),
 ])  # fmt: skip
 def test_a_factory_that_does_something_else_is_wrong(
     claimed: str, planted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(factory, claimed, planted)
     refused(Instances(made=claimed, **PUBLISHED).prepare(gang(0, 1)), "is due")
+
+
+def test_a_repeated_block_updates_its_statistics_once_for_every_use() -> None:
+    def block() -> nn.Module:
+        return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+
+    counted = {}
+    for make in (factory.instances, factory.repeated, factory.copies):
+        net = nn.Sequential(*make(block, 3))
+        net(torch.randn(8, 3))
+        counted[make.__name__] = [int(each[1].num_batches_tracked) for each in net]
+    assert counted == {"instances": [1, 1, 1], "repeated": [3, 3, 3], "copies": [1, 1, 1]}
+
+
+@pytest.mark.parametrize("make", [factory.instances, factory.repeated, factory.copies])
+def test_a_factory_makes_none_and_one_as_well(make: Callable[..., Any]) -> None:
+    assert make(lambda: nn.Linear(2, 2), 0) == []
+    assert [type(each) for each in make(lambda: nn.Linear(2, 2), 1)] == [nn.Linear]
 
 
 def test_a_block_is_built_once_for_each_instance() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.gang import Gang, seeded
 from harness.ledger import Count, count
@@ -79,6 +81,39 @@ def test_rows_are_shared_over_any_number_of_ranks(where: str, size: int, n: int)
     assert sum(workload.work.flops for workload in workloads) == 2 * n**3
     assert sum(workload.work.items for workload in workloads) == pytest.approx(1)
     assert sum(count(workload.step).flops for workload in workloads) == 2 * n**3
+
+
+def test_the_cpu_of_a_gpus_rank_is_all_cores_that_it_runs_on_and_a_cpu_device_is_its_own_threads() -> None:
+    host, resident = Crossover(where="host"), Crossover(where="resident")
+    gpu, threads = torch.device("cuda:0"), torch.get_num_threads()
+    assert host.cores(gpu) == len(os.sched_getaffinity(0))
+    assert host.cores(cpu) == resident.cores(gpu) == resident.cores(cpu) == threads
+    workload = host.prepare(gang(0, 1))
+    assert workload.check(workload.step())["cores"] == threads
+
+
+class Threads(TorchDispatchMode):
+    """Notes with how many threads products are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket is torch.ops.aten.mm:
+            self.seen.append(torch.get_num_threads())
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_threads_of_the_host_are_those_of_its_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(Crossover, "cores", lambda self, device: before + 2)
+    for where, during in (("host", before + 2), ("resident", before), ("copied", before)):
+        workload = Crossover(where=where).prepare(gang(0, 1))
+        with Threads() as threads:
+            workload.check(workload.step())
+        assert threads.seen[0] == during
+        assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("where", WHERE)

@@ -46,7 +46,7 @@ SMALL = {
 UNEVEN = {("load", "broadcast"), ("save", "dcp"), ("restore", "dcp"), ("crossover", "copied")}
 """Where one rank does by design what the declared work does not tell."""
 ENTRIES = catalog.scenarios()
-FIGURES = {"time", "versus", "speedup", "memory", "traffic", "reads", "crossover"}
+FIGURES = {"time", "versus", "speedup", "ideal", "ceiling", "memory", "traffic", "reads", "crossover"}
 """What the report knows of every arm."""
 
 
@@ -172,11 +172,21 @@ def test_its_answers_quote_figures_that_it_has(measured: Any) -> None:
     comparison, ranks = measured
     entry = ENTRIES[comparison.scenario]
     for exercise in entry.exercises:
-        for scenario, arm, most, figure in quotes(exercise.answer):
+        for scenario, arm, most, figure in (*quotes(exercise.answer), *quotes(exercise.on_cpu)):
             if scenario in ("", entry.name) and arm in entry.arms:
                 (case,) = (case for case in ranks if (case.arm, case.world_size) == (arm, 1 + most))
                 known = FIGURES | entry.defaults.keys() | ranks[case][0].found.keys()
                 assert figure in known, (exercise.number, arm, figure)
+
+
+def test_on_cpu_devices_no_answer_compares_the_cpu_with_itself() -> None:
+    for device, quoted in (("cuda:0", {"resident", "copied"}), ("cpu:0", set())):
+        (asked,) = (exercise.on(device) for exercise in ENTRIES["crossover"].exercises)
+        crossings = {(arm, most) for _, arm, most, figure in quotes(asked.answer) if figure == "crossover"}
+        assert {arm for arm, most in crossings if not most} == quoted
+        assert {arm for arm, most in crossings if most} == {"resident", "copied"}  # more devices against one
+    (planned,) = make(Wish(names=["crossover"], devices="cpu:1", preset="smoke")).comparisons
+    assert planned.exercises[0].answer == ENTRIES["crossover"].exercises[0].on_cpu
 
 
 def test_every_exercise_of_the_chapter_is_answered_and_every_quote_names_one_arm() -> None:

@@ -77,6 +77,36 @@ def test_leading_dimensions_are_left_alone(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(16,), (5, 16), (2, 3, 16), (2, 3, 4, 16), (2, 3, 4, 15), (15,)])
+def test_one_two_and_four_dimensions_keep_their_precision(way: str, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, dtype=dtype)
+    spectrum, half = Fourier(size=shape[-1], way=way).layer(cpu)(x), shape[-1] // 2 + 1
+    assert spectrum.shape == (*shape[:-1], half)
+    assert spectrum.dtype == {torch.float32: torch.complex64, torch.float64: torch.complex128}[dtype]
+    error = 1e-5 if dtype == torch.float32 else 1e-13
+    exact = dft(x.reshape(-1, shape[-1]), half).reshape(spectrum.shape)
+    torch.testing.assert_close(spectrum.to(exact.dtype), exact, rtol=error, atol=20 * error)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize("shape", [(16,), (5, 16), (2, 3, 4, 15)])
+def test_complex_data_have_a_leading_half_only_by_the_full_transform(
+    dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    x = torch.randn(shape, dtype=dtype)
+    spectrum = Fourier(size=shape[-1], way="full").layer(cpu)(x)
+    assert spectrum.dtype == dtype
+    parts = [dft(part.reshape(-1, shape[-1]), shape[-1] // 2 + 1) for part in (x.real, x.imag)]
+    error = 1e-5 if dtype == torch.complex64 else 1e-13
+    found, exact = spectrum.to(torch.complex128).reshape(parts[0].shape), parts[0] + 1j * parts[1]
+    torch.testing.assert_close(found, exact, rtol=error, atol=20 * error)
+    for way in ("real", "matrix"):
+        with pytest.raises(RuntimeError):
+            Fourier(size=shape[-1], way=way).layer(cpu)(x)
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", [1, 8, 15])
 def test_an_impulse_has_every_frequency_and_samples_do_not_meet(way: str, size: int) -> None:
     layer, impulse, x = Fourier(size=size, way=way).layer(cpu), torch.zeros(2, size), torch.randn(5, size)

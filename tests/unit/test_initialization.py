@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -152,12 +153,52 @@ def test_the_facts_are_the_chapters_formulas() -> None:
         workload = Initialization(initializer=arm, width=100).prepare(gang(0, 1))
         return workload.check(workload.step())
 
-    a = math.sqrt(6 / 400)
-    assert facts("xavier_uniform") == pytest.approx({"std": a / math.sqrt(3), "bound": a})
-    assert facts("xavier_normal") == pytest.approx({"std": math.sqrt(2 / 400)})
-    assert facts("kaiming_uniform") == pytest.approx({"std": math.sqrt(2 / 100), "bound": math.sqrt(6 / 100)})
-    assert facts("trunc_normal") == pytest.approx({"std": 0.02 * 0.8796, "bound": 0.04}, rel=1e-4)
+    a, fans = math.sqrt(6 / 400), {"fan_in": 100, "fan_out": 300}
+    assert facts("xavier_uniform") == pytest.approx({**fans, "std": a / math.sqrt(3), "bound": a})
+    assert facts("xavier_normal") == pytest.approx({**fans, "std": math.sqrt(2 / 400)})
+    assert facts("kaiming_uniform") == pytest.approx({**fans, "std": math.sqrt(2 / 100), "bound": math.sqrt(6 / 100)})
+    assert facts("trunc_normal") == pytest.approx({**fans, "std": 0.02 * 0.8796, "bound": 0.04}, rel=1e-4)
     assert facts("orthogonal") == pytest.approx({"std": math.sqrt(1 / 300)})
+
+
+def test_the_fans_of_a_convolution_count_its_kernel() -> None:
+    assert Fans.of(64, 32, 3, 3) == Fans(inputs=288, outputs=576)
+    assert Fans.of(30, 10) == Fans(inputs=10, outputs=30)
+    for shape in ((), (5,)):
+        with pytest.raises(ValueError, match="two dimensions at least"):
+            Fans.of(*shape)
+
+
+@pytest.mark.parametrize(
+    ("law", "init"),
+    [
+        (weights.LAWS["xavier_uniform"], nn.init.xavier_uniform_),
+        (weights.LAWS["xavier_normal"], nn.init.xavier_normal_),
+        (weights.LAWS["kaiming_uniform"], lambda w: nn.init.kaiming_uniform_(w, nonlinearity="relu")),
+    ],
+)
+def test_a_convolution_is_drawn_by_fans_that_count_its_kernel_and_by_no_others(
+    law: Callable[[Fans], laws.Law], init: Callable[[torch.Tensor], object]
+) -> None:
+    torch.manual_seed(7)
+    weight = nn.Conv2d(32, 64, 3).weight.detach()
+    init(weight)
+    judge(law(Fans.of(*weight.shape)), weight)
+    for wrong in (Fans.of(*weight.shape[:2]), Fans(inputs=576, outputs=288), Fans(inputs=32 * 3, outputs=64 * 3)):
+        if law(wrong).std != pytest.approx(law(Fans.of(*weight.shape)).std):  # a sum of fans knows no order
+            with pytest.raises(AssertionError):
+                judge(law(wrong), weight)
+
+
+def test_orthonormal_columns_may_be_off_by_what_one_chain_of_sums_rounds_and_by_no_more() -> None:
+    """As a GPU's kernel may add up all squares of a column, one after the other, at the size of ``--preset full``."""
+    rows = 3 * 8192
+    columns = np.random.default_rng(3).standard_normal((200, rows)).astype(np.float32)
+    columns /= np.linalg.norm(columns.astype(np.float64), axis=1, keepdims=True)
+    off = np.abs(np.add.accumulate(columns**2, axis=1, dtype=np.float32)[:, -1] - 1).max()
+    assert weights.ORTHONORMAL / 3 < off < weights.orthonormal_limit(rows) == pytest.approx(4.9e-5, rel=0.01)
+    assert weights.orthonormal_limit(1024) == weights.orthonormal_limit(3) == weights.ORTHONORMAL
+    assert "from 1" in verdict("orthogonal", lambda w: w.mul_(1 + 1e-4), width=8)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

@@ -45,7 +45,8 @@ def alone(scenario: Any) -> Any:
 
 @pytest.mark.parametrize(("how", "at_once"), [("eager", 7946), ("first", 5376), ("lazy", 0), ("meta", 7946)])
 def test_what_is_initialised_at_once_in_the_books_network(how: str, at_once: int) -> None:
-    assert alone(Construction(how=how)) == {"parameters": 7946, "at_once": at_once}
+    reached = {"eager": 2, "first": 1, "lazy": 0, "meta": 2}[how]  # layers, by an initialiser before the first batch
+    assert alone(Construction(how=how)) == {"parameters": 7946, "at_once": at_once, "initialised": reached}
 
 
 @pytest.mark.parametrize("layers", [1, 2, 5])
@@ -150,6 +151,22 @@ class OwnInitialiser(Construction):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forgetful(Construction):
+    """Every batch after the first initialises the weights again."""
+
+    def construct(self, device: torch.device) -> nn.Sequential:
+        net, calls = super().construct(device), []
+
+        def again(module: nn.Module, _: object) -> None:
+            calls.append(1)
+            if len(calls) > 1:
+                nn.init.normal_(module[0].weight)
+
+        net.register_forward_pre_hook(again)
+        return net
+
+
+@dataclass(frozen=True, kw_only=True)
 class StillLazy(Construction):
     """Nothing is computed: the second layer is never initialised."""
 
@@ -169,6 +186,7 @@ class StillLazy(Construction):
         (NeverReset(how="meta"), "not close"),
         (DryUnderInference(how="lazy", layers=1), "under inference mode"),
         (OwnInitialiser(how="eager"), "not close"),
+        (Forgetful(how="lazy"), "a second batch"),
         (StillLazy(how="first"), "still lazy"),
         (StillLazy(how="lazy"), "still lazy"),
     ],
@@ -210,8 +228,27 @@ def test_an_empty_batch_initialises_and_every_layer_once() -> None:
     assert sum(each.numel() for each in net.parameters()) == 7946
 
 
-def test_an_initialiser_by_exact_type_silently_passes_lazy_layers_by() -> None:
-    assert alone(OwnInitialiser(how="lazy"))["parameters"] == 7946  # the check finds the default weights
+def test_an_initialiser_before_the_first_batch_passes_lazy_layers_by_silently_or_raises() -> None:
+    found = alone(OwnInitialiser(how="lazy"))
+    assert (found["parameters"], found["initialised"]) == (7946, 0)  # default weights, and the facts say why
+    net = Construction(how="lazy").construct(cpu)
+
+    def by_kind(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):  # and so nn.LazyLinear too
+            nn.init.normal_(module.weight)
+
+    with pytest.raises(ValueError, match="uninitialized parameter"):
+        net.apply(by_kind)
+
+
+def test_a_second_batch_changes_neither_types_nor_bits_nor_identities() -> None:
+    net, x = Construction(how="lazy").construct(cpu), torch.randn(2, 20)
+    first = net(x)
+    kept = [(id(each), type(each), each.detach().clone()) for each in net.parameters()]
+    second = net(x)
+    assert torch.equal(first, second)
+    for (name, kind, bits), now in zip(kept, net.parameters(), strict=True):
+        assert (name, kind) == (id(now), type(now)) and torch.equal(bits, now)
 
 
 def test_construction_sees_reduced_precision() -> None:
@@ -376,7 +413,8 @@ class Book(Widths):
 @pytest.mark.parametrize(("how", "parameters"), [("pad", 6979), ("slice", 6979), ("adapters", 8515)])
 def test_tied_networks_have_as_many_parameters_as_the_formula_says(how: str, parameters: int) -> None:
     scenario = Book(widths=3, widest=40, hidden=64, outputs=3, samples=50, how=how)
-    assert alone(scenario) == {"parameters": parameters, "untied": 17225}
+    columns = {"columns": 35, "moved_by_sgd": 0, "moved_by_adam": 35} if how != "adapters" else {}
+    assert alone(scenario) == {"parameters": parameters, "untied": 17225, **columns}
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
@@ -457,6 +495,46 @@ def test_columns_beyond_an_inputs_width_get_a_gradient_of_exactly_zero(kind: typ
     assert gradient is not None
     assert not gradient[:, 17:].any()
     assert gradient[:, :17].all()
+
+
+@pytest.mark.parametrize("kind", [Sliced, Padded])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_columns_that_no_input_ever_used_keep_their_bits(kind: type[Sliced], optimizer: type[Any]) -> None:
+    encoder = kind([5, 17, 40], 8, cpu)
+    adam, before = optimizer(encoder.parameters(), lr=0.1), encoder.linear.weight.detach().clone()
+    for _ in range(3):
+        adam.zero_grad()
+        encoder([torch.randn(3, 5), torch.randn(3, 17)]).square().sum().backward()
+        adam.step()
+    changed = (encoder.linear.weight != before).any(dim=0)
+    assert changed[:17].all() and not changed[17:].any()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "columns"),
+    [
+        (lambda these: torch.optim.SGD(these, lr=0.1), 0),
+        (lambda these: torch.optim.SGD(these, lr=0.1, momentum=0.9), 35),
+        (lambda these: torch.optim.SGD(these, lr=0.1, weight_decay=0.1), 35),
+        (lambda these: torch.optim.Adam(these, lr=0.1), 35),
+    ],
+)
+def test_columns_that_wider_inputs_used_once_move_on_where_an_optimizer_remembers(
+    optimizer: Callable[[Any], torch.optim.Optimizer], columns: int
+) -> None:
+    encoder = Sliced([5, 17, 40], 8, cpu)
+    assert encoders.moved(encoder, optimizer(encoder.parameters()), torch.Generator().manual_seed(1)) == columns
+
+
+def test_sgd_that_moves_columns_that_no_input_used_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Decaying(torch.optim.SGD):
+        def __init__(self, parameters: Any, lr: float) -> None:
+            super().__init__(parameters, lr=lr, weight_decay=0.1)
+
+    Decaying.__name__ = "SGD"
+    monkeypatch.setattr(torch.optim, "SGD", Decaying)
+    with pytest.raises(AssertionError, match="columns that no input used"):
+        alone(Widths(how="slice", **SMALL))
 
 
 @pytest.mark.parametrize("kind", [Sliced, Padded, Adapters])

@@ -46,6 +46,23 @@ def test_times_verdicts_and_speedups(tmp_path):
     assert whole
 
 
+def test_what_the_shares_of_the_work_allow_and_what_the_machine_does(tmp_path):
+    def truth(case):
+        busy = 1.25 if case.probe and case.world_size == 2 else 1  # two probes at once are in each other's way
+        return factories.work_time(case) * busy
+
+    like = Synthetic(exercises=ask("{whole.ideal}, {whole.ceiling}"), rounds=4, **(EXACT | {"truth": truth}))
+    found = summary.summarise(factories.build(tmp_path / "two" / "run", like))
+    (row,) = (row for row in found.cells if (row.arm, row.world_size) == ("whole", 2))
+    assert row.ceiling_speedup == pytest.approx(1.6, rel=0.05)
+    assert spaced(found.chapter[0].answer) == f"2.00x, {row.ceiling_speedup:.2f}x"
+    assert found.chapter[0].answered
+    text, _ = told(tmp_path / "none", "{whole.ideal}, {whole.ceiling}", **(EXACT | {"probes": False}))
+    assert text == "2.00x, [not answered: what speed-up this machine allows was not measured beside whole@2]"
+    text, _ = told(tmp_path / "one", "{whole.ideal} {whole.ceiling}", world_sizes=(1,), **EXACT)
+    assert text == "[not answered: only 1 device was measured] [not answered: only 1 device was measured]"
+
+
 @pytest.mark.parametrize(
     ("factor", "noise", "verdict", "words"),
     [

@@ -22,7 +22,8 @@ from torch import nn
 from harness.gang import Gang
 from harness.ledger import count
 from harness.scenario import Workload
-from scenarios.roundtrip import checkpoint, exported, formats, limits, part
+from scenarios.roundtrip import checkpoint, exported, formats, limits, part, training_state
+from scenarios.roundtrip import load as load_module
 from scenarios.roundtrip.load import Load
 from scenarios.roundtrip.part import Part
 from scenarios.roundtrip.program import Predictor, Program
@@ -425,14 +426,66 @@ def test_a_checkpoint_that_is_not_loaded_anew_is_wrong(lone: Gang, monkeypatch: 
 @pytest.mark.parametrize("reader", READERS)
 def test_two_layers_go_into_another_architecture(reader: str, lone: Gang) -> None:
     part, file = (n * (4 * (48 * 48 + 5 * 48) + 8) for n in (2, 3))  # with statistics and a counter
-    assert facts(Part(**SMALL, reader=reader).prepare(lone)) == {
-        "tensors": 14, "part_bytes": part, "file_bytes": file, "misnamed": 0,
+    found = facts(Part(**SMALL, reader=reader).prepare(lone))
+    assert found.pop("read_bytes") > part
+    assert found == {
+        "tensors": 14, "part_bytes": part, "file_bytes": file, "misnamed": 0, "shifted": 0, "renamed": 14,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("reader", READERS)
+def test_only_who_reads_the_whole_file_reads_more_than_its_part(reader: str, lone: Gang) -> None:
+    found = facts(Part(layers=4, width=512, reader=reader).prepare(lone))
+    most = part.MOST_READ * found["part_bytes"]
+    assert (found["read_bytes"] <= most) == (reader != "full")
+    assert found["part_bytes"] <= found["read_bytes"] <= 1.1 * found["file_bytes"]
+
+
+class ReadsAll(Part):
+    """Reads everything, and gives back what was asked for."""
+
+    def read(self, path: Path, like: State) -> State:
+        found = formats.load_torch(path, cpu)
+        return {name: found[name] for name in like}
+
+
+def test_a_partial_reader_that_reads_the_whole_file_is_wrong(lone: Gang, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part, "PAGES", 1 << 18)
+    assert "bytes were read for" in told(ReadsAll(layers=4, width=256, reader="mmap").prepare(lone))
+    assert told(ReadsAll(layers=4, width=256, reader="full").prepare(lone)) == ""
+
+
+def test_names_that_are_shifted_bring_a_layer_what_belongs_to_the_next_until_they_are_mapped(lone: Gang) -> None:
+    donor = drawn(network(8, 2), lone)
+    with torch.device("meta"):
+        net = nn.Sequential(nn.Identity(), *network(8, 2))
+    net.to_empty(device=cpu)
+    keys = net.load_state_dict(donor, strict=False)
+    assert [name.partition(".")[0] for name in keys.missing_keys] == ["2"] * 6  # and nothing was raised
+    assert torch.equal(net[1][0].weight, donor["1.0.weight"])  # which is the second layer's
+    assert (limits.shifted(donor), limits.shifted(donor, limits.one_further)) == (0, 14)
+
+
+def test_a_part_of_a_tied_donor_is_whole_and_tied_no_more(lone: Gang) -> None:
+    donor = network(8, 2).to_empty(device=cpu)
+    donor.load_state_dict(drawn(donor, lone))
+    donor[1][0].weight = donor[0][0].weight
+    path = lone.scratch / "tied"
+    formats.save_torch(donor.state_dict(), path)
+    net = nn.Sequential(*network(8, 2), nn.Linear(8, 3)).to_empty(device=cpu)
+    net.load_state_dict(formats.load_torch(path, cpu), strict=False)
+    assert_same({name: net.state_dict()[name] for name in donor.state_dict()}, donor.state_dict())
+    assert net[0][0].weight.data_ptr() != net[1][0].weight.data_ptr()
+    with pytest.raises(RuntimeError, match="share memory"):
+        formats.save_safetensors(donor.state_dict(), path)
+
+
+@pytest.mark.parametrize("reader", READERS)
 def test_each_of_two_ranks_has_its_own_copy(two_ranks: Ranks, reader: str) -> None:
-    (said, found, items, traffic), again = two_ranks.do(here, Part(**SMALL, reader=reader))
+    told = two_ranks.do(here, Part(**SMALL, reader=reader))
+    for _, found, _, _ in told:
+        del found["read_bytes"]  # by a byte or two, they count the counting
+    (said, found, items, traffic), again = told
     assert again == (said, found, items, traffic) == ("", found, found["part_bytes"], 0)
 
 
@@ -568,9 +621,32 @@ def test_a_file_of_another_precision_is_rounded_without_a_word_and_wrong(lone: G
 
 @pytest.mark.parametrize("by", LOADS)
 def test_a_network_comes_back_and_an_optimizer_keeps_it_only_where_it_was_copied(by: str, lone: Gang) -> None:
+    copied = by in ("copy", "broadcast")
     assert facts(Load(**SMALL, by=by).prepare(lone)) == {
-        "parameters": 12, "kept": 12 if by in ("copy", "broadcast") else 0, "pinned": False,
+        "parameters": 12, "kept": 12 if copied else 0, "pinned": False,
+        "tie": "kept" if copied else "lost", "moments": 6, "moments_saved": 6,  # of one weight and two biases
     }  # fmt: skip
+
+
+def forgetful(adam: torch.optim.Adam, saved: dict[str, Any]) -> None:
+    """A learning rate comes back, and no moment."""
+    for state in saved["state"].values():
+        state["exp_avg"] = torch.zeros_like(state["exp_avg"])
+    LOAD(adam, saved)
+
+
+LOAD = torch.optim.Adam.load_state_dict
+
+
+def test_moments_that_do_not_come_back_are_wrong(lone: Gang, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.optim.Adam, "load_state_dict", forgetful)
+    assert "of Adam's moments 3 came back" in told(Load(**SMALL, by="copy").prepare(lone))
+
+
+def test_a_tie_that_is_undone_by_copying_is_wrong(lone: Gang, monkeypatch: pytest.MonkeyPatch) -> None:
+    true = training_state.returned
+    monkeypatch.setattr(load_module, "returned", lambda path, device, assign: true(path, device, assign=True))
+    assert "the tie of two layers is lost" in told(Load(**SMALL, by="copy").prepare(lone))
 
 
 @pytest.mark.parametrize("by", LOADS)

@@ -16,6 +16,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.gang import Gang, seeded
 from harness.ledger import count
+from harness.memory import peak
+from harness.overlap import overlap, together
+from harness.scenario import Workload
 from scenarios.frobenius import Frobenius, _two_operands
 from scenarios.split import Split
 from tests.ranks import Ranks
@@ -30,6 +33,12 @@ class Unlinked(Gang):
 
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor
+
+    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor[None]
+
+    def barrier(self) -> None:
+        pass
 
 
 def gangs(size: int) -> Iterator[Gang]:
@@ -275,6 +284,80 @@ def test_split_inner_is_wrong_without_its_reduction() -> None:
     workload = Split(size=32, how="inner").prepare(next(gangs(2)))  # no group: nothing is reduced
     with pytest.raises(AssertionError, match="normwise"):
         workload.check(workload.step())
+
+
+def test_products_overlap_by_the_time_in_which_every_rank_has_one() -> None:
+    assert together([[(0, 2)], [(0, 2)]]) == 1
+    assert together([[(0, 2)], [(1, 3)]]) == pytest.approx(1 / 3)
+    assert together([[(0, 1)], [(1, 2)]]) == 0
+    assert together([[(0, 1), (2, 3)], [(1, 2), (3, 4)]]) == 0  # taking turns, product by product
+    assert together([[(0, 1), (1, 2)], [(0, 2)]]) == 1
+    assert together([[(0, 3)], [(0, 1)], [(0, 0)]]) == pytest.approx(1 / 3)  # the third has no product at all
+    assert together([]) == together([[(1, 1)]]) == 0
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=3), min_size=1))
+def test_an_overlap_is_a_fraction_and_knows_no_order(ranks: list[list[tuple[int, int]]]) -> None:
+    spans = [[(start, start + length) for start, length in rank] for rank in ranks]
+    assert 0 <= together(spans) <= 1
+    assert together(spans) == pytest.approx(together([rank[::-1] for rank in spans[::-1]]))
+
+
+class TakingTurns(Split):
+    """The products are shared, but each rank waits until the one before has made its own."""
+
+    def prepare(self, gang: Gang) -> Workload:
+        workload = super().prepare(gang)
+
+        def step() -> list[torch.Tensor]:
+            for rank in range(gang.size):
+                if rank == gang.rank:
+                    products: list[torch.Tensor] = workload.step()
+                gang.barrier()
+            return products
+
+        return replace(workload, step=step)
+
+
+def overlaps(gang: Gang, scenario: type[Split]) -> float:
+    workload = scenario(size=64).prepare(gang)
+    return overlap(gang, workload.step)
+
+
+def facts_of(gang: Gang) -> dict[str, Any]:
+    workload = Split(size=64).prepare(gang)
+    return dict(workload.check(workload.step()))
+
+
+def test_ranks_that_take_turns_overlap_by_nothing(two_ranks: Ranks) -> None:
+    assert two_ranks.do(overlaps, TakingTurns) == [0, 0]
+    for found in two_ranks.do(facts_of):
+        assert 0 <= found["overlap"] <= 1
+
+
+class Copies(Split):
+    """Copies its operands at every step, as slices of an own are made in the published answer."""
+
+    def prepare(self, gang: Gang) -> Workload:
+        workload, pairs = super().prepare(gang), self.operands(gang)
+
+        def step() -> list[torch.Tensor]:
+            return [a @ b for a, b in [(a.clone(), b.clone()) for a, b in pairs]]
+
+        return replace(workload, step=step)
+
+
+def test_what_a_step_allocates_is_seen() -> None:
+    needed = {}
+    for kind in (Split, Copies):
+        workload = kind(size=1024).prepare(next(gangs(1)))
+        workload.step()
+        with peak(cpu) as told:
+            workload.step()
+        needed[kind] = told.bytes
+    each = 4 * 1024**2  # two products; and four copies
+    assert needed[Split] >= 1.9 * each  # resident memory is counted in pages
+    assert needed[Copies] >= needed[Split] + 3 * each
 
 
 class OneProduct(Split):
