@@ -75,9 +75,9 @@ def _limits() -> Iterator[Finding]:
     enough = host_limits.ranks() >= max(torch.cuda.device_count(), len(cores()))
     yield Finding("good" if enough else "warn", "open files", host_limits.open_files())
     if missing := host_limits.shared_memory():
-        yield Finding("bad", "shared memory", missing)
+        yield Finding("warn", "shared memory", missing)
     if unfit := host_limits.temporary_files():
-        yield Finding("warn", "temporary files", unfit)
+        yield Finding("fact", "temporary files", unfit)
     folder = Path("runs") if Path("runs").is_dir() else Path()
     if refused := host_limits.locks(folder):
         yield Finding("warn", "run directories", refused)

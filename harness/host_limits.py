@@ -9,6 +9,8 @@ import resource
 import tempfile
 from pathlib import Path
 
+from harness.errors import UsageError
+
 DESCRIPTORS = 60, 10
 """What a rank holds at most: by itself, and for each rank."""
 SOCKETS = 56, 20
@@ -24,6 +26,21 @@ def ranks() -> int:
     return 2**31 if hard == resource.RLIM_INFINITY else max(0, (hard - base) // each)
 
 
+def allow_open_files(count: int) -> None:
+    """Raise this process's limit as far as it may, for those that it starts too.
+
+    Raises UsageError where that is too low for ``count`` ranks: each holds several for every other one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    base, each = DESCRIPTORS
+    needed = base + each * count
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        rule, remedy = f"be at least {needed} for {count} ranks", "raise the hard limit, or name fewer devices"
+        raise UsageError("the limit of open files (ulimit -Hn)", rule, hard, remedy)
+
+
 def open_files() -> str:
     """The limit of open files in words."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -33,12 +50,12 @@ def open_files() -> str:
 
 
 def shared_memory(folder: Path = SHARED_MEMORY) -> str | None:
-    """Why there is none, which processes need to start together; None where there is."""
+    """Why there is none, which Ray and NCCL need; None where there is."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return None
     except OSError as error:
-        return f"{folder} cannot be written ({error.strerror}), and ranks cannot start: mount a tmpfs there"
+        return f"{folder} cannot be written ({error.strerror}), which Ray and NCCL need: mount a tmpfs there"
 
 
 def temporary_files() -> str | None:
@@ -53,17 +70,18 @@ def temporary_files() -> str | None:
     length, (most, under_ray) = len(os.fsencode(folder)), SOCKETS
     if length <= under_ray:
         return None
-    least = f"{most} at most, and {under_ray} under Ray" if length > most else f"{under_ray} at most under Ray"
-    return f"{folder} has {length} characters, too many for sockets ({least}): set TMPDIR to a shorter one"
+    whose = "sockets" if length > most else "the sockets of Ray"
+    return f"{folder} has {length} characters, too many for {whose}, which are below /tmp instead"
 
 
 def locks(folder: Path) -> str | None:
-    """Why runs cannot be kept in a folder; None where they can."""
+    """What is wrong with a folder for run directories; None where nothing is."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in NO_LOCKS:
-            return f"the file system of {folder.resolve()} takes no locks ({error.strerror}): choose another by --out"
+            words = f"the file system of {folder.resolve()} takes no locks ({error.strerror})"
+            return f"{words}: start no two runs on one directory there"
         return f"{folder.resolve()} cannot be written ({error.strerror}): choose another folder by --out"
     return None

@@ -12,6 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from harness.errors import UsageError
+from harness.host_limits import allow_open_files
 from harness.late import late
 from harness.options import (
     Budget,
@@ -32,7 +33,7 @@ from harness.options import (
     WorldSizes,
 )
 from harness.output import complain
-from harness.plan import DEADLINE_S, Cache, Execution, Placement
+from harness.plan import DEADLINE_S, Cache, Execution, Placement, Plan
 from harness.rundir import RunDir
 from harness.startup import ranks_around, refuse_restart, refuse_without_asserts
 from harness.wish import Wish
@@ -133,9 +134,7 @@ def run(  # noqa: PLR0913
         return measure(_named("--out", out), make(wish, (ranks.size, ranks.local_size)), late("launch.joined:joined"))
     plan = make(wish)
     _tell_left_out(wish)
-    directory = _directory(out)
-    directory.create(plan)
-    return measure(directory, plan, late("launch.run:own"))
+    return measure(_created(out, plan), plan, late("launch.run:own"))
 
 
 def duel(  # noqa: PLR0913
@@ -205,9 +204,15 @@ def duel(  # noqa: PLR0913
     _tell_left_out(wish)
     for side in plan.sides:
         environment.described_by(side, plan.devices)  # or it is refused, before anything is written
+    return measure(_created(out, plan), plan, late("launch.run:own"), strict=strict)
+
+
+def _created(out: Path | None, plan: Plan) -> RunDir:
+    """A new run directory with the plan. Raises UsageError, before anything is written, where it cannot be measured."""
+    allow_open_files(len(plan.devices))
     directory = _directory(out)
     directory.create(plan)
-    return measure(directory, plan, late("launch.run:own"), strict=strict)
+    return directory
 
 
 def _tell_left_out(wish: Wish) -> None:

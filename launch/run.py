@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from rich.console import Console
 
 from harness.halt import Halt
+from harness.host_limits import allow_open_files
 from harness.plan import Plan, Side
 from harness.ray_address import require_ray
 from harness.rundir import RunDir
-from launch import descriptors
 from launch.files import fingerprints, opened
 from launch.gangs import Launcher
 from launch.inline import Inline
@@ -28,8 +28,7 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
 
     Returns whether all cells are ok.
     """
-    if any(side.launcher == "torchrun" for side in plan.sides):
-        descriptors.allow(len(plan.devices))
+    allow_open_files(len(plan.devices))
     with opened(run, console) as journal, Progress(plan, console) as progress:
         if plan.ray_address is None:
             progress.warn(len(set(plan.devices)) * plan.threads)

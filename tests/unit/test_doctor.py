@@ -26,12 +26,12 @@ def test_open_files_allow_so_many_ranks(monkeypatch: pytest.MonkeyPatch, hard: i
     assert finding.grade == ("warn" if ranks == 0 else finding.grade)
 
 
-def test_shared_memory_that_is_not_there_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_memory_that_is_not_there_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert host_limits.shared_memory() is None
     told = host_limits.shared_memory(Path("/proc/nowhere"))
     assert told is not None and "/proc/nowhere cannot be written" in told
     monkeypatch.setattr(host_limits, "shared_memory", lambda: told)
-    assert [each.grade for each in doctor._limits() if each.subject == "shared memory"] == ["bad"]
+    assert [each.grade for each in doctor._limits() if each.subject == "shared memory"] == ["warn"]
 
 
 def test_a_folder_for_temporary_files_may_be_too_long_or_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -44,8 +44,8 @@ def test_a_folder_for_temporary_files_may_be_too_long_or_none(monkeypatch: pytes
     long = Path(tempfile.mkdtemp(dir="/tmp", prefix="x" * 30))
     longer = Path(tempfile.mkdtemp(dir="/tmp", prefix="x" * 80))
     try:
-        assert "(20 at most under Ray)" in str(told(long))
-        assert "(56 at most, and 20 under Ray)" in str(told(longer))
+        assert "too many for the sockets of Ray" in str(told(long))
+        assert "too many for sockets" in str(told(longer))
     finally:
         long.rmdir()
         longer.rmdir()

@@ -10,9 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
+from harness import host_limits
 from harness.errors import RankbenchError, UsageError
 from harness.fates import RankFate
-from launch import descriptors, lifeline, network, stacks
+from launch import lifeline, network, stacks
 from launch.gangs import Ending, Gang
 from launch.torchrun import Torchrun
 
@@ -26,15 +27,15 @@ def test_as_many_files_are_allowed_as_may_be_and_too_few_are_refused_by_one_line
     monkeypatch.setattr(resource, "setrlimit", lambda _, pair: new.append(pair))
     if limits[1] < 80:
         with pytest.raises(UsageError, match=r"must be at least 80 for 2 ranks, but is 79"):
-            descriptors.allow(ranks)
+            host_limits.allow_open_files(ranks)
     else:
-        descriptors.allow(ranks)
+        host_limits.allow_open_files(ranks)
     assert new == ([] if raised is None else [(raised, raised)])
 
 
 def test_ranks_hold_no_more_files_than_are_asked_for() -> None:
     """Otherwise a gang for which there seemed to be enough would run out of them."""
-    assert descriptors.NEEDED[0] + descriptors.NEEDED[1] * 32 >= 248  # counted on rank 0 of 32, over gloo
+    assert host_limits.DESCRIPTORS[0] + host_limits.DESCRIPTORS[1] * 32 >= 248  # counted on rank 0 of 32, over gloo
 
 
 def test_temporary_files_are_where_the_path_of_a_socket_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
