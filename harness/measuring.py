@@ -123,7 +123,9 @@ def run(  # noqa: PLR0913
         only_resume(wish, out)
         directory = _named("--resume", resume)
         own = partial(late("launch.run:own"), retry_failed=retry_failed)
-        return measure(directory, resumed(directory.plan(), address), own)
+        plan = resumed(directory.plan(), address)
+        _refuse_other_code(plan)
+        return measure(directory, plan, own)
     if retry_failed:
         raise UsageError("--retry-failed", "come with --resume", "alone", "add --resume DIR")
     if ranks is not None:
@@ -205,6 +207,17 @@ def duel(  # noqa: PLR0913
     for side in plan.sides:
         environment.described_by(side, plan.devices)  # or it is refused, before anything is written
     return measure(_created(out, plan), plan, late("launch.run:own"), strict=strict)
+
+
+def _refuse_other_code(plan: Plan) -> None:
+    """Raise UsageError where a scenario is not what it was when the run was planned: no median is of two programs."""
+    from harness import catalog, sources
+
+    for comparison in plan.comparisons:
+        reference = next(case.reference for case in comparison.cases if not case.probe)
+        if comparison.code and sources.digest(catalog.load(reference).cls) != comparison.code:
+            value = f"{comparison.scenario}, whose code has changed since"
+            raise UsageError("--resume", "measure what was planned", value, "put it back, or start another run")
 
 
 def _created(out: Path | None, plan: Plan) -> RunDir:

@@ -64,7 +64,9 @@ class Tracer:
             self._refuse(index, case, f"the traces before it take {ALL_BYTES // 2**20} MiB (limit): run fewer cases")
             return
         comparison = self.order.plan.comparisons[index]
-        trial = Trial(case, self.world.gang(case, self.order.plan.seed, comparison.label), self.world)
+        trial = Trial(
+            case, self.world.gang(case, self.order.plan.seed, comparison.label), self.world, code=comparison.code
+        )
         failure, steps = self._attempt(trial)
         with suppress(Exception):  # what it leaves behind is not its trace
             trial.close()

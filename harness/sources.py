@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from harness.plan import Comparison
 
 
 def digest(cls: type[Any]) -> str:
@@ -28,6 +30,12 @@ def digest(cls: type[Any]) -> str:
     for path in sorted(_closure([file, *above], root, package)):
         hashed.update(str(path.relative_to(root)).encode(errors="surrogateescape") + b"\0" + _source(path) + b"\0")
     return hashed.hexdigest()[:16]
+
+
+def changed(planned: Iterable[Comparison], now: Iterable[Comparison]) -> list[str]:
+    """Scenarios whose code is another in two plans of the same cases."""
+    before = {(comparison.scenario, comparison.code) for comparison in planned}
+    return sorted({each.scenario for each in now if (each.scenario, each.code) not in before})
 
 
 def _closure(ahead: list[Path], root: Path, package: str | None) -> set[Path]:

@@ -13,7 +13,7 @@ from harness.agreement import Failure
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
 from harness.clocks import Lap, StartLine, Stopwatch, now
-from harness.errors import CollectiveError
+from harness.errors import CollectiveError, RefusedError
 from harness.fates import LONGEST
 from harness.gang import Gang
 from harness.headstart import Room, head_start_s, room
@@ -24,6 +24,7 @@ from harness.measure import sample
 from harness.memory import Peak, peak
 from harness.plan import Case, Value
 from harness.scenario import Workload
+from harness.sources import digest
 from harness.waits import Watched, watched
 from harness.world import World
 
@@ -48,6 +49,8 @@ class Trial:
     """Steps in a sample."""
     warm: int = 1
     """Untimed steps at the start of a visit."""
+    code: str = ""
+    """Digest of the scenario's source when the run was planned; empty where there is none."""
     cold: bool = False
     """Whether the device's cache is cleared before each sample."""
     room: Room = field(default_factory=Room)
@@ -82,14 +85,12 @@ class Trial:
         size = self.world.device.memory_bytes
         if self.gang is None or size is None:
             return None
-        scenario = load_scenario(self.case.reference).cls(**self.case.params)
-        return memory.shortage(scenario, self.gang.size, size)
+        return memory.shortage(self._scenario(), self.gang.size, size)
 
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
         self.crowd_bytes = memory.allocated(self.world.device.torch)
-        scenario = load_scenario(self.case.reference).cls(**self.case.params)
-        self.workload = workload = contract.validated(scenario.prepare(self._my_gang))
+        self.workload = workload = contract.validated(self._scenario().prepare(self._my_gang))
         workload.reset()
         start_s = now()
         workload.step()
@@ -101,6 +102,13 @@ class Trial:
         workload.reset()
         with peak(self.world.device.torch) as self._peak:  # of a plain step: counting needs memory of its own
             workload.step()
+
+    def _scenario(self) -> Any:
+        """The scenario with the case's parameters. Raises RefusedError where its code is not what was planned."""
+        cls = load_scenario(self.case.reference).cls
+        if self.code and digest(cls) != self.code:
+            raise RefusedError(f"the code of {self.case.scenario} has changed since the run was planned: start another")
+        return cls(**self.case.params)
 
     def refusal(self) -> str | None:
         """Why its step cannot be captured, as far as counting tells."""

@@ -30,7 +30,11 @@ class Trials:
         """By how much the fewest rounds exceed the time that there is for them."""
         self._order, self._world, self._emit, self._index = order, world, emit, index
         seed, cold = (order.plan.seed, order.plan.comparisons[index].label), order.plan.cache == "cold"
-        self._trials = {case: Trial(case, world.gang(case, *seed), world, cold=cold) for case in cases}
+        code = order.plan.comparisons[index].code
+        self._trials = {
+            case: Trial(case, world.gang(case, *seed), world, code="" if case.probe else code, cold=cold)
+            for case in cases
+        }
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(list(self._trials.values()))

@@ -6,6 +6,7 @@ import os
 
 from rich.console import Console
 
+from harness import sources
 from harness.clocks import now
 from harness.errors import FullError, RankbenchError, UsageError, first_line
 from harness.files import SCRATCH
@@ -48,7 +49,10 @@ class Scribe:
     def _open(self) -> Order:
         if not self._run.exists():
             self._run.create(self._plan)
-        elif self._run.plan().identity != self._plan.identity:
+        elif (planned := self._run.plan()).identity != self._plan.identity:
+            if names := sources.changed(planned.comparisons, self._plan.comparisons):
+                rule, value = "hold launches of the same code", f"{self._run.root}, where {names[0]} had another"
+                raise UsageError("--out", rule, value, "choose another folder")
             raise UsageError("--out", "hold no other plan", self._run.root, "choose another folder")
         self._journal = opened(self._run, self._console)
         ledger = Ledger(self._plan)

@@ -304,3 +304,29 @@ def test_a_terminal_that_does_not_know_its_width_shows_something(
     monkeypatch.setenv("COLUMNS", "0")
     assert cli.run_app(["--version"]) == 0
     assert capsys.readouterr().out.startswith("rankbench")
+
+
+def test_a_run_whose_code_has_changed_is_not_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, root = tmp_path / "mine.py", tmp_path / "run"
+    file.write_text(SCENARIO)
+    RunDir(root).create(make(Wish(names=[f"{file}:Mine"], devices="cpu:1")))
+    file.write_text(SCENARIO + "# another step\n")
+    assert cli.run_app(["run", "--resume", str(root)]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "rankbench: --resume must measure what was planned, but is mine, whose code has changed since; "
+        "put it back, or start another run\n"
+    )
+    assert not (root / "journal.jsonl").exists()
+
+
+SCENARIO = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class Mine:
+    scaling: ClassVar = "none"
+
+    def prepare(self, gang): ...
+"""

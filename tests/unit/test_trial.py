@@ -18,8 +18,10 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from harness import contract
 from harness.devices import CpuDevice
+from harness.errors import RefusedError
 from harness.plan import Case
 from harness.scenario import Gang, Work, Workload
+from harness.sources import digest
 from harness.trial import Trial
 from harness.world import World
 
@@ -60,6 +62,12 @@ def calls() -> list[tuple[str, int]]:
     seen = [(name, len(list(same))) for name, same in groupby(told)]
     told.clear()
     return seen
+
+
+def test_a_case_whose_code_is_not_what_was_planned_is_not_measured(trial: Trial) -> None:
+    replace(trial, code=digest(Consuming)).prepare()
+    with pytest.raises(RefusedError, match="the code of consuming has changed since the run was planned"):
+        replace(trial, code="0" * 16).prepare()
 
 
 def test_ranks_are_uneven_only_where_there_are_several(trial: Trial) -> None:
