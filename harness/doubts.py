@@ -37,6 +37,7 @@ class Kind(StrEnum):
     LAUNCH_GAPS = "launch-gaps"
     ALLOCATOR_RETRIES = "allocator-retries"
     CPU_THROTTLED = "cpu-throttled"
+    COMMUNICATION_THREADS = "communication-threads"
     UNCOUNTED_WORK = "uncounted-work"
     CONSTANT_OPERANDS = "constant-operands"
 
@@ -65,6 +66,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.LAUNCH_GAPS: "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
     Kind.ALLOCATOR_RETRIES: "leave the GPU more free memory: each time it waits, and what was kept is asked for anew",
     Kind.CPU_THROTTLED: "raise the control group's CPU limit (docker's --cpus, a pod's limits), or use fewer devices",
+    Kind.COMMUNICATION_THREADS: "leave --gloo-loop at background, or give each rank a core more by --threads",
     Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
     Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
 }

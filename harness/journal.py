@@ -136,6 +136,10 @@ class RankFacts(Record):
     """Time that its cores were busy, with whatever it was, where the kernel tells; to a clock tick, usually 10 ms."""
     throttled_s: float | None = None
     """Time that CPU quotas held its control groups back meanwhile, summed over cores; None without a quota."""
+    main_s: float | None = None
+    """Processor time of the main thread, which does the steps, where the kernel tells."""
+    messages_s: float | None = None
+    """Processor time of the threads that carry messages between ranks, where the kernel tells."""
 
 
 class LaunchRecord(Record):

@@ -1,9 +1,10 @@
 """Foreign load: whether another process had this rank's core while it was measured.
 
 Processor time below wall-clock tells it for work that never waits. A rank that waits for its peers is idle by right, so
-where the kernel counts it, the time spent *runnable but not running* is used instead. Meanwhile the rank's own threads,
-gloo's for one, may have had the core: what others took is at most what the core was busy beyond them. A CPU quota too
-keeps a rank from running, on a core that idles: that is not foreign load, and has a warning of its own.
+where the kernel counts it, the time spent *runnable but not running* is used instead. Meanwhile the rank's own threads
+may have had the core, those that carry gloo's messages above all: what others took lies between that time without the
+own threads' and all of it, and is what the core was busy beyond this process. What communication threads took from the
+step has a warning of its own, as has a CPU quota, which keeps a rank from running on a core that idles.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from harness import cgroups
+from harness import cgroups, loop_threads
 from harness.doubts import Doubt, Kind
 
 if TYPE_CHECKING:
@@ -37,18 +38,33 @@ class Load:
     """Time that this process's cores were busy, with whatever it was; to a clock tick, usually 10 ms."""
     throttled_s: float | None = 0.0
     """Time that CPU quotas held this process's control groups back, summed over cores; None without a quota."""
+    main_s: float | None = 0.0
+    """Processor time of the main thread, which does the steps."""
+    messages_s: float | None = 0.0
+    """Processor time of the threads that carry messages between ranks."""
 
     @classmethod
     def of(cls, facts: RankFacts) -> Self:
         """What a rank reported of its visits."""
-        return cls(facts.wall_s, facts.cpu_s, facts.delay_s, facts.busy_s, facts.throttled_s)
+        names = (field.name for field in fields(cls))  # both call them alike
+        return cls(**{name: getattr(facts, name) for name in names})
 
     @classmethod
     def now(cls) -> Self:
         """The counters as they stand, for this process and its main thread's run queue."""
         limited = cgroups.limited()
         throttled_s = cgroups.throttled_s(limited) if limited else None
-        return cls(time.monotonic(), time.process_time(), _delay_s(), _busy_s(os.sched_getaffinity(0)), throttled_s)
+        main_s, delay_s = _schedule(os.getpid())
+        messages = [_schedule(thread)[0] for thread in loop_threads.threads()]
+        return cls(
+            time.monotonic(),
+            time.process_time(),
+            delay_s,
+            _busy_s(os.sched_getaffinity(0)),
+            throttled_s,
+            main_s,
+            None if main_s is None else sum(filter(None, messages)),
+        )
 
     def __sub__(self, earlier: Load) -> Load:
         return self._with(earlier, -1)
@@ -66,17 +82,21 @@ class Load:
             of(self.delay_s, other.delay_s),
             of(self.busy_s, other.busy_s),
             of(self.throttled_s, other.throttled_s),
+            of(self.main_s, other.main_s),
+            of(self.messages_s, other.messages_s),
         )
 
     @property
     def foreign(self) -> float:
         """The fraction of the wall-clock that others took, as far as can be told."""
-        if self.wall_s <= 0:
+        return max(0.0, self._foreign_s / self.wall_s) if self.wall_s > 0 else 0.0
+
+    @property
+    def by_messages(self) -> float:
+        """The fraction of the wall-clock that threads which carry messages took from the step, at most."""
+        if self.wall_s <= 0 or not self.messages_s or self.delay_s is None:
             return 0.0
-        taken = self._not_run_s
-        if self.busy_s is not None:
-            taken = min(taken, self.busy_s - self.cpu_s)
-        return max(0.0, taken / self.wall_s)
+        return max(0.0, min(self.messages_s, self.delay_s - max(0.0, self._foreign_s)) / self.wall_s)
 
     @property
     def held_back(self) -> float:
@@ -86,13 +106,26 @@ class Load:
         return max(0.0, min(self._not_run_s, self.throttled_s) / self.wall_s)
 
     @property
+    def _foreign_s(self) -> float:
+        """What others took: as /proc/stat counts, in ticks, but no less and no more than the run queue allows."""
+        most = self._not_run_s
+        if self.delay_s is None or self.main_s is None:
+            return most if self.busy_s is None else min(most, self.busy_s - self.cpu_s)
+        least = most - max(0.0, self.cpu_s - self.main_s)
+        return least if self.busy_s is None else min(most, max(least, self.busy_s - self.cpu_s))
+
+    @property
     def _not_run_s(self) -> float:
         return self.wall_s - self.cpu_s if self.delay_s is None else self.delay_s
 
 
-def _delay_s() -> float | None:
-    path = Path(f"/proc/self/task/{os.getpid()}/schedstat")  # [cpu ns, run-queue ns, time slices]
-    return int(path.read_text().split()[1]) * 1e-9 if path.exists() else None
+def _schedule(thread: int) -> tuple[float | None, float | None]:
+    """Seconds that a thread of this process ran, and was runnable but did not run; None where that is not counted."""
+    try:
+        ran, waited, _ = Path(f"/proc/self/task/{thread}/schedstat").read_text().split()  # in ns; and time slices
+    except (OSError, ValueError):  # it has just ended, or the kernel does not count
+        return None, None
+    return int(ran) * 1e-9, int(waited) * 1e-9
 
 
 def _busy_s(cpus: set[int]) -> float | None:
@@ -120,7 +153,20 @@ def doubts(loads: Sequence[Load], *, shares: bool = False) -> list[Doubt]:
 
     ``shares``: the ranks take turns on their cores, so that one that waits for its core waits for its peers.
     """
-    return [*(() if shares else _foreign(loads)), *_held_back(loads)]
+    return [*(() if shares else (*_foreign(loads), *_by_messages(loads))), *_held_back(loads)]
+
+
+def _by_messages(loads: Sequence[Load]) -> list[Doubt]:
+    return [
+        Doubt(
+            kind=Kind.COMMUNICATION_THREADS,
+            fact=f"gloo's threads took up to {load.by_messages:.0%} of rank {rank}'s core from its step "
+            f"(limit {LIMIT:.0%})",
+            rank=rank,
+        )
+        for rank, load in enumerate(loads)
+        if load.by_messages > LIMIT
+    ]
 
 
 def _held_back(loads: Sequence[Load]) -> list[Doubt]:

@@ -20,6 +20,7 @@ from harness.options import (
     Deadline,
     Devices,
     ExecutionMode,
+    GlooLoopMode,
     Margin,
     Names,
     Out,
@@ -33,7 +34,7 @@ from harness.options import (
     WorldSizes,
 )
 from harness.output import complain
-from harness.plan import DEADLINE_S, Cache, Execution, Placement, Plan
+from harness.plan import DEADLINE_S, Cache, Execution, GlooLoop, Placement, Plan
 from harness.rundir import RunDir
 from harness.startup import ranks_around, refuse_restart, refuse_without_asserts
 from harness.wish import Wish
@@ -74,6 +75,7 @@ def run(  # noqa: PLR0913
     margin: Margin = "5%",
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
+    gloo_loop: GlooLoopMode = "background",
     share_device: ShareDevice = False,
     profile: Profile = False,
     seed: Seed = 0,
@@ -114,6 +116,7 @@ def run(  # noqa: PLR0913
         margin=margin,
         cache=cast("Cache", cache),
         execution=cast("Execution", execution),
+        gloo_loop=cast("GlooLoop", gloo_loop),
         share_device=share_device,
         profile=profile,
         preset=preset,
@@ -168,6 +171,7 @@ def duel(  # noqa: PLR0913
     margin: Margin = "5%",
     cache: CacheState = "hot",
     execution: ExecutionMode = "eager",
+    gloo_loop: GlooLoopMode = "background",
     share_device: ShareDevice = False,
     seed: Seed = 0,
     out: Out = None,
@@ -198,6 +202,7 @@ def duel(  # noqa: PLR0913
         margin=margin,
         cache=cast("Cache", cache),
         execution=cast("Execution", execution),
+        gloo_loop=cast("GlooLoop", gloo_loop),
         share_device=share_device,
         preset=preset,
         command=_command(),

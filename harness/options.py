@@ -52,6 +52,14 @@ CacheState = Annotated[
     str, typer.Option(help="hot, or cold: the GPU's L2 cache is cleared before each sample, which is of one step.")
 ]
 ExecutionMode = Annotated[str, typer.Option(help="eager, or graph: steps are captured as CUDA graphs and replayed.")]
+GlooLoopMode = Annotated[
+    str,
+    typer.Option(
+        "--gloo-loop",
+        metavar="HOW",
+        help="background, or as-is: whether gloo's event loop yields to the step on a CPU device's core.",
+    ),
+]
 ShareDevice = Annotated[
     bool,
     typer.Option(

@@ -30,6 +30,7 @@ LauncherName = Literal["inline", "torchrun", "ray"]
 Placement = Literal["pack", "spread", "strict-spread"]
 Cache = Literal["hot", "cold"]
 Execution = Literal["eager", "graph"]
+GlooLoop = Literal["background", "as-is"]
 
 
 class Record(BaseModel):
@@ -181,6 +182,8 @@ class Plan(Record):
     """What a sample finds in its device's cache: what the last one left, or nothing."""
     execution: Execution = "eager"
     """Whether steps are launched one by one, or captured once and replayed."""
+    gloo_loop: GlooLoop = "background"
+    """How gloo's event loop shares a CPU device's core with the step: behind it, or as gloo has it."""
     profile: bool = False
     """Whether each case is traced once everything is measured: no figure depends on it."""
     regime: dict[str, str]

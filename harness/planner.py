@@ -71,6 +71,7 @@ def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
         margin=fraction("--margin", wish.margin, zero=True, example="5%"),
         cache=wish.cache,
         execution=wish.execution,
+        gloo_loop=wish.gloo_loop,
         profile=wish.profile,
         regime=regime(wish, found),
         comparisons=comparisons,

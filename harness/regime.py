@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from harness.errors import UsageError, nearest
-from harness.plan import Cache, Execution
+from harness.plan import Cache, Execution, GlooLoop
 from harness.wish import Wish
 
 ALWAYS = {
@@ -26,17 +26,29 @@ EXECUTIONS: dict[Execution, str] = {
 }
 
 
+LOOPS: dict[GlooLoop, str] = {
+    "background": "in the background: gloo's event loop yields to the step",
+    "as-is": "as gloo has it",
+}
+
+
 def regime(wish: Wish, devices: Sequence[str]) -> dict[str, str]:
     """How the cases of a wish are to be measured on these devices. Raises UsageError."""
     for option, value, known, usual in (
         ("--cache", wish.cache, get_args(Cache), "hot"),
         ("--execution", wish.execution, get_args(Execution), "eager"),
+        ("--gloo-loop", wish.gloo_loop, get_args(GlooLoop), None),
     ):
         if value not in known:
             raise UsageError(option, f"be one of {', '.join(known)}", repr(value), nearest(value, known))
-        if value != usual and not devices[0].startswith("cuda"):
+        if usual and value != usual and not devices[0].startswith("cuda"):
             raise UsageError(option, f"be {usual} on CPU devices", value, "leave it out, or use --devices cuda")
     told = {"cache": CACHES[wish.cache], "execution": EXECUTIONS[wish.execution]}
+    if not devices[0].startswith("cuda"):
+        told["gloo loop"] = LOOPS[wish.gloo_loop]
+    elif wish.gloo_loop != "background":
+        remedy = "leave it out, or use --devices cpu"
+        raise UsageError("--gloo-loop", "be background on GPUs, whose ranks have several cores", "as-is", remedy)
     if devices[0].startswith("cuda"):
         told["affinity"] = "each rank has cores of its own, near its GPU"
         told["launching"] = "ahead of the device, unless a step of the comparison waits for it"

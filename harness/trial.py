@@ -91,11 +91,13 @@ class Trial:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
         self.crowd_bytes = memory.allocated(self.world.device.torch)
         self.workload = workload = contract.validated(self._scenario().prepare(self._my_gang))
+        self.world.yield_to_step()
         workload.reset()
         start_s = now()
         workload.step()
         self.world.device.synchronize()
         self._first_s = now() - start_s
+        self.world.yield_to_step()  # of groups that a first step makes
         self.world.sentry.beat()
         workload.reset()
         self._count = count(workload.step, self.world.device.stream)
@@ -252,6 +254,8 @@ class Trial:
             busy_s=None if self.load.busy_s is None else round(self.load.busy_s, 6),
             delay_s=None if self.load.delay_s is None else round(self.load.delay_s, 9),
             throttled_s=None if self.load.throttled_s is None else round(self.load.throttled_s, 6),
+            main_s=None if self.load.main_s is None else round(self.load.main_s, 9),
+            messages_s=None if self.load.messages_s is None else round(self.load.messages_s, 9),
         )
 
     @property

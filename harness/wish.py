@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.plan import DEADLINE_S, Cache, Execution, Placement, Side
+from harness.plan import DEADLINE_S, Cache, Execution, GlooLoop, Placement, Side
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Wish:
     preset: str | None = None
     cache: Cache = "hot"
     execution: Execution = "eager"
+    gloo_loop: GlooLoop = "background"
     share_device: bool = False
     profile: bool = False
     command: str = "rankbench run"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from harness import gpus, ledger
+from harness import gpus, ledger, loop_threads
 from harness.agreement import Agreement
 from harness.clocks import StartLine, now
 from harness.connections import Connection, hang_up, opened
@@ -94,6 +94,8 @@ class World:
     """Whether several ranks take turns on its cores, as they do on a CPU device that they share."""
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
+    yields: bool = False
+    """Whether gloo's event loops yield to the step on this rank's core."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
     connections: dict[int, list[Connection]] = field(default_factory=dict)
     """Those of gloo's groups, by size."""
@@ -148,7 +150,13 @@ class World:
             else:
                 with opened() as self.connections[size]:
                     self.groups[size] = over_gloo(size, self.timeout)
+        self.yield_to_step()
         self.agreement.settle(None)  # a rank that fails at once hangs up on nobody who still connects
+
+    def yield_to_step(self) -> None:
+        """Put the event loops of groups that have been made since behind the step, where they share its core."""
+        if self.yields:
+            loop_threads.to_background()
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
@@ -249,6 +257,7 @@ def joined(
             rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
         )
         world.timeout = limits.collective
+        world.yields = plan.gloo_loop == "background" and isinstance(device, CpuDevice)
         world.shares = backend == "gloo" and isinstance(device, CpuDevice) and shared[1] > 1
         if slate := Slate.shared(world.agreement, limits.side.total_seconds()):
             world.latest = slate.latest

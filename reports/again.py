@@ -27,6 +27,7 @@ def command(plan: Plan, side: Side, case: Case) -> str:
         "--seed": (plan.seed, 0),
         "--cache": (plan.cache, "hot"),
         "--execution": (plan.execution, "eager"),
+        "--gloo-loop": (plan.gloo_loop, "background"),
         "--deadline": (f"{plan.deadline_s:g}", f"{DEADLINE_S:g}"),
     }
     options |= {option: value for option, (value, usual) in given.items() if value != usual}

@@ -52,6 +52,7 @@ SINGLE = ("scaling", "comparison")
 
 DISTURBED = {
     Kind.FOREIGN_LOAD: "Other processes disturbed",
+    Kind.COMMUNICATION_THREADS: "gloo's own threads held steps up in",
     Kind.CPU_THROTTLED: "A CPU quota held ranks back in",
 }
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness.doubts import Kind
+from harness.doubts import REMEDIES, Kind
 from harness.load import Load, doubts
 from tests.limits import LIMIT_S
 
@@ -32,6 +32,24 @@ def test_sleeping_while_peers_work_is_not() -> None:
 
 def test_sharing_the_core_with_ones_own_threads_is_not() -> None:
     assert not doubts([Load(1.0, 1.0, 0.2, 1.01)])
+
+
+def test_own_threads_are_never_foreign_however_the_ticks_of_the_core_were_counted() -> None:
+    """The step waited 0.4 s for its core, on which own threads ran for 0.38 s meanwhile; a tick may say otherwise."""
+    of_loops = Load(1.0, 0.98, 0.4, 1.4, main_s=0.6, messages_s=0.38)
+    assert of_loops.foreign == pytest.approx(0.4)  # busy beyond this process: both may have been there
+    assert Load(1.0, 0.98, 0.4, None, main_s=0.6, messages_s=0.38).foreign == pytest.approx(0.02)
+    assert Load(1.0, 0.98, 0.4, 0.9, main_s=0.6, messages_s=0.38).foreign == pytest.approx(0.02)
+    assert Load(1.0, 0.6, 0.4, 0.6, main_s=0.6, messages_s=0.0).foreign == pytest.approx(0.4)  # none of its own ran
+
+
+def test_what_communication_threads_take_from_the_step_is_told_with_its_remedy() -> None:
+    (doubt,) = doubts([Load(1.0, 1.0, 0.0, 1.0, main_s=1.0), Load(1.0, 0.98, 0.4, 1.0, main_s=0.6, messages_s=0.38)])
+    assert doubt.kind is Kind.COMMUNICATION_THREADS and doubt.rank == 1
+    assert doubt.fact == "gloo's threads took up to 38% of rank 1's core from its step (limit 5%)"
+    assert "--gloo-loop" in REMEDIES[doubt.kind]
+    blocked = Load(1.0, 0.9, 0.01, 0.9, main_s=0.5, messages_s=0.4)  # they run while the step waits for its message
+    assert not doubts([blocked])
 
 
 def test_others_on_the_core_while_the_rank_slept_are_not() -> None:

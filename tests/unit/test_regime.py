@@ -42,7 +42,11 @@ def test_a_cpu_is_measured_as_ever() -> None:
         "clocks": "as found",
         "threads": "1 a rank",
         "affinity": "each rank has cores of its own",
+        "gloo loop": "in the background: gloo's event loop yields to the step",
     }
+    as_is = make(Wish(names=["split"], devices="cpu:1", gloo_loop="as-is"))
+    assert as_is.regime | {"gloo loop": ""} == plan.regime | {"gloo loop": ""}
+    assert as_is.regime["gloo loop"] == "as gloo has it"
 
 
 @pytest.mark.parametrize(
