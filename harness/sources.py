@@ -21,10 +21,13 @@ def digest(cls: type[Any]) -> str:
     module = sys.modules[cls.__module__]
     if not (origin := getattr(module, "__file__", None)):
         return ""
-    file = Path(origin).resolve()
-    installed = file.parent.name in ("site-packages", "dist-packages")
-    package = cls.__module__.partition(".")[0] if module.__package__ or installed else None
-    root = file.parents[cls.__module__.count(".") + (file.name == "__init__.py")] if package else file.parent
+    file = Path(origin).absolute()
+    names = cls.__module__.split(".")
+    parts = file.parent.parts if file.name == "__init__.py" else file.with_suffix("").parts
+    importable = parts[-len(names) :] == tuple(names)  # else it was loaded as a file, by whatever name
+    alone = len(names) == 1 and file.parent.name not in ("site-packages", "dist-packages")
+    package = names[0] if importable and not alone else None
+    root = Path(*parts[: -len(names)]) if package else file.parent
     above = _files(cls.__module__, root) if package else ()
     hashed = hashlib.sha256()
     for path in sorted(_closure([file, *above], root, package)):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
 from harness import catalog, sources
 from harness.catalog import load
 
+MINE = """
+import os
+from dataclasses import dataclass
+from helper import twice
+
+@dataclass
+class Mine:
+    scaling = "none"
+
+    def prepare(self, gang): ...
+"""
 FILES = {
-    "mine.py": "import os\nfrom helper import twice\nclass Mine: pass\n",
+    "mine.py": MINE,
     "helper.py": "def twice(x):\n    import deep.inside as inside\n    return inside.two * x\n",
     "deep/__init__.py": "",
     "deep/inside.py": "from . import beside\ntwo = beside.two\n",
@@ -31,15 +39,7 @@ def written(root: Path, files: dict[str, str]) -> None:
 
 
 def of_file(root: Path) -> str:
-    module = ModuleType("rankbench_plugin_mine")
-    module.__file__ = str(root / "mine.py")
-    module.__package__ = ""
-    cls: Any = type("Mine", (), {"__module__": module.__name__})
-    sys.modules[module.__name__] = module
-    try:
-        return sources.digest(cls)
-    finally:
-        del sys.modules[module.__name__]
+    return sources.digest(load(f"{root / 'mine.py'}:Mine").cls)
 
 
 @pytest.mark.parametrize("name", FILES)
