@@ -66,7 +66,8 @@ REMEDIES: dict[Kind, str] = {
     Kind.LAUNCH_GAPS: "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
     Kind.ALLOCATOR_RETRIES: "leave the GPU more free memory: each time it waits, and what was kept is asked for anew",
     Kind.CPU_THROTTLED: "raise the control group's CPU limit (docker's --cpus, a pod's limits), or use fewer devices",
-    Kind.COMMUNICATION_THREADS: "leave --gloo-loop at background, or give each rank a core more by --threads",
+    Kind.COMMUNICATION_THREADS: "give a step more work for each message, or each rank a second core (--threads 2); "
+    "--gloo-loop as-is makes it worse",
     Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
     Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
 }
