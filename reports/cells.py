@@ -19,6 +19,7 @@ from reports.layouts import head
 from reports.measured import NO_VALUES, Measured
 from reports.roofs import product_roof
 from reports.rows import CellRow, RankRow
+from reports.stragglers import own_work
 
 
 def cell_rows(measured: Measured, ranks: tuple[RankRow, ...], health: Health) -> tuple[CellRow, ...]:
@@ -78,6 +79,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "roof": product_roof(measured, key, case.world_size) if flops else None,
         "items_per_s": items / time.value if items else None,
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
+        "rank_basis": own_work(measured, key)[0] if case.world_size > 1 else None,
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
         "first_s": _first_s(measured, key),
         "below_resolution": any(floor is not None and time.value <= cautions.FLOORS * floor for floor in floors),

@@ -15,7 +15,8 @@ from reports.findings import Findings
 from reports.labels import Labels
 from reports.placement import placements
 from reports.profiles import profile_claims
-from reports.rows import CellRow, ContrastRow, RankRow, SideRow
+from reports.rank_sentences import rank_claims
+from reports.rows import CellRow, ContrastRow, SideRow
 from reports.sentences import comparison, scaling, sides
 
 
@@ -35,7 +36,7 @@ def claims(found: Findings) -> tuple[Claim, ...]:
             if row.efficiency is not None
         ),
         *(comparison(row, names) for row in _widest(found.comparisons)),
-        *_ranks(found.ranks),
+        *rank_claims(found.cells, found.ranks),
         *_load(found.cells),
         *_beside(found.beside),
         *profile_claims(found.profiles),
@@ -127,29 +128,6 @@ def _ratio_widths(rows: Iterable[SideRow]) -> Iterator[tuple[float, str]]:
         if row.ratio is not None and row.ratio_low is not None and row.ratio_high is not None:
             where = f"`{labels.plain(row.key)}` on `{row.side}`"
             yield (row.ratio_high - row.ratio_low) / (2 * row.ratio), where
-
-
-def _ranks(rows: tuple[RankRow, ...]) -> Iterator[Claim]:
-    by_rank: dict[int, list[RankRow]] = {}
-    for row in rows:
-        if row.named:
-            by_rank.setdefault(row.rank, []).append(row)
-    for rank, named in sorted(by_rank.items()):
-        worst = max(named, key=lambda row: row.ratio)
-        told = f"{units.times_between(worst.ratio, worst.ratio_low, worst.ratio_high)} the {worst.basis} of its peers"
-        more = f", and in {units.count(len(named) - 1, 'more case')}" if len(named) > 1 else ""
-        often = f"in {worst.slowest_launches} of {units.count(worst.launches, 'launch', 'launches')}"
-        share = f"slowest {often} and in {units.percent(worst.slowest_share)} of the samples"
-        text = f"Rank {rank} ({worst.device}) is slow: {told} in `{labels.plain(worst.key)}`, {share}{more}."
-        yield Claim(kind="ranks", text=text)
-    if rows and not by_rank:
-        able = any(row.ratio_low is not None for row in rows)
-        text = (
-            "No rank is slower than its peers."
-            if able
-            else f"No rank can be named: that takes {FEWEST_LAUNCHES} launches."
-        )
-        yield Claim(kind="ranks", text=text)
 
 
 def _load(cells: tuple[CellRow, ...]) -> Iterator[Claim]:

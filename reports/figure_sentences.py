@@ -9,6 +9,7 @@ from reports import labels, units
 from reports.document import ComparisonFacts
 from reports.heat_rows import HeatRow
 from reports.ladder import arm_of
+from reports.rank_sentences import in_short
 from reports.rows import CellRow, ContrastRow, RankRow, Verdict
 from reports.sentences import WORDS
 from reports.trace_rows import TraceRow
@@ -112,17 +113,16 @@ def _within(trace: TraceRow) -> float:
 
 
 def heat_sentence(rows: Sequence[tuple[CellRow, HeatRow]], ranks: Iterable[RankRow]) -> str:
-    """The rank that is named as slow, or that none is; then the worst of it."""
-    if not rows:
-        return ""
+    """What is known of slow ranks in the cases that are shown; then the worst of it."""
     keys = {row.key for _, row in rows}
-    named = sorted({row.rank for row in ranks if row.named and row.key in keys})
+    own = [row for row in ranks if row.key in keys]
+    if not rows or not own:
+        return ""
     worst, rank, arm = max(
         (max(values), rank, arm_of(cell)) for cell, row in rows for rank, values in enumerate(row.excess)
     )
-    who = f"Rank {units.listed([str(each) for each in named])} is slow" if named else "No rank is slow throughout"
     where = f" (`{labels.plain(arm)}`)" if len(rows) > 1 else ""
-    return f"{who}; furthest behind its peers at any time was rank {rank}{where}, by {units.percent(worst)}."
+    return f"{in_short(own)}; furthest behind its peers at any time was rank {rank}{where}, by {units.percent(worst)}."
 
 
 def roof_sentence(rows: Sequence[CellRow]) -> str:

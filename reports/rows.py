@@ -13,6 +13,9 @@ from reports.evidence import State
 from reports.layouts import Spread
 
 Verdict = Literal["faster", "slower", "equivalent", "undecided", "not comparable"]
+RankBasis = Literal["time", "work", "unequal", "nothing"]
+"""What ranks are compared by: whole samples, or watched work; or why they are not: unequal declared work, or messages
+that were not watched."""
 
 
 class Caution(Record):
@@ -64,6 +67,8 @@ class CellRow(Record):
     """Declared bytes of all ranks a second."""
     items_per_s: float | None = None
     unit: str = "item"
+    rank_basis: RankBasis | None = None
+    """What its ranks can be compared by, or why they cannot; None on one device."""
     skew_s: float | None = None
     """Median over samples of the spread between the ranks' starts."""
     first_s: float | None = None
