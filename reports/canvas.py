@@ -28,7 +28,7 @@ RULE = "#d0d1d2"
 WASH = "#f0f1f2"
 BAD = "#b1201f"
 HUES = ("#0173b2", "#d55e00", "#029e73", "#cc78bc")
-"""Of seaborn's colorblind palette; a fifth arm repeats the first hue, with another marker and dash."""
+"""A palette for colour-blind readers; a fifth arm repeats the first hue, with another marker and dash."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
@@ -87,8 +87,6 @@ def blank(
     figure.subplots_adjust(
         left=left / WIDTH, right=1 - right / WIDTH, bottom=bottom / height, top=1 - top / height, hspace=0.25
     )
-    for each in axes:  # where an axis has no name, seaborn lays out all its ticks to find out whether to give it one
-        each.set(xlabel=" ", ylabel=" ")
     return figure, list(axes)
 
 
@@ -110,7 +108,6 @@ def svg(figure: Figure, name: str, label: str) -> str:
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
-        axes.set_ylabel(axes.get_ylabel().strip())
     _tame(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -16,6 +16,7 @@ from reports.ladder import LINE, margin
 from reports.plots import ratio_axis
 from reports.rows import Verdict
 from reports.sentences import WORDS
+from reports.verdicts import band
 
 MOST = 24
 """Ratios that are drawn at most."""
@@ -85,8 +86,8 @@ def forest_plot(branches: Sequence[Branch], across: str, name: str) -> str:
 
 
 def _row(axes: Axes, place: int, branch: Branch) -> None:
-    band = Rectangle((1 - branch.margin, place - 0.5), 2 * branch.margin, 1, color=WASH, linewidth=0, zorder=0)
-    axes.add_patch(band)
+    least, most = band(branch.margin)
+    axes.add_patch(Rectangle((least, place - 0.5), most - least, 1, color=WASH, linewidth=0, zorder=0))
     colour, marker, full = LOOKS[branch.verdict]
     if branch.low is not None and branch.high is not None:
         axes.plot([branch.low, branch.high], [place] * 2, color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)

@@ -58,8 +58,7 @@ class Forest:
     def margins(self) -> str:
         """The margins, in words."""
         ends = sorted({branch.margin for branch in self.branches})
-        told = [units.percent(end) for end in (ends[0], ends[-1])]
-        return f"±{told[0]}" if told[0] == told[1] else f"±{told[0]} to ±{told[1]}"
+        return " to ".join(dict.fromkeys(units.percent(end) for end in (ends[0], ends[-1])))
 
 
 def arm_forest(summary: Summary) -> Forest | None:
@@ -73,7 +72,7 @@ def arm_forest(summary: Summary) -> Forest | None:
     branches = tuple(_branch(row, names, summary) for row in rows if row.ratio and row.verdict != "not comparable")
     if len(branches) < FEWEST or len(summary.about) < FEWEST:
         return None
-    devices = units.count(sizes[-1], "device")
+    devices = units.count(sizes[-1], "device") if len(sizes) == 1 else "the most devices of each"
     return Forest(
         "verdicts",
         f"Arms against their baselines on {devices}",

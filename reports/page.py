@@ -21,8 +21,8 @@ from reports.heat_plot import STEPS
 from reports.labels import FEW
 from reports.markup import environment, finished
 from reports.rank_plot import rank_plot
-from reports.rows import FloorRow, RankRow
-from reports.sections import Section, sections
+from reports.rows import RankRow
+from reports.sections import sections
 from reports.sentences import WORDS
 from reports.solutions import solutions
 from reports.summary import summarise
@@ -88,8 +88,9 @@ def render(summary: Summary, root: Path) -> str:
             sections=parts,
             many=many,
             ranks=Markup(rank_plot(summary.ranks, "ranks")),  # noqa: S704 - our own SVG
+            rank_limits=_limits(summary.ranks),
+            one_limit=len({row.limit for row in summary.ranks}) == 1,
             rank_table=_rank_table(summary.ranks),
-            floors=_floors(summary.floors, parts),
             why=why(summary, parts),
             profiled={(row.comparison, row.key): row for row in summary.profiles},
             environment=tuple(flat(summary.environment or {})),
@@ -123,8 +124,10 @@ def _rank_table(rows: Sequence[RankRow]) -> dict[str, list[RankRow]]:
     return by_case
 
 
-def _floors(rows: Sequence[FloorRow], sections: Sequence[Section]) -> list[tuple[str, list[FloorRow]]]:
-    return [(each.name, [row for row in rows if row.comparison == each.about.comparison]) for each in sections]
+def _limits(rows: Sequence[RankRow]) -> str:
+    """The limits beyond which ranks are named, e.g. ``1.10×`` or ``1.10× to 1.24×``."""
+    ends = (end((row.limit for row in rows), default=1.0) for end in (min, max))
+    return " to ".join(dict.fromkeys(units.times(limit) for limit in ends))
 
 
 def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
@@ -136,11 +139,23 @@ def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
 
 
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:
-    run = shlex.quote(root.name or str(root))
+    run = shlex.quote(str(root))
     bad = any(cell.status != "ok" for cell in summary.strip)
     return [
-        ("measure again", summary.run.command),
+        ("measure again", _into_a_new_folder(summary.run.command)),
         *([("measure again what is not ok", f"rankbench run --resume {run} --retry-failed")] if bad else []),
         ("rebuild this page", f"rankbench report {run}"),
         ("every sample as a table", f"rankbench export {run} --format csv"),
     ]
+
+
+def _into_a_new_folder(command: str) -> str:
+    """A command of our own launcher without ``--out``: that folder is not empty any more."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # no command of ours
+        return command
+    if words[:1] != ["rankbench"] or "--out" not in words:
+        return command
+    place = words.index("--out")
+    return shlex.join([*words[:place], *words[place + 2 :]])

@@ -1,4 +1,4 @@
-"""Plots of times: seaborn draws the medians and the intervals that it is given, and estimates nothing."""
+"""Plots of times: they draw the medians and the intervals that they are given, and estimate nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from reports.canvas import INK, QUIET, WASH, blank, styled, svg
 from reports.ladder import Arms, Ladder, arm_of, by_size, margin, scatter
 from reports.rows import CellRow, ContrastRow
 from reports.sentences import WORDS
+from reports.verdicts import band
 
 
 def time_plot(rows: Sequence[CellRow], name: str) -> str:
@@ -65,7 +66,6 @@ def _seconds_axis(axes: Axes, seconds: pd.Series[float], label: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_seconds(value)))
     axes.set_xlabel(label, loc="left")
-    axes.set_ylabel("")
 
 
 def tick_seconds(value: float) -> str:
@@ -83,7 +83,7 @@ def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=118)
         delta = shown[0].margin
-        axes.axvspan(1 - delta, 1 + delta, color=WASH, linewidth=0, zorder=0)
+        axes.axvspan(*band(delta), color=WASH, linewidth=0, zorder=0)
         axes.axvline(1, color=QUIET, linewidth=0.8)
         for row, place in zip(shown, ladder.places, strict=True):
             interval_bar(axes, place, (None, row.ratio_low, row.ratio_high), arms.palette[arm_of(row)])
@@ -96,8 +96,8 @@ def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
 
 def ratio_axis(axes: Axes, ends: Sequence[float], margin: float, label: str) -> None:
     """An axis of ratios that holds all ``ends``, 1, and a good part of the margin; wide ones are logarithmic."""
-    band = min(1.5 * margin, 0.6)
-    low, high = min([1 - band, *ends]), max([1 + band, *ends])
+    least, most = band(min(1.5 * margin, 1.5))
+    low, high = min([least, *ends]), max([most, *ends])
     room = 0.06 * (high - low)
     if max(ends) > 4 * min(ends):
         axes.set_xscale("log")
@@ -110,4 +110,3 @@ def ratio_axis(axes: Axes, ends: Sequence[float], margin: float, label: str) -> 
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
     axes.set_xlabel(label, loc="left")
-    axes.set_ylabel("")

@@ -36,11 +36,17 @@ def _memory(subject: Subject) -> str:
 
 
 def _traffic(subject: Subject) -> str:
-    return units.amount(subject.row(subject.sizes[-1]).traffic_bytes or 0)
+    row = subject.row(subject.sizes[-1])
+    if row.traffic_bytes is None:
+        raise NoFigureError(f"the traffic of {named(row)} is not known")
+    return units.amount(row.traffic_bytes)
 
 
 def _reads(subject: Subject) -> str:
-    return units.number(subject.row().host_reads or 0)
+    row = subject.row()
+    if row.host_reads is None:
+        raise NoFigureError(f"the reads of {named(row)} are not known")
+    return units.number(row.host_reads)
 
 
 def _speedup(subject: Subject) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
@@ -20,13 +18,13 @@ from reports.why_rows import LossRow
 BAR = 0.62
 """Height of a bar, of a row's."""
 OUTLINE: dict[str, Any] = {"height": BAR, "facecolor": "none", "edgecolor": QUIET, "linewidth": 0.6, "zorder": 2}
-FACTORS: dict[str, dict[str, Any]] = {
+PARTS: dict[str, dict[str, Any]] = {
     "contention": {},
     "imbalance": {"hatch": "|||||"},
     "communication": {"hatch": "/////"},
-    "rest": {"facecolor": WASH},
+    "other": {"facecolor": WASH},
 }
-"""How what is lost to each factor looks, in the order in which the factors are divided out."""
+"""How what each part takes looks."""
 
 SECOND_HOST = "second host"
 """Names the line beyond which ranks are on more than one host."""
@@ -39,11 +37,13 @@ def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: 
         return ""
     arms, base = Arms.of(rows), min(row.base_world_size or 1 for row in measured)
     most = max(row.world_size for row in measured)
-    tops = [max(row.speedup_high or row.speedup or 0 for row in measured), most / base]
+    ideals = _ideals(measured, base)
+    tops = [max(row.speedup_high or row.speedup or 0 for row in measured), *(line[-1][1] for line in ideals)]
     with styled():
         figure, (axes,) = blank(268, left=34, right=96)
-        axes.plot([0, most], [0, most / base], color=QUIET, linewidth=0.9, dashes=(4, 3))
-        ends = [(most / base, "ideal", QUIET)]
+        for line in ideals:
+            axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=0.9, dashes=(4, 3))
+        ends = [(line[-1][1], "ideal", QUIET) for line in ideals]
         products = [row for row in ceilings if row.probe == "gemm" and base == 1]
         if products:
             reach = [(1, 1.0), *((row.world_size, row.speedup) for row in products)]
@@ -64,18 +64,23 @@ def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: 
         return svg(figure, name, f"Speed-up on up to {most} devices, for {len(arms.names)} arms")
 
 
+def _ideals(rows: Sequence[CellRow], base: int) -> list[list[tuple[int, float]]]:
+    """What the declared work allows on each number of devices: a line for all arms that divide alike."""
+    by_arm: dict[str | None, list[tuple[int, float]]] = {}
+    for row in sorted(rows, key=by_size):
+        line = by_arm.setdefault(row.arm, [(base, 1.0)])
+        line.append((row.world_size, round(row.ideal_speedup or row.world_size / base, 6)))
+    return [list(line) for line in dict.fromkeys(map(tuple, by_arm.values()))]
+
+
 def _curve(axes: Axes, rows: Sequence[CellRow], arms: Arms, base: int, shift: float) -> None:
     """One arm's speed-ups, joined between measured points only; arms stand beside each other, not on top."""
     arm = arm_of(rows[0])
-    points = pd.DataFrame(
-        {
-            "devices": [base, *(row.world_size + shift for row in rows)],
-            "speedup": [1.0, *(row.speedup for row in rows)],
-        }
-    )
-    look: dict[str, Any] = {"color": arms.palette[arm], "ax": axes}
-    sns.lineplot(points, x="devices", y="speedup", errorbar=None, estimator=None, linestyle=arms.dash(arm), **look)
-    sns.scatterplot(points, x="devices", y="speedup", marker=arms.markers[arm], s=34, linewidth=0, zorder=4, **look)
+    devices = [base, *(row.world_size + shift for row in rows)]
+    speedups = [1.0, *(row.speedup or 0.0 for row in rows)]
+    colour = arms.palette[arm]
+    axes.plot(devices, speedups, color=colour, linestyle=arms.dash(arm))
+    axes.scatter(devices, speedups, color=colour, marker=arms.markers[arm], s=34, linewidth=0, zorder=4)
     for row in rows:
         if row.speedup_low is not None and row.speedup_high is not None:
             at = [row.world_size + shift] * 2
@@ -118,11 +123,10 @@ def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
     axes.yaxis.set_major_locator(FixedLocator([size / base for size in sizes]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
     axes.set_xlabel("devices", loc="left")
-    axes.set_ylabel("")
 
 
 def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name: str) -> str:
-    """Efficiency from zero as a full bar, and behind it what is lost to each known factor; ``losses`` by key."""
+    """Efficiency from zero as a full bar, and behind it what each part of a step takes; ``losses`` by key."""
     shown = sorted((row for row in rows if row.efficiency is not None and not row.below_resolution), key=by_size)
     if not shown:
         return ""
@@ -154,22 +158,22 @@ def _host_rule(axes: Axes, heading: float) -> None:
 
 
 def _loss_bar(axes: Axes, row: CellRow, loss: LossRow | None, place: float, colour: str) -> None:
-    """From 100 % down each factor takes its part, the first one rightmost; what gives back is not drawn."""
-    reached, before = row.efficiency or 0.0, 1.0
+    """A step's time as a bar of 100 %: what is ideal, and behind it what each part takes; what gives back is not drawn.
+
+    Where something gives back, the parts are drawn smaller, each by as much.
+    """
+    reached = row.efficiency or 0.0
     axes.barh(place, reached, height=BAR, color=colour, linewidth=0, zorder=2)
-    for name, factor in factors(row, loss).items():
-        after = before * factor
-        left, right = max(after, reached), min(before, 1.0)
-        if right > left:
-            axes.barh(place, right - left, left=left, **(OUTLINE | FACTORS[name]))
-        before = after
+    shares = losing(loss)
+    scale, left = min(1.0, max(1 - reached, 0.0) / (sum(shares.values()) or 1.0)), reached
+    for name, share in shares.items():
+        axes.barh(place, share * scale, left=left, **(OUTLINE | PARTS[name]))
+        left += share * scale
     if row.efficiency_low is not None and row.efficiency_high is not None:
         axes.plot([row.efficiency_low, row.efficiency_high], [place, place], color=INK, linewidth=1.4, zorder=5)
 
 
-def factors(row: CellRow, loss: LossRow | None) -> dict[str, float]:
-    """The known factors of a case's efficiency, in the order in which they are divided out."""
-    if loss is not None:
-        return {name: factor for name in FACTORS if (factor := getattr(loss, name)) is not None}
-    busy = row.contention
-    return {"rest": row.efficiency or 0.0} if not busy else {"contention": busy, "rest": (row.efficiency or 0.0) / busy}
+def losing(loss: LossRow | None) -> dict[str, float]:
+    """What each part takes of a step's time, without those that take nothing."""
+    parts = loss.parts if loss is not None else {}
+    return {name: part.seconds / loss.time_s for name, part in parts.items() if loss and part.seconds > 0}

@@ -13,6 +13,7 @@ from reports.heat_rows import HeatRow
 from reports.labels import Labels, by_arm
 from reports.ladder import Arms
 from reports.rows import CeilingRow, CellRow, ContrastRow, RoofRow
+from reports.scaling_plots import losing
 from reports.table import marks
 from reports.tally import Tally, telling
 from reports.trace_rows import TraceRow
@@ -69,6 +70,11 @@ class Section:
             yield letter, str(kind), REMEDIES[kind], told
 
     @property
+    def base(self) -> int:
+        """The number of devices that its speed-ups are over."""
+        return min((row.base_world_size for row in self.cells if row.base_world_size is not None), default=1)
+
+    @property
     def unwell(self) -> int:
         """How many planned cells are not ok."""
         return sum(cell.status != "ok" for _, cells in self.strip for cell in cells)
@@ -81,7 +87,7 @@ class Section:
     @property
     def has(self) -> dict[str, bool]:
         """Which columns its table needs."""
-        names = ("speedup", "efficiency", "contention", "rate", "roof", "items_per_s")
+        names = ("speedup", "efficiency", "rate", "roof", "items_per_s")
         told = {name: any(getattr(row, name) is not None for row in self.cells) for name in names}
         scales = self.about.scaling != "none"
         return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
@@ -96,10 +102,10 @@ class Section:
         """Those in which any of its cases has a time."""
         return sorted({launch for row in self.cells for launch in row.launch_s})
 
-    def loses(self, factor: str) -> bool:
-        """Whether any of its cases is known to lose to a factor, as far as a plot can show it."""
-        told = (getattr(loss, factor) for loss in self.losses.values())
-        return any(value is not None and value < 1 - SEEN for value in told)
+    @cached_property
+    def loses(self) -> frozenset[str]:
+        """The parts of a step's losses that a plot can show for any of its cases."""
+        return frozenset(name for loss in self.losses.values() for name, share in losing(loss).items() if share > SEEN)
 
     @property
     def shown(self) -> int:

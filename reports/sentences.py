@@ -28,8 +28,8 @@ def scaling(row: CellRow, names: Labels, loss: LossRow | None) -> Claim:
     if row.below_resolution:
         text = f"{name}: below resolution, so nothing can be said about its scaling."
     else:
-        launches = units.count(row.launches, "launch", "launches")
-        lost = f" {loss.text}" if loss and loss.missing > loss.noise else ""
+        launches = units.count(row.speedup_launches, "launch", "launches")
+        lost = f" {loss.text}" if loss and loss.missing_s > loss.noise_s else ""
         text = f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.{lost}{clocked(row.in_cycles)}"
     return Claim(kind="scaling", text=text, comparison=row.comparison)
 
@@ -84,24 +84,29 @@ def _reach(row: CellRow) -> str:
     base = "one device" if row.base_world_size == 1 else units.count(row.base_world_size or 1, "device")
     step = f"at {units.seconds(row.median_s)} a step"
     before = f"({units.seconds(row.base_median_s)} on {base})"
+    best = "" if row.divides else f" (at best {units.times(row.ideal_speedup)}, as its work divides)"
     if row.scaling == "strong":
         speedup = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
-        return f"{speedup} as fast as {base}, {units.seconds(row.base_median_s)} → {units.seconds(row.median_s)} a step"
+        times = f"{units.seconds(row.base_median_s)} → {units.seconds(row.median_s)}"
+        return f"{speedup} as fast as {base}{best}, {times} a step"
     if row.scaling == "weak":
         spread = units.percent_between(row.efficiency, row.efficiency_low, row.efficiency_high)
-        return f"weak efficiency {spread}, {units.times(row.speedup)} the throughput, {step} {before}"
+        return f"weak efficiency {spread}, {units.times(row.speedup)} the throughput{best}, {step} {before}"
     inverse = [1 / end if end else None for end in (row.efficiency, row.efficiency_high, row.efficiency_low)]
     return f"takes {units.times_between(*inverse)} the time of {base}, {step} {before}"
 
 
 def _against_ceiling(row: CellRow) -> str:
-    if row.of_ceiling is None or row.ceiling_speedup is None:
+    if row.speedup is None or row.reachable is None:
         return ""
     busy = f"{row.world_size} busy devices" if row.world_size > 2 else "two busy devices"
-    reach = units.times(row.ceiling_speedup)
-    if row.of_ceiling > 1:
-        return f"; a large product reaches {reach} on {busy} here"
-    return f"; {units.percent(row.of_ceiling)} of the {reach} that {busy} reach here"
+    reach = units.times(row.reachable)
+    if not row.divides:
+        busy = f"its division over {busy}"
+    if row.speedup > row.reachable:
+        return f"; a large product reaches {reach} on {busy} here" if row.divides else ""
+    share, allows = units.percent(row.speedup / row.reachable), "reach" if row.divides else "allows"
+    return f"; {share} of the {reach} that {busy} {allows} here"
 
 
 def comparison(row: ContrastRow, names: Labels) -> Claim:

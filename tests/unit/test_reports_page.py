@@ -182,12 +182,12 @@ def test_a_wrong_cell_has_no_time_anywhere(tmp_path):
     assert "753" not in spaced(text)
     row = next(row for row in json.loads(run.summary_path.read_text())["cells"] if row["key"] == KEY)
     assert row["status"] == "wrong"
-    numbers = ("median_s", "ci_low_s", "ci_high_s", "speedup", "efficiency", "rate", "skew_s", "first_s", "contention")
+    numbers = ("median_s", "ci_low_s", "ci_high_s", "speedup", "efficiency", "rate", "skew_s", "first_s", "ideal_s")
     assert {name: row[name] for name in numbers} == dict.fromkeys(numbers)
     assert row["launch_s"] == {}
     assert sane.count("<use") > text.count("<use")
     assert "wrong (rank 0)" in spaced(text)
-    assert f"rankbench run --resume {run.root.name} --retry-failed" in text and "--retry-failed" not in sane
+    assert f"rankbench run --resume {run.root} --retry-failed" in text and "--retry-failed" not in sane
 
 
 def test_what_is_missing_is_shown_as_missing(tmp_path):
