@@ -32,8 +32,8 @@ def speedup_dots(rows: Sequence[CellRow], arms: Arms, name: str) -> str:
         axes.axvline(1, color=QUIET, linewidth=0.8)
         for ideal in ideals:
             axes.axvline(ideal, color=QUIET, linewidth=0.9, dashes=(4, 3))
-        if shown[0].ceiling_speedup is not None:
-            axes.axvline(shown[0].ceiling_speedup, color=QUIET, linewidth=1.2, dashes=(1, 1.5))
+        for reach in sorted({row.reachable for row in shown if row.reachable is not None}):
+            axes.axvline(reach, color=QUIET, linewidth=1.2, dashes=(1, 1.5))
         for row, place in zip(shown, ladder.places, strict=True):
             interval_bar(axes, place, (None, row.speedup_low, row.speedup_high), arms.palette[arm_of(row)])
         scatter(axes, points, "speedup", arms, s=42, zorder=4)

@@ -47,7 +47,7 @@ def _drawn(section: Section, summary: Summary) -> Iterator[tuple[str, str, str]]
     contrasts, losses = tuple(section.contrasts.values()), section.losses
     yield "time", plots.time_plot(cells, f"{own}t"), say.time_sentence(cells)
     yield "contrast", plots.contrast_plot(contrasts, section.arms, f"{own}b"), say.contrast_sentence(contrasts)
-    yield "speedup", speedup_plot(cells, section.ceilings, f"{own}s"), say.speedup_sentence(cells)
+    yield "speedup", speedup_plot(cells, f"{own}s"), say.speedup_sentence(cells)
     efficiency = efficiency_plot(cells, losses, f"{own}e")
     yield "efficiency", efficiency, say.losses_sentence(tuple(losses.values()), section.about)
     yield "roof", roof_plot(cells, section.roofs, f"{own}r"), say.roof_sentence(roofed(cells))

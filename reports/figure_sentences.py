@@ -38,9 +38,11 @@ def speedup_sentence(rows: Sequence[CellRow]) -> str:
     if not shown or shown[0].scaling == "none":
         return ""
     told = _range(shown, lambda row: (row.speedup or 0.0, row.speedup_low, row.speedup_high), units.times)
-    ceiling = next((row.ceiling_speedup for row in shown if row.ceiling_speedup is not None), None)
-    rest = f", where a large product reaches {units.times(ceiling)}" if ceiling else ""
-    return f"{_where(shown)} {told}{rest}."
+    alike = len({row.ideal_speedup for row in shown}) == 1
+    row = shown[0]
+    best = "" if row.divides or not alike else f" of at best {units.times(row.ideal_speedup)}, as its work divides"
+    reach = f", where a large product reaches {units.times(row.reachable)}" if row.reachable and row.divides else ""
+    return f"{_where(shown)} {told}{best}{reach if alike else ''}."
 
 
 def contrast_sentence(rows: Sequence[ContrastRow]) -> str:

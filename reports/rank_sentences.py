@@ -68,12 +68,12 @@ def _named(rows: Sequence[RankRow]) -> Iterator[str]:
 
 
 def _furthest(rows: Sequence[RankRow]) -> str:
-    """Of nobody named the rank that is surely slower, or may be by most; empty where nothing is sure of anybody."""
+    """The rank that is surely slower, though not by the limit, or that may be by most; empty where nothing is sure."""
     known = [row for row in rows if row.ratio_low is not None and row.ratio_high is not None]
     surely = [row for row in known if row.ratio_low is not None and row.ratio_low > 1]
     undecided = [row for row in known if row.ratio_high is not None and row.ratio_high > row.limit]
     shown = max(undecided or surely, key=lambda row: row.ratio_high or 0.0, default=None)
-    return f"; furthest from them is rank {shown.rank} ({shown.device}): {_against_peers(shown)}" if shown else ""
+    return f": rank {shown.rank} ({shown.device}) takes {_against_peers(shown)}" if shown else ""
 
 
 def _against_peers(row: RankRow) -> str:

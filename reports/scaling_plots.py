@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from harness.doubts import Kind
 from reports import units
 from reports.canvas import BAD, INK, QUIET, WASH, blank, name_ends, styled, svg
 from reports.ladder import Arms, Ladder, arm_of, by_size, margin
-from reports.rows import CeilingRow, CellRow
+from reports.rows import CellRow
 from reports.why_rows import LossRow
 
 BAR = 0.62
@@ -30,25 +30,24 @@ SECOND_HOST = "second host"
 """Names the line beyond which ranks are on more than one host."""
 
 
-def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: str) -> str:
+def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
     """Speed-up against devices: the ideal, what a large product reaches on as many busy devices, and each arm."""
     measured = [row for row in rows if row.speedup is not None and not row.below_resolution and row.scaling != "none"]
     if not measured:
         return ""
     arms, base = Arms.of(rows), min(row.base_world_size or 1 for row in measured)
     most = max(row.world_size for row in measured)
-    ideals = _ideals(measured, base)
+    ideals = _bounds(measured, base, lambda row: row.ideal_speedup)
     tops = [max(row.speedup_high or row.speedup or 0 for row in measured), *(line[-1][1] for line in ideals)]
     with styled():
         figure, (axes,) = blank(268, left=34, right=96)
+        ends = []
         for line in ideals:
             axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=0.9, dashes=(4, 3))
-        ends = [(line[-1][1], "ideal", QUIET) for line in ideals]
-        products = [row for row in ceilings if row.probe == "gemm" and base == 1]
-        if products:
-            reach = [(1, 1.0), *((row.world_size, row.speedup) for row in products)]
-            axes.plot(*zip(*reach, strict=True), color=QUIET, linewidth=1.2, dashes=(1, 1.5))
-            ends.append((reach[-1][1], "all busy", QUIET))
+            ends.append((line[-1][1], "ideal", QUIET))
+        for line in _bounds(measured, base, lambda row: row.reachable):
+            axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=1.2, dashes=(1, 1.5))
+            ends.append((line[-1][1], "all busy", QUIET))
         for place, arm in enumerate(arms.names):
             own = [row for row in measured if arm_of(row) == arm]
             if own:
@@ -64,12 +63,14 @@ def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: 
         return svg(figure, name, f"Speed-up on up to {most} devices, for {len(arms.names)} arms")
 
 
-def _ideals(rows: Sequence[CellRow], base: int) -> list[list[tuple[int, float]]]:
-    """What the declared work allows on each number of devices: a line for all arms that divide alike."""
+def _bounds(
+    rows: Sequence[CellRow], base: int, bound: Callable[[CellRow], float | None]
+) -> list[list[tuple[int, float]]]:
+    """What bounds a speed-up on each number of devices: one line for all arms of which it is the same."""
     by_arm: dict[str | None, list[tuple[int, float]]] = {}
     for row in sorted(rows, key=by_size):
-        line = by_arm.setdefault(row.arm, [(base, 1.0)])
-        line.append((row.world_size, round(row.ideal_speedup or row.world_size / base, 6)))
+        if (most := bound(row)) is not None:
+            by_arm.setdefault(row.arm, [(base, 1.0)]).append((row.world_size, round(most, 6)))
     return [list(line) for line in dict.fromkeys(map(tuple, by_arm.values()))]
 
 
