@@ -22,7 +22,7 @@ from reports.labels import FEW
 from reports.markup import environment, finished
 from reports.rank_plot import rank_plot
 from reports.rows import RankRow
-from reports.sections import sections
+from reports.sections import LONG, sections
 from reports.sentences import WORDS
 from reports.solutions import solutions
 from reports.summary import summarise
@@ -99,6 +99,7 @@ def render(summary: Summary, root: Path) -> str:
             glyphs=GLYPHS,
             words=WORDS,
             LINKS=LINKS,
+            LONG=LONG,
             drawings={part.id: drawings(part, summary) for part in parts},
             forest=arm_forest(summary),
             side_forests=side_forests(summary),

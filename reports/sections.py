@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,10 @@ from reports.tally import Tally, telling
 from reports.trace_rows import TraceRow
 from reports.why_rows import LossRow
 
+MOST_ARMS = 12
+"""Arms of a comparison that are drawn at most; its table has all."""
+LONG = 40
+"""Rows, of which a table of more is folded."""
 SEEN = 0.002
 """Of a bar: less of it cannot be seen."""
 
@@ -93,6 +98,17 @@ class Section:
         return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
 
     @cached_property
+    def drawn(self) -> frozenset[str | None]:
+        """The arms that are drawn: of too many the baseline, and those that are surely furthest from it."""
+        arms = list(dict.fromkeys(row.arm for row in self.cells))
+        if len(arms) <= MOST_ARMS:
+            return frozenset(arms)
+        most = max((size for _, size in self.contrasts), default=0)
+        against = {arm: row for (arm, size), row in self.contrasts.items() if size == most}
+        surest = sorted(against, key=lambda arm: -_distance(against[arm]))
+        return frozenset([self.about.baseline, *surest[: MOST_ARMS - 1]])
+
+    @cached_property
     def tally(self) -> Tally:
         """What was counted and established, as far as it says something."""
         return telling(self.cells)
@@ -111,6 +127,13 @@ class Section:
     def shown(self) -> int:
         """How many samples its timeline shows."""
         return sum(len(trace.seconds) for _, trace in self.traces)
+
+
+def _distance(row: ContrastRow) -> float:
+    """How far the nearer end of its interval is from 1, as a logarithm; less than 0 where 1 lies within."""
+    if row.ratio_low is None or row.ratio_high is None:
+        return -math.inf
+    return max(math.log(row.ratio_low), -math.log(row.ratio_high))
 
 
 def short(row: CellRow) -> str:

@@ -229,3 +229,26 @@ def test_the_base_is_named_as_it_was_measured(tmp_path):
     text = plain(text_of(factories.build(tmp_path / "run", **QUIET, world_sizes=(2, 4))))
     assert "Over 2 devices, in the same launches" in text
     assert "Over one device" not in text
+
+
+def hundred(case):
+    """A comparison of a hundred arms, of which the last is by far the slowest."""
+    pace = 1 + int(case.arm[1:]) / 1000 if case.arm else 1.0
+    return factories.work_time(case.model_copy(update={"arm": None})) * (2.0 if case.arm == "a99" else pace)
+
+
+def test_a_comparison_of_a_hundred_arms_folds_and_draws_the_surest(tmp_path):
+    arms = tuple(f"a{place}" for place in range(100))
+    like = {"arms": arms, "truth": hundred, "packed": False, "rounds": 2}
+    run = factories.build(tmp_path / "run", **(QUIET | like))
+    found = summary.summarise(run)
+    (part,) = sections(found)
+    assert len(part.drawn) == 12
+    assert {"a0", "a99"} <= part.drawn
+    figures = drawings(part, found)
+    assert all(">a50<" not in figure.svg for figure in figures.values())
+    heights = [float(re.search(r'viewBox="0 0 \d+ ([\d.]+)"', figure.svg)[1]) for figure in figures.values()]
+    assert max(heights) < 1000
+    text = text_of(run)
+    assert "<summary>100 arms, 200 cases</summary>" in text
+    assert "Figures show 12 of 100 arms" in text
