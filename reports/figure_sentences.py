@@ -54,7 +54,8 @@ def contrast_sentence(rows: Sequence[ContrastRow]) -> str:
     for row in rows:
         if row.world_size == most:
             by_verdict.setdefault(row.verdict, []).append(f"`{labels.plain(row.arm)}`")
-    told = [f"{_listed(by_verdict[kind])} {WORDS[kind]}" for kind in WORDS if kind in by_verdict]
+    words = WORDS | {"equivalent": f"{WORDS['equivalent']} within {units.percent(rows[0].margin_asked)}"}
+    told = [f"{_listed(by_verdict[kind])} {words[kind]}" for kind in WORDS if kind in by_verdict]
     return f"On {units.count(most, 'device')}: {'; '.join(told)}."
 
 

@@ -12,6 +12,7 @@ from reports.labels import Labels
 from reports.profile_rows import ProfileRow
 from reports.rows import CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.sentences import WORDS
+from reports.verdicts import limit_in_words
 from reports.why_rows import LossRow
 
 MANY = 4
@@ -56,7 +57,8 @@ def _duel(rows: Sequence[SideRow]) -> str:
     """What came of a duel: of its one case, or of how many."""
     row = rows[0]
     if len(rows) == 1:
-        ratio = f", {units.times(row.ratio)} the time" if row.ratio is not None else ""
+        ratio = f", {units.change(row.ratio)} time" if row.ratio is not None else ""
+        ratio += f", {limit_in_words(row)}" if row.verdict == "equivalent" else ""
         sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed"
         return f"`{row.side}` against `{row.reference}`: {WORDS[row.verdict]}{ratio}{sure}"
     told = [WORDS[each.verdict] for each in rows]

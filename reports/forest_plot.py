@@ -109,7 +109,7 @@ def _words(axes: Axes, place: int, name: str, branch: Branch, left: float) -> No
     across = axes.get_yaxis_transform()
     start = -left / (axes.get_position().width * WIDTH)
     axes.text(start, place, name, transform=across, va="center", ha="left")
-    told = f"{units.times(branch.ratio)} {WORDS[branch.verdict]}"
+    told = f"{units.change(branch.ratio)} {WORDS[branch.verdict]}"
     axes.text(1.02, place, told, transform=across, va="center", ha="left", fontsize=10.5)
 
 

@@ -88,7 +88,7 @@ def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
         for row, place in zip(shown, ladder.places, strict=True):
             interval_bar(axes, place, (None, row.ratio_low, row.ratio_high), arms.palette[arm_of(row)])
         scatter(axes, points, "ratio", arms, s=42, zorder=4)
-        ladder.label(axes, names, [f"{units.times(row.ratio)} {WORDS[row.verdict]}" for row in shown])
+        ladder.label(axes, names, [f"{units.change(row.ratio)} {WORDS[row.verdict]}" for row in shown])
         ends = [end for row in shown for end in (row.ratio, row.ratio_low, row.ratio_high) if end is not None]
         ratio_axis(axes, ends, delta, f"time over that of {shown[0].baseline}")
         return svg(figure, name, f"Time over the baseline {shown[0].baseline}, {len(shown)} cases")

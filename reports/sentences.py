@@ -40,12 +40,12 @@ def sides(rows: Sequence[SideRow]) -> Iterator[Claim]:
         own = [row for row in rows if row.side == side]
         ratios = [row.ratio for row in own if row.ratio is not None]
         if own[0].control and ratios:
-            text = f"`{own[0].reference}` against itself (`{side}`): {_ends(ratios)} the time, which is noise."
+            text = f"`{own[0].reference}` against itself (`{side}`): {_ends(ratios)} time, which is noise."
             yield Claim(kind="side", text=text)
             continue
         counted = [f"{sum(row.verdict == kind for row in own)} {word}" for kind, word in WORDS.items()]
         told = units.listed([each for each in counted if not each.startswith("0 ")])
-        middle = f", {_ends(ratios)} the time" if ratios else ""
+        middle = f", {_ends(ratios)} time" if ratios else ""
         what = f"`{side}` against `{own[0].reference}`, in launches that took turns"
         yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {told}{middle}.")
         duel = any(row.control for row in rows)
@@ -58,15 +58,15 @@ def _open(row: SideRow, own: Sequence[SideRow]) -> bool:
 
 
 def _ends(ratios: Sequence[float]) -> str:
-    return " to ".join(dict.fromkeys([units.times(min(ratios)), units.times(max(ratios))]))
+    return " to ".join(dict.fromkeys([units.change(min(ratios)), units.change(max(ratios))]))
 
 
 def _on_side(row: SideRow) -> Claim:
-    ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
+    change = units.change(row.ratio, row.ratio_low, row.ratio_high)
     sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed for so many cases"
     is_ = "shows" if row.verdict == "equivalent" else "is"
     what = f"`{labels.plain(row.key)}` {is_} {WORDS[row.verdict]} on `{row.side}`"
-    told = f"{what}: {ratio} the time of `{row.reference}`"
+    told = f"{what}: {change} time against `{row.reference}`"
     text = f"{told} ({row.reason or limit_in_words(row)}{sure}).{clocked(row.in_cycles)}"
     return Claim(kind="side", text=text, comparison=row.comparison)
 
@@ -121,5 +121,5 @@ def comparison(row: ContrastRow, names: Labels) -> Claim:
 def _grounds(row: ContrastRow) -> str:
     if row.ratio is None or row.verdict == "not comparable":
         return f", because {row.reason}" if row.reason else ""
-    ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-    return f" ({ratio} the time, {row.reason or limit_in_words(row)})"
+    change = units.change(row.ratio, row.ratio_low, row.ratio_high)
+    return f" ({change} time, {row.reason or limit_in_words(row)})"

@@ -80,12 +80,34 @@ def times_between(value: float | None, low: float | None, high: float | None) ->
     return f"{times(value)} [{_ratio(low, value)}, {_ratio(high, value)}]"
 
 
-def change(value: float | None, low: float | None, high: float | None) -> str:
-    """A ratio near 1, as differences of a few per cent need it, e.g. ``1.053× [1.021, 1.084]``."""
-    if value is None or not 0.5 < value < 2:
-        return times_between(value, low, high)
-    ends = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
-    return f"{value:.3f}{TIMES}{ends}"
+def change(ratio: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A ratio of two times as a signed change of time, e.g. ``−33 % [−40, −19]``; so everywhere but in speed-ups."""
+    if ratio is None:
+        return NONE
+    decimals = _change_decimals(ratio, low, high)
+    if low is None or high is None:
+        return f"{_signed_percent(ratio, decimals)}{THIN}%"
+    value, *ends = (_signed_percent(each, decimals) for each in (ratio, low, high))
+    return f"{value}{THIN}% [{ends[0]}, {ends[1]}]"
+
+
+def change_span(ratio: float, low: float, high: float) -> str:
+    """The ends of a change's interval, e.g. ``−40 to −19 %``."""
+    decimals = _change_decimals(ratio, low, high)
+    return f"{_signed_percent(low, decimals)} to {_signed_percent(high, decimals)}{THIN}%"
+
+
+def _change_decimals(ratio: float, low: float | None, high: float | None) -> int:
+    """One below 10 %, or where an interval is narrow; more where hardly any time is left."""
+    if 0 < ratio < 0.01:
+        return 1 - math.floor(math.log10(100 * ratio))
+    narrow = low is not None and high is not None and high - low < 0.01 and ratio < 2
+    return 1 if abs(ratio - 1) < 0.0995 or narrow else 0
+
+
+def _signed_percent(ratio: float, decimals: int) -> str:
+    shown = f"{100 * (ratio - 1):+,.{decimals}f}"
+    return shown.lstrip("+-") if not float(shown.replace(",", "")) else shown.replace("-", MINUS)
 
 
 def _ratio(value: float, like: float) -> str:
