@@ -12,6 +12,8 @@ from reports.rows import CellRow, RankRow
 
 Standing = Literal["slow", "nobody", "undecided", "few launches"]
 """What rows of ranks decide: that some are slow, that none is by more than the limit, or neither."""
+NOTABLE = 0.02
+"""A rank that is surely slower by more than this is told even where it is below the limit."""
 
 
 def standing(rows: Sequence[RankRow]) -> Standing:
@@ -70,7 +72,7 @@ def _named(rows: Sequence[RankRow]) -> Iterator[str]:
 def _furthest(rows: Sequence[RankRow]) -> str:
     """The rank that is surely slower, though not by the limit, or that may be by most; empty where nothing is sure."""
     known = [row for row in rows if row.ratio_low is not None and row.ratio_high is not None]
-    surely = [row for row in known if row.ratio_low is not None and row.ratio_low > 1]
+    surely = [row for row in known if row.ratio_low is not None and row.ratio_low > 1 + NOTABLE]
     undecided = [row for row in known if row.ratio_high is not None and row.ratio_high > row.limit]
     shown = max(undecided or surely, key=lambda row: row.ratio_high or 0.0, default=None)
     return f": rank {shown.rank} ({shown.device}) takes {_against_peers(shown)}" if shown else ""

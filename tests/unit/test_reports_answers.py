@@ -87,10 +87,8 @@ def test_an_interval_reads_upwards_and_holds_its_figure(tmp_path, factor):
 
 def test_without_intervals_nobody_wins(tmp_path):
     text, whole = told(tmp_path, "{pieces.versus}, {whole.speedup}", launches=5, **EXACT)
-    assert (
-        text
-        == "not told apart from whole (+50 % time, no interval yet), 1.41x as fast on 2 devices as on 1 (no interval yet)"
-    )
+    versus = "not told apart from whole (+50 % time, no interval yet)"
+    assert text == f"{versus}, 1.41x as fast on 2 devices as on 1 (no interval yet)"
     assert whole
 
 
