@@ -13,6 +13,7 @@ from reports.diagnosis import FEWEST_SAMPLES, Fact
 from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
+from reports.rank_sentences import over_peers
 from reports.rows import Caution, CellRow, RankRow
 
 SLOW_FIRST = 2.0
@@ -115,8 +116,7 @@ def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[Ran
     by_rank = {row.rank: row for row in sorted(named, key=lambda row: not row.packed)}
     for rank, row in sorted(by_rank.items()):
         where = " in the packed copies" if row.packed else ""
-        told = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {told} the {row.basis} of its peers{where}"
+        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {over_peers(row)}{where}"
 
 
 def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:

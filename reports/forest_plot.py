@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from reports import units
 from reports.canvas import HUES, INK, QUIET, WASH, WIDTH, blank, styled, svg
 from reports.ladder import LINE, margin
-from reports.plots import ratio_axis
+from reports.plots import ratio_axis, tick_change
 from reports.rows import Verdict
 from reports.sentences import WORDS
 from reports.verdicts import band
@@ -81,7 +81,7 @@ def forest_plot(branches: Sequence[Branch], across: str, name: str) -> str:
         axes.yaxis.set_major_locator(NullLocator())
         axes.spines["left"].set_visible(False)
         ends = [end for each in shown for end in (each.ratio, each.low, each.high, each.control) if end is not None]
-        ratio_axis(axes, ends, max(branch.margin for branch in shown), across)
+        ratio_axis(axes, ends, max(branch.margin for branch in shown), across, tick_change)
         return svg(figure, name, f"{across.capitalize()}: {units.count(len(shown), 'ratio')} with their intervals")
 
 

@@ -76,7 +76,7 @@ def arm_forest(summary: Summary) -> Forest | None:
     return Forest(
         "verdicts",
         f"Arms against their baselines on {devices}",
-        "time over the baseline’s",
+        "change of time from the baseline",
         branches,
         len(rows),
         f"c{rows[0].comparison}-figures",
@@ -105,7 +105,7 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
             if row.ratio and row.verdict != "not comparable"
         )
         if len(branches) >= FEWEST:
-            title, across = f"{side} against {rows[0].reference}", f"time over that on {rows[0].reference}"
+            title, across = f"{side} against {rows[0].reference}", f"change of time from {rows[0].reference}"
             control = controls[0].side if controls else None
             made.append(
                 Forest(

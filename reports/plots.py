@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -90,11 +90,24 @@ def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
         scatter(axes, points, "ratio", arms, s=42, zorder=4)
         ladder.label(axes, names, [f"{units.change(row.ratio)} {WORDS[row.verdict]}" for row in shown])
         ends = [end for row in shown for end in (row.ratio, row.ratio_low, row.ratio_high) if end is not None]
-        ratio_axis(axes, ends, delta, f"time over that of {shown[0].baseline}")
+        ratio_axis(axes, ends, delta, f"change of time from {shown[0].baseline}", tick_change)
         return svg(figure, name, f"Time over the baseline {shown[0].baseline}, {len(shown)} cases")
 
 
-def ratio_axis(axes: Axes, ends: Sequence[float], margin: float, label: str) -> None:
+def tick_times(value: float) -> str:
+    """A ratio below an axis."""
+    return f"{value:g}{units.TIMES}"
+
+
+def tick_change(ratio: float) -> str:
+    """A ratio of times below an axis, as a signed change of time."""
+    percent = round(100 * (ratio - 1), 6)
+    return f"{percent:+g}{units.THIN}%".replace("-", units.MINUS) if percent else f"0{units.THIN}%"
+
+
+def ratio_axis(
+    axes: Axes, ends: Sequence[float], margin: float, label: str, word: Callable[[float], str] = tick_times
+) -> None:
     """An axis of ratios that holds all ``ends``, 1, and a good part of the margin; wide ones are logarithmic."""
     least, most = band(min(1.5 * margin, 1.5))
     low, high = min([least, *ends]), max([most, *ends])
@@ -108,5 +121,5 @@ def ratio_axis(axes: Axes, ends: Sequence[float], margin: float, label: str) -> 
     else:
         axes.set_xlim(low - room, high + room)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: word(value)))
     axes.set_xlabel(label, loc="left")

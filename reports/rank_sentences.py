@@ -79,6 +79,11 @@ def _furthest(rows: Sequence[RankRow]) -> str:
 
 
 def _against_peers(row: RankRow) -> str:
+    return f"{over_peers(row)} in `{labels.plain(row.key)}`"
+
+
+def over_peers(row: RankRow) -> str:
+    """E.g. ``1.22× [1.20, 1.24] the time outside collectives of its peers``."""
     ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
     what = "time outside collectives" if row.basis == "work" else "time"
-    return f"{ratio} the {what} of its peers in `{labels.plain(row.key)}`"
+    return f"{ratio} the {what} of its peers"
