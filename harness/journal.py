@@ -89,6 +89,11 @@ class Waits(Record):
     """Inside collectives, until the last rank had come."""
     transfer_s: tuple[tuple[float, ...], ...]
     """Inside collectives, from then on."""
+    bytes: tuple[float, ...] | None = None
+    """Each rank's bytes of a step's watched messages, counted as ``RankFacts.traffic_bytes`` are; None where unknown.
+
+    Where they differ from those, the step has messages that were not watched.
+    """
 
 
 class RankFacts(Record):

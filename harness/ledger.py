@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,7 @@ class _Operations(TorchDispatchMode):
         self.streams.add(stream)
         output = self._count(packet, str(packet), func, args, kwargs)
         if func.namespace in ("c10d", "_c10d_functional") and packet.__name__ not in _SEND_NOTHING:
-            self.traffic_bytes += max(map(_bytes, (*args, output)))  # functional collectives return what they gather
+            self.traffic_bytes += message_bytes((*args, output))  # functional collectives return what they gather
         if stream is not None:
             self.host_operations += _on_host(output)
         return output
@@ -148,6 +148,11 @@ def _wraps(kind: Any) -> bool:
 def _strided(leaf: Any) -> bool:
     """Whether an operand has all of its elements at places that its shape tells: of others no formula knows."""
     return not isinstance(leaf, torch.Tensor) or (leaf.layout == torch.strided and not leaf.is_nested)
+
+
+def message_bytes(operands: Iterable[Any]) -> int:
+    """Bytes of a collective's greatest operand: of an all-gather the gathered, of a reduce-scatter the whole."""
+    return max(map(_bytes, operands), default=0)
 
 
 def _bytes(arg: Any) -> int:

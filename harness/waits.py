@@ -19,6 +19,7 @@ from harness import gang
 from harness.clocks import Lap, Now
 from harness.devices import Device
 from harness.journal import Waits
+from harness.ledger import message_bytes
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Call:
     """Clock when this rank had done everything before it."""
     left_s: float
     """Clock when its device had done it."""
+    bytes: int = 0
+    """Of its message, as the ledger counts them."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class _Observer:
             came_s = self._clock()
             told = collective(*args, **kwargs)
             self._device.synchronize()
-            self._calls.append(Call(came_s, self._clock()))
+            self._calls.append(Call(came_s, self._clock(), message_bytes(args)))
             return told
 
         return noted
@@ -95,7 +98,8 @@ def split(ranks: Sequence[Sequence[Watched]], inner: int) -> Waits | None:
         return tuple(zip(*by_sample, strict=True))
 
     collectives = tuple(found.pop() / inner for found in counts)
-    return Waits(collectives=collectives, work_s=part(0), wait_s=part(1), transfer_s=part(2))
+    sent = tuple(sum(call.bytes for each in rank for call in each.calls) / inner / len(rank) for rank in ranks)
+    return Waits(collectives=collectives, work_s=part(0), wait_s=part(1), transfer_s=part(2), bytes=sent)
 
 
 def _shares(each: Sequence[Watched]) -> list[tuple[float, float, float]]:

@@ -15,6 +15,8 @@ from html import escape
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -87,8 +89,6 @@ def blank(
     figure.subplots_adjust(
         left=left / WIDTH, right=1 - right / WIDTH, bottom=bottom / height, top=1 - top / height, hspace=0.25
     )
-    for each in axes:  # where an axis has no name, seaborn lays out all its ticks to find out whether to give it one
-        each.set(xlabel=" ", ylabel=" ")
     return figure, list(axes)
 
 
@@ -105,12 +105,22 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
         axes.text(1.02, height + lift, text, transform=axes.transAxes, color=colour, va="center", fontsize=10.5)
 
 
+def joined(  # noqa: PLR0913, PLR0917 - the look of a curve
+    axes: Axes, x: Sequence[float], y: Sequence[float], colour: str, dash: Any, marker: str, *, s: float
+) -> None:
+    """A curve through points that were measured, by seaborn, which is given medians and estimates nothing."""
+    points = pd.DataFrame({"x": list(x), "y": list(y)})
+    look: dict[str, Any] = {"color": colour, "ax": axes}
+    sns.lineplot(points, x="x", y="y", errorbar=None, estimator=None, linestyle=dash, **look)
+    sns.scatterplot(points, x="x", y="y", marker=marker, s=s, linewidth=0, zorder=4, **look)
+    axes.set(xlabel="", ylabel="")
+
+
 def svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an SVG element for a page; ``name`` keeps its ids apart, ``label`` says what it shows."""
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
-        axes.set_ylabel(axes.get_ylabel().strip())
     _tame(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -14,7 +14,7 @@ from reports.diagnosis import FEWEST_SAMPLES, Fact
 from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
-from reports.roofs import product_roof
+from reports.rank_sentences import over_peers
 from reports.rows import Caution, CellRow, RankRow
 
 SLOW_FIRST = 2.0
@@ -22,7 +22,7 @@ SLOW_FIRST = 2.0
 HEAVY_TAIL = 1.25
 """A mean above this multiple of the median belongs to steps of which some take far longer than most."""
 SUPERLINEAR = 1.05
-"""A speed-up above this multiple of the devices is suspect."""
+"""A speed-up above this multiple of what the declared work allows is suspect."""
 ABOVE_CEILING = 1.05
 """So are a rate and a speed-up above this multiple of the large product's."""
 SKEW = 0.05
@@ -31,6 +31,8 @@ UNJOINED = (0.10, 100e-6)
 """The host's span may exceed the device's own time by this fraction, or by so many seconds."""
 FLOORS = 3.0
 """Below this many floors a time is mostly the harness's own."""
+DROWNED = "below resolution: most of the time is the harness's own"
+"""Why nothing is said of two times of which one or both are so."""
 
 
 def cautions(
@@ -131,8 +133,7 @@ def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[Ran
     by_rank = {row.rank: row for row in sorted(named, key=lambda row: not row.packed)}
     for rank, row in sorted(by_rank.items()):
         where = " in the packed copies" if row.packed else ""
-        told = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {told} the {row.basis} of its peers{where}"
+        yield Kind.RANK_SKEW, f"rank {rank} ({row.device}) takes {over_peers(row)}{where}"
 
 
 def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:
@@ -140,9 +141,8 @@ def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterat
     if measured.evidence.plan.shared_device and case.world_size > 1:
         yield Kind.SHARED_DEVICE, "several ranks ran on one device"
     yield from tuple(_superlinear(row)) or _above_ceiling(row)
-    ceiling = product_roof(measured, key, case.world_size)
-    if row.rate is not None and ceiling is not None and row.rate > ABOVE_CEILING * ceiling:
-        told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(ceiling, 'FLOP')}"
+    if row.rate is not None and row.roof is not None and row.rate > ABOVE_CEILING * row.roof:
+        told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(row.roof, 'FLOP')}"
         yield Kind.ABOVE_CEILING, told
 
 
@@ -158,23 +158,36 @@ def _resolution(measured: Measured, key: CaseId, case: Case, row: CellRow) -> It
 
 
 def _superlinear(row: CellRow) -> Iterator[Fact]:
-    if row.speedup is None or row.base_world_size is None or row.scaling == "none":
+    """A speed-up surely beyond what the declared work's division allows."""
+    if row.speedup is None or row.ideal_speedup is None or row.base_world_size is None:
         return
-    devices = row.world_size / row.base_world_size
-    sure = row.speedup_low is None or row.speedup_low > devices
-    if row.speedup > SUPERLINEAR * devices and sure:
-        told = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
-        yield Kind.SUPERLINEAR, f"{told} on {units.digits(devices)} times the devices"
+    sure = row.speedup_low is None or row.speedup_low > row.ideal_speedup
+    if row.speedup > SUPERLINEAR * row.ideal_speedup and sure:
+        shown = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
+        if row.divides:
+            yield Kind.SUPERLINEAR, f"{shown} on {units.digits(row.world_size / row.base_world_size)} times the devices"
+        else:
+            best = units.times(row.ideal_speedup)
+            yield Kind.SUPERLINEAR, f"{shown}, but the declared work divides so that {best} is the most"
 
 
 def _above_ceiling(row: CellRow) -> Iterator[Fact]:
     """A speed-up surely beyond what a large product reaches when all devices are busy: their intervals are apart."""
-    if row.speedup is None or row.ceiling_speedup is None:
+    if row.speedup is None or row.reachable is None or row.ceiling_speedup is None:
         return
-    sure = row.speedup_low is None or row.ceiling_high is None or row.speedup_low > row.ceiling_high
-    if row.speedup > ABOVE_CEILING * row.ceiling_speedup and sure:
-        told = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
-        yield Kind.SPEEDUP_ABOVE_CEILING, f"{told}, but a large product reached {units.times(row.ceiling_speedup)}"
+    share = row.reachable / row.ceiling_speedup
+    sure = row.speedup_low is None or row.ceiling_high is None or row.speedup_low > row.ceiling_high * share
+    if row.speedup > ABOVE_CEILING * row.reachable and sure:
+        shown = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
+        divided = "" if row.divides else ", divided as this work is,"
+        yield Kind.SPEEDUP_ABOVE_CEILING, f"{shown}, but a large product{divided} reached {units.times(row.reachable)}"
+
+
+def below_resolution(measured: Measured, key: CaseId) -> bool:
+    """Whether a case's time is mostly the harness's own: within three floors, or three times what marks resolve."""
+    time, case = measured.time(key), measured.evidence.by_case[key][0].case
+    floors = floor_s(measured, key[0], case.world_size), least_s(measured, key)
+    return time is not None and any(floor is not None and time.value <= FLOORS * floor for floor in floors)
 
 
 def floor_s(measured: Measured, comparison: int, world_size: int) -> float | None:

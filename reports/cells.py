@@ -1,4 +1,4 @@
-"""One row a case: its time, and for more than one device how well it scales and where the rest went."""
+"""One row a case: its time, and for more than one device how well it scales."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.journal import RankFacts
 from harness.plan import Case, Comparison
-from reports import cautions, estimates
+from reports import cautions
 from reports.contrasts import margin
 from reports.counts import counts
 from reports.cycles import Clocked, faster, in_cycles
@@ -16,9 +16,10 @@ from reports.estimates import Estimate, estimate, scaled
 from reports.evidence import CaseId
 from reports.health import Health
 from reports.layouts import head
-from reports.measured import NO_VALUES, Measured
+from reports.measured import Measured
 from reports.roofs import product_roof
 from reports.rows import CellRow, RankRow
+from reports.stragglers import own_work
 
 
 def cell_rows(measured: Measured, ranks: tuple[RankRow, ...], health: Health) -> tuple[CellRow, ...]:
@@ -65,7 +66,6 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         return {}
     facts = measured.facts(key)
     flops, moved, items = (sum(getattr(fact, name) for fact in facts) for name in ("flops", "bytes", "items"))
-    floors = cautions.floor_s(measured, key[0], case.world_size), cautions.least_s(measured, key)
     return {
         "launches": time.launches,
         "samples": len(samples),
@@ -75,13 +75,19 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "launch_s": {int(str(launch)): float(value) for launch, value in measured.values(key).items()},
         "rate": flops / time.value if flops else None,
         "byte_rate": moved / time.value if moved else None,
-        "roof": product_roof(measured, key, case.world_size) if flops else None,
+        **_roof(measured, key, case, flops),
         "items_per_s": items / time.value if items else None,
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),
+        "rank_basis": own_work(measured, key)[0] if case.world_size > 1 else None,
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
         "first_s": _first_s(measured, key),
-        "below_resolution": any(floor is not None and time.value <= cautions.FLOORS * floor for floor in floors),
+        "below_resolution": cautions.below_resolution(measured, key),
     }
+
+
+def _roof(measured: Measured, key: CaseId, case: Case, flops: float) -> dict[str, Any]:
+    found = product_roof(measured, key, case.world_size) if flops else None
+    return {} if found is None else {"roof_probe": found[0], "roof": found[1]}
 
 
 def _first_s(measured: Measured, key: CaseId) -> float | None:
@@ -100,17 +106,18 @@ def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison
     if time is None or ratio is None:
         return {}
     devices = case.world_size / p0
-    speedup = scaled(ratio, devices) if comparison.scaling == "weak" else ratio
-    efficiency = scaled(ratio, 1 / devices) if comparison.scaling == "strong" else ratio
-    told: dict[str, Any] = {"base_kind": f"wrapped-{p0}", "base_world_size": p0, "base_median_s": time.value}
-    told |= _spread("speedup", speedup) | _spread("efficiency", efficiency)
+    weak, claims = comparison.scaling == "weak", comparison.scaling != "none"
+    speedup, ideal = scaled(ratio, devices) if weak else ratio, _ideal(measured, key, base_key, devices)
+    efficiency = scaled(speedup, 1 / ideal) if claims else ratio
+    found: dict[str, Any] = {"base_kind": f"wrapped-{p0}", "base_world_size": p0, "base_median_s": time.value}
+    found |= _spread("speedup", speedup) | _spread("efficiency", efficiency)
+    found["speedup_launches"] = ratio.launches
     clocks = in_cycles(Clocked.of(measured, key), Clocked.of(measured, base_key), margin(measured, key[0]))
-    told["in_cycles"] = faster(clocks, devices if comparison.scaling == "weak" else 1.0)
-    told |= _losses(measured, key, case, base, efficiency)
-    if comparison.scaling != "none":
-        told["ideal_s"] = time.value / (devices if comparison.scaling == "strong" else 1)
-        told |= _bounds(measured, key, case, base, speedup)
-    return told
+    found["in_cycles"] = faster(clocks, devices if weak else 1.0) if claims else clocks
+    if claims:
+        found |= {"ideal_speedup": ideal, "ideal_s": time.value / ideal * (devices if weak else 1.0)}
+        found |= _ceiling(measured, key, case, p0)
+    return found
 
 
 def _base(measured: Measured, comparison: int, case: Case) -> tuple[int, CaseId] | None:
@@ -128,42 +135,19 @@ def _spread(name: str, found: Estimate | None) -> dict[str, float | None]:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _losses(
-    measured: Measured, key: CaseId, case: Case, base: tuple[int, CaseId], efficiency: Estimate | None
-) -> dict[str, float | None]:
-    """Contention: one device alone against p independent copies at once, all of which count alike.
+def _ideal(measured: Measured, key: CaseId, base: CaseId, devices: float) -> float:
+    """The greatest speed-up that the division of the declared work allows; where none is declared, that of devices."""
+    own, others = _balance(measured.facts(key)), _balance(measured.facts(base))
+    return own / others if own and others else devices
 
-    Communication: what else is lost.
-    """
-    packed = measured.twin(case, key[0], case.world_size, packed=True)
-    copies = measured.mean_values(packed) if packed else NO_VALUES
-    busy = estimates.ratio(measured.values(base[1]), copies)
-    if base[0] != 1 or busy is None or efficiency is None:
+
+def _ceiling(measured: Measured, key: CaseId, case: Case, p0: int) -> dict[str, float]:
+    """What the machine itself allows at this many devices."""
+    above, below = (ceiling_speedup(measured, key[0], "gemm", size) for size in (case.world_size, p0))
+    if above is None or below is None:
         return {}
-    rest = estimates.ratio(
-        copies, measured.values(key)
-    )  # efficiency over contention, launch by launch: the base cancels
-    share = 1 / case.world_size if measured.evidence.plan.comparisons[key[0]].scaling == "strong" else 1.0
-    told = _spread("contention", busy) | _spread("communication", scaled(rest, share))
-    return told | {"communication": efficiency.value / busy.value}
-
-
-def _bounds(
-    measured: Measured, key: CaseId, case: Case, base: tuple[int, CaseId], speedup: Estimate | None
-) -> dict[str, float]:
-    """What the division of the work, and what the machine itself, allow at this many devices."""
-    told: dict[str, float] = {}
-    ideal, ideal_base = _balance(measured.facts(key)), _balance(measured.facts(base[1]))
-    if ideal and ideal_base:
-        told["ideal_speedup"] = ideal / ideal_base
-    ceilings = [ceiling_speedup(measured, key[0], "gemm", size) for size in (case.world_size, base[0])]
-    above, below = ceilings
-    if above and below and speedup:
-        told["ceiling_speedup"] = above.value / below.value
-        if above.high is not None and base[0] == 1:
-            told["ceiling_high"] = above.high
-        told["of_ceiling"] = speedup.value / told["ceiling_speedup"]
-    return told
+    known = {"ceiling_speedup": above.value / below.value}
+    return known | ({"ceiling_high": above.high} if above.high is not None and p0 == 1 else {})
 
 
 def _balance(facts: tuple[RankFacts, ...]) -> float | None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from reports import units
-from reports.canvas import DASHES, HUES, MARKERS, QUIET, WASH, blank, name_ends, styled, svg
+from reports.canvas import DASHES, HUES, MARKERS, QUIET, WASH, blank, joined, name_ends, styled, svg
 from reports.ladder import Arms, Ladder, arm_of, margin, scatter
 from reports.plots import interval_bar, tick_seconds
 from reports.rows import CellRow
@@ -28,24 +26,24 @@ def speedup_dots(rows: Sequence[CellRow], arms: Arms, name: str) -> str:
         return ""
     ladder, names = Ladder.of([row.world_size for row in shown]), [arm_of(row) for row in shown]
     points = pd.DataFrame({"speedup": [row.speedup for row in shown], "place": ladder.places, "arm": names})
-    ideal = shown[0].world_size / (shown[0].base_world_size or 1)
+    ideals = sorted({row.ideal_speedup for row in shown if row.ideal_speedup is not None})
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
         axes.axvline(1, color=QUIET, linewidth=0.8)
-        axes.axvline(ideal, color=QUIET, linewidth=0.9, dashes=(4, 3))
-        if shown[0].ceiling_speedup is not None:
-            axes.axvline(shown[0].ceiling_speedup, color=QUIET, linewidth=1.2, dashes=(1, 1.5))
+        for ideal in ideals:
+            axes.axvline(ideal, color=QUIET, linewidth=0.9, dashes=(4, 3))
+        for reach in sorted({row.reachable for row in shown if row.reachable is not None}):
+            axes.axvline(reach, color=QUIET, linewidth=1.2, dashes=(1, 1.5))
         for row, place in zip(shown, ladder.places, strict=True):
             interval_bar(axes, place, (None, row.speedup_low, row.speedup_high), arms.palette[arm_of(row)])
         scatter(axes, points, "speedup", arms, s=42, zorder=4)
         ladder.label(axes, names, [units.times(row.speedup) for row in shown])
         ends = [end for row in shown for end in (row.speedup, row.speedup_low, row.speedup_high) if end is not None]
-        low, high = min(1.0, *ends), max(ideal, *ends)
+        low, high = min(1.0, *ends), max([*ideals, *ends])
         axes.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
         axes.set_xlabel(f"speed-up over {units.count(shown[0].base_world_size or 1, 'device')}", loc="left")
-        axes.set_ylabel("")
         return svg(figure, name, f"Speed-up on {units.count(shown[0].world_size, 'device')}, {len(shown)} cases")
 
 
@@ -85,14 +83,13 @@ def crossing_plot(
 
 
 def _curve(axes: Axes, curve: Curve) -> None:
-    points = pd.DataFrame({"value": curve.along, "seconds": [row.median_s for row in curve.rows]})
-    look: dict[str, Any] = {"color": HUES[curve.place % len(HUES)], "ax": axes}
-    dash, marker = (looks[curve.place % len(looks)] for looks in (DASHES, MARKERS))
-    sns.lineplot(points, x="value", y="seconds", errorbar=None, estimator=None, linestyle=dash, **look)
-    sns.scatterplot(points, x="value", y="seconds", marker=marker, s=26, linewidth=0, zorder=4, **look)
+    seconds = [row.median_s or 0.0 for row in curve.rows]
+    colour = HUES[curve.place % len(HUES)]
+    dash, marker = DASHES[curve.place % len(DASHES)], MARKERS[curve.place % len(MARKERS)]
+    joined(axes, curve.along, seconds, colour, dash, marker, s=26)
     for value, row in zip(curve.along, curve.rows, strict=True):
         if row.ci_low_s is not None and row.ci_high_s is not None:
-            axes.plot([value] * 2, [row.ci_low_s, row.ci_high_s], color=look["color"], linewidth=1.4, zorder=3)
+            axes.plot([value] * 2, [row.ci_low_s, row.ci_high_s], color=colour, linewidth=1.4, zorder=3)
 
 
 def _axes(axes: Axes, values: Sequence[float], seconds: Sequence[float], axis: str) -> None:
@@ -113,4 +110,3 @@ def _axes(axes: Axes, values: Sequence[float], seconds: Sequence[float], axis: s
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_seconds(value)))
     axes.set_xlabel(axis, loc="left")
-    axes.set_ylabel("")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from harness.doubts import REMEDIES, Kind
 from reports import labels, units
+from reports.cautions import FLOORS
 from reports.document import Claim
 from reports.estimates import FEWEST_LAUNCHES
 from reports.failures import failures
@@ -15,7 +16,8 @@ from reports.findings import Findings
 from reports.labels import Labels
 from reports.placement import placements
 from reports.profiles import profile_claims
-from reports.rows import CellRow, ContrastRow, RankRow, SideRow
+from reports.rank_sentences import rank_claims
+from reports.rows import CellRow, ContrastRow, SideRow
 from reports.sentences import comparison, scaling, sides
 
 
@@ -35,7 +37,7 @@ def claims(found: Findings) -> tuple[Claim, ...]:
             if row.efficiency is not None
         ),
         *(comparison(row, names) for row in _widest(found.comparisons)),
-        *_ranks(found.ranks),
+        *rank_claims(found.cells, found.ranks),
         *_load(found.cells),
         *_beside(found.beside),
         *profile_claims(found.profiles),
@@ -107,55 +109,42 @@ def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
     wanted = f"±{units.percent(found.run.precision)}"
     duel = _is_duel(found)
     what = "ratio" if duel else "time"
-    widths = list(_ratio_widths(found.sides) if duel else _time_widths(found.cells, names))
-    if not widths:
+    widths = dict(_ratio_widths(found.sides) if duel else _time_widths((*found.cells, *found.beside), names))
+    known = {where: width for where, width in widths.items() if width is not None}
+    if not known:
         yield Claim(kind="caveat", text=f"{wanted} was wanted, and no {what} has an interval after {launches}.")
         return
-    width, widest = max(widths, key=lambda each: each[0])
-    own = f"±{units.percent(width)}"
-    if width <= found.run.precision:
-        text = f"After {launches} all {what}s are within {wanted}, as wanted; the widest, {own}, is {widest}."
-    else:
+    widest = max(known, key=lambda where: known[where])
+    own = f"±{units.percent(known[widest])}"
+    bare = [where for where, width in widths.items() if width is None]
+    if known[widest] > found.run.precision:
         text = f"Not all {what}s are within {wanted}, as wanted: {widest} is within {own} after {launches}."
         text += " A longer `--budget` adds more."
+    elif bare:
+        text = f"Not all {what}s are known to be within {wanted}: {bare[0]} has no interval after {launches}."
+    else:
+        text = f"After {launches} all {what}s are within {wanted}, as wanted; the widest, {own}, is {widest}."
     yield Claim(kind="caveat", text=text)
 
 
-def _time_widths(rows: Iterable[CellRow], names: Labels) -> Iterator[tuple[float, str]]:
+def _time_widths(rows: Iterable[CellRow], names: Labels) -> Iterator[tuple[str, float | None]]:
+    """Each case with a time, and half the width of its interval over it; None where it has none."""
+    rows = list(rows)
+    several = len({row.side for row in rows}) > 1
     for row in rows:
-        if row.median_s is not None and row.ci_low_s is not None and row.ci_high_s is not None:
-            where = f"`{names.case(row)}` on {units.count(row.world_size, 'device')}"
-            yield (row.ci_high_s - row.ci_low_s) / (2 * row.median_s), where
+        if row.median_s is not None:
+            side = f", `{row.side}`" if several else ""
+            known = row.ci_low_s is not None and row.ci_high_s is not None
+            width = ((row.ci_high_s or 0.0) - (row.ci_low_s or 0.0)) / (2 * row.median_s) if known else None
+            yield f"`{names.case(row)}` on {units.count(row.world_size, 'device')}{side}", width
 
 
-def _ratio_widths(rows: Iterable[SideRow]) -> Iterator[tuple[float, str]]:
+def _ratio_widths(rows: Iterable[SideRow]) -> Iterator[tuple[str, float | None]]:
     for row in rows:
-        if row.ratio is not None and row.ratio_low is not None and row.ratio_high is not None:
-            where = f"`{labels.plain(row.key)}` on `{row.side}`"
-            yield (row.ratio_high - row.ratio_low) / (2 * row.ratio), where
-
-
-def _ranks(rows: tuple[RankRow, ...]) -> Iterator[Claim]:
-    by_rank: dict[int, list[RankRow]] = {}
-    for row in rows:
-        if row.named:
-            by_rank.setdefault(row.rank, []).append(row)
-    for rank, named in sorted(by_rank.items()):
-        worst = max(named, key=lambda row: row.ratio)
-        told = f"{units.times_between(worst.ratio, worst.ratio_low, worst.ratio_high)} the {worst.basis} of its peers"
-        more = f", and in {units.count(len(named) - 1, 'more case')}" if len(named) > 1 else ""
-        often = f"in {worst.slowest_launches} of {units.count(worst.launches, 'launch', 'launches')}"
-        share = f"slowest {often} and in {units.percent(worst.slowest_share)} of the samples"
-        text = f"Rank {rank} ({worst.device}) is slow: {told} in `{labels.plain(worst.key)}`, {share}{more}."
-        yield Claim(kind="ranks", text=text)
-    if rows and not by_rank:
-        able = any(row.ratio_low is not None for row in rows)
-        text = (
-            "No rank is slower than its peers."
-            if able
-            else f"No rank can be named: that takes {FEWEST_LAUNCHES} launches."
-        )
-        yield Claim(kind="ranks", text=text)
+        if row.ratio is not None:
+            known = row.ratio_low is not None and row.ratio_high is not None
+            width = ((row.ratio_high or 0.0) - (row.ratio_low or 0.0)) / (2 * row.ratio) if known else None
+            yield f"`{labels.plain(row.key)}` on `{row.side}`", width
 
 
 def _load(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
@@ -182,6 +171,10 @@ def _floor(found: Findings) -> Iterator[Claim]:
         return
     least, most = (end(row.median_s for row in found.floors) for end in (min, max))
     told = units.seconds(most) if units.seconds(least) == units.seconds(most) else f"at most {units.seconds(most)}"
-    under = sum(row.below_resolution for row in found.cells)
+    floors = {(row.comparison, row.world_size): FLOORS * row.median_s for row in found.floors}
+    below = [row for row in found.cells if row.below_resolution]
+    under = sum((row.median_s or 0.0) <= floors.get((row.comparison, row.world_size), 0.0) for row in below)
     reach = f"{units.count(under, 'case')} below resolution" if under else "no time here is within its reach"
+    if len(below) > under:
+        reach += f"; {units.count(len(below) - under, 'case')} within reach of the device’s own marks"
     yield Claim(kind="floor", text=f"A step that does nothing takes {told}: {reach}.")

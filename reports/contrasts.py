@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.doubts import Kind
 from harness.plan import Case
+from reports.cautions import DROWNED, below_resolution
 from reports.cycles import Clocked, in_cycles
 from reports.estimates import FEWEST_LAUNCHES, Estimate
 from reports.evidence import CaseId, State
 from reports.measured import Measured
-from reports.rows import ContrastRow
+from reports.rows import ContrastRow, Verdict
 from reports.verdicts import Margin, drowned, verdict
 
 
@@ -35,7 +36,9 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
     delta = margin(measured, key[0])
     ratio = measured.ratio(key, base)
     reason = _incomparable(measured, key, base)
-    told = ratio if ratio and not _work_differs(measured, key) else None
+    told = ratio if ratio and reason is None else None
+    under = [below_resolution(measured, own) for own in (key, base)]
+    judged, why = decide(told, delta, under, "launches") if told else ("undecided", None)
     yield ContrastRow(
         comparison=key[0],
         scenario=case.scenario,
@@ -49,8 +52,8 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
         ratio_high=told.high if told else None,
         in_cycles=in_cycles(Clocked.of(measured, key), Clocked.of(measured, base), delta) if told else None,
         launches=told.launches if told else 0,
-        verdict="not comparable" if reason or told is None else verdict(told, delta),
-        reason=reason or _undecided(told, delta),
+        verdict="not comparable" if told is None else judged,
+        reason=reason or why,
         margin=delta.beyond,
         margin_asked=delta.asked,
         aa=measured.aa_by_comparison[key[0]],
@@ -88,9 +91,14 @@ def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
     return None
 
 
-def _undecided(ratio: Estimate | None, delta: Margin) -> str | None:
-    if ratio is None:
-        return None
+def decide(ratio: Estimate, delta: Margin, under: Sequence[bool], noun: str) -> tuple[Verdict, str | None]:
+    """The verdict of a ratio of two times, and why it is none; ``under`` says which of them are below resolution.
+
+    A floor below both times hides a difference; below one of them it makes none.
+    """
+    told = verdict(ratio, delta)
+    if all(under) or (any(under) and told == "equivalent"):
+        return "undecided", DROWNED
     if ratio.launches < FEWEST_LAUNCHES:
-        return f"a verdict needs {FEWEST_LAUNCHES} launches"
-    return drowned(ratio.low, ratio.high, delta)
+        return told, f"a verdict needs {FEWEST_LAUNCHES} {noun}"
+    return told, drowned(ratio.low, ratio.high, delta)

@@ -36,7 +36,8 @@ class _Ratio:
     @property
     def bare(self) -> Verdict:
         """What the ratio says without its interval."""
-        if abs(self.estimate.value - 1) <= self.margin.beyond:
+        least, most = self.margin.band
+        if least <= self.estimate.value <= most:
             return "undecided"
         return "faster" if self.estimate.value < 1 else "slower"
 

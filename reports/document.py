@@ -141,7 +141,7 @@ class Summary(Record):
     advice: tuple[AdviceRow, ...]
     """What would narrow the intervals of each comparison."""
     losses: tuple[LossRow, ...]
-    """Where the efficiency of each case went."""
+    """Where the seconds of each case above its ideal go."""
     health: tuple[HealthRow, ...]
     """How steady each case was in each launch."""
     projection: tuple[ProjectionRow, ...]

@@ -11,13 +11,16 @@ from reports import figure_sentences as say
 from reports import plots
 from reports.document import Summary
 from reports.heat_plot import heat_plot
-from reports.ladder import arm_of
+from reports.ladder import Arms, arm_of
 from reports.roof_plot import roof_plot, roofed
 from reports.rows import RankRow
 from reports.scaling_plots import efficiency_plot, speedup_plot
 from reports.sections import Section
 from reports.spread_plot import spread_plot
 from reports.timeline import timeline_plot
+
+MOST_DETAILED = 24
+"""Comparisons. Where there are more, what tables have too is not drawn: a figure takes a thirtieth of a second."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,27 @@ def drawings(section: Section, summary: Summary) -> dict[str, Drawing]:
 
 
 def _drawn(section: Section, summary: Summary) -> Iterator[tuple[str, str, str]]:
-    cells, own = section.cells, section.id
-    contrasts, losses = tuple(section.contrasts.values()), section.losses
-    yield "time", plots.time_plot(cells, f"{own}t"), say.time_sentence(cells)
-    yield "contrast", plots.contrast_plot(contrasts, section.arms, f"{own}b"), say.contrast_sentence(contrasts)
-    yield "speedup", speedup_plot(cells, section.ceilings, f"{own}s"), say.speedup_sentence(cells)
+    every, own, losses = section.cells, section.id, section.losses
+    cells = tuple(row for row in every if row.arm in section.drawn)
+    arms, contrasts = Arms.of(cells), tuple(section.contrasts.values())
+    shown = tuple(row for row in contrasts if row.arm in section.drawn)
+    yield "time", plots.time_plot(cells, f"{own}t"), say.time_sentence(every)
+    yield "contrast", plots.contrast_plot(shown, arms, f"{own}b"), say.contrast_sentence(contrasts)
+    yield "speedup", speedup_plot(cells, f"{own}s"), say.speedup_sentence(every)
     efficiency = efficiency_plot(cells, losses, f"{own}e")
     yield "efficiency", efficiency, say.losses_sentence(tuple(losses.values()), section.about)
-    yield "roof", roof_plot(cells, section.roofs, f"{own}r"), say.roof_sentence(roofed(cells))
-    yield "spread", spread_plot(section.traces, section.arms, f"{own}d"), say.spread_sentence(section.traces)
-    order = timeline_plot(section.traces, section.arms, section.letters, f"{own}o")
-    yield "order", order, say.order_sentence(section.traces, section.letters)
-    heat = heat_plot([(arm_of(cell), row) for cell, row in section.heat], f"{own}h")
-    yield "heat", heat, say.heat_sentence(section.heat, _ranks(section, summary))
+    many = len(summary.about) > MOST_DETAILED
+    traces = tuple((cell, trace) for cell, trace in section.traces if cell.arm in section.drawn)
+    if not many or section.letters:
+        order = timeline_plot(traces, arms, section.letters, f"{own}o")
+        yield "order", order, say.order_sentence(section.traces, section.letters)
+    if many:
+        return
+    yield "roof", roof_plot(cells, section.roofs, f"{own}r"), say.roof_sentence(roofed(every))
+    yield "spread", spread_plot(traces, arms, f"{own}d"), say.spread_sentence(section.traces)
+    heat = tuple((cell, row) for cell, row in section.heat if cell.arm in section.drawn)
+    drawn = heat_plot([(arm_of(cell), row) for cell, row in heat], f"{own}h")
+    yield "heat", drawn, say.heat_sentence(section.heat, _ranks(section, summary))
 
 
 def _ranks(section: Section, summary: Summary) -> Iterator[RankRow]:

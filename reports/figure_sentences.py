@@ -9,11 +9,14 @@ from reports import labels, units
 from reports.document import ComparisonFacts
 from reports.heat_rows import HeatRow
 from reports.ladder import arm_of
+from reports.rank_sentences import in_short
 from reports.rows import CellRow, ContrastRow, RankRow, Verdict
 from reports.sentences import WORDS
 from reports.trace_rows import TraceRow
 from reports.why_rows import LossRow
 
+Ends = tuple[float, float | None, float | None]
+"""A value and its interval, where there is one."""
 FEW = 4
 """Names that are listed; more are counted."""
 
@@ -23,9 +26,9 @@ def time_sentence(rows: Sequence[CellRow]) -> str:
     shown = _on_most(row for row in rows if row.median_s is not None and not row.below_resolution)
     if not shown:
         return ""
-    told = _range(shown, lambda row: row.median_s or 0.0, units.seconds)
+    told = _range(shown, lambda row: (row.median_s or 0.0, row.ci_low_s, row.ci_high_s), units.seconds)
     ideal = [row for row in shown if row.ideal_s is not None]
-    rest = f"; ideally, {_range(ideal, lambda row: row.ideal_s or 0.0, units.seconds, named=False)}" if ideal else ""
+    rest = f"; ideally, {_range(ideal, lambda row: (row.ideal_s or 0.0, None, None), units.seconds)}" if ideal else ""
     return f"{_where(shown)} a step takes {told}{rest}."
 
 
@@ -34,10 +37,12 @@ def speedup_sentence(rows: Sequence[CellRow]) -> str:
     shown = _on_most(row for row in rows if row.speedup is not None and not row.below_resolution)
     if not shown or shown[0].scaling == "none":
         return ""
-    told = _range(shown, lambda row: row.speedup or 0.0, units.times)
-    ceiling = next((row.ceiling_speedup for row in shown if row.ceiling_speedup is not None), None)
-    rest = f", where a large product reaches {units.times(ceiling)}" if ceiling else ""
-    return f"{_where(shown)} {told}{rest}."
+    told = _range(shown, lambda row: (row.speedup or 0.0, row.speedup_low, row.speedup_high), units.times)
+    alike = len({row.ideal_speedup for row in shown}) == 1
+    row = shown[0]
+    best = "" if row.divides or not alike else f" of at best {units.times(row.ideal_speedup)}, as its work divides"
+    reach = f", where a large product reaches {units.times(row.reachable)}" if row.reachable and row.divides else ""
+    return f"{_where(shown)} {told}{best}{reach if alike else ''}."
 
 
 def contrast_sentence(rows: Sequence[ContrastRow]) -> str:
@@ -49,12 +54,13 @@ def contrast_sentence(rows: Sequence[ContrastRow]) -> str:
     for row in rows:
         if row.world_size == most:
             by_verdict.setdefault(row.verdict, []).append(f"`{labels.plain(row.arm)}`")
-    told = [f"{_listed(by_verdict[kind])} {WORDS[kind]}" for kind in WORDS if kind in by_verdict]
+    words = WORDS | {"equivalent": f"{WORDS['equivalent']} within {units.percent(rows[0].margin_asked)}"}
+    told = [f"{_listed(by_verdict[kind])} {words[kind]}" for kind in WORDS if kind in by_verdict]
     return f"On {units.count(most, 'device')}: {'; '.join(told)}."
 
 
 def losses_sentence(rows: Sequence[LossRow], about: ComparisonFacts) -> str:
-    """Where the least efficient case on the most devices loses."""
+    """Where the seconds of the least efficient case on the most devices go."""
     if not rows:
         return ""
     most = max(row.world_size for row in rows)
@@ -112,17 +118,16 @@ def _within(trace: TraceRow) -> float:
 
 
 def heat_sentence(rows: Sequence[tuple[CellRow, HeatRow]], ranks: Iterable[RankRow]) -> str:
-    """The rank that is named as slow, or that none is; then the worst of it."""
-    if not rows:
-        return ""
+    """What is known of slow ranks in the cases that are shown; then the worst of it."""
     keys = {row.key for _, row in rows}
-    named = sorted({row.rank for row in ranks if row.named and row.key in keys})
+    own = [row for row in ranks if row.key in keys]
+    if not rows or not own:
+        return ""
     worst, rank, arm = max(
         (max(values), rank, arm_of(cell)) for cell, row in rows for rank, values in enumerate(row.excess)
     )
-    who = f"Rank {units.listed([str(each) for each in named])} is slow" if named else "No rank is slow throughout"
     where = f" (`{labels.plain(arm)}`)" if len(rows) > 1 else ""
-    return f"{who}; furthest behind its peers at any time was rank {rank}{where}, by {units.percent(worst)}."
+    return f"{in_short(own)}; furthest behind its peers at any time was rank {rank}{where}, by {units.percent(worst)}."
 
 
 def roof_sentence(rows: Sequence[CellRow]) -> str:
@@ -130,8 +135,15 @@ def roof_sentence(rows: Sequence[CellRow]) -> str:
     shown = _on_most(rows)
     if not shown:
         return ""
-    told = _range(shown, lambda row: (row.rate or 0.0) / (row.roof or 1.0), units.percent)
+    told = _range(shown, _of_roof, units.percent)
     return f"{_where(shown)} cases reach {told} of what a large product does."
+
+
+def _of_roof(row: CellRow) -> Ends:
+    """The rate over the roof; its interval is the time's."""
+    share, time_s = (row.rate or 0.0) / (row.roof or 1.0), row.median_s or 0.0
+    low, high = (share * time_s / end if end else None for end in (row.ci_high_s, row.ci_low_s))
+    return share, low, high
 
 
 def _on_most(rows: Iterable[CellRow]) -> list[CellRow]:
@@ -144,17 +156,16 @@ def _where(rows: Sequence[CellRow]) -> str:
     return f"On {units.count(rows[0].world_size, 'device')}"
 
 
-def _range(
-    rows: Sequence[CellRow], value: Callable[[CellRow], float], word: Callable[[float], str], *, named: bool = True
-) -> str:
-    """The least and the greatest, with their arms where there are several."""
-    low, high = min(rows, key=value), max(rows, key=value)
-    ends = [word(value(low)), word(value(high))]
-    if ends[0] == ends[1]:
-        return ends[0]
-    if not named:
-        return f"{ends[0]} to {ends[1]}"
-    return f"from {ends[0]} (`{labels.plain(low.arm or '')}`) to {ends[1]} (`{labels.plain(high.arm or '')}`)"
+def _range(rows: Sequence[CellRow], value: Callable[[CellRow], Ends], word: Callable[[float], str]) -> str:
+    """The least and the greatest; with their arms only where their intervals are apart, for order is no verdict."""
+    least, most = (end(rows, key=lambda row: value(row)[0]) for end in (min, max))
+    (low, _, low_end), (high, high_end, _) = value(least), value(most)
+    if word(low) == word(high):
+        return word(low)
+    if low_end is None or high_end is None or low_end >= high_end:
+        return f"{word(low)} to {word(high)}"
+    arms = [f"`{labels.plain(row.arm or '')}`" for row in (least, most)]
+    return f"from {word(low)} ({arms[0]}) to {word(high)} ({arms[1]})"
 
 
 def _listed(names: list[str]) -> str:

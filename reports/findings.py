@@ -12,6 +12,7 @@ from reports.labels import Labels
 from reports.profile_rows import ProfileRow
 from reports.rows import CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.sentences import WORDS
+from reports.verdicts import limit_in_words
 from reports.why_rows import LossRow
 
 MANY = 4
@@ -56,7 +57,8 @@ def _duel(rows: Sequence[SideRow]) -> str:
     """What came of a duel: of its one case, or of how many."""
     row = rows[0]
     if len(rows) == 1:
-        ratio = f", {units.times(row.ratio)} the time" if row.ratio is not None else ""
+        ratio = f", {units.change(row.ratio)} time" if row.ratio is not None else ""
+        ratio += f", {limit_in_words(row)}" if row.verdict == "equivalent" else ""
         sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed"
         return f"`{row.side}` against `{row.reference}`: {WORDS[row.verdict]}{ratio}{sure}"
     told = [WORDS[each.verdict] for each in rows]
@@ -74,12 +76,21 @@ def _outcome(found: Findings) -> str:
     if scaled:
         most = max(row.world_size for row in scaled)
         best = sorted((row for row in scaled if row.world_size == most), key=lambda row: row.speedup or 0)
-        ends = [f"{units.times(row.speedup)} (`{names.case(row)}`)" for row in best]
-        reach = ends[0] if len(ends) == 1 else f"from {ends[0]} to {ends[-1]}"
-        return f"On {units.count(most, 'device')}: {reach}"
+        return f"On {units.count(most, 'device')}: {_between(best, names)}"
     verdicts = [WORDS[row.verdict] for row in found.comparisons]
     counted = [f"{verdicts.count(word)} {word}" for word in dict.fromkeys(WORDS.values()) if word in verdicts]
     if counted:
         return f"Arms against their baselines: {units.listed(counted)}"
     timed = sum(row.median_s is not None for row in found.cells)
     return f"{units.count(timed, 'case')} timed on {units.count(max(found.run.world_sizes), 'device')}"
+
+
+def _between(rows: Sequence[CellRow], names: Labels) -> str:
+    """The speed-ups of sorted rows; who is first and last is only said where their intervals are apart."""
+    least, most = rows[0], rows[-1]
+    ends = [units.times(row.speedup) for row in (least, most)]
+    if len(rows) == 1:
+        return f"{ends[0]} (`{names.case(least)}`)"
+    if least.speedup_high is None or most.speedup_low is None or least.speedup_high >= most.speedup_low:
+        return f"{' to '.join(dict.fromkeys(ends))} in {units.count(len(rows), 'case')}, which are not told apart"
+    return f"from {ends[0]} (`{names.case(least)}`) to {ends[1]} (`{names.case(most)}`)"

@@ -13,9 +13,10 @@ from matplotlib.ticker import NullLocator
 from reports import units
 from reports.canvas import HUES, INK, QUIET, WASH, WIDTH, blank, styled, svg
 from reports.ladder import LINE, margin
-from reports.plots import ratio_axis
+from reports.plots import ratio_axis, tick_change
 from reports.rows import Verdict
 from reports.sentences import WORDS
+from reports.verdicts import band
 
 MOST = 24
 """Ratios that are drawn at most."""
@@ -80,13 +81,13 @@ def forest_plot(branches: Sequence[Branch], across: str, name: str) -> str:
         axes.yaxis.set_major_locator(NullLocator())
         axes.spines["left"].set_visible(False)
         ends = [end for each in shown for end in (each.ratio, each.low, each.high, each.control) if end is not None]
-        ratio_axis(axes, ends, max(branch.margin for branch in shown), across)
+        ratio_axis(axes, ends, max(branch.margin for branch in shown), across, tick_change)
         return svg(figure, name, f"{across.capitalize()}: {units.count(len(shown), 'ratio')} with their intervals")
 
 
 def _row(axes: Axes, place: int, branch: Branch) -> None:
-    band = Rectangle((1 - branch.margin, place - 0.5), 2 * branch.margin, 1, color=WASH, linewidth=0, zorder=0)
-    axes.add_patch(band)
+    least, most = band(branch.margin)
+    axes.add_patch(Rectangle((least, place - 0.5), most - least, 1, color=WASH, linewidth=0, zorder=0))
     colour, marker, full = LOOKS[branch.verdict]
     if branch.low is not None and branch.high is not None:
         axes.plot([branch.low, branch.high], [place] * 2, color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
@@ -108,7 +109,7 @@ def _words(axes: Axes, place: int, name: str, branch: Branch, left: float) -> No
     across = axes.get_yaxis_transform()
     start = -left / (axes.get_position().width * WIDTH)
     axes.text(start, place, name, transform=across, va="center", ha="left")
-    told = f"{units.times(branch.ratio)} {WORDS[branch.verdict]}"
+    told = f"{units.change(branch.ratio)} {WORDS[branch.verdict]}"
     axes.text(1.02, place, told, transform=across, va="center", ha="left", fontsize=10.5)
 
 

@@ -58,8 +58,7 @@ class Forest:
     def margins(self) -> str:
         """The margins, in words."""
         ends = sorted({branch.margin for branch in self.branches})
-        told = [units.percent(end) for end in (ends[0], ends[-1])]
-        return f"±{told[0]}" if told[0] == told[1] else f"±{told[0]} to ±{told[1]}"
+        return " to ".join(dict.fromkeys(units.percent(end) for end in (ends[0], ends[-1])))
 
 
 def arm_forest(summary: Summary) -> Forest | None:
@@ -73,11 +72,11 @@ def arm_forest(summary: Summary) -> Forest | None:
     branches = tuple(_branch(row, names, summary) for row in rows if row.ratio and row.verdict != "not comparable")
     if len(branches) < FEWEST or len(summary.about) < FEWEST:
         return None
-    devices = units.count(sizes[-1], "device")
+    devices = units.count(sizes[-1], "device") if len(sizes) == 1 else "the most devices of each"
     return Forest(
         "verdicts",
         f"Arms against their baselines on {devices}",
-        "time over the baseline’s",
+        "change of time from the baseline",
         branches,
         len(rows),
         f"c{rows[0].comparison}-figures",
@@ -106,7 +105,7 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
             if row.ratio and row.verdict != "not comparable"
         )
         if len(branches) >= FEWEST:
-            title, across = f"{side} against {rows[0].reference}", f"time over that on {rows[0].reference}"
+            title, across = f"{side} against {rows[0].reference}", f"change of time from {rows[0].reference}"
             control = controls[0].side if controls else None
             made.append(
                 Forest(

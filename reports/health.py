@@ -44,11 +44,12 @@ def health(measured: Measured) -> Health:
 
 
 def openings(measured: Measured) -> Opening:
-    """Of all cases of a comparison, probes and copies too, one opened each round."""
+    """Of all cases of a comparison one opened each round: probes, copies and wrong cases were visited too."""
     found: dict[tuple[int, int], dict[int, int]] = {}
-    for key in measured.samples_by_case:
-        for launch, (taken, _) in measured.taken(key).items():
-            first = found.setdefault((key[0], launch), {})
+    for cell in measured.evidence.cells:
+        taken = cell.taken
+        if taken is not None:
+            first = found.setdefault((cell.comparison, cell.launch), {})
             for number, position in np.unique(np.stack([taken.round, taken.position]), axis=1).T.tolist():
                 first[number] = min(position, first.get(number, position))
     return {key: frozenset(first.values()) for key, first in found.items()}

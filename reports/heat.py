@@ -10,15 +10,15 @@ from harness.plan import Case
 from reports.evidence import CaseId
 from reports.heat_rows import HeatRow
 from reports.measured import Measured
+from reports.stragglers import own_work
 from reports.taken import Array
-from reports.watched import watches
 
 BINS = 48
 """Of all launches together, at most about."""
 
 
 def heat_rows(measured: Measured) -> tuple[HeatRow, ...]:
-    """The cases on the most devices of each comparison."""
+    """The cases on the most devices of each comparison, where their ranks can be compared."""
     most: dict[int, int] = {}
     for (comparison, _), case in measured.gangs():
         most[comparison] = max(most.get(comparison, 2), case.world_size)
@@ -27,8 +27,7 @@ def heat_rows(measured: Measured) -> tuple[HeatRow, ...]:
 
 
 def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[HeatRow]:
-    watched = watches(measured, key)
-    by_launch = {launch: watch.work_s for launch, watch in watched.items()} or measured.readings(key)
+    known, by_launch = own_work(measured, key)
     if not by_launch:
         return
     binned = {launch: bins(seconds, max(BINS // len(by_launch), 1)) for launch, seconds in by_launch.items()}
@@ -37,7 +36,7 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[HeatRow]:
         comparison=key[0],
         key=key[1],
         world_size=case.world_size,
-        basis="work" if watched else "time",
+        basis="work" if known == "work" else "time",
         launches=tuple(launch for launch, found in binned.items() for _ in range(found.shape[1])),
         excess=tuple(tuple(round(float(value), 4) for value in rank) for rank in excess),
     )

@@ -44,7 +44,6 @@ def heat_plot(rows: Sequence[tuple[str, HeatRow]], name: str) -> str:
         axes.yaxis.set_major_locator(NullLocator())
         axes.xaxis.set_major_locator(NullLocator())
         axes.set_xlabel("samples in true order, launch by launch", loc="left")
-        axes.set_ylabel("")
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
         return svg(figure, name, f"How far {ranks} ranks are behind their peers, {units.count(len(rows), 'arm')}")

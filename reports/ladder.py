@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
@@ -64,7 +63,7 @@ def scatter(axes: Axes, points: pd.DataFrame, x: str, arms: Arms, **look: Any) -
     """Dots at ``x`` and ``place`` in each arm's look; one call an arm keeps the drawing small."""
     for name, own in points.groupby("arm", sort=False):
         colour, marker = arms.palette[str(name)], arms.markers[str(name)]
-        sns.scatterplot(own, x=x, y="place", color=colour, marker=marker, linewidth=0, ax=axes, **look)
+        axes.scatter(own[x], own["place"], color=colour, marker=marker, linewidth=0, **look)
 
 
 @dataclass(frozen=True)

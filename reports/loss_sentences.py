@@ -1,74 +1,87 @@
-"""What is said of a case's losses: what each factor costs of the speed-up that is missing, and whose fault it is."""
+"""What is said of a case's losses: what takes the seconds of a step above its ideal, and whose fault it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from reports import units
-from reports.rows import CellRow
+from reports.estimates import FEWEST_LAUNCHES
+from reports.rank_sentences import in_short
+from reports.rows import RankRow
 from reports.why_rows import LossRow
 
 STRETCH = 0.10
 """It is said where watching makes a step longer by more than this, or than the noise."""
-NOTHING = "nothing measurable"
+WORTH = 0.05
+"""A share of the seconds above the ideal below which nobody is asked who caused an imbalance."""
 
 
-def sentence(row: LossRow, cell: CellRow) -> str:
-    """The whole of it; ``cell`` is the row of the same case."""
-    if row.missing <= row.noise:
-        return "Nothing measurable is missing."
-    return " ".join([_costs(row), *_blame(row, cell), *_stretch(row, cell)])
+def sentence(row: LossRow, ranks: Sequence[RankRow], *, uneven: bool) -> str:
+    """The whole of it; ``ranks`` are the case's own, and ``uneven`` says that their work is unequal by design."""
+    if row.missing_s <= row.noise_s:
+        return "A step takes no measurable time above its ideal."
+    return " ".join([_split(row), *_blame(row, ranks, uneven=uneven), *_stretch(row)])
 
 
-def _costs(row: LossRow) -> str:
-    missing = round(row.missing, 2)
-    known = [name for name in row.costs if name != "rest" and not (name == "communication" and row.basis == "times")]
-    unknown = [name for name in ("contention", "imbalance", "communication") if name not in row.costs]
-    rest = units.listed([*unknown, "the rest"])
-    sure = {name: cost for name in known if (cost := _cost(row, name)) > 0}
-    left = round(missing - sum(sure.values()), 2)
-    if not sure and "rest" not in row.sure:
-        return f"The missing {_speedup(missing)} cannot be split into {units.listed([*known, rest])} here."
-    told = [f"{name} {_speedup(sure[name]) if name in sure else NOTHING}" for name in known]
-    told = [*told, f"{'and ' if told else ''}{rest} {_rest(row, left)}"]
-    return f"Of the missing {_speedup(missing)}, {', '.join(told).replace(' ', ' costs ', 1)}."
+def _split(row: LossRow) -> str:
+    """The parts that are surely there, the greatest first, then those that are not, then what is not known and why."""
+    above = f"{units.seconds(row.missing_s)} of a step above its ideal of {units.seconds(row.ideal_s)}"
+    sure = sorted(((name, part) for name, part in row.parts.items() if part.sure), key=lambda each: -each[1].seconds)
+    unknown = "".join(f"; {each}" for each in _unknown(row))
+    if not sure:
+        return f"The {above} cannot be split: {_why_not(row)}{unknown}."
+    takes = [_share(name, part.seconds, "takes", row) for name, part in sure if part.seconds > 0]
+    gives = [_share(name, -part.seconds, "gives back", row) for name, part in sure if part.seconds < 0]
+    clauses = [_one_verb(shares, verb) for shares, verb in ((takes, "takes"), (gives, "gives back")) if shares]
+    unsure = [name for name, part in row.parts.items() if not part.sure]
+    if unsure:
+        clauses.append(f"{units.listed(unsure)} {'is' if len(unsure) == 1 else 'are'} not measurable")
+    return f"Of the {above}, {'; '.join(clauses)}{unknown}."
 
 
-def _cost(row: LossRow, name: str) -> float:
-    """As it is said: 0 where it is not sure, or too little to be said."""
-    return max(round(row.costs.get(name, 0.0), 2), 0.0) if name in row.sure else 0.0
+def _one_verb(shares: Sequence[str], verb: str) -> str:
+    """Shares in a list, of which the first alone has the verb."""
+    first, *others = shares
+    return units.listed([first, *(each.replace(f" {verb} ", " ", 1) for each in others)])
 
 
-def _rest(row: LossRow, left: float) -> str:
-    if "rest" not in row.sure or not left:
-        return NOTHING
-    return _speedup(left) if left > 0 else f"gives back {_speedup(-left)}"
+def _share(name: str, seconds: float, verb: str, row: LossRow) -> str:
+    shown = f"{name} {verb} {units.seconds(seconds)}"
+    if name != "communication" or row.bytes_per_s is None:
+        return shown
+    between = f" between {units.listed(list(row.hosts))}" if len(row.hosts) > 1 else ""
+    return f"{shown} ({units.amount(row.sent_bytes)} at {units.quantity(row.bytes_per_s, 'B/s')}{between})"
 
 
-def _speedup(cost: float) -> str:
-    return f"{cost:.2f}{units.TIMES}"
+def _unknown(row: LossRow) -> Iterator[str]:
+    if row.contention is None:
+        yield "contention is not known, which takes one device alone and independent copies"
+    if row.basis == "nothing":
+        yield "imbalance and communication are not known, as not all messages were watched"
 
 
-def _blame(row: LossRow, cell: CellRow) -> Iterator[str]:
-    """Of an imbalance that is there: a rank that is slow, the division of the work, or nobody."""
-    if not _cost(row, "imbalance"):
+def _why_not(row: LossRow) -> str:
+    if row.other.low is None:
+        return f"that takes {FEWEST_LAUNCHES} launches"
+    return "no part of it is beyond the noise"
+
+
+def _blame(row: LossRow, ranks: Sequence[RankRow], *, uneven: bool) -> Iterator[str]:
+    """Of an imbalance that is there: a rank that is slow, the design, or nobody."""
+    if row.imbalance is None or not row.imbalance.sure or row.imbalance.seconds < WORTH * row.missing_s:
         return
     if row.slow_rank is not None:
         yield f"Rank {row.slow_rank} is slow."
-    elif cell.ideal_speedup is not None and round(cell.ideal_speedup, 2) < _devices(cell):
-        yield f"The work divides unequally: at best {units.times(cell.ideal_speedup)}."
-    else:
-        yield "No rank is slow by itself."
+    elif ranks:
+        yield f"{in_short(ranks)}."
+    elif uneven:
+        yield "Its ranks have unequal work by design, so none of them can be called slow."
 
 
-def _stretch(row: LossRow, cell: CellRow) -> Iterator[str]:
-    if row.watched_s is None or cell.median_s is None:
+def _stretch(row: LossRow) -> Iterator[str]:
+    if row.watched_s is None or row.time_s <= 0 or row.basis != "collectives":
         return
-    times = row.watched_s / cell.median_s
-    if times - 1 > max(STRETCH, row.noise / _devices(cell)):
-        told = f"While its collectives are watched a step takes {units.times(times)} as long"
-        yield f"{told}: what they overlap with otherwise counts as communication, and comes back in the rest."
-
-
-def _devices(cell: CellRow) -> float:
-    return cell.world_size / (cell.base_world_size or 1)
+    times = row.watched_s / row.time_s
+    if times - 1 > max(STRETCH, row.noise_s / row.time_s):
+        longer = f"While its collectives are watched a step takes {units.times(times)} as long"
+        yield f"{longer}: what they overlap with otherwise counts as communication, and comes back in other."

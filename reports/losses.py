@@ -1,117 +1,149 @@
-"""Why not linear: the efficiency of a case as contention × imbalance × communication × the rest, exactly."""
+"""Why not linear: the seconds of a step above its ideal, as contention, imbalance, communication and other.
+
+Each part is a difference of times and none is divided by another, so the parts add up, in whatever order they stand.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.plan import Case
-from reports import estimates
-from reports.estimates import Estimate, ratio
+from reports.estimates import Estimate, estimate
 from reports.evidence import CaseId
 from reports.loss_sentences import sentence
 from reports.measured import Measured
 from reports.rows import CellRow, RankRow
+from reports.stragglers import equal_work
+from reports.taken import Array
 from reports.watched import Watch, basis, by_launch, per_rank, watches
-from reports.why_rows import LossRow
+from reports.why_rows import LossRow, Lost
 
-Factors = dict[str, tuple[Estimate, "pd.Series[float]"]]
-"""By name, in the order in which they are divided out: a ratio of two times, and each launch's own."""
+Seconds = dict[str, "pd.Series[float]"]
+"""Each known part's seconds in each launch, by the part's name."""
 
 
 def loss_rows(measured: Measured, cells: Iterable[CellRow], ranks: Iterable[RankRow]) -> tuple[LossRow, ...]:
-    """One for each case that claims to scale and has an efficiency."""
-    named = {(row.comparison, row.key): row.rank for row in ranks if row.named}
+    """One for each case that claims to scale and has an ideal."""
     cases = dict(measured.gangs())
-    scaled = [row for row in cells if row.efficiency is not None and row.scaling != "none"]
-    return tuple(
-        _row(measured, cell, cases[cell.comparison, cell.key], named) for cell in scaled if not cell.below_resolution
-    )
+    compared: dict[CaseId, list[RankRow]] = {}
+    for row in ranks:
+        compared.setdefault((row.comparison, row.key), []).append(row)
+    scaled = [row for row in cells if row.ideal_s is not None and not row.below_resolution]
+    return tuple(_row(measured, cell, cases[cell.comparison, cell.key], compared) for cell in scaled)
 
 
-def _row(measured: Measured, cell: CellRow, case: Case, named: dict[CaseId, int]) -> LossRow:
-    key, aa = (cell.comparison, cell.key), measured.aa_by_comparison[cell.comparison]
-    efficiency, devices = cell.efficiency or 0.0, cell.world_size / (cell.base_world_size or 1)
+def _row(measured: Measured, cell: CellRow, case: Case, compared: dict[CaseId, list[RankRow]]) -> LossRow:
+    key = (cell.comparison, cell.key)
+    time_s, ideal_s = cell.median_s or 0.0, cell.ideal_s or 0.0
+    noise_s = measured.aa_by_comparison[cell.comparison] * time_s
     watched = watches(measured, key)
-    factors = _factors(measured, cell, case, watched)
-    rest = _rest(measured, cell, case, factors)
-    found = {name: factor for name, (factor, _) in factors.items()} | {"rest": rest}
+    known = _known(measured, cell, case, watched)
+    parts = {name: found for name, values in known.items() if (found := estimate(values))}
+    parts["other"] = _other(measured, cell, case, known, time_s - ideal_s - sum(part.value for part in parts.values()))
     copies = measured.twin(case, cell.comparison, cell.world_size, packed=True)
+    own = compared.get(key, [])
+    named = [row.rank for row in (*own, *compared.get(copies or key, [])) if row.named]
+    lost: dict[str, Any] = {name: _lost(part, noise_s) for name, part in parts.items()}
     row = LossRow(
         comparison=cell.comparison,
         key=cell.key,
         scenario=cell.scenario,
         arm=cell.arm,
         world_size=cell.world_size,
-        efficiency=efficiency,
-        missing=devices * (1 - efficiency),
-        noise=devices * aa,
-        costs=_costs(devices, {name: factor.value for name, factor in found.items()}),
-        sure=tuple(name for name, factor in found.items() if _sure(factor, aa)),
+        efficiency=cell.efficiency or 0.0,
+        time_s=time_s,
+        ideal_s=ideal_s,
+        missing_s=time_s - ideal_s,
+        noise_s=noise_s,
         basis=basis(measured, key, watched),
-        slow_rank=named.get(key, named.get(copies) if copies else None),
+        slow_rank=named[0] if named else None,
         text="",
-        **_spreads(found),
+        **lost,
         **_seen(watched),
+        **_messages(measured, cell, parts),
     )
-    return row.model_copy(update={"text": sentence(row, cell)})
+    return row.model_copy(update={"text": sentence(row, own, uneven=not equal_work(measured, key))})
 
 
-def _factors(measured: Measured, cell: CellRow, case: Case, watched: dict[int, Watch]) -> Factors:
-    """Those that are known: mean work over the most, and that over the whole step, as the POP project has them."""
+def _known(measured: Measured, cell: CellRow, case: Case, watched: dict[int, Watch]) -> Seconds:
     key = (cell.comparison, cell.key)
-    costs: dict[str, tuple[pd.Series[float], pd.Series[float]]] = {}
-    if cell.contention is not None:
-        base, copies = (measured.twin(case, key[0], size, packed=size > 1) for size in (1, cell.world_size))
-        if base and copies:
-            costs["contention"] = measured.values(base), measured.mean_values(copies)
-    known = basis(measured, key, watched)
-    if known == "collectives":
-        most_s = by_launch(watched, lambda watch: watch.most_work_s)
-        costs["imbalance"] = by_launch(watched, lambda watch: watch.mean_work_s), most_s
-        costs["communication"] = most_s, by_launch(watched, lambda watch: watch.step_s)
-    elif known == "times":  # without collectives a rank's time is its own work
-        costs["imbalance"] = measured.mean_values(key), measured.values(key)
-        costs["communication"] = measured.values(key), measured.values(key)
-    told = {name: (ratio(above, below), above / below) for name, (above, below) in costs.items()}
-    return {name: (factor, values) for name, (factor, values) in told.items() if factor}
+    known: Seconds = {}
+    base, share = _base(measured, cell, case)
+    copies = measured.twin(case, cell.comparison, cell.world_size, packed=True)
+    if copies is not None and cell.base_world_size == 1:
+        known["contention"] = ((measured.first_rank_values(copies) - base) * share).dropna()
+    shares = _shares(measured, key)
+    match basis(measured, key, watched):
+        case "collectives":
+            known["imbalance"] = by_launch(watched, lambda watch: waiting_s(watch.work_s, watch.transfer_s, shares))
+            known["communication"] = by_launch(watched, lambda watch: float(np.median(watch.transfer_s)))
+        case "times":
+            readings = measured.readings(key).items()
+            own = {launch: waiting_s(seconds, np.zeros_like(seconds), shares) for launch, seconds in readings}
+            known["imbalance"] = pd.Series(own, dtype=float)
+        case "nothing":
+            pass
+    return {name: values for name, values in known.items() if len(values)}
 
 
-def _rest(measured: Measured, cell: CellRow, case: Case, factors: Factors) -> Estimate:
-    """What the factors leave of the efficiency; its interval is that of the launches' own."""
-    size = cell.base_world_size or 1
-    base = measured.twin(case, cell.comparison, size)
-    share = 1.0 if cell.scaling == "weak" else size / cell.world_size
-    value = cell.efficiency or 0.0
-    own = measured.values(base or (cell.comparison, cell.key)) * share / measured.values((cell.comparison, cell.key))
-    for factor, values in factors.values():
-        value /= factor.value
-        own = own / values
-    spread = estimates.estimate(own)
-    return Estimate(value, spread.low, spread.high, spread.launches) if spread else Estimate(value, None, None, 0)
+def waiting_s(work_s: Array, transfer_s: Array, shares: Array) -> float:
+    """What the busiest rank makes its peers wait: seconds of the median peer in a step, median over samples.
+
+    ``work_s`` and ``transfer_s`` are [rank, sample]; ``shares`` [rank] are the ranks' declared work over the most that
+    one declares: who has less to do waits that much by design, which is no imbalance.
+    """
+    step_s = np.max(work_s + transfer_s, axis=0)
+    idle_s = step_s - work_s - transfer_s - (1 - shares)[:, None] * work_s.max(axis=0)
+    peers_s = np.sort(idle_s, axis=0)[1:]
+    return float(np.median(np.median(peers_s, axis=0)))
 
 
-def _costs(devices: float, factors: dict[str, float]) -> dict[str, float]:
-    """What each factor takes of the speed-up that those before it leave; they add up to ``devices`` less that."""
-    left, costs = devices, {}
-    for name, factor in factors.items():
-        costs[name] = left * (1 - factor)
-        left *= factor
-    return costs
+def _shares(measured: Measured, key: CaseId) -> Array:
+    facts = measured.facts(key)
+    work = np.array([fact.flops for fact in facts], dtype=float)
+    if not work.any():
+        work = np.array([fact.items for fact in facts], dtype=float)
+    return work / work.max() if work.any() else np.ones(max(len(facts), 1))
 
 
-def _sure(factor: Estimate, aa: float) -> bool:
-    """Whether it is surely not 1: by its interval, which takes six launches, and by more than the noise."""
-    if factor.low is None or factor.high is None:
-        return False
-    return (factor.high < 1 or factor.low > 1) and abs(1 - factor.value) > aa
+def _base(measured: Measured, cell: CellRow, case: Case) -> tuple[pd.Series[float], float]:
+    """Each launch's time of the base, and what part of it the ideal is."""
+    base = measured.twin(case, cell.comparison, cell.base_world_size or 1)
+    return measured.values(base or (cell.comparison, cell.key)), (cell.ideal_s or 0.0) / (cell.base_median_s or 1.0)
 
 
-def _spreads(found: dict[str, Estimate]) -> dict[str, Any]:
-    ends = {f"{name}_{end}": getattr(factor, end) for name, factor in found.items() for end in ("low", "high")}
-    return {name: factor.value for name, factor in found.items()} | ends
+def _other(measured: Measured, cell: CellRow, case: Case, known: Seconds, value: float) -> Estimate:
+    """What the known parts leave of the seconds above the ideal; its interval is that of the launches' own."""
+    base, share = _base(measured, cell, case)
+    left = measured.values((cell.comparison, cell.key)) - base * share
+    for values in known.values():
+        left = left - values
+    spread = estimate(left)
+    if spread is None or spread.low is None or spread.high is None:
+        return Estimate(value, None, None, spread.launches if spread else 0)
+    return Estimate(value, min(spread.low, value), max(spread.high, value), spread.launches)
+
+
+def _lost(part: Estimate, noise_s: float) -> Lost:
+    """A part, and whether it is surely there: by its interval, which takes six launches, and beyond the noise."""
+    sure = part.low is not None and part.high is not None and (part.low > 0 or part.high < 0)
+    return Lost(seconds=part.value, low=part.low, high=part.high, sure=sure and abs(part.value) > noise_s)
+
+
+def _messages(measured: Measured, cell: CellRow, parts: dict[str, Estimate]) -> dict[str, Any]:
+    """How fast messages went, and between which hosts, where communication is known."""
+    key = (cell.comparison, cell.key)
+    sent = max((fact.traffic_bytes for fact in measured.facts(key)), default=0)
+    found = parts.get("communication")
+    if found is None or not sent or found.value <= 0:
+        return {}
+    gangs = [gang for launch, gang in measured.evidence.gangs.items() if launch in cell.launch_s]
+    hosts = {rank.host: None for gang in gangs[:1] for rank in gang.ranks[: cell.world_size]}
+    return {"sent_bytes": sent, "bytes_per_s": sent / found.value, "hosts": tuple(hosts)}
 
 
 def _seen(watched: dict[int, Watch]) -> dict[str, Any]:

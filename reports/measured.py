@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,16 +29,19 @@ class Measured:
     values_by_case: dict[CaseId, pd.Series[float]]
     """Each launch's own value, indexed by launch."""
     aa_by_comparison: dict[int, float]
-    """The 95th percentile of the contrasts that a comparison's cases, without its probes, have with themselves."""
+    """The 95th percentile of the contrasts that a comparison's cases, without its probes, have with themselves.
+
+    As a fraction: a logarithm x is told as exp(x) - 1, as a margin is.
+    """
 
     def values(self, case: CaseId) -> pd.Series[float]:
         """Launch values of a case; empty where it has no time."""
         return self.values_by_case.get(case, NO_VALUES)
 
-    def mean_values(self, case: CaseId) -> pd.Series[float]:
-        """Each launch's median of the samples' mean over ranks, where ``values`` has that of the slowest rank."""
-        samples = self.samples(case)
-        return NO_VALUES if samples is None else samples.groupby("launch")["mean_s"].median()
+    def first_rank_values(self, case: CaseId) -> pd.Series[float]:
+        """Each launch's median of the first rank's own seconds of a step."""
+        medians = {launch: float(np.median(seconds[0])) for launch, seconds in self.readings(case).items()}
+        return pd.Series(medians, dtype=float).rename_axis("launch") if medians else NO_VALUES
 
     def time(self, case: CaseId) -> Estimate | None:
         """Time of one step, in seconds."""
@@ -112,4 +116,4 @@ def _aa(evidence: Evidence, by_case: dict[CaseId, pd.DataFrame]) -> dict[int, fl
         contrast = None if case.probe or key not in by_case else estimates.null_contrast(by_case[key])
         if contrast is not None:
             found[key[0]].append(contrast)
-    return {index: float(np.quantile(each, 0.95)) if each else 0.0 for index, each in found.items()}
+    return {index: math.expm1(float(np.quantile(each, 0.95))) if each else 0.0 for index, each in found.items()}

@@ -21,8 +21,8 @@ from reports.heat_plot import STEPS
 from reports.labels import FEW
 from reports.markup import environment, finished
 from reports.rank_plot import rank_plot
-from reports.rows import FloorRow, RankRow
-from reports.sections import Section, sections
+from reports.rows import RankRow
+from reports.sections import LONG, sections
 from reports.sentences import WORDS
 from reports.solutions import solutions
 from reports.summary import summarise
@@ -88,8 +88,9 @@ def render(summary: Summary, root: Path) -> str:
             sections=parts,
             many=many,
             ranks=Markup(rank_plot(summary.ranks, "ranks")),  # noqa: S704 - our own SVG
+            rank_limits=_limits(summary.ranks),
+            one_limit=len({row.limit for row in summary.ranks}) == 1,
             rank_table=_rank_table(summary.ranks),
-            floors=_floors(summary.floors, parts),
             why=why(summary, parts),
             profiled={(row.comparison, row.key): row for row in summary.profiles},
             environment=tuple(flat(summary.environment or {})),
@@ -98,6 +99,7 @@ def render(summary: Summary, root: Path) -> str:
             glyphs=GLYPHS,
             words=WORDS,
             LINKS=LINKS,
+            LONG=LONG,
             drawings={part.id: drawings(part, summary) for part in parts},
             forest=arm_forest(summary),
             side_forests=side_forests(summary),
@@ -123,8 +125,10 @@ def _rank_table(rows: Sequence[RankRow]) -> dict[str, list[RankRow]]:
     return by_case
 
 
-def _floors(rows: Sequence[FloorRow], sections: Sequence[Section]) -> list[tuple[str, list[FloorRow]]]:
-    return [(each.name, [row for row in rows if row.comparison == each.about.comparison]) for each in sections]
+def _limits(rows: Sequence[RankRow]) -> str:
+    """The limits beyond which ranks are named, e.g. ``1.10×`` or ``1.10× to 1.24×``."""
+    ends = (end((row.limit for row in rows), default=1.0) for end in (min, max))
+    return " to ".join(dict.fromkeys(units.times(limit) for limit in ends))
 
 
 def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
-"""Plots of times: seaborn draws the medians and the intervals that it is given, and estimates nothing."""
+"""Plots of times: they draw the medians and the intervals that they are given, and estimate nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,6 +13,7 @@ from reports.canvas import INK, QUIET, WASH, blank, styled, svg
 from reports.ladder import Arms, Ladder, arm_of, by_size, margin, scatter
 from reports.rows import CellRow, ContrastRow
 from reports.sentences import WORDS
+from reports.verdicts import band
 
 
 def time_plot(rows: Sequence[CellRow], name: str) -> str:
@@ -65,7 +66,6 @@ def _seconds_axis(axes: Axes, seconds: pd.Series[float], label: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_seconds(value)))
     axes.set_xlabel(label, loc="left")
-    axes.set_ylabel("")
 
 
 def tick_seconds(value: float) -> str:
@@ -83,21 +83,34 @@ def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=118)
         delta = shown[0].margin
-        axes.axvspan(1 - delta, 1 + delta, color=WASH, linewidth=0, zorder=0)
+        axes.axvspan(*band(delta), color=WASH, linewidth=0, zorder=0)
         axes.axvline(1, color=QUIET, linewidth=0.8)
         for row, place in zip(shown, ladder.places, strict=True):
             interval_bar(axes, place, (None, row.ratio_low, row.ratio_high), arms.palette[arm_of(row)])
         scatter(axes, points, "ratio", arms, s=42, zorder=4)
-        ladder.label(axes, names, [f"{units.times(row.ratio)} {WORDS[row.verdict]}" for row in shown])
+        ladder.label(axes, names, [f"{units.change(row.ratio)} {WORDS[row.verdict]}" for row in shown])
         ends = [end for row in shown for end in (row.ratio, row.ratio_low, row.ratio_high) if end is not None]
-        ratio_axis(axes, ends, delta, f"time over that of {shown[0].baseline}")
+        ratio_axis(axes, ends, delta, f"change of time from {shown[0].baseline}", tick_change)
         return svg(figure, name, f"Time over the baseline {shown[0].baseline}, {len(shown)} cases")
 
 
-def ratio_axis(axes: Axes, ends: Sequence[float], margin: float, label: str) -> None:
+def tick_times(value: float) -> str:
+    """A ratio below an axis."""
+    return f"{value:g}{units.TIMES}"
+
+
+def tick_change(ratio: float) -> str:
+    """A ratio of times below an axis, as a signed change of time."""
+    percent = round(100 * (ratio - 1), 6)
+    return f"{percent:+g}{units.THIN}%".replace("-", units.MINUS) if percent else f"0{units.THIN}%"
+
+
+def ratio_axis(
+    axes: Axes, ends: Sequence[float], margin: float, label: str, word: Callable[[float], str] = tick_times
+) -> None:
     """An axis of ratios that holds all ``ends``, 1, and a good part of the margin; wide ones are logarithmic."""
-    band = min(1.5 * margin, 0.6)
-    low, high = min([1 - band, *ends]), max([1 + band, *ends])
+    least, most = band(min(1.5 * margin, 1.5))
+    low, high = min([least, *ends]), max([most, *ends])
     room = 0.06 * (high - low)
     if max(ends) > 4 * min(ends):
         axes.set_xscale("log")
@@ -108,6 +121,5 @@ def ratio_axis(axes: Axes, ends: Sequence[float], margin: float, label: str) -> 
     else:
         axes.set_xlim(low - room, high + room)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: word(value)))
     axes.set_xlabel(label, loc="left")
-    axes.set_ylabel("")

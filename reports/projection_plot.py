@@ -69,4 +69,3 @@ def _doubling_axes(axes: Axes, sizes: set[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("devices", loc="left")
-    axes.set_ylabel("")

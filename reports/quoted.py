@@ -36,11 +36,17 @@ def _memory(subject: Subject) -> str:
 
 
 def _traffic(subject: Subject) -> str:
-    return units.amount(subject.row(subject.sizes[-1]).traffic_bytes or 0)
+    row = subject.row(subject.sizes[-1])
+    if row.traffic_bytes is None:
+        raise NoFigureError(f"the traffic of {named(row)} is not known")
+    return units.amount(row.traffic_bytes)
 
 
 def _reads(subject: Subject) -> str:
-    return units.number(subject.row().host_reads or 0)
+    row = subject.row()
+    if row.host_reads is None:
+        raise NoFigureError(f"the reads of {named(row)} are not known")
+    return units.number(row.host_reads)
 
 
 def _speedup(subject: Subject) -> str:
@@ -87,20 +93,17 @@ def _versus(subject: Subject) -> str:
 
 
 def contrast_in_words(row: ContrastRow) -> str:
-    """E.g. ``1.97× faster than each (1.92–2.01; margin 5 %)``."""
+    """E.g. ``faster than each by 49 % of its time (−50 to −48 %; margin 5 %)``."""
     ratio, baseline = row.ratio or 1.0, labels.plain(row.baseline)
     if row.ratio_low is None or row.ratio_high is None:
-        return f"{units.times(1 / ratio)} as fast as {baseline} ({NO_INTERVAL})"
-    margin = limit_in_words(row)
-    inverse = units.span(1 / row.ratio_high, 1 / row.ratio_low, 1 / ratio)
-    if row.verdict == "faster":
-        return f"{units.times(1 / ratio)} faster than {baseline} ({inverse}; {margin})"
-    if row.verdict == "slower":
-        span = units.span(row.ratio_low, row.ratio_high, ratio)
-        return f"{units.times(ratio)} slower than {baseline} ({span}; {margin})"
+        return f"not told apart from {baseline} ({units.change(ratio)} time, {NO_INTERVAL})"
+    grounds = f"({units.change_span(ratio, row.ratio_low, row.ratio_high)}; {limit_in_words(row)})"
+    change = units.change(ratio, row.ratio_low, row.ratio_high).partition(" [")[0]
+    if row.verdict in ("faster", "slower"):
+        return f"{row.verdict} than {baseline} by {change.lstrip(f'+{units.MINUS}')} of its time {grounds}"
     if row.verdict == "equivalent":
-        return f"no different from {baseline} ({inverse}; {margin})"
-    return f"undecided against {baseline} ({units.times(1 / ratio)} as fast, {inverse}; {margin})"
+        return f"no different from {baseline} {grounds}"
+    return f"undecided against {baseline} ({change} time, {grounds.removeprefix('(')}"
 
 
 def _interval(value: float, low: float | None, high: float | None) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator
 
-from reports import units
 from reports.canvas import HUES, INK, QUIET, RULE, blank, styled, svg
 from reports.ladder import margin
+from reports.plots import ratio_axis
 from reports.rows import RankRow
 
 LOOKS = {"named": (HUES[1], "D"), "copies": (QUIET, "s"), "gang": (HUES[0], "o")}
@@ -19,7 +18,7 @@ LOOKS = {"named": (HUES[1], "D"), "copies": (QUIET, "s"), "gang": (HUES[0], "o")
 
 
 def rank_plot(rows: Sequence[RankRow], name: str) -> str:
-    """Each rank's time over its peers', a dot a case; beyond the dashed line, with its interval, a rank is named."""
+    """Each rank's time over its peers', a dot a case; a rank is named where its interval lies beyond its limit."""
     ranks = sorted({row.rank: row.device for row in rows}.items())
     if not ranks:
         return ""
@@ -36,7 +35,9 @@ def rank_plot(rows: Sequence[RankRow], name: str) -> str:
     with styled():
         figure, (axes,) = blank(max(len(ranks) * 26.0, 40.0) + 52, left=margin(names), right=62)
         axes.axvline(1, color=RULE, linewidth=0.8)
-        axes.axvline(max(row.limit for row in rows), color=QUIET, linewidth=0.8, dashes=(4, 3))
+        limits = {row.limit for row in rows}
+        if len(limits) == 1:  # of several limits none holds for all rows
+            axes.axvline(limits.pop(), color=QUIET, linewidth=0.8, dashes=(4, 3))
         for row, place in zip(rows, points["place"], strict=True):
             if row.ratio_low is not None and row.ratio_high is not None:
                 axes.plot(
@@ -44,9 +45,7 @@ def rank_plot(rows: Sequence[RankRow], name: str) -> str:
                 )
         for kind, own in points.groupby("kind", sort=True):
             colour, marker = LOOKS[str(kind)]
-            sns.scatterplot(
-                own, x="ratio", y="place", color=colour, marker=marker, s=16, linewidth=0, ax=axes, zorder=3
-            )
+            axes.scatter(own["ratio"], own["place"], color=colour, marker=marker, s=16, linewidth=0, zorder=3)
         _rank_axes(axes, ranks, rows)
         return svg(figure, name, f"Time of {len(ranks)} ranks over their peers'")
 
@@ -63,9 +62,5 @@ def _rank_axes(axes: Axes, ranks: Sequence[tuple[int, str]], rows: Sequence[Rank
     axes.spines["left"].set_visible(False)
     for place, (_, device) in enumerate(ranks):
         axes.text(1.02, place, device, transform=axes.get_yaxis_transform(), va="center", color=QUIET, fontsize=10.5)
-    most = max(abs(end - 1) for row in rows for end in (row.ratio, row.ratio_low or 1, row.ratio_high or 1, row.limit))
-    axes.set_xlim(1 - most * 1.15, 1 + most * 1.15)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
-    axes.set_xlabel("time, or work, over that of its peers", loc="left")
-    axes.set_ylabel("")
+    ends = [end for row in rows for end in (row.ratio, row.ratio_low, row.ratio_high, row.limit) if end is not None]
+    ratio_axis(axes, ends, max(row.limit for row in rows) - 1, "time, or time outside collectives, over its peers’")

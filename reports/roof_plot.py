@@ -53,7 +53,6 @@ def _ladder(shown: Sequence[CellRow], name: str) -> str:
         ladder.label(axes, names, [units.rate(row.rate, "FLOP") for row in shown])
         _log_axis(axes, [rate for row in shown for rate in (row.rate or 0.0, row.roof or 0.0)])
         axes.set_xlabel("declared FLOPs a second, all devices", loc="left")
-        axes.set_ylabel("")
         return svg(figure, name, f"Rates of {units.count(len(shown), 'case')} against what a large product reaches")
 
 
@@ -105,7 +104,7 @@ def _roofline(rows: Sequence[CellRow], alone: Sequence[RoofRow], copied: float, 
 
 def _is_roof(roof: RoofRow, rows: Sequence[CellRow]) -> bool:
     """Whether it is that of any case."""
-    return any(abs((row.roof or 0.0) / row.world_size / roof.rate - 1) < 0.25 for row in rows)
+    return any(row.roof_probe == roof.probe for row in rows)
 
 
 def _ticks(axes: Axes) -> None:
@@ -116,4 +115,3 @@ def _ticks(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
     axes.set_xlabel("declared FLOPs a declared byte", loc="left")
-    axes.set_ylabel("")

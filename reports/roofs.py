@@ -47,20 +47,22 @@ def _rate(measured: Measured, name: str, world_size: int) -> tuple[Literal["FLOP
     return None
 
 
-def product_roof(measured: Measured, key: CaseId, world_size: int) -> float | None:
-    """FLOP/s of so many devices in a large product of the numbers that a case multiplies; of several types the most.
+def product_roof(measured: Measured, key: CaseId, world_size: int) -> tuple[str, float] | None:
+    """The probe, and FLOP/s of so many devices in it, whose numbers a case multiplies; of several types the quickest.
 
     None where one of them has no probe. What one device does alone stands for more where they were not measured.
     """
     types = {name for fact in measured.facts(key) for name in fact.products} or {"float32"}  # older journals tell none
-    found = [_product_rate(measured, key[0], PRODUCTS.get(name), world_size) for name in types]
-    rates = [rate for rate in found if rate is not None]
-    return max(rates) if len(rates) == len(found) else None
-
-
-def _product_rate(measured: Measured, comparison: int, name: str | None, world_size: int) -> float | None:
-    if name is None:
+    probes = [probe for name in sorted(types) if (probe := PRODUCTS.get(name))]
+    rates = {probe: _product_rate(measured, key[0], probe, world_size) for probe in probes}
+    known = [(rate, probe) for probe, rate in rates.items() if rate is not None]
+    if len(known) < len(types):
         return None
+    rate, probe = max(known)
+    return probe, rate
+
+
+def _product_rate(measured: Measured, comparison: int, name: str, world_size: int) -> float | None:
     for size in (world_size, 1):
         for place in (comparison, 0):
             probe = measured.probe(place, name, size)

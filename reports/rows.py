@@ -13,6 +13,9 @@ from reports.evidence import State
 from reports.layouts import Spread
 
 Verdict = Literal["faster", "slower", "equivalent", "undecided", "not comparable"]
+RankBasis = Literal["time", "work", "unequal", "nothing"]
+"""What ranks are compared by: whole samples, or watched work; or why they are not: unequal declared work, or messages
+that were not watched."""
 
 
 class Caution(Record):
@@ -64,6 +67,8 @@ class CellRow(Record):
     """Declared bytes of all ranks a second."""
     items_per_s: float | None = None
     unit: str = "item"
+    rank_basis: RankBasis | None = None
+    """What its ranks can be compared by, or why they cannot; None on one device."""
     skew_s: float | None = None
     """Median over samples of the spread between the ranks' starts."""
     first_s: float | None = None
@@ -74,29 +79,24 @@ class CellRow(Record):
     base_world_size: int | None = None
     base_median_s: float | None = None
     ideal_s: float | None = None
-    """What the base's time would become if all devices were made full use of; None where nothing claims to scale."""
+    """What the base's time would become if the declared work were shared out at no cost; None without a claim."""
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None
+    speedup_launches: int = 0
+    """Launches that have both times: the ratio's interval rests on them."""
     in_cycles: InCycles | None = None
     """The speed-up in clock cycles, where clocks are known."""
     efficiency: float | None = None
     efficiency_low: float | None = None
     efficiency_high: float | None = None
-    contention: float | None = None
-    """Time on one device alone over the time of as many independent copies at once."""
-    contention_low: float | None = None
-    contention_high: float | None = None
-    communication: float | None = None
-    """What is left of the efficiency when contention is divided out."""
-    communication_low: float | None = None
-    communication_high: float | None = None
     ideal_speedup: float | None = None
-    """What the declared work's division over the ranks allows."""
+    """The most that the declared work's division over the ranks allows; of undeclared work the number of devices."""
     ceiling_speedup: float | None = None
     """What a large product reached on as many devices at once, in the same launches."""
     ceiling_high: float | None = None
-    of_ceiling: float | None = None
+    roof_probe: str | None = None
+    """The probe that multiplies such numbers as it does."""
     roof: float | None = None
     """FLOP/s that its devices reached in large products of the numbers that it multiplies."""
     peak_bytes: int | None = None
@@ -116,6 +116,19 @@ class CellRow(Record):
     facts: dict[str, Value] = Field(default_factory=dict)
     """What rank 0's check established: of numbers that differ between launches the median, of words all of them."""
     warnings: tuple[Caution, ...] = ()
+
+    @property
+    def reachable(self) -> float | None:
+        """The speed-up that a large product's would be if it were divided as this work is; None without either."""
+        if self.ceiling_speedup is None or self.ideal_speedup is None:
+            return None
+        return self.ceiling_speedup * self.ideal_speedup * (self.base_world_size or 1) / self.world_size
+
+    @property
+    def divides(self) -> bool:
+        """Whether its declared work can keep all of its devices busy."""
+        devices = self.world_size / (self.base_world_size or 1)
+        return self.ideal_speedup is None or self.ideal_speedup > 0.995 * devices
 
 
 class ContrastRow(Record):

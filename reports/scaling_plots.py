@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from harness.doubts import Kind
 from reports import units
-from reports.canvas import BAD, INK, QUIET, WASH, blank, name_ends, styled, svg
+from reports.canvas import BAD, INK, QUIET, WASH, blank, joined, name_ends, styled, svg
 from reports.ladder import Arms, Ladder, arm_of, by_size, margin
-from reports.rows import CeilingRow, CellRow
+from reports.rows import CellRow
 from reports.why_rows import LossRow
 
 BAR = 0.62
 """Height of a bar, of a row's."""
 OUTLINE: dict[str, Any] = {"height": BAR, "facecolor": "none", "edgecolor": QUIET, "linewidth": 0.6, "zorder": 2}
-FACTORS: dict[str, dict[str, Any]] = {
+PARTS: dict[str, dict[str, Any]] = {
     "contention": {},
     "imbalance": {"hatch": "|||||"},
     "communication": {"hatch": "/////"},
-    "rest": {"facecolor": WASH},
+    "other": {"facecolor": WASH},
 }
-"""How what is lost to each factor looks, in the order in which the factors are divided out."""
+"""How what each part takes looks."""
 
 SECOND_HOST = "second host"
 """Names the line beyond which ranks are on more than one host."""
 
 
-def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: str) -> str:
+def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
     """Speed-up against devices: the ideal, what a large product reaches on as many busy devices, and each arm."""
     measured = [row for row in rows if row.speedup is not None and not row.below_resolution and row.scaling != "none"]
     if not measured:
         return ""
     arms, base = Arms.of(rows), min(row.base_world_size or 1 for row in measured)
     most = max(row.world_size for row in measured)
-    tops = [max(row.speedup_high or row.speedup or 0 for row in measured), most / base]
+    ideals = _bounds(measured, base, lambda row: row.ideal_speedup)
+    tops = [max(row.speedup_high or row.speedup or 0 for row in measured), *(line[-1][1] for line in ideals)]
     with styled():
         figure, (axes,) = blank(268, left=34, right=96)
-        axes.plot([0, most], [0, most / base], color=QUIET, linewidth=0.9, dashes=(4, 3))
-        ends = [(most / base, "ideal", QUIET)]
-        products = [row for row in ceilings if row.probe == "gemm" and base == 1]
-        if products:
-            reach = [(1, 1.0), *((row.world_size, row.speedup) for row in products)]
-            axes.plot(*zip(*reach, strict=True), color=QUIET, linewidth=1.2, dashes=(1, 1.5))
-            ends.append((reach[-1][1], "all busy", QUIET))
+        ends = []
+        for line in ideals:
+            axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=0.9, dashes=(4, 3))
+            ends.append((line[-1][1], "ideal", QUIET))
+        for line in _bounds(measured, base, lambda row: row.reachable):
+            axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=1.2, dashes=(1, 1.5))
+            ends.append((line[-1][1], "all busy", QUIET))
         for place, arm in enumerate(arms.names):
             own = [row for row in measured if arm_of(row) == arm]
             if own:
@@ -64,18 +63,23 @@ def speedup_plot(rows: Sequence[CellRow], ceilings: Sequence[CeilingRow], name: 
         return svg(figure, name, f"Speed-up on up to {most} devices, for {len(arms.names)} arms")
 
 
+def _bounds(
+    rows: Sequence[CellRow], base: int, bound: Callable[[CellRow], float | None]
+) -> list[list[tuple[int, float]]]:
+    """What bounds a speed-up on each number of devices: one line for all arms of which it is the same."""
+    by_arm: dict[str | None, list[tuple[int, float]]] = {}
+    for row in sorted(rows, key=by_size):
+        if (most := bound(row)) is not None:
+            by_arm.setdefault(row.arm, [(base, 1.0)]).append((row.world_size, round(most, 6)))
+    return [list(line) for line in dict.fromkeys(map(tuple, by_arm.values()))]
+
+
 def _curve(axes: Axes, rows: Sequence[CellRow], arms: Arms, base: int, shift: float) -> None:
     """One arm's speed-ups, joined between measured points only; arms stand beside each other, not on top."""
     arm = arm_of(rows[0])
-    points = pd.DataFrame(
-        {
-            "devices": [base, *(row.world_size + shift for row in rows)],
-            "speedup": [1.0, *(row.speedup for row in rows)],
-        }
-    )
-    look: dict[str, Any] = {"color": arms.palette[arm], "ax": axes}
-    sns.lineplot(points, x="devices", y="speedup", errorbar=None, estimator=None, linestyle=arms.dash(arm), **look)
-    sns.scatterplot(points, x="devices", y="speedup", marker=arms.markers[arm], s=34, linewidth=0, zorder=4, **look)
+    devices = [base, *(row.world_size + shift for row in rows)]
+    speedups = [1.0, *(row.speedup or 0.0 for row in rows)]
+    joined(axes, devices, speedups, arms.palette[arm], arms.dash(arm), arms.markers[arm], s=34)
     for row in rows:
         if row.speedup_low is not None and row.speedup_high is not None:
             at = [row.world_size + shift] * 2
@@ -118,11 +122,10 @@ def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
     axes.yaxis.set_major_locator(FixedLocator([size / base for size in sizes]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
     axes.set_xlabel("devices", loc="left")
-    axes.set_ylabel("")
 
 
 def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name: str) -> str:
-    """Efficiency from zero as a full bar, and behind it what is lost to each known factor; ``losses`` by key."""
+    """Efficiency from zero as a full bar, and behind it what each part of a step takes; ``losses`` by key."""
     shown = sorted((row for row in rows if row.efficiency is not None and not row.below_resolution), key=by_size)
     if not shown:
         return ""
@@ -154,22 +157,22 @@ def _host_rule(axes: Axes, heading: float) -> None:
 
 
 def _loss_bar(axes: Axes, row: CellRow, loss: LossRow | None, place: float, colour: str) -> None:
-    """From 100 % down each factor takes its part, the first one rightmost; what gives back is not drawn."""
-    reached, before = row.efficiency or 0.0, 1.0
+    """A step's time as a bar of 100 %: what is ideal, and behind it what each part takes; what gives back is not drawn.
+
+    Where something gives back, the parts are drawn smaller, each by as much.
+    """
+    reached = row.efficiency or 0.0
     axes.barh(place, reached, height=BAR, color=colour, linewidth=0, zorder=2)
-    for name, factor in factors(row, loss).items():
-        after = before * factor
-        left, right = max(after, reached), min(before, 1.0)
-        if right > left:
-            axes.barh(place, right - left, left=left, **(OUTLINE | FACTORS[name]))
-        before = after
+    shares = losing(loss)
+    scale, left = min(1.0, max(1 - reached, 0.0) / (sum(shares.values()) or 1.0)), reached
+    for name, share in shares.items():
+        axes.barh(place, share * scale, left=left, **(OUTLINE | PARTS[name]))
+        left += share * scale
     if row.efficiency_low is not None and row.efficiency_high is not None:
         axes.plot([row.efficiency_low, row.efficiency_high], [place, place], color=INK, linewidth=1.4, zorder=5)
 
 
-def factors(row: CellRow, loss: LossRow | None) -> dict[str, float]:
-    """The known factors of a case's efficiency, in the order in which they are divided out."""
-    if loss is not None:
-        return {name: factor for name in FACTORS if (factor := getattr(loss, name)) is not None}
-    busy = row.contention
-    return {"rest": row.efficiency or 0.0} if not busy else {"contention": busy, "rest": (row.efficiency or 0.0) / busy}
+def losing(loss: LossRow | None) -> dict[str, float]:
+    """What each part takes of a step's time, without those that take nothing."""
+    parts = loss.parts if loss is not None else {}
+    return {name: part.seconds / loss.time_s for name, part in parts.items() if loss and part.seconds > 0}

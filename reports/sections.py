@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +14,16 @@ from reports.heat_rows import HeatRow
 from reports.labels import Labels, by_arm
 from reports.ladder import Arms
 from reports.rows import CeilingRow, CellRow, ContrastRow, RoofRow
+from reports.scaling_plots import losing
 from reports.table import marks
 from reports.tally import Tally, telling
 from reports.trace_rows import TraceRow
 from reports.why_rows import LossRow
 
+MOST_ARMS = 12
+"""Arms of a comparison that are drawn at most; its table has all."""
+LONG = 40
+"""Rows, of which a table of more is folded."""
 SEEN = 0.002
 """Of a bar: less of it cannot be seen."""
 
@@ -69,6 +75,11 @@ class Section:
             yield letter, str(kind), REMEDIES[kind], told
 
     @property
+    def base(self) -> int:
+        """The number of devices that its speed-ups are over."""
+        return min((row.base_world_size for row in self.cells if row.base_world_size is not None), default=1)
+
+    @property
     def unwell(self) -> int:
         """How many planned cells are not ok."""
         return sum(cell.status != "ok" for _, cells in self.strip for cell in cells)
@@ -81,10 +92,21 @@ class Section:
     @property
     def has(self) -> dict[str, bool]:
         """Which columns its table needs."""
-        names = ("speedup", "efficiency", "contention", "rate", "roof", "items_per_s")
+        names = ("speedup", "efficiency", "rate", "roof", "items_per_s")
         told = {name: any(getattr(row, name) is not None for row in self.cells) for name in names}
         scales = self.about.scaling != "none"
         return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
+
+    @cached_property
+    def drawn(self) -> frozenset[str | None]:
+        """The arms that are drawn: of too many the baseline, and those that are surely furthest from it."""
+        arms = list(dict.fromkeys(row.arm for row in self.cells))
+        if len(arms) <= MOST_ARMS:
+            return frozenset(arms)
+        most = max((size for _, size in self.contrasts), default=0)
+        against = {arm: row for (arm, size), row in self.contrasts.items() if size == most}
+        surest = sorted(against, key=lambda arm: -_distance(against[arm]))
+        return frozenset([self.about.baseline, *surest[: MOST_ARMS - 1]])
 
     @cached_property
     def tally(self) -> Tally:
@@ -96,15 +118,22 @@ class Section:
         """Those in which any of its cases has a time."""
         return sorted({launch for row in self.cells for launch in row.launch_s})
 
-    def loses(self, factor: str) -> bool:
-        """Whether any of its cases is known to lose to a factor, as far as a plot can show it."""
-        told = (getattr(loss, factor) for loss in self.losses.values())
-        return any(value is not None and value < 1 - SEEN for value in told)
+    @cached_property
+    def loses(self) -> frozenset[str]:
+        """The parts of a step's losses that a plot can show for any of its cases."""
+        return frozenset(name for loss in self.losses.values() for name, share in losing(loss).items() if share > SEEN)
 
     @property
     def shown(self) -> int:
         """How many samples its timeline shows."""
         return sum(len(trace.seconds) for _, trace in self.traces)
+
+
+def _distance(row: ContrastRow) -> float:
+    """How far the nearer end of its interval is from 1, as a logarithm; less than 0 where 1 lies within."""
+    if row.ratio_low is None or row.ratio_high is None:
+        return -math.inf
+    return max(math.log(row.ratio_low), -math.log(row.ratio_high))
 
 
 def short(row: CellRow) -> str:

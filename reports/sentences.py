@@ -28,8 +28,8 @@ def scaling(row: CellRow, names: Labels, loss: LossRow | None) -> Claim:
     if row.below_resolution:
         text = f"{name}: below resolution, so nothing can be said about its scaling."
     else:
-        launches = units.count(row.launches, "launch", "launches")
-        lost = f" {loss.text}" if loss and loss.missing > loss.noise else ""
+        launches = units.count(row.speedup_launches, "launch", "launches")
+        lost = f" {loss.text}" if loss and loss.missing_s > loss.noise_s else ""
         text = f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.{lost}{clocked(row.in_cycles)}"
     return Claim(kind="scaling", text=text, comparison=row.comparison)
 
@@ -40,12 +40,12 @@ def sides(rows: Sequence[SideRow]) -> Iterator[Claim]:
         own = [row for row in rows if row.side == side]
         ratios = [row.ratio for row in own if row.ratio is not None]
         if own[0].control and ratios:
-            text = f"`{own[0].reference}` against itself (`{side}`): {_ends(ratios)} the time, which is noise."
+            text = f"`{own[0].reference}` against itself (`{side}`): {_ends(ratios)} time, which is noise."
             yield Claim(kind="side", text=text)
             continue
         counted = [f"{sum(row.verdict == kind for row in own)} {word}" for kind, word in WORDS.items()]
         told = units.listed([each for each in counted if not each.startswith("0 ")])
-        middle = f", {_ends(ratios)} the time" if ratios else ""
+        middle = f", {_ends(ratios)} time" if ratios else ""
         what = f"`{side}` against `{own[0].reference}`, in launches that took turns"
         yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {told}{middle}.")
         duel = any(row.control for row in rows)
@@ -58,15 +58,15 @@ def _open(row: SideRow, own: Sequence[SideRow]) -> bool:
 
 
 def _ends(ratios: Sequence[float]) -> str:
-    return " to ".join(dict.fromkeys([units.times(min(ratios)), units.times(max(ratios))]))
+    return " to ".join(dict.fromkeys([units.change(min(ratios)), units.change(max(ratios))]))
 
 
 def _on_side(row: SideRow) -> Claim:
-    ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
+    change = units.change(row.ratio, row.ratio_low, row.ratio_high)
     sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed for so many cases"
     is_ = "shows" if row.verdict == "equivalent" else "is"
     what = f"`{labels.plain(row.key)}` {is_} {WORDS[row.verdict]} on `{row.side}`"
-    told = f"{what}: {ratio} the time of `{row.reference}`"
+    told = f"{what}: {change} time against `{row.reference}`"
     text = f"{told} ({row.reason or limit_in_words(row)}{sure}).{clocked(row.in_cycles)}"
     return Claim(kind="side", text=text, comparison=row.comparison)
 
@@ -84,24 +84,29 @@ def _reach(row: CellRow) -> str:
     base = "one device" if row.base_world_size == 1 else units.count(row.base_world_size or 1, "device")
     step = f"at {units.seconds(row.median_s)} a step"
     before = f"({units.seconds(row.base_median_s)} on {base})"
+    best = "" if row.divides else f" (at best {units.times(row.ideal_speedup)}, as its work divides)"
     if row.scaling == "strong":
         speedup = units.times_between(row.speedup, row.speedup_low, row.speedup_high)
-        return f"{speedup} as fast as {base}, {units.seconds(row.base_median_s)} → {units.seconds(row.median_s)} a step"
+        times = f"{units.seconds(row.base_median_s)} → {units.seconds(row.median_s)}"
+        return f"{speedup} as fast as {base}{best}, {times} a step"
     if row.scaling == "weak":
         spread = units.percent_between(row.efficiency, row.efficiency_low, row.efficiency_high)
-        return f"weak efficiency {spread}, {units.times(row.speedup)} the throughput, {step} {before}"
+        return f"weak efficiency {spread}, {units.times(row.speedup)} the throughput{best}, {step} {before}"
     inverse = [1 / end if end else None for end in (row.efficiency, row.efficiency_high, row.efficiency_low)]
     return f"takes {units.times_between(*inverse)} the time of {base}, {step} {before}"
 
 
 def _against_ceiling(row: CellRow) -> str:
-    if row.of_ceiling is None or row.ceiling_speedup is None:
+    if row.speedup is None or row.reachable is None:
         return ""
     busy = f"{row.world_size} busy devices" if row.world_size > 2 else "two busy devices"
-    reach = units.times(row.ceiling_speedup)
-    if row.of_ceiling > 1:
-        return f"; a large product reaches {reach} on {busy} here"
-    return f"; {units.percent(row.of_ceiling)} of the {reach} that {busy} reach here"
+    reach = units.times(row.reachable)
+    if not row.divides:
+        busy = f"its division over {busy}"
+    if row.speedup > row.reachable:
+        return f"; a large product reaches {reach} on {busy} here" if row.divides else ""
+    share, allows = units.percent(row.speedup / row.reachable), "reach" if row.divides else "allows"
+    return f"; {share} of the {reach} that {busy} {allows} here"
 
 
 def comparison(row: ContrastRow, names: Labels) -> Claim:
@@ -116,5 +121,5 @@ def comparison(row: ContrastRow, names: Labels) -> Claim:
 def _grounds(row: ContrastRow) -> str:
     if row.ratio is None or row.verdict == "not comparable":
         return f", because {row.reason}" if row.reason else ""
-    ratio = units.times_between(row.ratio, row.ratio_low, row.ratio_high)
-    return f" ({ratio} the time, {row.reason or limit_in_words(row)})"
+    change = units.change(row.ratio, row.ratio_low, row.ratio_high)
+    return f" ({change} time, {row.reason or limit_in_words(row)})"

@@ -77,33 +77,38 @@ class Series:
 
     @cached_property
     def residuals(self) -> Array:
-        """What the points are off the Theil-Sen line, relative."""
-        start_s, seconds = self.points
+        """What the samples are off the Theil-Sen line, relative."""
+        return self._off_line(self.start_s, self.seconds)
+
+    def _off_line(self, start_s: Array, seconds: Array) -> Array:
         span_s = max(float(np.ptp(self.start_s)), 1e-12)
         line = self.drift * (start_s - np.median(start_s)) / span_s
         return seconds / self.median_s - 1 - line
 
     @cached_property
     def lag1(self) -> float:
-        """Autocorrelation of neighbouring residuals; 0 where there are too few, or all are alike."""
-        off = self.residuals - self.residuals.mean()
-        spread = float(off @ off)
-        return float(off[1:] @ off[:-1]) / spread if len(off) >= FEWEST and spread > 0 else 0.0
+        """Autocorrelation of neighbouring samples' residuals; 0 where there are too few, or all are alike."""
+        return _lag1(self.residuals)
 
     @cached_property
     def trend(self) -> tuple[float, float]:
-        """Mann and Kendall's S, and its variance if there is no trend, inflated for what neighbours echo."""
+        """Mann and Kendall's S, and its variance if there is no trend, inflated for what neighbours echo.
+
+        Of the points, with their own autocorrelation. Ties, which say nothing of order, are left out of both.
+        """
         seconds = self.points[1]
         n = len(seconds)
         if n < FEWEST or np.ptp(seconds) == 0:
             return 0.0, 0.0
-        echo = min(max(self.lag1, 0.0), ECHO)
-        variance = n * (n - 1) * (2 * n + 5) / 18 * (1 + echo) / (1 - echo)
-        return self.tau * n * (n - 1) / 2, variance
+        ties = np.unique(seconds, return_counts=True)[1].astype(float)
+        pairs, tied = n * (n - 1) / 2, float((ties * (ties - 1)).sum()) / 2
+        echo = min(max(_lag1(self._off_line(*self.points)), 0.0), ECHO)
+        variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
+        return self.tau * math.sqrt(pairs * (pairs - tied)), variance * (1 + echo) / (1 - echo)
 
     @cached_property
     def tau(self) -> float:
-        """Kendall's tau of order and seconds."""
+        """Kendall's tau-b of order and seconds."""
         seconds = self.points[1]
         return float(stats.kendalltau(np.arange(len(seconds)), seconds).statistic) if np.ptp(seconds) > 0 else 0.0
 
@@ -158,6 +163,12 @@ class Series:
         """Of a sample as a share of an independent one."""
         echo = min(max(self.lag1, 0.0), ECHO)
         return (1 - echo) / (1 + echo)
+
+
+def _lag1(residuals: Array) -> float:
+    off = residuals - residuals.mean()
+    spread = float(off @ off)
+    return float(off[1:] @ off[:-1]) / spread if len(off) >= FEWEST and spread > 0 else 0.0
 
 
 def _thinned(start_s: Array, seconds: Array) -> tuple[Array, Array]:

@@ -11,15 +11,15 @@ from scipy import stats
 
 from harness.plan import Case
 from reports import estimates
+from reports.cautions import below_resolution
 from reports.changes.gate import holm
 from reports.changes.shift import TAIL
-from reports.contrasts import FATES, margin
+from reports.contrasts import FATES, decide, margin
 from reports.cycles import Clocked, in_cycles
-from reports.estimates import FEWEST_LAUNCHES
 from reports.evidence import CaseId
 from reports.measured import Measured
 from reports.rows import SideRow, Verdict
-from reports.verdicts import Margin, drowned, verdict
+from reports.verdicts import Margin
 
 
 def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...]:
@@ -50,13 +50,14 @@ def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: Margi
     own, base = _by_block(other, key), _by_block(first, key)
     ratio = estimates.ratio(own, base)
     failed = _failed(first, other, key)
-    p = None
+    p: float | None = None
+    told: Verdict
+    reason: str | None
     if failed is None and ratio is not None:
-        told: Verdict = verdict(ratio, delta)
-        reason = drowned(ratio.low, ratio.high, delta)
-        if ratio.launches < FEWEST_LAUNCHES:
-            reason = f"a verdict needs {FEWEST_LAUNCHES} turns"
-        p = None if other.evidence.side.control else p_slower((own / base).dropna(), delta.beyond)
+        under = [below_resolution(measured, key) for measured in (first, other)]
+        told, reason = decide(ratio, delta, under, "turns")
+        untested = other.evidence.side.control or all(under)
+        p = None if untested else p_slower((own / base).dropna(), delta.beyond)
     else:
         ratio, told, reason = None, "not comparable", failed or "one side was not measured"
     times = [measured.time(key) for measured in (first, other)]

@@ -88,4 +88,3 @@ def _axes(axes: Axes, shown: Sequence[str], limits: tuple[float, float]) -> None
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
     axes.set_xlabel("time of a sample over the arm’s", loc="left")
-    axes.set_ylabel("")

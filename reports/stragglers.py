@@ -14,7 +14,8 @@ from harness.plan import Case
 from reports.estimates import FEWEST_LAUNCHES, estimate
 from reports.evidence import CaseId
 from reports.measured import Measured
-from reports.rows import RankRow
+from reports.rows import RankBasis, RankRow
+from reports.taken import Array
 from reports.watched import basis, watches
 
 SLOW = 0.10
@@ -29,12 +30,26 @@ def rank_rows(measured: Measured) -> tuple[RankRow, ...]:
     return tuple(row for key, case in cases for row in _ranks(measured, key, case))
 
 
-def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
+def own_work(measured: Measured, key: CaseId) -> tuple[RankBasis, dict[int, Array]]:
+    """What a case's ranks can be compared by, and each rank's own seconds of a step [rank, sample] by launch.
+
+    There are no seconds where ranks cannot be compared: where their declared work differs, or work cannot be
+    separated from waiting.
+    """
     watched = watches(measured, key)
-    if basis(measured, key, watched) == "nothing":
-        return
-    by_launch = {launch: watch.work_s for launch, watch in watched.items()} or measured.readings(key)
-    if not by_launch or not _equal_work(measured, key):
+    known = basis(measured, key, watched)
+    if not equal_work(measured, key):
+        return "unequal", {}
+    if known == "nothing":
+        return "nothing", {}
+    if known == "collectives":
+        return "work", {launch: watch.work_s for launch, watch in watched.items()}
+    return "time", measured.readings(key)
+
+
+def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
+    known, by_launch = own_work(measured, key)
+    if not by_launch:
         return
     slowest = np.concatenate([seconds.argmax(axis=0) for seconds in by_launch.values()])
     medians = np.array([np.median(seconds, axis=1) for seconds in by_launch.values()])
@@ -54,7 +69,7 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
             ratio=found.value,
             ratio_low=found.low,
             ratio_high=found.high,
-            basis="work" if watched else "time",
+            basis="work" if known == "work" else "time",
             slowest_share=float((slowest == rank).mean()),
             slowest_launches=int((medians.argmax(axis=1) == rank).sum()),
             launches=found.launches,
@@ -63,7 +78,8 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
         )
 
 
-def _equal_work(measured: Measured, key: CaseId) -> bool:
+def equal_work(measured: Measured, key: CaseId) -> bool:
+    """Whether all ranks of a case declare as much work, and none does more by design."""
     facts = measured.facts(key)
     return not any(fact.uneven for fact in facts) and all(
         max(work) - min(work) <= EQUAL_WORK * max(work)

@@ -39,7 +39,8 @@ def show(summary: Summary, console: Console) -> None:
     for claim in shown:
         hang(sentence(claim.text, "red" if claim.kind == "failure" else ""), console)
     if len(shown) < len(summary.claims):
-        hang(Text(f"{len(summary.claims) - len(shown)} more claims are on the page.", "dim"), console)
+        more = units.count(len(summary.claims) - len(shown), "more claim")
+        hang(Text(f"{more} {'is' if more.startswith('1 ') else 'are'} on the page.", "dim"), console)
 
 
 def _answers(rows: Sequence[ExerciseRow], console: Console) -> None:
@@ -131,7 +132,7 @@ def _against(row: CellRow, contrast: ContrastRow | None, summary: Summary, *, wi
     word, style = WORDS[contrast.verdict], STYLES.get(contrast.verdict, "")
     if contrast.ratio is None or not wide or contrast.verdict == "not comparable":
         return Text(word, style)
-    return Text(f"{word} {units.times_between(contrast.ratio, contrast.ratio_low, contrast.ratio_high)}", style)
+    return Text(f"{word} {units.change(contrast.ratio, contrast.ratio_low, contrast.ratio_high)}", style)
 
 
 def _legend(cells: Iterable[CellRow]) -> list[Text]:

@@ -10,7 +10,7 @@ from reports.book import FATES
 from reports.rows import CellRow
 
 COUNTS = {
-    "memory": "peak memory",
+    "memory": "memory a step adds",
     "reserved": "reserved",
     "power": "power",
     "energy": "energy a step",

@@ -106,7 +106,6 @@ def _lane_axes(axes: Axes, lanes: Mapping[int, int], reach: float) -> None:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("seconds since the launch’s origin", loc="left")
-    axes.set_ylabel("")
 
 
 def _say(axes: Axes, lane: int, text: str, marks: str) -> None:

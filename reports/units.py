@@ -8,7 +8,11 @@ from harness.plan import Value
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 NONE = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NO-BREAK SPACE}"
+
+LEAST_PERCENT = 1e-3
+"""What is less, in per cent, is shown as 0."""
 
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
 _PREFIX = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
@@ -54,6 +58,16 @@ def timed(value: float | None, low: float | None, high: float | None) -> str:
     return f"{shown[0]}{THIN}{unit} [{shown[1]}, {shown[2]}]"
 
 
+def signed(value: float, low: float | None = None, high: float | None = None) -> str:
+    """Seconds that may be negative, with their interval in one unit: ``1.2 ms [−0.3, 2.7]``."""
+    scale, unit = _time_unit(max(map(abs, (value, low or 0.0, high or 0.0))))
+    ends = (value,) if low is None or high is None else (value, low, high)
+    size = max(abs(end) for end in ends) / scale
+    decimals = len(digits(size).partition(".")[2])
+    shown = [f"{end / scale:.{decimals}f}".replace("-", MINUS) for end in ends]
+    return f"{shown[0]}{THIN}{unit}" + (f" [{shown[1]}, {shown[2]}]" if len(shown) > 1 else "")
+
+
 def times(value: float | None) -> str:
     """A ratio, e.g. ``1.86`` and a multiplication sign."""
     return NONE if value is None else f"{_ratio(value, value)}{TIMES}"
@@ -66,18 +80,44 @@ def times_between(value: float | None, low: float | None, high: float | None) ->
     return f"{times(value)} [{_ratio(low, value)}, {_ratio(high, value)}]"
 
 
-def change(value: float | None, low: float | None, high: float | None) -> str:
-    """A ratio near 1, as differences of a few per cent need it, e.g. ``1.053× [1.021, 1.084]``."""
-    if value is None or not 0.5 < value < 2:
-        return times_between(value, low, high)
-    ends = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
-    return f"{value:.3f}{TIMES}{ends}"
+def change(ratio: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A ratio of two times as a signed change of time, e.g. ``−33 % [−40, −19]``; so everywhere but in speed-ups."""
+    if ratio is None:
+        return NONE
+    decimals = _change_decimals(ratio, low, high)
+    if low is None or high is None:
+        return f"{_signed_percent(ratio, decimals)}{THIN}%"
+    value, *ends = (_signed_percent(each, decimals) for each in (ratio, low, high))
+    return f"{value}{THIN}% [{ends[0]}, {ends[1]}]"
+
+
+def change_span(ratio: float, low: float, high: float) -> str:
+    """The ends of a change's interval, e.g. ``−40 to −19 %``."""
+    decimals = _change_decimals(ratio, low, high)
+    return f"{_signed_percent(low, decimals)} to {_signed_percent(high, decimals)}{THIN}%"
+
+
+def _change_decimals(ratio: float, low: float | None, high: float | None) -> int:
+    """One below 10 %, or where an interval is narrow; more where hardly any time is left."""
+    if 0 < ratio < 0.01:
+        return 1 - math.floor(math.log10(100 * ratio))
+    narrow = low is not None and high is not None and high - low < 0.01 and ratio < 2
+    return 1 if abs(ratio - 1) < 0.0995 or narrow else 0
+
+
+def _signed_percent(ratio: float, decimals: int) -> str:
+    shown = f"{100 * (ratio - 1):+,.{decimals}f}"
+    return shown.lstrip("+-") if not float(shown.replace(",", "")) else shown.replace("-", MINUS)
 
 
 def _ratio(value: float, like: float) -> str:
+    """With the decimals that ``like`` has; with more where only zeros would be left of it."""
     size = abs(like)
-    decimals = 0 if size >= 99.5 else 1 if size >= 9.95 else 2 if size >= 0.0995 else 3
-    return f"{value:.{decimals}f}"
+    decimals = 0 if size >= 99.5 else 1 if size >= 9.95 else 2 if size >= 0.0995 else 3 if size >= 0.00995 else 0
+    if not decimals and 0 < size < 1:
+        decimals = 1 - math.floor(math.log10(size))
+    shown = f"{value:.{decimals}f}"
+    return digits(value, 1) if value and not float(shown) else shown
 
 
 def span(low: float, high: float, like: float) -> str:
@@ -86,19 +126,27 @@ def span(low: float, high: float, like: float) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """E.g. ``97 %``; one decimal below 10 %, except for 0."""
-    if fraction is None:
-        return NONE
-    value = 100 * fraction
-    shown = f"{value:.1f}" if 0.05 <= abs(value) < 9.95 else f"{value:.0f}"
-    return f"{shown.removesuffix('.0')}{THIN}%"
+    """E.g. ``97 %``; one decimal below 10 %, and more below 0.1 %, where it would read 0."""
+    return NONE if fraction is None else f"{_hundredths(fraction, fraction).removesuffix('.0')}{THIN}%"
 
 
 def percent_between(value: float | None, low: float | None, high: float | None) -> str:
     """A fraction and its interval, e.g. ``97 % [96, 98]``."""
     if value is None or low is None or high is None:
         return percent(value)
-    return f"{percent(value)} [{100 * low:.0f}, {100 * high:.0f}]"
+    ends = [_hundredths(end, value) for end in (value, low, high)]
+    if all(end.endswith(".0") for end in ends):
+        ends = [end.removesuffix(".0") for end in ends]
+    return f"{ends[0]}{THIN}% [{ends[1]}, {ends[2]}]"
+
+
+def _hundredths(fraction: float, like: float) -> str:
+    """With the decimals that ``like`` has."""
+    size = abs(100 * like)
+    decimals = 0 if size >= 9.95 or size < LEAST_PERCENT else 1
+    if LEAST_PERCENT <= size < 0.05:
+        decimals = 1 - math.floor(math.log10(size))
+    return f"{100 * fraction:.{decimals}f}"
 
 
 def deviation(fraction: float | None) -> str:
@@ -116,8 +164,16 @@ def rate(value: float | None, unit: str) -> str:
     scale, prefix = next((pair for pair in _PREFIX if abs(value) * 1.0005 >= pair[0]), _PREFIX[-1])
     if unit == "FLOP":
         return f"{digits(value / scale)}{THIN}{prefix}FLOP/s"
-    plural = unit if unit.endswith("s") else f"{unit}s"
-    return THIN.join(part for part in (digits(value / scale), prefix, f"{plural}/s") if part)
+    return THIN.join(part for part in (digits(value / scale), prefix, f"{_plural(unit)}/s") if part)
+
+
+def _plural(noun: str) -> str:
+    """Of a regular noun: ``passes``, ``entries``, ``launches``; one that ends in a single s is taken for a plural."""
+    if noun.endswith(("ss", "x", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return noun if noun.endswith("s") else f"{noun}s"
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -171,7 +227,7 @@ def told(name: str, value: Value) -> str:
 
 def count(n: int, noun: str, plural: str | None = None) -> str:
     """E.g. ``1 device`` and ``2 devices``."""
-    return f"{n} {noun if n == 1 else plural or noun + 's'}"
+    return f"{n} {noun if n == 1 else plural or _plural(noun)}"
 
 
 def listed(words: list[str]) -> str:

@@ -12,7 +12,10 @@ from reports.rows import Verdict
 
 @dataclass(frozen=True)
 class Margin:
-    """What a ratio must be off 1, as a fraction, to count as a difference."""
+    """What a ratio must be off 1, as a fraction, to count as a difference.
+
+    A fraction m stands for the range from 1 / (1 + m) to 1 + m: A against B and B against A then have the same verdict.
+    """
 
     asked: float
     """What the user calls no difference: nothing that was measured widens it."""
@@ -24,10 +27,20 @@ class Margin:
         """A difference begins where both end."""
         return max(self.asked, self.noise)
 
+    @property
+    def band(self) -> tuple[float, float]:
+        """The range of ratios that count as no difference beyond margin and noise."""
+        return band(self.beyond)
+
     def __str__(self) -> str:
         """E.g. ``margin 5 %``, or where a difference begins at the noise, ``margin 5 %, noise 12 %``."""
         noise = f", noise {units.percent(self.noise)}" if self.noise > self.asked else ""
         return f"margin {units.percent(self.asked)}{noise}"
+
+
+def band(fraction: float) -> tuple[float, float]:
+    """The ratios that differ from 1 by a fraction, either way: symmetric in the logarithm."""
+    return 1 / (1 + fraction), 1 + fraction
 
 
 class Judged(Protocol):
@@ -50,13 +63,13 @@ def placed(low: float | None, high: float | None, margin: Margin) -> Verdict:
     """
     if low is None or high is None:
         return "undecided"
-    if high < 1 - margin.beyond:
+    faster, slower = margin.band
+    least, most = band(margin.asked)
+    if high < faster:
         return "faster"
-    if low > 1 + margin.beyond:
+    if low > slower:
         return "slower"
-    if 1 - margin.asked <= low and high <= 1 + margin.asked:
-        return "equivalent"
-    return "undecided"
+    return "equivalent" if least <= low and high <= most else "undecided"
 
 
 def drowned(low: float | None, high: float | None, margin: Margin) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,12 +27,14 @@ class Watch:
     transfer_s: Array
     collectives: float
     """In a step, median over samples."""
+    bytes: tuple[float, ...] | None
+    """Of a step's watched messages, on each rank; None where the journal does not have them."""
 
     @classmethod
     def of(cls, waits: Waits) -> Watch:
         """What the journal has."""
         work, wait, transfer = (np.array(told) for told in (waits.work_s, waits.wait_s, waits.transfer_s))
-        return cls(work, wait, transfer, float(np.median(waits.collectives)))
+        return cls(work, wait, transfer, float(np.median(waits.collectives)), waits.bytes)
 
     @property
     def step_s(self) -> float:
@@ -60,10 +62,21 @@ def watches(measured: Measured, key: CaseId) -> dict[int, Watch]:
 
 
 def basis(measured: Measured, key: CaseId, watched: Mapping[int, Watch]) -> Basis:
-    """What tells a case's work from waiting. Messages that no gang carried leave nothing to tell it by."""
+    """What separates a case's work from its waiting.
+
+    Messages that were counted and not watched make ranks wait unseen: then nothing separates the two.
+    """
+    counted = [fact.traffic_bytes for fact in measured.facts(key)]
     if watched:
-        return "collectives"
-    return "nothing" if any(fact.traffic_bytes for fact in measured.facts(key)) else "times"
+        return "collectives" if all(_all_seen(watch, counted) for watch in watched.values()) else "nothing"
+    return "nothing" if any(counted) else "times"
+
+
+def _all_seen(watch: Watch, counted: Sequence[int]) -> bool:
+    """Whether the watched messages are all that the step was counted to send, on every rank and to the byte."""
+    if watch.bytes is None or len(watch.bytes) != len(counted):
+        return False
+    return all(abs(seen - sent) < 1 for seen, sent in zip(watch.bytes, counted, strict=True))
 
 
 def by_launch(watched: Mapping[int, Watch], value: Callable[[Watch], float]) -> pd.Series[float]:

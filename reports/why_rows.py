@@ -40,8 +40,20 @@ class HealthRow(Record):
     """Share of the samples in which a device held its clock back against heat or power, where devices tell."""
 
 
+class Lost(Record):
+    """Seconds of a step that one cause takes."""
+
+    seconds: float
+    """Negative where it gives back: parts that are faster than their share of the whole, say."""
+    low: float | None
+    """The interval of the launches' own; None below six launches."""
+    high: float | None
+    sure: bool
+    """Whether it is surely not 0: by its interval, and beyond the noise."""
+
+
 class LossRow(Record):
-    """Where a case's efficiency went: contention × imbalance × communication × the rest, exactly."""
+    """Where the seconds of a case's step above its ideal go; its known parts and ``other`` add up to them."""
 
     comparison: int
     key: str
@@ -49,34 +61,32 @@ class LossRow(Record):
     arm: str | None
     world_size: int
     efficiency: float
-    missing: float
-    """What its speed-up lacks of the number of devices, as multiples of the base."""
-    noise: float
+    """Ideal over time."""
+    time_s: float
+    ideal_s: float
+    """What the base's time becomes where the declared work is shared out at no cost."""
+    missing_s: float
+    """Time less ideal."""
+    noise_s: float
     """As much of it the comparison's A/A noise alone may be."""
-    contention: float | None = None
-    """Time alone over the mean time of as many independent copies; None where there were none."""
-    contention_low: float | None = None
-    contention_high: float | None = None
-    imbalance: float | None = None
-    """Mean over ranks of their own work over the most that one has; None where work cannot be told from waiting."""
-    imbalance_low: float | None = None
-    imbalance_high: float | None = None
-    communication: float | None = None
-    """The busiest rank's own work over the whole step; 1 without collectives."""
-    communication_low: float | None = None
-    communication_high: float | None = None
-    rest: float
-    """What the factors above leave: above 1 where parts of the work are faster than their share of the whole."""
-    rest_low: float | None = None
-    rest_high: float | None = None
-    costs: dict[str, float]
-    """What each known factor costs of the speed-up, in this order; they add up to what is missing."""
-    sure: tuple[str, ...]
-    """Those of them that are surely not 1: by their intervals, and beyond the noise."""
+    contention: Lost | None = None
+    """What the first device takes longer when the others are busy with copies of their own; None without copies."""
+    imbalance: Lost | None = None
+    """What the busiest rank makes the median of its peers wait; None where work cannot be told from waiting."""
+    communication: Lost | None = None
+    """In collectives after the last rank has come: the median rank's. None where it is not known, or there are none."""
+    other: Lost
+    """What the parts above leave: more work than alone, and what they do not know."""
     basis: Literal["collectives", "times", "nothing"]
     """What tells work from waiting: watched collectives, the ranks' own times where there are none, or nothing."""
     collectives: float | None = None
     """Collectives of the gang in a step."""
+    sent_bytes: int | None = None
+    """Bytes of a step's messages, on the rank that has most."""
+    bytes_per_s: float | None = None
+    """These over the seconds of communication."""
+    hosts: tuple[str, ...] = ()
+    """The hosts that its ranks are on."""
     work_s: tuple[float, ...] = ()
     """Each rank's seconds outside collectives in a step, while watched."""
     wait_s: tuple[float, ...] = ()
@@ -89,6 +99,12 @@ class LossRow(Record):
     """The rank that is named as the culprit, in this case or in its independent copies."""
     text: str
     """What the row says."""
+
+    @property
+    def parts(self) -> dict[str, Lost]:
+        """The known parts and ``other``, by name."""
+        known = {"contention": self.contention, "imbalance": self.imbalance, "communication": self.communication}
+        return {name: part for name, part in known.items() if part is not None} | {"other": self.other}
 
 
 class Projected(Record):

@@ -104,6 +104,8 @@ class Synthetic:
     """Of a whole launch."""
     watched: Callable[[Case], tuple[Sequence[float], float] | None] = lambda _: None
     """Of a gang whose one collective was watched: each rank's true work and the transfer, in seconds of a step."""
+    unwatched: float = 0.0
+    """Bytes of each rank's messages in a step that were counted, and not watched."""
     title: str = "A layer whose columns are split over the devices."
     command: str = "rankbench run split --devices cpu:2"
     sides: tuple[Side, ...] = (Side(name="torchrun"),)
@@ -258,7 +260,11 @@ def _cell(
     if status == "missing":
         return None
     samples, facts = _samples(told, case, *luck, side), _facts(told, case, launch)
-    kept = {"samples": samples, "facts": facts, "waits": _waits(told, case, *luck)} if status in ("ok", "wrong") else {}
+    kept = (
+        {"samples": samples, "facts": facts, "waits": _waits(told, case, launch, *luck)}
+        if status in ("ok", "wrong")
+        else {}
+    )
     return CellRecord(
         launch=launch,
         comparison=index,
@@ -328,18 +334,20 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float, sid
     )
 
 
-def _waits(told: Synthetic, case: Case, noise: random.Random, bias: float) -> Waits | None:
+def _waits(told: Synthetic, case: Case, launch: int, noise: random.Random, bias: float) -> Waits | None:
     true = told.watched(case) if case.gang_size > 1 and not case.probe else None
     if true is None:
         return None
     own, transfer_s = true
     work = [[part * (1 + bias) * (1 + noise.gauss(0, told.noise)) for _ in range(5)] for part in own]
     last = [max(each) for each in zip(*work, strict=True)]
+    sent = [told.counted(case, launch, rank).get("traffic_bytes") or 0 for rank in range(case.world_size)]
     return Waits(
         collectives=(1.0,) * 5,
         work_s=work,
         wait_s=[[end - mine for end, mine in zip(last, each, strict=True)] for each in work],
         transfer_s=[[transfer_s * (1 + bias)] * 5 for _ in own],
+        bytes=[each - told.unwatched for each in sent],
     )
 
 

@@ -18,8 +18,8 @@ from reports.verdicts import limit
 
 SAME = 0.005
 """What differs by no more than this fraction reads the same."""
-FEWEST_FOR_TAIL = 59
-"""Samples, of which the greatest is above the 95th percentile with 95 % confidence: 1 - 0.95^59."""
+FEWEST_FOR_TAIL = 20
+"""Samples, a twentieth of which is at least one."""
 TAIL = 1.5
 """Where the 95th percentile is above so many medians, the median does not tell what one has to wait for."""
 NORMAL = 0.05
@@ -167,7 +167,7 @@ def tails(run: Examined) -> Found:
         where = f"In {of(len(heavy), len(run.samples), 'case')} a twentieth of the samples takes more than"
         return failed(f"{where} {units.times(TAIL)} the median, and {units.times(most)} in {run.name(worst)}")
     if few:
-        told = f"{of(len(few), len(run.samples), 'case')} have too few samples for a 95th percentile"
+        told = f"{of(len(few), len(run.samples), 'case')} have too few samples for a twentieth of them"
         return failed(f"{told}, which takes {FEWEST_FOR_TAIL}, {run.example(few)}")
     where = f"In none of {units.count(len(ends), 'case')} does a twentieth of the samples take more than"
     return passed(f"{where} {units.times(most)} the median of their launch")

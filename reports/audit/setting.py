@@ -111,7 +111,7 @@ def bounds(run: Examined) -> Found:
         return failed(
             f"{of(len(beyond), len(scaled), 'case')} are beyond what should bound them, {run.example(beyond)}"
         )
-    shares = [row.of_ceiling or 0.0 for row in scaled]
+    shares = [(row.speedup or 0.0) / (row.reachable or 1.0) for row in scaled]
     least, most = units.percent(min(shares)), units.percent(max(shares))
     reached = least if least == most else f"{least} to {most}"
     told = (

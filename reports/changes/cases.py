@@ -12,8 +12,6 @@ from reports.changes.gate import holm
 from reports.changes.rows import ChangeRow
 from reports.changes.shift import TAIL, p_slower, shift
 from reports.cycles import Clocked, in_cycles, of_runs
-from reports.evidence import CaseId
-from reports.measured import Measured
 from reports.verdicts import Margin, drowned, placed
 
 
@@ -49,7 +47,7 @@ def _row(both: Both, pair: Pair) -> ChangeRow:
 def _margins(both: Both, pair: Pair) -> dict[str, float | None]:
     """The margin, and what it is the largest of."""
     noise = [side.aa_by_comparison[own[0]] for side, own in ((both.base, pair.base), (both.new, pair.new))]
-    machine = max((abs(math.log(found.ratio)) for _, found in both.probes(pair)), default=None)
+    machine = max((math.expm1(abs(math.log(found.ratio))) for _, found in both.probes(pair)), default=None)
     counting = [machine] if machine is not None and both.same_software else []
     return {
         "margin": max(both.margin, *noise, *counting),
@@ -65,10 +63,10 @@ def _figures(both: Both, pair: Pair, margin: Margin) -> dict[str, Any]:
     found, times = shift(old, now), (both.base.time(pair.base), both.new.time(pair.new))
     if found is None or times[0] is None or times[1] is None:
         raise AssertionError(f"{pair.case.key} has no times")
-    under = [_below_resolution(side, own) for side, own in ((both.base, pair.base), (both.new, pair.new))]
+    under = [cautions.below_resolution(side, own) for side, own in ((both.base, pair.base), (both.new, pair.new))]
     verdict, reason = placed(found.low, found.high, margin), drowned(found.low, found.high, margin)
     if all(under) or (any(under) and verdict == "equivalent"):  # a floor on both sides hides a change, and makes none
-        verdict, reason = "undecided", "below resolution: most of the time is the harness's own"
+        verdict, reason = "undecided", cautions.DROWNED
     elif found.low is None:
         reason = f"no interval from {len(old)} and {len(now)} launches"
     return {
@@ -84,13 +82,6 @@ def _figures(both: Both, pair: Pair, margin: Margin) -> dict[str, Any]:
         "verdict": verdict,
         "reason": reason,
     }
-
-
-def _below_resolution(side: Measured, case: CaseId) -> bool:
-    size = side.evidence.by_case[case][0].case.world_size
-    floors = cautions.floor_s(side, case[0], size), cautions.least_s(side, case)
-    time = side.time(case)
-    return time is not None and any(floor is not None and time.value <= cautions.FLOORS * floor for floor in floors)
 
 
 def _corrected(rows: list[ChangeRow]) -> tuple[ChangeRow, ...]:

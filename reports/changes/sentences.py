@@ -40,8 +40,8 @@ def machine(changes: Changes) -> str:
     ends = list(dict.fromkeys(units.change(end(ratios), None, None) for end in (min, max)))
     spread = " to ".join(ends)
     if changes.same_software:
-        return f"The harness's own probes took {spread} the time: a difference no larger than theirs is the machine's."
-    return f"The harness's own probes took {spread} the time, by the machine or by the software that differs."
+        return f"The harness's own probes took {spread} time: a difference no larger than theirs is the machine's."
+    return f"The harness's own probes took {spread} time, by the machine or by the software that differs."
 
 
 def gate(changes: Changes) -> str:

@@ -102,7 +102,7 @@ def _scaling(row: CellRow) -> tuple[str, str]:
 def _against(row: ContrastRow | None) -> str:
     if row is None:
         return ""
-    ratio = f" {units.times_between(row.ratio, row.ratio_low, row.ratio_high)}" if row.ratio is not None else ""
+    ratio = f" {units.change(row.ratio, row.ratio_low, row.ratio_high)}" if row.ratio is not None else ""
     return WORDS[row.verdict] + ("" if row.verdict == "not comparable" else ratio)
 
 

@@ -36,12 +36,18 @@ def _shown(name: str) -> Callable[[CellRow], float | None]:
     return value
 
 
+def _scaled(name: str) -> Callable[[CellRow], float | None]:
+    """A figure of scaling, which only cases that claim to scale have."""
+    shown = _shown(name)
+    return lambda row: None if row.scaling == "none" else shown(row)
+
+
 FAMILIES = (
     Family("rankbench_step_seconds", "seconds", "Time of one step: median over launches.", _shown("median_s")),
     Family("rankbench_step_low_seconds", "seconds", "Lower end of its 95 % interval.", _shown("ci_low_s")),
     Family("rankbench_step_high_seconds", "seconds", "Upper end of its 95 % interval.", _shown("ci_high_s")),
-    Family("rankbench_speedup_ratio", "ratio", "Times as fast as on the fewest devices.", _shown("speedup")),
-    Family("rankbench_efficiency_ratio", "ratio", "Efficiency of scaling.", _shown("efficiency")),
+    Family("rankbench_speedup_ratio", "ratio", "Times as fast as on the fewest devices.", _scaled("speedup")),
+    Family("rankbench_efficiency_ratio", "ratio", "Efficiency of scaling.", _scaled("efficiency")),
     Family("rankbench_launches", "", "Launches that the time rests on.", lambda row: row.launches),
     Family("rankbench_case_ok", "", "1 where every launch was ok, else 0.", lambda row: float(row.status == "ok")),
 )

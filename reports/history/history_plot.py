@@ -67,4 +67,3 @@ def _axes(axes: Axes, series: Sequence[HistorySeries], runs: int) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_seconds(value)))
     axes.set_xlabel("runs, the oldest first", loc="left")
-    axes.set_ylabel("")

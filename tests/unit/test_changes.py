@@ -117,7 +117,7 @@ def test_noise_raises_the_margin(base, new):
 
     factories.edit(run, slower)
     row = compare(base, run.root, None).cases[0]
-    assert row.aa_new == row.margin == pytest.approx(0.28, abs=0.03)
+    assert row.aa_new == row.margin == pytest.approx(1 / 3, abs=0.03)
     assert row.aa_base < 0.02
 
 

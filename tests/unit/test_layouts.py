@@ -125,8 +125,8 @@ def test_runs_with_other_ranks_per_host_are_not_compared(tmp_path: Path) -> None
 def test_plots_show_where_the_second_host_begins(tmp_path: Path) -> None:
     spread = summarise(build(tmp_path / "spread", host=halves, **FOUR)).cells
     alone = summarise(build(tmp_path / "alone", **FOUR)).cells
-    speedups, efficiencies = speedup_plot(spread, (), "x"), efficiency_plot(spread, {}, "x")
-    for plot in (speedups, efficiencies, speedup_plot(alone, (), "x"), efficiency_plot(alone, {}, "x")):
+    speedups, efficiencies = speedup_plot(spread, "x"), efficiency_plot(spread, {}, "x")
+    for plot in (speedups, efficiencies, speedup_plot(alone, "x"), efficiency_plot(alone, {}, "x")):
         there = plot in (speedups, efficiencies)
         assert plot.count("second host") == len(DOTTED.findall(plot)) == there
     (((left, _), (right, _)),) = ends(DOTTED.findall(speedups))

@@ -40,7 +40,7 @@ def test_times_verdicts_and_speedups(tmp_path):
         **EXACT,
     )
     assert text == (
-        "100 ms, 150 ms; 1.50x slower than whole (1.50-1.50; margin 5 %); 75.0 ms; "
+        "100 ms, 150 ms; slower than whole by 50.0 % of its time (+50.0 to +50.0 %; margin 5 %); 75.0 ms; "
         "2.00x as fast on 4 devices as on 1 (2.00-2.00)."
     )
     assert whole
@@ -66,10 +66,15 @@ def test_what_the_shares_of_the_work_allow_and_what_the_machine_does(tmp_path):
 @pytest.mark.parametrize(
     ("factor", "noise", "verdict", "words"),
     [
-        (0.5, 0.0, "faster", r"2\.00x faster than whole \(2\.00-2\.00; margin 5 %\)"),
-        (2.0, 0.0, "slower", r"2\.00x slower than whole \(2\.00-2\.00; margin 5 %\)"),
-        (1.02, 0.0, "equivalent", r"no different from whole \(0\.98-0\.98; margin 5 %\)"),
-        (1.05, 0.05, "undecided", r"undecided against whole \(0\.9\dx as fast, 0\.9\d-\d\.\d\d; margin \d(\.\d)? %\)"),
+        (0.5, 0.0, "faster", r"faster than whole by 50\.0 % of its time \(−50\.0 to −50\.0 %; margin 5 %\)"),
+        (2.0, 0.0, "slower", r"slower than whole by 100 % of its time \(\+100 to \+100 %; margin 5 %\)"),
+        (1.02, 0.0, "equivalent", r"no different from whole \(\+2\.0 to \+2\.0 %; margin 5 %\)"),
+        (
+            1.05,
+            0.05,
+            "undecided",
+            r"undecided against whole \(\+\d\.\d % time, .\d\.\d to \+\d+\.\d %; margin \d(\.\d)? %\)",
+        ),
     ],
 )
 def test_verdicts_are_those_of_the_table(tmp_path, factor, noise, verdict, words):
@@ -88,18 +93,19 @@ def test_an_interval_reads_upwards_and_holds_its_figure(tmp_path, factor):
         return factories.work_time(case) if case.probe else 0.1 * (factor if case.arm == "pieces" else 1)
 
     text, _ = told(tmp_path, "{pieces.versus} {pieces.speedup}", truth=truth, noise=0.05)
-    text = re.sub(r"; margin [^)]*", "", text)
-    found = [float(figure) for figure in re.findall(r"[0-9]+\.[0-9]+", text)]
-    assert len(found) in (5, 6)
-    for low, high in (found[-2:], found[-5:-3]):
-        assert low < high
-    assert found[-2] <= found[-3] <= found[-1]
-    assert len(found) == 5 or found[1] <= found[0] <= found[2]
+    text = re.sub(r"; margin [^)]*", "", text).replace("−", "-").replace("than whole by", "by")
+    versus, _, speedup = text.partition(")")
+    value, low, high = (float(figure) for figure in re.findall(r"[0-9]+\.[0-9]+", speedup))
+    assert low <= value <= high
+    *value, low, high = (float(figure) for figure in re.findall(r"[-+]?[0-9.]+(?= %| to)", versus))
+    assert low < high
+    assert all(low <= each <= high or low <= -each <= high for each in value)
 
 
 def test_without_intervals_nobody_wins(tmp_path):
     text, whole = told(tmp_path, "{pieces.versus}, {whole.speedup}", launches=5, **EXACT)
-    assert text == "0.67x as fast as whole (no interval yet), 1.41x as fast on 2 devices as on 1 (no interval yet)"
+    versus = "not told apart from whole (+50 % time, no interval yet)"
+    assert text == f"{versus}, 1.41x as fast on 2 devices as on 1 (no interval yet)"
     assert whole
 
 
@@ -194,7 +200,7 @@ def test_a_case_that_is_not_ok_answers_nothing(tmp_path, state):
 def test_what_was_skipped_in_a_launch_is_answered_by_the_others(tmp_path):
     outcomes = {(5, ONE): ("skipped", None, "the budget was spent"), (4, ONE): ("missing", None, "")}
     text, whole = told(tmp_path, "{pieces.time}, {pieces.versus}", outcomes=outcomes, **EXACT)
-    assert (text, whole) == ("150 ms, 0.67x as fast as whole (no interval yet)", True)
+    assert (text, whole) == ("150 ms, not told apart from whole (+50 % time, no interval yet)", True)
 
 
 def test_sentences_about_what_was_not_measured_give_way_to_one_remark(tmp_path):
@@ -210,7 +216,7 @@ def test_clauses_about_arms_that_were_left_out_give_way_too(tmp_path):
     )
     text, whole = told(tmp_path, template, **EXACT)
     assert text == (
-        "And split in pieces, which is 1.50x slower than whole (1.50-1.50; margin 5 %), 150 ms. "
+        "And split in pieces, which is slower than whole by 50.0 % of its time (+50.0 to +50.0 %; margin 5 %), 150 ms. "
         "[not answered: the rest needs halves, not measured here]"
     )
     assert not whole

@@ -70,7 +70,7 @@ FAULTS = [
     (5, {"launches": 5}, "4 of 4 times have no interval, which takes 6 launches"),
     (7, {"launches": 5}, "2 of 2 comparisons have no interval"),
     (8, {"course": lambda place, _: 3 if place % 10 == 0 else 1}, "more than 1.50x the median, and 3.0"),
-    (8, {"rounds": 2, "visits": 2}, "too few samples for a 95th percentile, which takes 59"),
+    (8, {"rounds": 1, "visits": 3}, "too few samples for a twentieth of them, which takes 20"),
     (9, {"edit": lambda run: run.environment_path.unlink()}, "does not tell host.cpu, host.cores, devices,"),
     (9, {"edit": environment(software={"python": "3.11.2"})}, "does not tell software.torch."),
     (9, {"edit": environment(git={"commit": "abc", "changed": True})}, "changes that are in no commit"),

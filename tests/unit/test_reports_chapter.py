@@ -150,7 +150,7 @@ def test_of_a_sweep_the_page_says_whose_figures_they_are(chapter):
 def test_what_was_counted_is_a_table_where_arms_differ(tmp_path):
     found = solved(tmp_path, "{pieces.memory} {pieces.traffic} {whole.p} {whole.same}", counted=counted, found=facts)
     (tally,) = found.tallies
-    assert tally.columns == ("peak memory", "traffic", "p", "same")
+    assert tally.columns == ("memory a step adds", "traffic", "p", "same")
     rows = {name: tuple(map(spaced, values)) for name, values, _ in tally.rows}
     assert rows["pieces on 1"] == ("3.00 MiB", "0 B", "2", "1")
     assert rows["whole on 2"] == ("0 B", "2.57 kB", "1", "1")
@@ -167,7 +167,7 @@ def test_counts_that_say_nothing_are_no_columns(tmp_path):
     full = text_of(factories.build(tmp_path / "full", launches=1, counted=counted, found=facts))
     table = full.partition("Counted and checked")[2].partition("</table>")[0]
     assert re.findall('<th scope="col" class="n">([^<]+)</th>', table) == [
-        "peak memory",
+        "memory a step adds",
         "traffic",
         "host reads",
         "p",
@@ -192,7 +192,7 @@ def test_names_may_stand_around_a_figure(tmp_path):
 
 def test_an_interval_is_quieter_than_its_figure(tmp_path):
     html = answer_marked(solved(tmp_path, "{pieces.versus}").row)
-    assert re.fullmatch(r'<b>1\.\d\d× slower than whole</b> <span class="interval">\(.*\)</span>', html)
+    assert re.fullmatch(r'<b>slower than whole by \d\d.% of its time</b> <span class="interval">\(.*\)</span>', html)
 
 
 def test_the_timeline_says_what_its_marks_mean(tmp_path):

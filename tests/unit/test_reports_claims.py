@@ -34,8 +34,8 @@ def test_scaling_says_base_interval_launches_ceiling_and_losses(tmp_path):
     (claim,) = told(claims, "`split how=whole` on 2 devices")
     pattern = (
         r".*: 1\.8\dx \[1\.8\d, 1\.8\d\] as fast as one device, 100 ms → 53\.\d ms a step in 6 launches; "
-        r"9\d % of the 1\.9\dx that two busy devices reach here\. Of the missing 0\.1\dx, contention costs 0\.0\dx, "
-        r"imbalance nothing measurable, and the rest 0\.0\dx\."
+        r"9\d % of the 1\.9\dx that two busy devices reach here\. Of the 3\.\d\d ms of a step above its "
+        r"ideal of 50\.\d ms, other takes [12]\.\d\d ms, contention 1\.\d\d ms and imbalance \d\d\.\d µs\."
     )
     assert re.fullmatch(pattern, claim), claim
 
@@ -47,7 +47,7 @@ def test_losses_add_up(tmp_path):
         assert abs(missing - sum(parts)) < 0.011
 
 
-def test_nothing_measurable_is_never_a_negative_loss(tmp_path):
+def test_what_gives_back_is_told_so(tmp_path):
     def truth(case):
         if case.probe:
             return factories.work_time(case)
@@ -55,7 +55,7 @@ def test_nothing_measurable_is_never_a_negative_loss(tmp_path):
 
     _, claims = claims_of(tmp_path, truth=truth)
     (claim,) = told(claims, "`split how=whole` on 2 devices")
-    assert "contention costs nothing measurable" in claim
+    assert "; contention gives back 1.5" in claim
     assert "-0." not in claim
 
 
@@ -64,10 +64,7 @@ def test_equivalence_is_no_difference_and_no_winner(tmp_path):
     assert {row.verdict for row in found.comparisons} == {"equivalent"}
     compared = told(claims, "against")
     assert len(compared) == 2
-    assert all(
-        re.search(r": no difference \(1\.0\dx \[.*\] the time, margin 5 %\)|: no difference \(0\.99x", c)
-        for c in compared
-    )
+    assert all(re.search(r": no difference \([-+−]?\d\.\d % \[.*\] time, margin 5 %\)", c) for c in compared)
     assert not told(claims, "faster")
     assert not told(claims, "slower (")
 
@@ -128,7 +125,7 @@ def test_a_slow_rank_is_named_once_and_otherwise_nobody(tmp_path):
     assert re.search(r"1\.[12]\dx \[1\.\d\d, 1\.\d\d\] the time of its peers", claim)
     assert "in 3 more cases" in claim
     _, claims = claims_of(tmp_path / "even")
-    assert "No rank is slower than its peers." in claims
+    assert told(claims, "No rank is slower than its peers by more than 10")
 
 
 def test_foreign_load_is_told_with_a_remedy(tmp_path):

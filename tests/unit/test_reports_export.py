@@ -62,13 +62,13 @@ class Recomputed:
     def time(self, case):
         return statistics.median(self.values(case).values())
 
-    def mean_time(self, case):
-        """As ``time``, but of each sample the mean over ranks."""
-        means = defaultdict(list)
+    def first_rank_values(self, case):
+        """As ``values``, but of each sample the first rank's time."""
+        firsts = defaultdict(list)
         for (own, launch, _), times in self.ranks.items():
             if own == case:
-                means[launch].append(statistics.fmean(times))
-        return statistics.median(map(statistics.median, means.values()))
+                firsts[launch].append(times[0])
+        return {launch: statistics.median(times) for launch, times in firsts.items()}
 
     def ratios(self, above, below):
         a, b = self.values(above), self.values(below)
@@ -135,9 +135,20 @@ def test_every_scaling_figure_follows_from_the_csv(told):
         assert row.base_median_s == pytest.approx(again.time(base))
         ideal = {"strong": again.time(base) / p, "weak": again.time(base), "none": None}[row.scaling]
         assert row.ideal_s == (ideal if ideal is None else pytest.approx(ideal))
-        contention = again.time(base) / again.mean_time(case_of(row, packed=True))
-        assert row.contention == pytest.approx(contention)
-        assert row.communication == pytest.approx(ratio * share / contention)
+
+
+def test_the_seconds_above_the_ideal_follow_from_the_csv(told):
+    found, again = told
+    cells = {(row.comparison, row.key): row for row in found.cells}
+    for row in found.losses:
+        cell = cells[row.comparison, row.key]
+        base, case = again.values(case_of(cell, size=1)), again.values(case_of(cell))
+        copies, share = again.first_rank_values(case_of(cell, packed=True)), cell.ideal_s / cell.base_median_s
+        contention = [(copies[launch] - base[launch]) * share for launch in base]
+        assert row.contention.seconds == pytest.approx(statistics.median(contention))
+        assert (row.contention.low, row.contention.high) == pytest.approx(order_statistics(contention))
+        missing = statistics.median(case.values()) - statistics.median(base.values()) * share
+        assert math.fsum(part.seconds for part in row.parts.values()) == pytest.approx(missing)
 
 
 def test_every_comparison_follows_from_the_csv(told):
@@ -146,10 +157,11 @@ def test_every_comparison_follows_from_the_csv(told):
     for row in found.comparisons:
         arm, base = case_of(row), case_of(row, arm=row.baseline)
         low, high = order_statistics(again.ratios(arm, base))
-        delta = max(0.05, again.aa(str(row.comparison)))
+        noise = math.expm1(again.aa(str(row.comparison)))
+        delta = max(0.05, noise)
         assert row.ratio == pytest.approx(again.time(arm) / again.time(base))
         assert (row.ratio_low, row.ratio_high) == pytest.approx((low, high))
-        assert (row.aa, row.margin) == pytest.approx((again.aa(str(row.comparison)), delta))
+        assert (row.aa, row.margin) == pytest.approx((noise, delta))
         assert low > 1 + delta
         assert row.verdict == "slower"
 

@@ -182,7 +182,7 @@ def test_a_wrong_cell_has_no_time_anywhere(tmp_path):
     assert "753" not in spaced(text)
     row = next(row for row in json.loads(run.summary_path.read_text())["cells"] if row["key"] == KEY)
     assert row["status"] == "wrong"
-    numbers = ("median_s", "ci_low_s", "ci_high_s", "speedup", "efficiency", "rate", "skew_s", "first_s", "contention")
+    numbers = ("median_s", "ci_low_s", "ci_high_s", "speedup", "efficiency", "rate", "skew_s", "first_s", "ideal_s")
     assert {name: row[name] for name in numbers} == dict.fromkeys(numbers)
     assert row["launch_s"] == {}
     assert sane.count("<use") > text.count("<use")

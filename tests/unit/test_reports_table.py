@@ -75,7 +75,7 @@ def test_baseline_and_verdict_stand_in_their_rows(tmp_path):
     lines = shown(factories.build(tmp_path / "run"), 120).splitlines()
     rows = [line for line in lines if line.startswith("  how=")]
     assert ["baseline" in row for row in rows] == [True, False, True, False]
-    assert ["slower 1." in row for row in rows] == [False, True, False, True]
+    assert ["slower +" in row for row in rows] == [False, True, False, True]
 
 
 def test_markup_in_names_is_text(tmp_path):
@@ -104,7 +104,7 @@ def test_answers_stand_behind_their_numbers(tmp_path, width):
     assert max(map(len, lines)) <= width
     first = next(place for place, line in enumerate(lines) if line.startswith("  5.1.1 "))
     text = " ".join(line.strip() for line in lines[first : lines.index("", first)])
-    assert text.startswith("5.1.1   A list registers 8458; pieces are 1.5")
+    assert text.startswith("5.1.1   A list registers 8458; pieces are slower than whole by 5")
     assert "[not answered: pieces has no figure called tme]. A list" in text
     assert text.endswith("5.10.2  [not answered: the scenario has no sentence for it]")
     assert all(line.startswith(" " * 10) for line in lines[first + 1 : lines.index("", first) - 1])
@@ -116,5 +116,5 @@ def test_a_chapter_of_many_comparisons_leaves_single_cases_to_the_page(tmp_path)
     text = shown(run, 80)
     assert "as fast as one device" not in text
     assert "20 more claims are on the page." in text
-    assert "No rank is slower than its peers." in text
+    assert "No rank is slower than its peers by more than" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80

@@ -49,6 +49,11 @@ def test_ratios_percents_and_rates():
     times = "\N{MULTIPLICATION SIGN}"
     assert units.times_between(1.856, 1.83, 1.892) == f"1.86{times} [1.83, 1.89]"
     assert units.times(13.44) == f"13.4{times}"
+
+
+def test_a_change_of_time_has_a_sign_and_never_reads_as_all_of_it():
+    shown = [units.change(*each).replace(units.THIN, " ") for each in CHANGES]
+    assert shown == list(CHANGES.values())
     assert spaced(units.percent(0.966)) == "97 %"
     assert spaced(units.percent(0.05)) == "5 %"
     assert spaced(units.percent(0.0123)) == "1.2 %"
@@ -128,3 +133,13 @@ def test_a_name_tells_the_unit(name, value, shown):
 )
 def test_quantities_of_any_unit(value, unit, shown):
     assert spaced(units.quantity(value, unit)) == shown
+
+
+CHANGES = {
+    (0.67, 0.60, 0.81): "−33 % [−40, −19]",
+    (1.5, 1.498, 1.503): "+50.0 % [+49.8, +50.3]",
+    (1.053, 1.021, 1.084): "+5.3 % [+2.1, +8.4]",
+    (1.0, 0.98, 1.02): "0.0 % [−2.0, +2.0]",
+    (31.0, None, None): "+3,000 %",
+    (0.00047, None, None): "−99.953 %",
+}

@@ -92,14 +92,15 @@ def test_a_run_on_one_device_has_no_such_part(tmp_path):
     assert 'id="why"' not in text
 
 
-def test_factors_are_the_summarys_and_what_is_not_sure_is_faint(projected):
+def test_seconds_are_the_summarys_and_what_is_not_sure_is_faint(projected):
     found, text = projected
     own = spaced(part(text, "why"))
     for row in found.losses:
-        for name in ("contention", "imbalance", "communication", "rest"):
-            shown = spaced(units.percent(getattr(row, name)))
-            assert (f'<td class="n">{shown}</td>' if name in row.sure else f"<small>{shown}</small>") in own
-    assert own.count('<td class="mark">1</td>') == len(found.losses)
+        for seconds_part in row.parts.values():
+            shown = spaced(units.signed(seconds_part.seconds, seconds_part.low, seconds_part.high)).partition(" [")[0]
+            assert (f'<td class="n">{shown} ' if seconds_part.sure else f"<small>{shown} ") in own
+        assert f'<td class="n">{spaced(units.seconds(row.ideal_s))}</td>' in own
+    assert own.count('<td class="n mark">1</td>') == len(found.losses)
     assert own.count("1 collective<") == len(found.losses)
     waits = own.partition("Work, waiting and transfer")[2]
     assert waits.count("<tr") == 1 + sum(row.world_size for row in found.losses)

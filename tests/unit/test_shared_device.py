@@ -12,7 +12,7 @@ from harness.doubts import Kind
 from reports import exports, page, table
 from tests import factories
 
-SCALING = ("speedup", "efficiency", "contention", "communication", "ideal_s", "ideal_speedup", "ceiling_speedup")
+SCALING = ("speedup", "efficiency", "ideal_s", "ideal_speedup", "ceiling_speedup")
 
 
 @pytest.fixture(scope="module")

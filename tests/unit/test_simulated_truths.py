@@ -113,6 +113,17 @@ def test_a_true_five_percent_is_found_and_at_which_margin():
     assert share(verdicts(restless, 0.02), "faster") == 0
 
 
+@pytest.mark.parametrize(("ratio", "margin"), [(1.05, 0.05), (1.10, 0.10), (1.20, 0.20), (1.25, 0.20)])
+def test_a_against_b_and_b_against_a_say_the_same(ratio, margin):
+    """Also at the margin and beyond it, where limits of 1 - m and 1 + m disagreed in up to 96 % of runs."""
+    values = launch_values(600, 6, ratio=ratio, noise=0.01, own=0.01)
+    told, other = verdicts(values, margin), verdicts(values[::-1], margin)
+    turned = {"faster": "slower", "slower": "faster"}
+    assert [turned.get(each, each) for each in other] == told
+    assert share(told, "slower") <= 0.03 or ratio > 1 + margin
+    assert share(told, "faster") == 0
+
+
 def test_no_difference_is_found_where_there_is_none():
     told = verdicts(launch_values(600, 6, noise=0.01), 0.05)
     assert share(told, "equivalent") >= 0.95
@@ -129,7 +140,7 @@ def duelled(rng, truth, margin, noise, most=60):
         if max(widths) <= margin / 2:
             break
     ratio, control = (estimates.ratio(other[:turns], a[:turns]) for other in (b, again))
-    delta = Margin(margin, abs(np.log(control.value)))
+    delta = Margin(margin, np.expm1(abs(np.log(control.value))))
     told = verdict(ratio, delta)
     confirmed = told == "slower" and p_slower((b / a)[:turns], delta.beyond) <= TAIL
     return ("undecided" if told == "slower" and not confirmed else told), turns
