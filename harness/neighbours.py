@@ -12,6 +12,8 @@ import psutil
 from harness.startup import is_rank
 
 COMMANDS = ("run", "duel")
+NAMED = 5
+"""Processes that a warning names."""
 
 
 def other_runs() -> list[int]:
@@ -40,8 +42,10 @@ def warning() -> str | None:
     runs = other_runs()
     if not runs:
         return None
-    who = f"process {runs[0]}" if len(runs) == 1 else f"processes {', '.join(map(str, runs[:5]))}"
-    return f"another rankbench run uses these cores ({who}): both disturb each other; wait for it, or split the cores"
+    names = ", ".join(map(str, runs[:NAMED])) + (f" and {len(runs) - NAMED} more" if len(runs) > NAMED else "")
+    who = "another rankbench run uses" if len(runs) == 1 else "other rankbench runs use"
+    which = f"process{'es' * (len(runs) > 1)} {names}"
+    return f"{who} these cores ({which}): they disturb each other; wait, or split the cores"
 
 
 def _family() -> Iterator[int]:

@@ -45,7 +45,7 @@ def test_an_interrupted_run_and_its_resumption(tmp_path: Path) -> None:
     assert first.code == 130, first.text
     assert "launch 0 (1 of 1)" in first.passing
     assert SAID in first.words
-    assert f"interrupted; finish it with: rankbench run --resume {root}" in first.text.replace("\n", "")
+    assert f"interrupted by Ctrl-C; finish it with: rankbench run --resume {root}" in first.text.replace("\n", "")
     well_shown(first, root)
     assert first.text.splitlines()[-1] != ""
     rest = on_a_terminal(["run", "--resume", root], 30, RANKBENCH_STEPS=str(steps))

@@ -85,8 +85,21 @@ def test_another_run_is_named_as_such() -> None:
         assert other.stdout is not None
         other.stdout.readline()
         assert other.pid in neighbours.other_runs()
-        assert f"{other.pid}" in str(neighbours.warning())
+        assert "rankbench run" in str(neighbours.warning())
         other.communicate()
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        ([7], "another rankbench run uses these cores (process 7): "),
+        ([7, 8], "other rankbench runs use these cores (processes 7, 8): "),
+        (list(range(7)), "other rankbench runs use these cores (processes 0, 1, 2, 3, 4 and 2 more): "),
+    ],
+)
+def test_other_runs_are_named_by_their_processes(monkeypatch: pytest.MonkeyPatch, runs: list[int], words: str) -> None:
+    monkeypatch.setattr(neighbours, "other_runs", lambda: runs)
+    assert str(neighbours.warning()).startswith(words)
 
 
 def test_load_of_nobody_who_can_be_named_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
