@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from numbers import Real
 from typing import Annotated
 
@@ -39,6 +40,9 @@ def told(found: object) -> dict[str, Value]:
         raise ValueError(f"what check() tells must be {rule}, but {which} is not") from None
 
 
+CALLS = ("step", "check", "reset", "close")
+
+
 def validated(workload: object) -> Workload:
     """What ``prepare()`` returned, with plain values: nothing of it has to be evaluated again.
 
@@ -46,12 +50,12 @@ def validated(workload: object) -> Workload:
     """
     if not isinstance(workload, Workload):
         raise TypeError(f"prepare() must return a Workload, but returned {type(workload).__name__}")
-    calls = {name: getattr(workload, name) for name in ("step", "check", "reset", "close")}
-    for name, call in calls.items():
-        if not callable(call):
-            raise TypeError(f"Workload.{name} must be callable, but is {type(call).__name__}")
-    work, waits, uneven = _work(workload.work), bool(workload.waits), bool(workload.uneven)
-    return Workload(**calls, work=work, waits=waits, uneven=uneven)
+    values = {field.name: getattr(workload, field.name) for field in fields(Workload)}
+    for name in CALLS:
+        if not callable(values[name]):
+            raise TypeError(f"Workload.{name} must be callable, but is {type(values[name]).__name__}")
+    flags = {name: bool(value) for name, value in values.items() if name not in (*CALLS, "work")}
+    return Workload(**values | flags | {"work": _work(workload.work)})
 
 
 def _work(work: Work) -> Work:

@@ -210,7 +210,9 @@ def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[Cpu
         mine = own if affinity.bound() else seat(physical, gpus.near(), index, before, among)
     else:
         have = cores()
-        place = 0 if affinity.bound() else index * threads
+        place = index * threads
+        if affinity.bound() and place + threads > len(have):  # cores of its own, and not shared with the others
+            place = 0
         mine = tuple(have[place : place + threads])
         if len(mine) < threads:
             rule = f"have {threads} of its host's cores for each rank"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,5 +30,15 @@ def threads(prefixes: tuple[str, ...] = COMMUNICATION) -> Iterator[int]:
 def to_background() -> None:
     """Put all event loops of this process that there are now into the scheduler's batch class."""
     for thread in threads((LOOP,)):
-        with suppress(ProcessLookupError):
+        with suppress(OSError):  # it has just ended, or this host lets no thread change its class
             os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
+
+
+def refusal() -> str | None:
+    """Why this host lets no thread of ours change its class, as under a scheduler's idle class; None where it does."""
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            pool.submit(os.sched_setscheduler, 0, os.SCHED_BATCH, os.sched_param(0)).result()
+        except OSError as error:
+            return error.strerror or type(error).__name__
+    return None

@@ -9,7 +9,7 @@ import base64
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from harness.journal import ProfileRecord
 from harness.messages import Emit, Order, TraceNote, VisitNote
 from harness.plan import Case
 from harness.trial import Trial
+from harness.trials import close_quietly
 from harness.world import World
 
 STEPS = 3, 1
@@ -68,9 +69,7 @@ class Tracer:
             case, self.world.gang(case, self.order.plan.seed, comparison.label), self.world, code=comparison.code
         )
         failure, steps = self._attempt(trial)
-        with suppress(Exception):  # what it leaves behind is not its trace
-            trial.close()
-        trial.remove_files()
+        close_quietly(trial)
         if failure is not None:
             self._refuse(index, case, f"{f'rank {failure.rank}: ' * (case.world_size > 1)}{failure.message}")
             recover(trial, failure)

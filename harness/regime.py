@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
+from harness import loop_threads
 from harness.errors import UsageError, nearest
 from harness.plan import Cache, Execution, GlooLoop
 from harness.wish import Wish
@@ -46,6 +47,9 @@ def regime(wish: Wish, devices: Sequence[str]) -> dict[str, str]:
     told = {"cache": CACHES[wish.cache], "execution": EXECUTIONS[wish.execution]}
     if not devices[0].startswith("cuda"):
         told["gloo loop"] = LOOPS[wish.gloo_loop]
+        if wish.gloo_loop == "background" and (why := loop_threads.refusal()):
+            remedy = "add --gloo-loop as-is"
+            raise UsageError("--gloo-loop", f"be as-is where threads keep their class ({why})", "background", remedy)
     elif wish.gloo_loop != "background":
         remedy = "leave it out, or use --devices cpu"
         raise UsageError("--gloo-loop", "be background on GPUs, whose ranks have several cores", "as-is", remedy)

@@ -6,6 +6,7 @@ import gc
 import shutil
 import traceback
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from harness import causes, contract, flight, graphs, memory
@@ -32,8 +33,14 @@ UNSEEN = "code that PyTorch does not see"
 """What a scenario calls that says so itself."""
 DEFAULT_GROUP = (
     " (a collective on the default process group, which is of all ranks and cannot be used here: pass"
-    " process_group=gang.group, and nothing where that is None, for there a rank is alone)"
+    " process_group=gang.group, and nothing where that is None, for there a rank is alone; of DTensor's random numbers"
+    " on GPUs call torch.distributed.tensor._random.manual_seed(seed, mesh) first)"
 )
+
+
+@cache
+def _digest(reference: str) -> str:
+    return digest(load_scenario(reference).cls)
 
 
 @dataclass
@@ -107,10 +114,10 @@ class Trial:
 
     def _scenario(self) -> Any:
         """The scenario with the case's parameters. Raises RefusedError where its code is not what was planned."""
-        cls = load_scenario(self.case.reference).cls
-        if self.code and digest(cls) != self.code:
-            raise RefusedError(f"the code of {self.case.scenario} has changed since the run was planned: start another")
-        return cls(**self.case.params)
+        if self.code and _digest(self.case.reference) != self.code:
+            why = "it has changed since, or this side's environment has another version"
+            raise RefusedError(f"the code of {self.case.scenario} is not what was planned: {why}")
+        return load_scenario(self.case.reference).cls(**self.case.params)
 
     def refusal(self) -> str | None:
         """Why its step cannot be captured, as far as counting tells."""

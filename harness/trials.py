@@ -63,7 +63,7 @@ class Trials:
         fate = RankFate(rank=failure.rank, fate=f"rank {failure.rank} failed", words=last(failure.stack))
         fates = (fate,) if failure.stack else ()
         self.tell(trial, failure.status, rank=failure.rank, message=failure.message, fates=fates)
-        _close(trial)
+        close_quietly(trial)
         if not harmless:
             for holder in recover(trial, failure, self):
                 holder.lost = Failure.of("skipped", HELD.format(trial.case.key), failure.rank)
@@ -85,7 +85,7 @@ class Trials:
     def close(self) -> None:
         """Let go of all that are left."""
         for trial in self:
-            _close(trial)
+            close_quietly(trial)
 
     def _note(self, trial: Trial) -> None:
         if self._world.agreement.halted and not self.enough:
@@ -103,7 +103,8 @@ class Trials:
         )
 
 
-def _close(trial: Trial) -> None:
+def close_quietly(trial: Trial) -> None:
+    """Let go of a trial that has been judged, whatever that raises, and of its files."""
     try:
         with trial.world.sentry.minding():
             trial.close()

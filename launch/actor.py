@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from harness.halt import Halt
 from harness.messages import Order, VisitNote
 from harness.plan import Record
 from launch.lifeline import MARK
-from launch.network import tell_gloo
+from launch.network import stay_within_this_host, tell_gloo
 from launch.scratch import lent
 
 ECHOES = (CollectiveError, GangLostError, RuntimeError)
@@ -97,6 +98,8 @@ class Rank:
         from harness import worker, world
 
         os.environ |= environment
+        if ip_address(environment["NODE_IP"]).is_loopback:  # a cluster of our own
+            stay_within_this_host()
         tell_gloo(environment["NODE_IP"])
         halt = Halt()
         outbox = Outbox(int(environment["RANK"]), mailbox, halt)

@@ -63,7 +63,7 @@ class Actors:
         except NoRoomError as error:
             return Ending("skipped", str(error))
         except GetTimeoutError:
-            return Ending("hang", f"the actors were not ready within {SETUP_S:g} s")
+            return Ending("hang", f"the actors, or the mailbox of their records, did not answer within {SETUP_S:g} s")
         except GONE as error:
             return Ending("died", cause(error))
 

@@ -36,15 +36,19 @@ class Inline:
             alone.agreement.halt = self._halt
             if not worker.run(order, alone, hear):
                 self._broken = _fault(alone.device)
-        kill_all(below([os.getpid()]) - before | marked(os.environ[MARK]))
+        kill_all(below([os.getpid()]) - before | marked(self._mark))
         return None
 
     def __enter__(self) -> Self:
-        os.environ[MARK] = self._stack.enter_context(temporary())  # what cases start has it, in whatever session
+        self._mark = self._stack.enter_context(temporary())
+        self._before = os.environ.get(MARK)
+        os.environ[MARK] = self._mark  # what cases start has it, in whatever session
         return self
 
     def __exit__(self, *error: object) -> None:
-        del os.environ[MARK]
+        os.environ.pop(MARK, None)  # a case may have cleared it
+        if self._before is not None:
+            os.environ[MARK] = self._before
         self._stack.close()
 
 

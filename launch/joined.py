@@ -29,7 +29,7 @@ from harness.rundir import RunDir
 from harness.signals import die, handle, name_of
 from harness.startup import ranks_around
 from launch.interrupt import Interrupt
-from launch.network import own_address, tell_gloo
+from launch.network import own_address, stay_within_this_host, tell_gloo
 from launch.scratch import scratch
 from launch.scribe import Scribe
 
@@ -76,12 +76,7 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
 
 
 def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
-    ranks = ranks_around()
-    name = None
-    if ranks and ranks.size > ranks.local_size:  # the plan's devices are those of several hosts, in rank order
-        tell_gloo(own_address(os.environ["MASTER_ADDR"]))
-        name = f"{plan.devices[0].partition(':')[0]}:{os.environ['LOCAL_RANK']}"
-    with world.joined(plan, name) as here:
+    with world.joined(plan, _own_device(plan)) as here:
         here.agreement.halt = interrupt = Interrupt()
         here.replaced = False
         scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
@@ -111,6 +106,16 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     if here.agreement.halted and os.environ["LOCAL_RANK"] == "0":
         raise KeyboardInterrupt(interrupt.signal)
     return not failed
+
+
+def _own_device(plan: Plan) -> str | None:
+    """Have messages go where they have to; this rank's device on its host, where the plan's are those of several."""
+    ranks = ranks_around()
+    if ranks and ranks.size > ranks.local_size:  # in rank order
+        tell_gloo(own_address(os.environ["MASTER_ADDR"]))
+        return f"{plan.devices[0].partition(':')[0]}:{ranks.local_rank}"
+    stay_within_this_host()
+    return None
 
 
 def _reply(scribe: Scribe) -> Order | Refusal:

@@ -52,6 +52,12 @@ def within_this_host() -> dict[str, str]:
     return {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": f"={name}"} if name else {}
 
 
+def stay_within_this_host() -> None:
+    """Have gloo and NCCL of this process listen on the loopback, unless somebody has told them otherwise."""
+    for name, value in within_this_host().items():
+        os.environ.setdefault(name, value)
+
+
 def tell_gloo(address: str) -> None:
     """Have gloo use the interface that has ``address``, unless somebody has told it already."""
     if name := interface(address):

@@ -69,8 +69,10 @@ class Progress:
         self.say(f"{budget}: {told}; {remedy}", "yellow")
 
     def waiting(self, logs: Path) -> None:
-        """Say that processes are being started, and where to look if that takes long; they write to ``logs``."""
-        told = f"no rank is up after {QUIET_S:g} s: they import PyTorch, and look for each other; see {logs}"
+        """Say that processes are being started, and where to look if that takes long: torchrun's write to ``logs``."""
+        told = f"no rank is up after {QUIET_S:g} s: they import PyTorch, and look for each other"
+        if "torchrun" in self._plan.launcher:
+            told = f"{told}; see {logs}"
         self._quiet = threading.Timer(QUIET_S, self.say, (told, "yellow"))
         self._quiet.daemon = True
         self._quiet.start()

@@ -20,7 +20,7 @@ from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
 from launch.gangs import Ending, Gang, Hear, how_it_ended
-from launch.lifeline import MARK, kill_all, marked, temporary
+from launch.lifeline import KILL_S, MARK, kill_all, marked, temporary
 from launch.network import within_this_host
 from launch.vigil import SETUP_S, Vigil
 
@@ -205,7 +205,9 @@ class Torchrun:
 
     def _stop(self) -> None:
         kill_all(marked(self._mark))
-        self._agent.wait()
+        self._agent.kill()
+        with suppress(subprocess.TimeoutExpired):  # a process that no kill ends has been told
+            self._agent.wait(KILL_S)
         self._server.drain()
         self._line = None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
 import torch
 
-from harness import devices
+from harness import devices, loop_threads
 from harness.errors import UsageError
 from harness.planner import make
 from harness.wish import Wish
@@ -105,3 +106,14 @@ def test_two_ranks_that_turn_out_to_be_on_one_gpu_are_refused_before_nccl_is_ask
     with pytest.raises(UsageError) as raised:
         one_rank_each(["a", "b", "a"])
     assert "0 and 2 on GPU a" in str(raised.value) and "--share-device" in str(raised.value)
+
+
+def test_where_no_thread_may_change_its_class_that_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    loop_threads.to_background()
+    with pytest.raises(UsageError, match=r"--gloo-loop must be as-is where threads keep their class \(Operation not"):
+        make(Wish(names=["split"], devices="cpu:1"))
+    assert make(Wish(names=["split"], devices="cpu:1", gloo_loop="as-is")).gloo_loop == "as-is"

@@ -6,7 +6,7 @@ import gc
 import sys
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,7 +66,7 @@ def calls() -> list[tuple[str, int]]:
 
 def test_a_case_whose_code_is_not_what_was_planned_is_not_measured(trial: Trial) -> None:
     replace(trial, code=digest(Consuming)).prepare()
-    with pytest.raises(RefusedError, match="the code of consuming has changed since the run was planned"):
+    with pytest.raises(RefusedError, match="the code of consuming is not what was planned: it has changed since"):
         replace(trial, code="0" * 16).prepare()
 
 
@@ -211,3 +211,11 @@ def test_files_stay_until_every_rank_has_closed(trial: Trial, tmp_path: Path) ->
     assert path.exists()
     trial.remove_files()
     assert not trial.gang.folder.exists()
+
+
+def test_nothing_that_a_scenario_says_of_its_workload_is_lost() -> None:
+    def call(*_: object) -> None: ...
+
+    other = {field.name: True for field in fields(Workload)} | dict.fromkeys(("step", "check", "reset", "close"), call)
+    workload = Workload(**other | {"work": Work(flops=1, bytes=2, items=3, unit="row")})  # type: ignore[arg-type]
+    assert contract.validated(workload) == workload
