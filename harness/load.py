@@ -153,41 +153,29 @@ def doubts(loads: Sequence[Load], *, shares: bool = False) -> list[Doubt]:
 
     ``shares``: the ranks take turns on their cores, so that one that waits for its core waits for its peers.
     """
-    return [*(() if shares else (*_foreign(loads), *_by_messages(loads))), *_held_back(loads)]
-
-
-def _by_messages(loads: Sequence[Load]) -> list[Doubt]:
+    own_cores = [] if shares else loads
     return [
-        Doubt(
-            kind=Kind.COMMUNICATION_THREADS,
-            fact=f"gloo's threads took up to {load.by_messages:.0%} of rank {rank}'s core from its step "
-            f"(limit {LIMIT:.0%})",
-            rank=rank,
-        )
-        for rank, load in enumerate(loads)
-        if load.by_messages > LIMIT
+        *_over(own_cores, Kind.FOREIGN_LOAD, "foreign", "rank {rank} waited for its core {share:.0%} of the time"),
+        *_over(
+            own_cores,
+            Kind.COMMUNICATION_THREADS,
+            "by_messages",
+            "gloo's threads took up to {share:.0%} of rank {rank}'s core from its step",
+        ),
+        *_over(
+            loads,
+            Kind.CPU_THROTTLED,
+            "held_back",
+            "a CPU quota held rank {rank} back for up to {share:.0%} of the time",
+        ),
     ]
 
 
-def _held_back(loads: Sequence[Load]) -> list[Doubt]:
+def _over(loads: Sequence[Load], kind: Kind, name: str, fact: str) -> list[Doubt]:
+    """A warning for each rank of whose time the fraction ``name`` is over the limit."""
+    shares: list[float] = [getattr(load, name) for load in loads]
     return [
-        Doubt(
-            kind=Kind.CPU_THROTTLED,
-            fact=f"a CPU quota held rank {rank} back for up to {load.held_back:.0%} of the time (limit {LIMIT:.0%})",
-            rank=rank,
-        )
-        for rank, load in enumerate(loads)
-        if load.held_back > LIMIT
-    ]
-
-
-def _foreign(loads: Sequence[Load]) -> list[Doubt]:
-    return [
-        Doubt(
-            kind=Kind.FOREIGN_LOAD,
-            fact=f"rank {rank} waited for its core {load.foreign:.0%} of the time (limit {LIMIT:.0%})",
-            rank=rank,
-        )
-        for rank, load in enumerate(loads)
-        if load.foreign > LIMIT
+        Doubt(kind=kind, fact=f"{fact.format(rank=rank, share=share)} (limit {LIMIT:.0%})", rank=rank)
+        for rank, share in enumerate(shares)
+        if share > LIMIT
     ]

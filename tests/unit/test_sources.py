@@ -54,19 +54,19 @@ def test_what_a_file_imports_from_beside_it_belongs_to_it(tmp_path: Path, name: 
 def test_a_package_is_followed_and_what_is_beside_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = {
         "subject/__init__.py": "",
-        "subject/work/__init__.py": "",
-        "subject/work/mine.py": "import neighbour\nfrom .. import shared\nclass Mine: pass\n",
+        "subject/tasks/__init__.py": "",
+        "subject/tasks/mine.py": "import neighbour\nfrom .. import shared\nclass Mine: pass\n",
         "subject/shared.py": "from subject.constants import two\n",
         "subject/constants.py": "two = 2\n",
         "neighbour.py": "",
     }
     written(tmp_path, package)
     monkeypatch.syspath_prepend(tmp_path)
-    mine = importlib.import_module("subject.work.mine").Mine
+    mine = importlib.import_module("subject.tasks.mine").Mine
     before = sources.digest(mine)
     (tmp_path / "neighbour.py").write_text("# another\n")
     assert sources.digest(mine) == before
-    for name in ("subject/constants.py", "subject/shared.py", "subject/work/__init__.py"):
+    for name in ("subject/constants.py", "subject/shared.py", "subject/tasks/__init__.py"):
         (tmp_path / name).write_text(package[name] + "# another\n")
         assert sources.digest(mine) != before, name
         (tmp_path / name).write_text(package[name])
