@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -115,18 +116,28 @@ def marked(mark: str) -> set[int]:
 
 
 def kill_all(pids: Iterable[int]) -> None:
-    """Kill processes, and wait until all are gone. One that survives that is told on standard error."""
+    """Kill processes, and wait until all are dead. One that survives that is reported on standard error.
+
+    A zombie is dead: its parent, which may never ask how it ended, is not waited for.
+    """
     family = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             family.append(psutil.Process(pid))
             family[-1].kill()
-    _, alive = psutil.wait_procs(family, timeout=KILL_S)
-    for process in alive:
+    until_s = time.monotonic() + KILL_S
+    while (family := _survivors(family)) and time.monotonic() < until_s:
+        pass
+    for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                print(  # noqa: T201
-                    f"rankbench: process {process.pid} ({process.name()}) was killed {KILL_S:g} s ago and is still "
-                    "there: it may hold memory of its device, which later launches lack",
-                    file=sys.stderr,
-                )
+            print(  # noqa: T201
+                f"rankbench: process {process.pid} ({process.name()}) was killed {KILL_S:g} s ago and is still "
+                "there: it may hold memory of its device, which later launches lack",
+                file=sys.stderr,
+            )
+
+
+def _survivors(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that are alive when all are dead, or 0.1 s later; children of this process that are dead are reaped."""
+    _, rest = psutil.wait_procs(family, timeout=0.1)
+    return [process for process in rest if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from harness.errors import RankbenchError, UsageError
 from harness.halt import Halt
 from harness.home import linked, within_reach
@@ -73,7 +75,6 @@ class Torchrun:
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order with a fresh gang of ranks."""
         line = self._reach()
-        before = marked(self._mark)
         gang, vigil = Gang(len(order.plan.devices)), Vigil(len(order.plan.devices), order.plan.deadline_s)
         logs = self._logs / f"{'profile' if order.profile else 'launch'}-{order.launch}-{order.attempt}"
         with suppress(OSError):  # it has just died: that is seen at once
@@ -84,7 +85,9 @@ class Torchrun:
         else:
             stacks.ask(gang.pids[rank] for rank in vigil.silent if rank in gang.pids)
             ending, fates = vigil.verdict(), vigil.fates()
-        kill_all(marked(self._mark) - before)  # the ranks, and what they have started: only now, so that none is blamed
+        kill_all(
+            marked(self._mark) - self._agents()
+        )  # the ranks, and what they have started; now, so that none is blamed
         if not collected and not self._collected(gang):
             self._renew()
         if ending:
@@ -144,6 +147,13 @@ class Torchrun:
                 gang.take(event)
         self._server.drain()
         return gang.over
+
+    def _agents(self) -> set[int]:
+        """The agent, and its fork server and resource tracker: they serve the next gang too."""
+        with suppress(psutil.NoSuchProcess):
+            agent = psutil.Process(self._agent.pid)
+            return {agent.pid, *(child.pid for child in agent.children())}
+        return set()
 
     def _tidy(self) -> None:
         """Remove logs in which nothing was written."""

@@ -11,6 +11,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.journal import CellRecord
@@ -18,7 +19,7 @@ from harness.messages import Order
 from harness.plan import Record
 from harness.planner import make
 from harness.wish import Wish
-from launch.lifeline import marked
+from launch.lifeline import kill_all, marked
 from launch.torchrun import Torchrun
 from tests.distributed.conftest import LOOPBACK, PLUGINS, RANKBENCH, listeners
 from tests.faults.matrix import ALONE, EXPECTED, Setting, plant
@@ -86,9 +87,12 @@ def test_an_agent_that_somebody_has_killed_is_replaced_and_one_whose_ranks_hang_
         obstacle.unlink()
         ending = launcher.launch(hang, lambda _: None)
         replaced = launcher._agent
+        kill_all(child.pid for child in psutil.Process(replaced.pid).children())  # the next gang starts a fork server
         assert launcher.launch(good, hear) is None
+        servers = psutil.Process(replaced.pid).children()
         assert launcher.launch(alone, hear) is None
         assert launcher._agent is replaced
+        assert servers and psutil.Process(replaced.pid).children() == servers
     assert nowhere is not None and (nowhere.status, nowhere.rank) == ("died", None)
     assert nowhere.message.startswith("the launching process could not start the ranks: FileExistsError")
     assert nowhere.message.endswith("; see logs/agent.log")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +81,14 @@ class Wedged:
     def name(self) -> str:
         return "python"
 
+    def is_running(self) -> bool:
+        return True
+
 
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (psutil.STATUS_DISK_SLEEP, "rankbench: process 4711 (python) was killed 10 s ago and is still there"),
+        (psutil.STATUS_DISK_SLEEP, "rankbench: process 4711 (python) was killed 0 s ago and is still there"),
         (psutil.STATUS_ZOMBIE, ""),  # it is dead, and only its parent has not noticed
     ],
 )
@@ -92,8 +97,25 @@ def test_a_process_that_survives_a_kill_is_told(
 ) -> None:
     monkeypatch.setattr(psutil, "Process", lambda _: Wedged(status))
     monkeypatch.setattr(psutil, "wait_procs", lambda family, timeout: ([], family))
+    monkeypatch.setattr(lifeline, "KILL_S", 0.0)
     lifeline.kill_all([4711])
     assert capsys.readouterr().err.partition(":" if not words else ": it may")[0] == words
+
+
+def test_a_dead_process_that_its_parent_does_not_reap_is_not_waited_for() -> None:
+    command = [
+        "/bin/sh",
+        "-c",
+        "sleep 600 & echo $!; exec sleep 600",
+    ]  # what `exec` starts has a child it does not know
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child, started_s = psutil.Process(int(parent.stdout.readline())), time.monotonic()
+        lifeline.kill_all([child.pid])
+        took_s = time.monotonic() - started_s
+        assert child.status() == psutil.STATUS_ZOMBIE
+        parent.kill()
+    assert took_s < lifeline.KILL_S
 
 
 class Quiet(Torchrun):
