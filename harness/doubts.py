@@ -40,6 +40,7 @@ class Kind(StrEnum):
     COMMUNICATION_THREADS = "communication-threads"
     UNCOUNTED_WORK = "uncounted-work"
     CONSTANT_OPERANDS = "constant-operands"
+    PROCESS_SETTINGS = "process-settings"
 
 
 REMEDIES: dict[Kind, str] = {
@@ -70,6 +71,7 @@ REMEDIES: dict[Kind, str] = {
     "--gloo-loop as-is makes it worse",
     Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
     Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
+    Kind.PROCESS_SETTINGS: "this case alone is measured under them; set them in all cases that are to be compared",
 }
 
 

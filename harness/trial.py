@@ -25,6 +25,7 @@ from harness.measure import sample
 from harness.memory import Peak, peak
 from harness.plan import Case, Value
 from harness.scenario import Workload
+from harness.settings import Settings
 from harness.sources import digest
 from harness.waits import Watched, watched
 from harness.world import World
@@ -81,6 +82,8 @@ class Trial:
     lost: Failure | None = None
     """Why it cannot go on, though it has not failed itself: the same on every rank."""
     workload: Workload | None = None
+    settings: Settings = field(default_factory=Settings)
+    """Those of the process that it has changed: whoever calls its code puts them in force."""
     _first_s: float = 0.0
     _count: Count = field(default_factory=Count)
     _peak: Peak = field(default_factory=Peak)
@@ -250,6 +253,7 @@ class Trial:
             uncounted=tuple(sorted(self._count.uncounted | ({UNSEEN} if self._my_workload.uncounted else set()))),
             constant_operands=self._count.constant_operands,
             uneven=self._my_workload.uneven and self._my_gang.size > 1,
+            settings=tuple(self.settings.changes.values()),
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,
