@@ -87,6 +87,8 @@ class Trial:
     _first_s: float = 0.0
     _count: Count = field(default_factory=Count)
     _peak: Peak = field(default_factory=Peak)
+    _before: int | None = None
+    """Bytes of memory in use before it was prepared."""
     _found: dict[str, Value] = field(default_factory=dict)
     _output: Any = None
 
@@ -100,6 +102,7 @@ class Trial:
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
         self.crowd_bytes = memory.allocated(self.world.device.torch)
+        self._before = memory.in_use(self.world.device.torch)
         self.workload = workload = contract.validated(self._scenario().prepare(self._my_gang))
         self.world.yield_to_step()
         workload.reset()
@@ -112,6 +115,7 @@ class Trial:
         workload.reset()
         self._count = count(workload.step, self.world.device.stream)
         workload.reset()
+        gc.collect()  # the collector is off: what is left in cycles is not held
         with peak(self.world.device.torch) as self._peak:  # of a plain step: counting needs memory of its own
             workload.step()
 
@@ -254,6 +258,7 @@ class Trial:
             constant_operands=self._count.constant_operands,
             uneven=self._my_workload.uneven and self._my_gang.size > 1,
             settings=tuple(self.settings.changes.values()),
+            held_bytes=self.held_bytes,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,
@@ -268,6 +273,13 @@ class Trial:
             main_s=None if self.load.main_s is None else round(self.load.main_s, 9),
             messages_s=None if self.load.messages_s is None else round(self.load.messages_s, 9),
         )
+
+    @property
+    def held_bytes(self) -> int | None:
+        """Memory that it has in use between steps."""
+        if self._before is None or self._peak.before is None:
+            return None
+        return max(0, self._peak.before - self._before)
 
     @property
     def unit(self) -> str:
