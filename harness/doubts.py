@@ -29,6 +29,7 @@ class Kind(StrEnum):
     RANK_SKEW = "rank-skew"
     BELOW_RESOLUTION = "below-resolution"
     ABOVE_CEILING = "above-ceiling"
+    ABOVE_BANDWIDTH = "above-bandwidth"
     SPEEDUP_ABOVE_CEILING = "speed-up-above-ceiling"
     SUPERLINEAR = "superlinear"
     WORK_DIFFERS = "work-differs"
@@ -59,6 +60,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.RANK_SKEW: "look at the named rank's device",
     Kind.BELOW_RESOLUTION: "give the step more work: this time is mostly the harness's own",
     Kind.ABOVE_CEILING: "check the declared work and the step's synchronisation, unless a cache explains it",
+    Kind.ABOVE_BANDWIDTH: "see that a step touches all it declares (a mapped file is read on touch); caches are faster",
     Kind.SPEEDUP_ABOVE_CEILING: "it shares less than a large product does, or that one was disturbed: measure again",
     Kind.SUPERLINEAR: "an error of measurement or a cache effect: compare with a larger size",
     Kind.WORK_DIFFERS: "make the arms do the same work, or do not compare them",

@@ -25,6 +25,8 @@ SUPERLINEAR = 1.05
 """A speed-up above this multiple of what the declared work allows is suspect."""
 ABOVE_CEILING = 1.05
 """So are a rate and a speed-up above this multiple of the large product's."""
+ABOVE_BANDWIDTH = 2.0
+"""So is a rate of bytes above this multiple of a copy's: work in place comes to 1.7 of it."""
 SKEW = 0.05
 """Spread of the starts as a fraction of the sample's duration."""
 UNJOINED = (0.10, 100e-6)
@@ -144,6 +146,10 @@ def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterat
     if row.rate is not None and row.roof is not None and row.rate > ABOVE_CEILING * row.roof:
         told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(row.roof, 'FLOP')}"
         yield Kind.ABOVE_CEILING, told
+    if row.byte_rate is not None and row.byte_roof is not None and row.byte_rate > ABOVE_BANDWIDTH * row.byte_roof:
+        rate, roof = (units.quantity(each, "B/s") for each in (row.byte_rate, row.byte_roof))
+        told = f"{rate}, but copies in memory reached {roof} (limit {ABOVE_BANDWIDTH:g}{units.TIMES})"
+        yield Kind.ABOVE_BANDWIDTH, told
 
 
 def _resolution(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:

@@ -202,7 +202,7 @@ def test_a_quiet_run_launches_once_a_launch(tmp_path: Path) -> None:
     complete, cells = run(tmp_path, script)
     assert complete
     assert [(order.launch, order.attempt) for order in script.orders] == [(0, 0), (1, 0)]
-    assert len(cells) == 2 * 5
+    assert len(cells) == 2 * 6
 
 
 def test_what_a_gang_skips_is_not_given_to_the_next_but_tried_again_on_resumption(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_death_costs_its_case_and_the_rest_is_measured_by_a_new_gang(tmp_path:
     (died,) = [cell for cell in cells if cell.status != "ok"]
     assert (died.status, died.rank, died.launch) == ("died", 1, 0)
     assert died.case not in {case.key for cases in script.orders[1].todo.values() for case in cases}
-    assert len(cells) == 2 * 5
+    assert len(cells) == 2 * 6
 
 
 @pytest.mark.parametrize(("status", "cells"), [("died", []), ("hang", ["hang"])])
@@ -283,7 +283,7 @@ def test_a_case_that_has_failed_in_two_launches_is_not_tried_in_the_others(tmp_p
     told = [(cell.launch, cell.status, cell.message) for cell in cells if cell.case == key]
     why = "not tried again after it ended as died in launch 0, died in launch 1; --retry-failed does"
     assert told[2:] == [(2, "skipped", why), (3, "skipped", why)]
-    assert len(cells) == 4 * 5 and [cell.status for cell in cells].count("ok") == 4 * 4
+    assert len(cells) == 4 * 6 and [cell.status for cell in cells].count("ok") == 4 * 5
     (tmp_path / "scratch").rmdir()
     again = Script()
     run(tmp_path, again, plan)
