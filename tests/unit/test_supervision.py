@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +20,21 @@ from harness.messages import Order, RankNote, VisitNote
 from harness.plan import Plan, Precision, Record
 from harness.planner import make
 from harness.wish import Wish
+from launch import agent
 from launch.channel import Event, Peer
 from launch.gangs import Ending, Gang
 from launch.interrupt import Interrupt
 from launch.supervisor import Supervisor
 from launch.torchrun import Torchrun
 from launch.vigil import Vigil
+from tests.limits import LIMIT_S
 
 
 def told(gang: Gang, peer: Peer, **message: Any) -> None:
     gang.take((peer, "line", json.dumps(message).encode()))
 
 
-def ended(gang: Gang, exits: dict[int, int]) -> None:
+def ended(gang: Gang, exits: Mapping[int, int | None]) -> None:
     """The agent tells how the ranks ended, in turn."""
     for rank, code in exits.items():
         told(gang, Peer(None), type="exit", rank=rank, code=code)  # type: ignore[arg-type]
@@ -110,6 +114,22 @@ def test_ranks_that_end_with_the_launching_process_are_not_blamed_for_it() -> No
         gang.take((peer, "closed", b""))
     told(gang, Peer(None), type="trouble", words="no fork server")  # type: ignore[arg-type]
     assert gang.unwell and gang.ending() == Ending("died", "no fork server")
+
+
+def test_the_end_of_the_fork_server_is_told_and_no_exit_code_of_its_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "3600"]) as server:
+        monkeypatch.setattr(forkserver._forkserver, "_forkserver_pid", server.pid)
+        monkeypatch.setattr(agent, "END_S", 0.05)
+        assert agent._fork_server_code() is None
+        server.kill()
+        monkeypatch.setattr(agent, "END_S", LIMIT_S)
+        assert agent._fork_server_code() == -9
+    gang, _ = gang_of_two()
+    words = "the fork server, whose children the ranks are, was killed by SIGKILL"
+    told(gang, Peer(None), type="trouble", words=words)  # type: ignore[arg-type]
+    ended(gang, {0: None, 1: None})
+    assert gang.over and gang.ending() == Ending("died", words)
+    assert {fate.fate.partition(" ")[2].partition(" ")[2] for fate in gang.fates()} == {"left without a word"}
 
 
 def test_a_rank_that_ends_before_it_has_come_up_is_named() -> None:
