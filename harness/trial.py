@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from harness import causes, contract, flight, graphs, memory
+from harness import causes, compiled, contract, flight, graphs, memory
 from harness.agreement import Failure
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
@@ -101,6 +101,7 @@ class Trial:
 
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
+        compiled.make_room()
         self.crowd_bytes = memory.allocated(self.world.device.torch)
         self._before = memory.in_use(self.world.device.torch)
         self.workload = workload = contract.validated(self._scenario().prepare(self._my_gang))
