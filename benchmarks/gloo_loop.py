@@ -1,12 +1,14 @@
 """What gloo's event loop costs ranks that have one core each, by its scheduling class, beside a busy neighbour too.
 
-    torchrun --nproc-per-node 2 benchmarks/gloo_loop.py [STEPS]
+    torchrun --nproc-per-node 2 benchmarks/gloo_loop.py [STEPS [perf]]
 
-A step is a product of 256³ and an all-reduce of 1,000 numbers.
+A step is a product of 256³ and an all-reduce of 1,000 numbers. With ``perf`` Linux's tool of that name counts how often
+the loop of rank 0 polls its sockets and how often it reads from one; it slows the step down.
 """
 
 import contextlib
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import torch.distributed as dist
 from harness import loop_threads
 
 CLASSES = {"as gloo has it": os.SCHED_OTHER, "SCHED_IDLE": os.SCHED_IDLE, "SCHED_BATCH": os.SCHED_BATCH}
+CALLS = "epoll_wait", "recvfrom"
 
 
 def main(steps: int) -> None:
@@ -32,7 +35,8 @@ def main(steps: int) -> None:
             for name, policy in CLASSES.items():
                 for thread in loop_threads.threads((loop_threads.LOOP,)):
                     os.sched_setscheduler(thread, policy, os.sched_param(0))
-                seconds = sorted(taken(steps))
+                with counted(steps) if "perf" in sys.argv and rank == 0 else contextlib.nullcontext():
+                    seconds = sorted(taken(steps))
                 if rank == 0:
                     median, tail = statistics.median(seconds), seconds[int(0.99 * len(seconds))]
                     print(f"| {beside} | {name} | {1e6 * median:.0f} us | {1e6 * tail:.0f} us |")
@@ -49,6 +53,19 @@ def taken(steps: int) -> Iterator[float]:
         torch.mm(a, b, out=product)
         dist.all_reduce(numbers)
         yield time.perf_counter() - start_s
+
+
+@contextlib.contextmanager
+def counted(steps: int) -> Iterator[None]:
+    """Print how often gloo's loop in this process calls the kernel in a step meanwhile."""
+    loop = ",".join(map(str, loop_threads.threads((loop_threads.LOOP,))))
+    line = ["perf", "stat", "-x,", "-e", ",".join(f"syscalls:sys_enter_{call}" for call in CALLS), "-t", loop]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as perf:
+        time.sleep(1)  # until it counts
+        yield
+        perf.send_signal(signal.SIGINT)
+        rows = [row.split(",") for row in perf.communicate()[1].splitlines() if "sys_enter" in row]
+    print(", ".join(f"{int(row[0]) / steps:.0f} {call} a step" for call, row in zip(CALLS, rows, strict=True)))
 
 
 @contextlib.contextmanager

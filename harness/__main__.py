@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    sys.path.append(sys.path.pop(0))  # python -m puts the working directory first, before modules of Python itself
+
+import gc
 from importlib.util import find_spec
 from pathlib import Path
 

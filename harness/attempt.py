@@ -29,7 +29,7 @@ def attempt(trial: Trial, action: Callable[[], object], *, rejected: Status = "e
         world.sentry.beat()
     else:
         try:
-            with world.sentry.minding():
+            with trial.settings.in_force(), world.sentry.minding():
                 action()
         except CollectiveError as error:
             failure = Failure.of("error", str(error), world.rank, math.inf)  # another failed first

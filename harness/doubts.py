@@ -29,6 +29,7 @@ class Kind(StrEnum):
     RANK_SKEW = "rank-skew"
     BELOW_RESOLUTION = "below-resolution"
     ABOVE_CEILING = "above-ceiling"
+    ABOVE_BANDWIDTH = "above-bandwidth"
     SPEEDUP_ABOVE_CEILING = "speed-up-above-ceiling"
     SUPERLINEAR = "superlinear"
     WORK_DIFFERS = "work-differs"
@@ -40,6 +41,7 @@ class Kind(StrEnum):
     COMMUNICATION_THREADS = "communication-threads"
     UNCOUNTED_WORK = "uncounted-work"
     CONSTANT_OPERANDS = "constant-operands"
+    PROCESS_SETTINGS = "process-settings"
 
 
 REMEDIES: dict[Kind, str] = {
@@ -58,6 +60,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.RANK_SKEW: "look at the named rank's device",
     Kind.BELOW_RESOLUTION: "give the step more work: this time is mostly the harness's own",
     Kind.ABOVE_CEILING: "check the declared work and the step's synchronisation, unless a cache explains it",
+    Kind.ABOVE_BANDWIDTH: "see that a step touches all it declares (a mapped file is read on touch); caches are faster",
     Kind.SPEEDUP_ABOVE_CEILING: "it shares less than a large product does, or that one was disturbed: measure again",
     Kind.SUPERLINEAR: "an error of measurement or a cache effect: compare with a larger size",
     Kind.WORK_DIFFERS: "make the arms do the same work, or do not compare them",
@@ -70,6 +73,7 @@ REMEDIES: dict[Kind, str] = {
     "--gloo-loop as-is makes it worse",
     Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
     Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
+    Kind.PROCESS_SETTINGS: "this case alone is measured under them; set them in all cases that are to be compared",
 }
 
 

@@ -23,11 +23,11 @@ import pynvml
 import torch
 import torch.distributed as dist
 
-from harness import gpus
+from harness import gpus, home
 from harness.devices import cores, cpu_model
 from harness.errors import UsageError
-from harness.home import entries, linked, within_reach
-from harness.plan import Side
+from harness.home import entries, inherited, linked, within_reach
+from harness.plan import Plan, Side
 from harness.startup import refuse_without_asserts
 
 ALLOWED = re.compile(
@@ -40,6 +40,9 @@ LOGIN = re.compile(r"(?<=://)\S*@")
 """A name and password within an address."""
 ANSWER_S = 120.0
 """Another interpreter has to describe its environment within this time: PyTorch may come from a slow disk."""
+LIBRARIES = "LD_LIBRARY_PATH"
+SYSTEM = "/usr", "/usr/local"
+"""Prefixes of interpreters that belong to the system."""
 FLEETING = ("load_average", "gpus_now", "hash")
 """What may differ where nothing does, and what only says that something does."""
 PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
@@ -83,41 +86,63 @@ def variables() -> dict[str, str]:
     return {name: LOGIN.sub("…@", os.environ[name]) for name in names}
 
 
-def described_by(side: Side, devices: Sequence[str]) -> dict[str, Any]:
-    """The same as a side of a duel sees it, told by its own interpreter. Raises UsageError where that cannot."""
-    python = side.python or sys.executable
-    told, why = _told_by(python, tuple(side.variables.items()), tuple(devices))
+def described_by(side: Side, devices: Sequence[str], code: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The same as a side of a duel sees it, told by its own interpreter.
+
+    ``code`` has the digest of each scenario, by its reference, as it was planned. Raises UsageError where the side
+    cannot run rankbench, would measure what belongs to this interpreter, or has another version of a scenario.
+    """
+    python, planned = side.python or sys.executable, dict(code or {})
+    told, why = _told_by(python, tuple(side.variables.items()), tuple(devices), tuple(planned))
     if told is None:
         remedy = "correct that, or install there what rankbench needs"
         raise UsageError(f"--{side.name}", "be able to run rankbench", f"{side.python or 'this one'} ({why})", remedy)
-    if side.python and (lender := _lender(told["torch"], side.variables)):
-        value = f"{python}, which has the PyTorch of {lender}"
-        raise UsageError(f"--{side.name}", "measure its own PyTorch", value, "take that folder out of PYTHONPATH")
+    for reference, digest in planned.items():
+        if told["code"][reference] != digest:
+            value = f"{python}, where {reference} has other code"
+            raise UsageError(f"--{side.name}", "measure the same", value, "install the same version there and here")
+    if side.python:
+        _refuse_loans(side, told)
     described: dict[str, Any] = told["environment"]
     return described
 
 
-def _lender(file: str, variables: Mapping[str, str]) -> str | None:
-    """The folder of this process's ``PYTHONPATH`` that another interpreter has a file from; None where it is its own.
+def code_of(plan: Plan) -> dict[str, str]:
+    """The digest of each scenario, by its reference; of ours there is none: every side is given these."""
+    return {
+        case.reference: comparison.code
+        for comparison in plan.comparisons
+        for case in comparison.cases
+        if comparison.code and not case.probe and case.reference.partition(".")[0] not in home.PACKAGES
+    }
 
-    What the side's own ``variables`` say is meant.
-    """
-    if "PYTHONPATH" in variables:
-        return None
-    return next((entry for entry in entries(os.environ) if Path(file).is_relative_to(Path(entry).absolute())), None)
+
+def _refuse_loans(side: Side, told: Mapping[str, Any]) -> None:
+    """Raise UsageError where another interpreter has something of this one's, which the side's words do not ask for."""
+    mine, its = Path(sys.prefix), [Path(prefix) for prefix in told["prefixes"]]
+    loans = {"PYTHONPATH": ("PyTorch", [told["torch"]], entries(os.environ))}
+    if str(mine) not in SYSTEM:  # whose libraries are everybody's
+        folders = [folder for folder in entries(os.environ, LIBRARIES) if Path(folder).absolute().is_relative_to(mine)]
+        theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(each) for each in its)]
+        loans[LIBRARIES] = ("libraries", told["libraries"], theirs)
+    for variable, (what, files, folders) in loans.items():
+        lenders = (folder for folder in folders for file in files if Path(file).is_relative_to(Path(folder).absolute()))
+        if variable not in side.variables and (lender := next(lenders, None)):
+            value = f"{side.python}, which has {'the ' if what == 'PyTorch' else ''}{what} of {lender}"
+            raise UsageError(f"--{side.name}", f"measure its own {what}", value, f"take that folder out of {variable}")
 
 
 @cache
 def _told_by(
-    python: str, variables: tuple[tuple[str, str], ...], devices: tuple[str, ...]
+    python: str, variables: tuple[tuple[str, str], ...], devices: tuple[str, ...], references: tuple[str, ...]
 ) -> tuple[dict[str, Any] | None, str]:
     """The description, or why there is none. It comes in a file: anything may print when an interpreter starts."""
     with TemporaryDirectory(prefix="rankbench-") as folder:
         answer = Path(folder, "answer.json")
         try:
             done = subprocess.run(  # noqa: S603
-                [python, "-P", "-m", "harness.environment", str(answer), *devices],
-                env=within_reach(os.environ | dict(variables), linked(folder)),
+                [python, "-P", "-m", "harness.environment", str(answer), ",".join(devices), *references],
+                env=within_reach(inherited(python) | dict(variables), linked(folder)),
                 capture_output=True,
                 check=False,
                 timeout=ANSWER_S,
@@ -130,10 +155,19 @@ def _told_by(
     return described, ""
 
 
-def _answer(path: str, *devices: str) -> None:
-    """Write this interpreter's description, and where its PyTorch is from, to a file."""
+def _answer(path: str, devices: str, *references: str) -> None:
+    """Write to a file this interpreter's description, what it has from where, and its scenarios' digests."""
+    from harness import catalog, sources
+
     refuse_without_asserts()
-    Path(path).write_text(json.dumps({"torch": torch.__file__, "environment": describe(devices)}), encoding="utf-8")
+    told = {
+        "environment": describe(devices.split(",")),
+        "torch": torch.__file__,
+        "libraries": sorted(set(re.findall(r"/\S+\.so\S*", Path("/proc/self/maps").read_text()))),
+        "prefixes": [sys.prefix, sys.base_prefix],
+        "code": {reference: sources.digest(catalog.load(reference).cls) for reference in references},
+    }
+    Path(path).write_text(json.dumps(told), encoding="utf-8")
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from harness import headstart, load, memory, waits
+from harness import headstart, load, memory, settings, waits
 from harness.beside import Beside
 from harness.clocks import Lap
 from harness.doubts import Doubt
@@ -24,6 +24,7 @@ def told(trial: Trial, ranks: Sequence[Gathered], origin_s: float, doubted: Sequ
     doubts = load.doubts([load.Load.of(fact) for fact in facts], shares=trial.world.shares)
     doubts += headstart.doubts(laps)
     doubts += memory.doubts([fact.alloc_retries for fact in facts])
+    doubts += settings.doubts([fact.settings for fact in facts])
     return {
         "unit": trial.unit,
         "inner": trial.inner,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def within_reach(variables: Mapping[str, str] = os.environ, packages: Path = IMP
     return {**variables, "PYTHONPATH": os.pathsep.join(path)}
 
 
-def entries(variables: Mapping[str, str]) -> list[str]:
-    """The folders that ``PYTHONPATH`` names in ``variables``."""
-    return [entry for entry in variables.get("PYTHONPATH", "").split(os.pathsep) if entry]
+def inherited(python: str) -> dict[str, str]:
+    """The environment variables of this process that ``python`` gets: another interpreter has a home of its own."""
+    other = python != sys.executable
+    return {name: value for name, value in os.environ.items() if not (other and name == "PYTHONHOME")}
+
+
+def entries(variables: Mapping[str, str], name: str = "PYTHONPATH") -> list[str]:
+    """The folders that a variable names, such as ``PYTHONPATH``."""
+    return [entry for entry in variables.get(name, "").split(os.pathsep) if entry]

@@ -119,6 +119,10 @@ class RankFacts(Record):
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
     uneven: bool = False
     """Whether ranks do by design what their declared work does not tell; False in older journals."""
+    settings: tuple[str, ...] = ()
+    """Settings of the whole process that its code changed: the name, its value, and the process's."""
+    held_bytes: int | None = None
+    """Memory in use between its steps beyond what was there before it was prepared, where the system tells."""
     peak_bytes: int | None = None
     """Memory that the step needed at its peak beyond what was there before, where the system tells."""
     reserved_bytes: int | None = None

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -164,8 +165,8 @@ def _type(func: Any, args: Any) -> set[str]:
     first = next((leaf for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)), None)
     if first is None:
         return set()
-    short = "convolution" in str(func) or torch.get_float32_matmul_precision() != "highest"
-    if first.dtype == torch.float32 and first.device.type == "cuda" and short:
+    backend = attrgetter("cudnn.conv" if "convolution" in str(func) else "cuda.matmul")(torch.backends)
+    if first.dtype == torch.float32 and first.device.type == "cuda" and backend.fp32_precision == "tf32":
         return {"tf32"}
     return {str(first.dtype).removeprefix("torch.")}
 

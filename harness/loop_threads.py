@@ -1,8 +1,8 @@
 """gloo's event loops, in the background of the core that they share with a rank.
 
-The loop polls a socket that stays readable until its receiver has posted a buffer (pytorch/gloo#246). Where a rank has
-one core, a message that comes early so makes the loop spin on it, and the thread that would post the buffer waits for
-the scheduler's tick. A thread of the batch class does not preempt the others, and is not starved by them.
+A message that wakes the loop while another thread holds the connection's lock makes it spin: it tries the lock and
+polls again. Where a rank has one core, the thread with the lock waits for it until the scheduler's tick. A thread of
+the batch class does not preempt the others, so that they release the lock first; nor is it starved (docs/findings.md).
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ def duel(  # noqa: PLR0913
     plan = make(wish)
     _tell_left_out(wish)
     for side in plan.sides:
-        environment.described_by(side, plan.devices)  # or it is refused, before anything is written
+        environment.described_by(side, plan.devices, environment.code_of(plan))  # or it is refused before all else
     return measure(_created(out, plan), plan, late("launch.run:own"), strict=strict)
 
 

@@ -22,6 +22,8 @@ _RESET_PEAK = "5"
 class Peak:
     """What a block needed; known once it is left."""
 
+    before: int | None = None
+    """Bytes that were in use before it."""
     bytes: int | None = None
     """None where this system does not tell. A CPU's is resident memory: holes among
     small blocks that the C library cannot use again are in it."""
@@ -31,24 +33,33 @@ class Peak:
 
 @contextmanager
 def peak(device: torch.device) -> Iterator[Peak]:
-    """The peak of a block: of PyTorch's allocator on a GPU; of the process's resident memory on a CPU.
+    """The peak of a block: of PyTorch's allocator on a GPU; of the process's resident memory on a CPU."""
+    told = Peak(before=in_use(device))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield told
+        told.bytes = torch.cuda.max_memory_allocated(device) - (told.before or 0)
+        told.reserved = torch.cuda.max_memory_reserved(device)
+    elif told.before is None or not _reset():
+        yield told
+    else:
+        yield told
+        told.bytes = max(0, _status("VmHWM") - told.before)
+
+
+def in_use(device: torch.device) -> int | None:
+    """Bytes in use: of a GPU by this process's tensors; on a CPU its resident memory, None where that is not told.
 
     Freed memory that the C library keeps is given back first, or work that reuses it would seem to need none.
     """
-    told = Peak()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        yield told
-        told.bytes = torch.cuda.max_memory_allocated(device) - before
-        told.reserved = torch.cuda.max_memory_reserved(device)
-    elif not _reset():
-        yield told
-    else:
-        before = _status("VmRSS")
-        yield told
-        told.bytes = max(0, _status("VmHWM") - before)
+        return int(torch.cuda.memory_allocated(device))
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
+        return None
+    trim(0)
+    return _status("VmRSS")
 
 
 def allocated(device: torch.device) -> int:
@@ -92,10 +103,6 @@ def shortage(scenario: object, ranks: int, device_bytes: int) -> str | None:
 
 
 def _reset() -> bool:
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is None:
-        return False
-    trim(0)
     try:
         _CLEAR.write_text(_RESET_PEAK)
     except OSError:

@@ -205,15 +205,16 @@ def _comparisons(wish: Wish, sizes: tuple[int, ...], found: tuple[str, ...]) -> 
 
 
 def _probes(wish: Wish, sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
-    """Floor and ceilings beside a comparison; of a GPU's roofs once a launch is enough.
+    """Floor and ceilings beside a comparison; roofs once a launch are enough.
 
     A duel asks for no ceiling: its time is for the ratios.
     """
     if wish.sides:
         return probes.floors(sizes)
-    if first and found[0].startswith("cuda"):
-        return [*probes.cases(sizes), *roofs.cases(sizes, shared=len(set(found)) < len(found))]
-    return probes.cases(sizes)
+    if not first:
+        return probes.cases(sizes)
+    shared, on_gpu = len(set(found)) < len(found), found[0].startswith("cuda")
+    return [*probes.cases(sizes), *(roofs.cases(sizes, shared=shared) if on_gpu else roofs.of_memory())]
 
 
 def _comparison(

@@ -1,7 +1,7 @@
-"""Roofs of a GPU: what it reaches at most, by type of number and by path of the bytes. Probes like the others.
+"""Roofs: what a device reaches at most, by type of number and by path of the bytes. Probes like the others.
 
 gemm_tf32 gemm_bf16 gemm_fp16   one large product, beside that of ``harness.probes`` in fp32
-copy                            from its memory to its memory
+copy                            from its memory to its memory: of CPUs this alone is measured
 upload download                 from pinned memory of the host and back, alone and with all devices at it
 """
 
@@ -24,7 +24,9 @@ TYPES: dict[Format, torch.dtype] = {"tf32": torch.float32, "bf16": torch.bfloat1
 ERRORS: dict[Format, float] = {"tf32": 2e-3, "bf16": 8e-3, "fp16": 2e-3}
 """Normwise errors that are due: of rounded operands or of a rounded product, a little more than half a unit."""
 BYTES: dict[Way, int] = {"copy": 2**29, "upload": 2**28, "download": 2**28}
-"""Several times what a cache holds."""
+"""Several times what a GPU's cache holds."""
+HOST_BYTES = 2**26
+"""The same of a CPU's, once there and once here."""
 ROWS = 8
 """A few rows of a product suffice for a ceiling."""
 
@@ -69,8 +71,10 @@ class Carry:
 
     def prepare(self, gang: Gang) -> Workload:
         """Random bytes where they come from, and room where they go."""
-        size, pinned = BYTES[self.way], gang.device.type == "cuda"
-        here = torch.randint(256, (size,), dtype=torch.uint8, device=gang.device, generator=gang.generator)
+        pinned = gang.device.type == "cuda"
+        size = BYTES[self.way] if pinned else HOST_BYTES
+        drawn = torch.randint(2**62, (size // 8,), device=gang.device, generator=gang.generator)
+        here = drawn.view(torch.uint8)
         host = torch.zeros(0 if self.way == "copy" else size, dtype=torch.uint8, pin_memory=pinned)
         there = torch.zeros_like(here) if self.way == "copy" else host
         if self.way == "upload":
@@ -90,6 +94,11 @@ class Carry:
             work=Work(bytes=(2 if self.way == "copy" else 1) * size, items=size, unit="byte"),
             reset=reset,
         )
+
+
+def of_memory() -> list[Case]:
+    """How fast one device copies within its own memory."""
+    return [_case("copy", "Carry", {"way": "copy"})]
 
 
 def cases(world_sizes: tuple[int, ...], *, shared: bool) -> list[Case]:

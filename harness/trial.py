@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from harness import causes, contract, flight, graphs, memory
+from harness import causes, compiled, contract, flight, graphs, memory
 from harness.agreement import Failure
 from harness.beside import Beside
 from harness.catalog import load as load_scenario
@@ -25,6 +25,7 @@ from harness.measure import sample
 from harness.memory import Peak, peak
 from harness.plan import Case, Value
 from harness.scenario import Workload
+from harness.settings import Settings
 from harness.sources import digest
 from harness.waits import Watched, watched
 from harness.world import World
@@ -81,9 +82,13 @@ class Trial:
     lost: Failure | None = None
     """Why it cannot go on, though it has not failed itself: the same on every rank."""
     workload: Workload | None = None
+    settings: Settings = field(default_factory=Settings)
+    """Those of the process that it has changed: whoever calls its code puts them in force."""
     _first_s: float = 0.0
     _count: Count = field(default_factory=Count)
     _peak: Peak = field(default_factory=Peak)
+    _before: int | None = None
+    """Bytes of memory in use before it was prepared."""
     _found: dict[str, Value] = field(default_factory=dict)
     _output: Any = None
 
@@ -96,7 +101,9 @@ class Trial:
 
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
+        compiled.make_room()
         self.crowd_bytes = memory.allocated(self.world.device.torch)
+        self._before = memory.in_use(self.world.device.torch)
         self.workload = workload = contract.validated(self._scenario().prepare(self._my_gang))
         self.world.yield_to_step()
         workload.reset()
@@ -109,6 +116,7 @@ class Trial:
         workload.reset()
         self._count = count(workload.step, self.world.device.stream)
         workload.reset()
+        gc.collect()  # the collector is off: what is left in cycles is not held
         with peak(self.world.device.torch) as self._peak:  # of a plain step: counting needs memory of its own
             workload.step()
 
@@ -250,6 +258,8 @@ class Trial:
             uncounted=tuple(sorted(self._count.uncounted | ({UNSEEN} if self._my_workload.uncounted else set()))),
             constant_operands=self._count.constant_operands,
             uneven=self._my_workload.uneven and self._my_gang.size > 1,
+            settings=tuple(self.settings.changes.values()),
+            held_bytes=self.held_bytes,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,
@@ -264,6 +274,13 @@ class Trial:
             main_s=None if self.load.main_s is None else round(self.load.main_s, 9),
             messages_s=None if self.load.messages_s is None else round(self.load.messages_s, 9),
         )
+
+    @property
+    def held_bytes(self) -> int | None:
+        """Memory that it has in use between steps."""
+        if self._before is None or self._peak.before is None:
+            return None
+        return max(0, self._peak.before - self._before)
 
     @property
     def unit(self) -> str:

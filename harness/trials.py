@@ -106,7 +106,7 @@ class Trials:
 def close_quietly(trial: Trial) -> None:
     """Let go of a trial that has been judged, whatever that raises, and of its files."""
     try:
-        with trial.world.sentry.minding():
+        with trial.settings.in_force(), trial.world.sentry.minding():
             trial.close()
     except KeyboardInterrupt:
         raise

@@ -54,14 +54,15 @@ class Farewell(NamedTuple):
 class Rank:
     """One rank, as an actor: a process of its own on the node that has its device."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str) -> None:
         """Stand in line as the node's own processes do, and load what takes seconds while the other ranks do, too.
 
+        ``folder`` is where the run was started: a scenario may be imported from there.
         Ray has its workers give way to all other processes. Where that may not be undone, the journal has it.
         """
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, os.getppid()))
-        sys.path.append(str(Path.cwd()))  # last: no file there takes the place of a module of ours or of Python's
+        sys.path.append(folder)  # last: no file there takes the place of a module of ours or of Python's
         from harness import ledger, worker, world  # noqa: F401
 
         ledger.ready()

@@ -9,6 +9,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import ray
@@ -73,7 +74,7 @@ class Actors:
         mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=beside).remote()
         within = PlacementGroupSchedulingStrategy(group)
         make = ray.remote(Rank).options(**_needs(order.plan), scheduling_strategy=within)
-        actors: list[Any] = [make.remote() for _ in order.plan.devices]
+        actors: list[Any] = [make.remote(str(Path.cwd())) for _ in order.plan.devices]
         seats: list[Seat] = []
         ended, mark = False, uuid.uuid4().hex
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 import traceback
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import wait
@@ -18,10 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from launch.channel import Client
+from launch.gangs import how_it_ended
 from launch.lifeline import tie_to_parent
 from launch.network import loopback
 
 FORK_SERVER = get_context("forkserver")
+UNKNOWN = 255
+"""What multiprocessing says of a process whose fork server has not told how it ended."""
+END_S = 1.0
+"""A fork server that has hung up ends within this time."""
 
 
 def main(address: str, parent: int) -> None:
@@ -44,7 +50,10 @@ def main(address: str, parent: int) -> None:
 
 
 def _launch(client: Client, address: str, ranks: int, order: str, logs: str) -> None:
-    """Start ``ranks`` ranks, and tell the parent of each one's exit code: minus the signal, where one killed it."""
+    """Start ``ranks`` ranks, and tell the parent of each one's exit code: minus the signal, where one killed it.
+
+    Of ranks that have ended with the fork server there is none: the parent is told of that one's end.
+    """
     Path(logs).mkdir(parents=True, exist_ok=True)
     running: dict[Any, tuple[int, ForkServerProcess]] = {}
     with loopback() as listener:  # where the ranks meet; the first has it then
@@ -57,8 +66,24 @@ def _launch(client: Client, address: str, ranks: int, order: str, logs: str) -> 
         for sentinel in wait(list(running)):
             rank, process = running.pop(sentinel)
             process.join()
-            client.send({"type": "exit", "rank": rank, "code": process.exitcode})
+            code = process.exitcode
+            if code == UNKNOWN and (ended := _fork_server_code()) is not None:
+                code = None
+                words = f"the fork server, whose children the ranks are, {how_it_ended(ended)}"
+                client.send({"type": "trouble", "words": words})
+            client.send({"type": "exit", "rank": rank, "code": code})
             process.close()
+
+
+def _fork_server_code() -> int | None:
+    """The exit code of the fork server, minus the signal where one killed it; None where it lives."""
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined] # noqa: SLF001 - nothing else tells of it
+    until_s = time.monotonic() + END_S
+    while pid is not None and time.monotonic() < until_s:  # its pipes are closed a little before it has ended
+        if done := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return done.si_status if done.si_code == os.CLD_EXITED else -done.si_status
+        time.sleep(0.01)
+    return None
 
 
 def _environment(rank: int, ranks: int, listener: socket.socket) -> dict[str, str]:

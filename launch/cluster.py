@@ -91,7 +91,7 @@ class Cluster:
                     include_dashboard=False,
                     logging_level=logging.CRITICAL,
                     log_to_driver=False,
-                    job_config=JobConfig(_client_job=True),  # else the working directory comes first on workers' paths
+                    job_config=_config(),
                     _temp_dir=folder,
                 )
         except Exception as error:  # noqa: BLE001 - Ray may raise anything
@@ -187,11 +187,16 @@ def _join(address: str, parameter: str = "--ray-address") -> None:
     try:
         if _names_head(address):
             _reach(address)
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, job_config=_config())
     except (OSError, ValueError, RuntimeError, RayError) as error:
         rule = "be host:port of a running cluster of which this host is a node, or auto"
         remedy = "start it, correct the address, or use ray://host:10001 from elsewhere"
         raise UsageError(parameter, rule, f"{address} ({cause(error)})", remedy) from None
+
+
+def _config() -> JobConfig:
+    """Of our job: without it Ray puts the working directory first on the path of workers, before our modules."""
+    return JobConfig(_client_job=True)
 
 
 def _names_head(address: str | None) -> bool:

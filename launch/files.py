@@ -40,4 +40,8 @@ def fingerprints(run: RunDir, plan: Plan) -> dict[str, str]:
 
 def _described(side: Side, plan: Plan) -> dict[str, Any]:
     own = side.python or side.variables
-    return environment.described_by(side, plan.devices) if own else environment.describe(plan.devices)
+    return (
+        environment.described_by(side, plan.devices, environment.code_of(plan))
+        if own
+        else environment.describe(plan.devices)
+    )

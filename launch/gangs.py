@@ -67,8 +67,8 @@ class Gang:
     """Ranks that said bye."""
     words: dict[int, str] = field(default_factory=dict)
     """Last words of ranks that failed and could still speak."""
-    exits: dict[int, int] = field(default_factory=dict)
-    """Exit codes of ranks that have ended, in that order; minus the signal, where one killed it."""
+    exits: dict[int, int | None] = field(default_factory=dict)
+    """Exit codes of ranks that have ended, in that order; minus the signal, where one killed it; None if unknown."""
     trouble: str | None = None
     """Why the launching process could not start the ranks, or that it has ended itself."""
 
@@ -159,8 +159,8 @@ class Gang:
         return f"rank {rank} {'left without a word' if code is None else how_it_ended(code)}"
 
     def _terminated(self, rank: int) -> bool:
-        """Whether it was asked to go, as whoever ends a run asks all of its processes."""
-        return self.exits.get(rank) == -signal.SIGTERM
+        """Whether it was asked to go, as whoever ends a run asks all of its processes, or went with its fork server."""
+        return rank in self.exits and self.exits[rank] in (-signal.SIGTERM, None)
 
 
 def how_it_ended(code: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import ExitStack
 from typing import Self
 
@@ -15,6 +16,9 @@ from launch.gangs import Ending, Hear
 from launch.lifeline import MARK, below, kill_all, marked, temporary
 
 BROKEN = "a case before it failed, and nothing more can be done on this process's device ({}): use --resume"
+
+ANSWER_S = 30.0
+"""A device that has work left must have done it within this time."""
 
 
 class Inline:
@@ -53,9 +57,21 @@ class Inline:
 
 
 def _fault(device: Device) -> str | None:
-    """What a device answers that takes no more work of this process; None where it still does."""
-    try:
-        device.synchronize()
-    except RuntimeError as error:  # CUDA's own errors are such
-        return first_line(error)
-    return None
+    """What a device answers that takes no more work of this process; None where it still does.
+
+    One that hangs does not answer: it is waited for beside, where no wait in a driver can hold this thread up.
+    """
+    answers: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            device.synchronize()
+        except RuntimeError as error:  # CUDA's own errors are such
+            answers.append(first_line(error))
+        else:
+            answers.append(None)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(ANSWER_S)
+    return answers[0] if answers else f"it has not ended its work within {ANSWER_S:g} s"

@@ -26,6 +26,9 @@ class Profiling:
                 self._done.add((entry.comparison, entry.case))
             elif isinstance(entry, CellRecord) and entry.status == "ok" and plan.side_of(entry.launch) == plan.sides[0]:
                 self._well.add((entry.comparison, entry.case))
+        before = [path.name.rpartition("-")[2] for path in (run.root / "logs").glob("profile-0-*")]
+        self._attempt = max((int(number) + 1 for number in before if number.isdecimal()), default=0)
+        """The next gang's number, by which its ranks' logs are called: each has its own."""
         self._visiting: VisitNote | None = None
         self._unwritten: str | None = None
 
@@ -37,7 +40,7 @@ class Profiling:
         return Order(
             plan=self._plan,
             launch=0,
-            attempt=0,
+            attempt=self._attempt,
             todo={index: cases for index, cases in todo.items() if cases},
             budget_s=0.0,
             fingerprint="",
@@ -54,6 +57,7 @@ class Profiling:
         while order := self.order(scratch):
             before = len(self._done)
             ending = launcher.launch(order, self.hear)
+            self._attempt += 1
             if ending and self._visiting:
                 self._give_up(self._visiting.comparison, self._visiting.case, ending)
             if len(self._done) == before:

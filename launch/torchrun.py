@@ -17,7 +17,7 @@ import psutil
 
 from harness.errors import RankbenchError, UsageError
 from harness.halt import Halt
-from harness.home import linked, within_reach
+from harness.home import inherited, linked, within_reach
 from harness.messages import Order, RankNote
 from launch import stacks
 from launch.channel import Peer, Server
@@ -176,7 +176,8 @@ class Torchrun:
             raise UsageError("--out", "have room for logs", f"{error.filename} ({error.strerror})", remedy) from error
 
     def _start(self) -> subprocess.Popen[bytes]:
-        kept = {name: value for name, value in os.environ.items() if name not in LEAKS and not name.startswith(LEAKING)}
+        all_ = inherited(self._python).items()
+        kept = {name: value for name, value in all_ if name not in LEAKS and not name.startswith(LEAKING)}
         own = {"TMPDIR": self._mark, MARK: self._mark}
         with self._agent_log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603

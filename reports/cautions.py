@@ -25,6 +25,10 @@ SUPERLINEAR = 1.05
 """A speed-up above this multiple of what the declared work allows is suspect."""
 ABOVE_CEILING = 1.05
 """So are a rate and a speed-up above this multiple of the large product's."""
+ABOVE_BANDWIDTH = 2.0
+"""So is a rate of bytes above this multiple of a copy's: work in place comes to 1.7 of it."""
+CACHED_BYTES, ABOVE_CACHES = 2**27, 10.0
+"""Of a step with fewer bytes a rank, which caches may hold, one above this multiple."""
 SKEW = 0.05
 """Spread of the starts as a fraction of the sample's duration."""
 UNJOINED = (0.10, 100e-6)
@@ -144,6 +148,17 @@ def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterat
     if row.rate is not None and row.roof is not None and row.rate > ABOVE_CEILING * row.roof:
         told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(row.roof, 'FLOP')}"
         yield Kind.ABOVE_CEILING, told
+    yield from _above_bandwidth(row)
+
+
+def _above_bandwidth(row: CellRow) -> Iterator[Fact]:
+    if row.byte_rate is None or row.byte_roof is None or row.median_s is None:
+        return
+    cached = row.byte_rate * row.median_s / row.world_size < CACHED_BYTES
+    limit = ABOVE_CACHES if cached else ABOVE_BANDWIDTH
+    if row.byte_rate > limit * row.byte_roof:
+        rate, roof = (units.quantity(each, "B/s") for each in (row.byte_rate, row.byte_roof))
+        yield Kind.ABOVE_BANDWIDTH, f"{rate}, but copies in memory reached {roof} (limit {limit:g}{units.TIMES})"
 
 
 def _resolution(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:

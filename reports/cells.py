@@ -17,7 +17,7 @@ from reports.evidence import CaseId
 from reports.health import Health
 from reports.layouts import head
 from reports.measured import Measured
-from reports.roofs import product_roof
+from reports.roofs import memory_roof, product_roof
 from reports.rows import CellRow, RankRow
 from reports.stragglers import own_work
 
@@ -75,6 +75,7 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "launch_s": {int(str(launch)): float(value) for launch, value in measured.values(key).items()},
         "rate": flops / time.value if flops else None,
         "byte_rate": moved / time.value if moved else None,
+        "byte_roof": memory_roof(measured, case.world_size) if moved else None,
         **_roof(measured, key, case, flops),
         "items_per_s": items / time.value if items else None,
         "unit": next((cell.record.unit for cell in measured.evidence.by_case[key] if cell.record), "item"),

@@ -19,6 +19,7 @@ def counts(measured: Measured, key: CaseId, median_s: float) -> dict[str, object
     if not launches:
         return {}
     return _energy(launches, median_s) | {
+        "held_bytes": _typical([fact.held_bytes for fact in facts] for facts in launches),
         "peak_bytes": _typical([fact.peak_bytes for fact in facts] for facts in launches),
         "reserved_bytes": _typical([fact.reserved_bytes for fact in facts] for facts in launches),
         "traffic_bytes": _typical([fact.traffic_bytes for fact in facts] for facts in launches),

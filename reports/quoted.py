@@ -7,7 +7,7 @@ from collections.abc import Callable
 from reports import labels, units
 from reports.book import NoFigureError, Subject, contrast, named
 from reports.crossings import crossing
-from reports.rows import ContrastRow
+from reports.rows import CellRow, ContrastRow
 from reports.verdicts import limit_in_words
 
 NO_INTERVAL = "no interval yet"
@@ -28,11 +28,20 @@ def _time(subject: Subject) -> str:
     return units.seconds(subject.timed().median_s)
 
 
+def _held(subject: Subject) -> str:
+    row = subject.row()
+    return _in_memory(row, row.held_bytes)
+
+
 def _memory(subject: Subject) -> str:
     row = subject.row()
-    if row.peak_bytes is None:
+    return _in_memory(row, row.peak_bytes)
+
+
+def _in_memory(row: CellRow, size: int | None) -> str:
+    if size is None:
         raise NoFigureError(f"the memory of {named(row)} is not known")
-    return units.memory(row.peak_bytes)
+    return units.memory(size)
 
 
 def _traffic(subject: Subject) -> str:
@@ -124,6 +133,7 @@ FIGURES: dict[str, Callable[[Subject], str]] = {
     "speedup": _speedup,
     "ideal": _ideal,
     "ceiling": _ceiling,
+    "held": _held,
     "memory": _memory,
     "traffic": _traffic,
     "reads": _reads,

@@ -24,7 +24,7 @@ WORDS = {
 
 
 def roof_rows(measured: Measured) -> tuple[RoofRow, ...]:
-    """Every roof that was measured; on CPUs there is none but the product's in fp32."""
+    """Every roof that was measured; of CPUs there are the product's in fp32 and the copy's."""
     return tuple(_rows(measured))
 
 
@@ -45,6 +45,12 @@ def _rate(measured: Measured, name: str, world_size: int) -> tuple[Literal["FLOP
             flops, moved = sum(fact.flops for fact in facts), sum(fact.bytes for fact in facts)
             return ("FLOP", flops / time.value) if flops else ("B", moved / time.value)
     return None
+
+
+def memory_roof(measured: Measured, world_size: int) -> float | None:
+    """Bytes a second, read and written, of so many devices at most: each as fast as one that copies alone."""
+    found = _rate(measured, "copy", 1)
+    return found[1] * world_size if found else None
 
 
 def product_roof(measured: Measured, key: CaseId, world_size: int) -> tuple[str, float] | None:

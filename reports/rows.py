@@ -99,6 +99,10 @@ class CellRow(Record):
     """The probe that multiplies such numbers as it does."""
     roof: float | None = None
     """FLOP/s that its devices reached in large products of the numbers that it multiplies."""
+    byte_roof: float | None = None
+    """Bytes a second that so many devices read and write where each copies as fast as one does alone."""
+    held_bytes: int | None = None
+    """Memory that the case holds between steps, on the rank that holds most; a step's peak comes on top."""
     peak_bytes: int | None = None
     """Memory that a step needs at its peak beyond what was there before, on the rank that needs most."""
     reserved_bytes: int | None = None

@@ -10,6 +10,7 @@ from reports.book import FATES
 from reports.rows import CellRow
 
 COUNTS = {
+    "held": "memory held",
     "memory": "memory a step adds",
     "reserved": "reserved",
     "power": "power",
@@ -20,7 +21,7 @@ COUNTS = {
 }
 """What is counted, with the headings of the columns."""
 LEAST_MEMORY = 1 << 20
-"""Bytes: on a CPU the peak is that of resident memory, which grows by pages and by what libraries set aside."""
+"""Bytes: on a CPU memory is resident memory, which grows by pages and by what libraries set aside."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ def telling(rows: Sequence[CellRow]) -> Tally:
 
 
 def _telling(rows: Sequence[CellRow]) -> Iterator[str]:
-    if max((row.peak_bytes or 0 for row in rows), default=0) >= LEAST_MEMORY:
-        yield "memory"
+    for name, sizes in {"held": [row.held_bytes for row in rows], "memory": [row.peak_bytes for row in rows]}.items():
+        if max((size or 0 for size in sizes), default=0) >= LEAST_MEMORY:
+            yield name
     if any(row.reserved_bytes is not None for row in rows):
         yield "reserved"
     if any(row.watts is not None for row in rows):
@@ -76,6 +78,7 @@ def _line(row: CellRow, columns: Sequence[str], sizes: int) -> tuple[str, tuple[
 
 
 WORDS: dict[str, Callable[[CellRow], str]] = {
+    "held": lambda row: units.memory(row.held_bytes),
     "memory": lambda row: units.memory(row.peak_bytes),
     "reserved": lambda row: units.memory(row.reserved_bytes),
     "power": lambda row: units.quantity(row.watts, "W"),

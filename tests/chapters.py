@@ -50,6 +50,7 @@ WRONG = {(2, "quick[how=pieces,size=1024]@2"): ("wrong", 1, HOSTILE)}
 def counted(case, launch, rank):
     busy = case.arm == "pieces"
     return {
+        "held_bytes": 40 * 2**20,
         "peak_bytes": 3 * 2**20 if busy else 0,
         "traffic_bytes": 2568 * (case.world_size - 1),
         "host_reads": busy * 7,

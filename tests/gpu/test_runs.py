@@ -44,7 +44,7 @@ def test_samples_have_their_clock_and_cases_their_power_and_memory(run: Run) -> 
     for cell in of(run, "split"):
         assert cell.samples is not None and cell.samples.device_s is not None
         assert cell.samples.clock_mhz is not None and min(map(min, cell.samples.clock_mhz)) > 100
-        assert cell.facts[0].peak_bytes and cell.facts[0].reserved_bytes
+        assert cell.facts[0].held_bytes and cell.facts[0].peak_bytes and cell.facts[0].reserved_bytes
     assert all(launch.ranks[0].least_s for launch in run.launches)
 
 

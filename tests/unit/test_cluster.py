@@ -29,7 +29,7 @@ import contextlib, os, sys
 from launch.actor import Rank
 before = os.getpriority(os.PRIO_PROCESS, 0)
 os.nice(7)  # as Ray does with its workers
-Rank()
+Rank(os.getcwd())
 print(os.getpriority(os.PRIO_PROCESS, 0))
 with contextlib.suppress(PermissionError):  # not everywhere root may
     os.setpriority(os.PRIO_PROCESS, 0, before)

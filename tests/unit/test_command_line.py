@@ -180,7 +180,7 @@ def test_two_devices_add_packed_copies_and_ceilings(monkeypatch: pytest.MonkeyPa
     probes = {"null@1", "null@2", "null@4"} | {
         f"{name}@{size}" for name in ("spin", "gemm") for size in ("1", "1x2", "1x4")
     }
-    assert keys == arms | probes
+    assert keys == arms | probes | {"copy[way=copy]@1"}
 
 
 def test_more_ranks_than_devices_are_refused_with_the_remedy() -> None:
@@ -304,6 +304,15 @@ def test_a_terminal_that_does_not_know_its_width_shows_something(
     monkeypatch.setenv("COLUMNS", "0")
     assert cli.run_app(["--version"]) == 0
     assert capsys.readouterr().out.startswith("rankbench")
+
+
+def test_files_of_the_working_directory_take_no_module_s_place(tmp_path: Path) -> None:
+    for name in ("json.py", "gc.py", "launch.py"):
+        (tmp_path / name).write_text("raise RuntimeError('this is no module')\n")
+    line = [sys.executable, "-m", "harness", "list", "split"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "size" in done.stdout
 
 
 def test_a_run_whose_code_has_changed_is_not_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

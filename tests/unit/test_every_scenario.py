@@ -46,7 +46,7 @@ SMALL = {
 UNEVEN = {("load", "broadcast"), ("save", "dcp"), ("restore", "dcp"), ("crossover", "copied")}
 """Where one rank does by design what the declared work does not tell."""
 ENTRIES = catalog.scenarios()
-FIGURES = {"time", "versus", "speedup", "ideal", "ceiling", "memory", "traffic", "reads", "crossover"}
+FIGURES = {"time", "versus", "speedup", "ideal", "ceiling", "held", "memory", "traffic", "reads", "crossover"}
 """What the report knows of every arm."""
 
 

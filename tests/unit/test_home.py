@@ -16,19 +16,37 @@ import pytest
 from harness import environment, home
 from harness.errors import UsageError
 from harness.plan import Side
+from harness.planner import make
+from harness.wish import Wish
 from tests.limits import LIMIT_S
 
 ASK = """
-import json, sys
+import json, os, sys
 from importlib.metadata import version
 sys.path.insert(0, sys.argv[1])
 from harness import environment, home
+from harness.catalog import load
 from harness.plan import Side
+from harness.sources import digest
 
 assert str(home.HOME) == sys.argv[1]
-other = environment.described_by(Side(name="b", python=sys.argv[2]), ["cpu:0"])
+os.environ["PYTHONHOME"] = "/nowhere"  # of this interpreter
+code = {f"{sys.argv[3]}:Mine": digest(load(f"{sys.argv[3]}:Mine").cls)}
+other = environment.described_by(Side(name="b", python=sys.argv[2]), ["cpu:0"], code)
 print(json.dumps([version("numpy"), other["software"]["numpy"], other["git"]]))
 """
+
+SCENARIO = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class Mine:
+    scaling: ClassVar = "none"
+
+    def prepare(self, gang): ...
+"""
+ANSWER = {"environment": {}, "torch": "/other/torch/__init__.py", "libraries": [], "prefixes": ["/other"], "code": {}}
 
 
 @pytest.fixture
@@ -53,8 +71,9 @@ def test_packages_installed_beside_these_are_not_lent_to_another_interpreter(tmp
         (folder / f"{name}.py").write_text("raise SystemExit('a file of the current folder was imported')")
     for line in (("init", "-q"), ("symbolic-ref", "HEAD", b"refs/heads/gr\xf6\xdfe")):
         subprocess.run(["git", *line], cwd=folder, check=True)
+    (scenario := tmp_path / "mine.py").write_text(SCENARIO)
     done = subprocess.run(
-        [sys.executable, "-P", "-c", ASK, str(site), str(other)],
+        [sys.executable, "-P", "-c", ASK, str(site), str(other), str(scenario)],
         cwd=folder, capture_output=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode(errors="replace")
@@ -67,7 +86,7 @@ def test_a_path_for_this_interpreter_lends_no_pytorch_to_another(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Unless the side's own words say so."""
-    told = {"torch": str(tmp_path / "torch" / "__init__.py"), "environment": {}}
+    told = ANSWER | {"torch": str(tmp_path / "torch" / "__init__.py")}
     monkeypatch.setattr(environment, "_told_by", lambda *_: (told, ""))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"--b must measure its own PyTorch, .* take that folder out of PYTHONPATH"):
@@ -77,6 +96,45 @@ def test_a_path_for_this_interpreter_lends_no_pytorch_to_another(
     told["torch"] = str(tmp_path / "torch" / "__init__.py")
     own = Side(name="b", python="/other/python", variables={"PYTHONPATH": str(tmp_path)})
     assert environment.described_by(own, ["cpu:0"]) == {}
+
+
+def test_libraries_of_this_environment_are_not_lent_to_another_interpreter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those of a folder that belongs to neither are for both."""
+    mine, shared = tmp_path / "mine/lib", tmp_path / "cuda/lib"
+    told = ANSWER | {"libraries": [f"{shared}/libcudart.so.13", f"{mine}/libnccl.so.2"]}
+    monkeypatch.setattr(environment, "_told_by", lambda *_: (told, ""))
+    monkeypatch.setattr(sys, "prefix", str(mine.parent))
+    side = Side(name="b", python="/other/python")
+    for folders, lent in (((shared,), False), ((shared, mine), True)):
+        monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join(map(str, folders)))
+        if lent:
+            words = (
+                f"its own libraries, but is /other/python, which has libraries of {mine}; take that folder out of LD_L"
+            )
+            with pytest.raises(UsageError, match=words):
+                environment.described_by(side, ["cpu:0"])
+        else:
+            assert environment.described_by(side, ["cpu:0"]) == {}
+    asked = side.model_copy(update={"variables": {"LD_LIBRARY_PATH": str(mine)}})
+    assert environment.described_by(asked, ["cpu:0"]) == {}
+
+
+def test_another_version_of_a_scenario_is_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_told_by", lambda *_: (ANSWER | {"code": {"plugin:Mine": "1" * 16}}, ""))
+    side = Side(name="b", python="/other/python")
+    assert environment.described_by(side, ["cpu:0"], {"plugin:Mine": "1" * 16}) == {}
+    with pytest.raises(
+        UsageError, match="--b must measure the same, but is /other/python, where plugin:Mine has other"
+    ):
+        environment.described_by(side, ["cpu:0"], {"plugin:Mine": "2" * 16})
+
+
+def test_a_plan_tells_the_code_of_all_scenarios_but_ours(tmp_path: Path) -> None:
+    (file := tmp_path / "mine.py").write_text(SCENARIO)
+    plan = make(Wish(names=["split", f"{file}:Mine"], devices="cpu:1"))
+    assert environment.code_of(plan) == {f"{file}:Mine": plan.comparisons[-1].code}
 
 
 def test_the_path_of_a_side_comes_after_these_packages_and_names_no_current_folder(tmp_path: Path) -> None:

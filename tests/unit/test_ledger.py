@@ -17,6 +17,7 @@ from harness.gang import Gang
 from harness.journal import RankFacts
 from harness.ledger import audit, count
 from harness.plan import Case, Comparison, Scaling
+from harness.settings import Settings
 from tests.ranks import Ranks
 
 
@@ -198,6 +199,15 @@ def test_the_streams_that_a_step_launches_on_are_seen_but_for_its_own() -> None:
 
     assert count(step, lambda: current[0]).streams == {"side"}
     assert count(step).streams == frozenset()
+
+
+def test_products_are_counted_where_old_and_new_flags_of_precision_contradict_each_other() -> None:
+    with Settings().in_force():
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        with pytest.raises(RuntimeError, match="mix of the legacy and new APIs"):
+            torch.get_float32_matmul_precision()
+        assert count(lambda: X @ X).products == {"float32"}  # on a CPU
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -100,7 +100,7 @@ def test_a_gpus_peak_is_the_allocators_beyond_what_was_there_and_all_that_it_hel
     allocator = Allocator(monkeypatch)
     with peak(torch.device("cuda", 0)) as told:
         allocator.step()
-    assert (told.bytes, told.reserved) == (5 * MB, 20 * MB)
+    assert (told.before, told.bytes, told.reserved) == (3 * MB, 5 * MB, 20 * MB)
     assert allocator.told == ["wait", "reset"]
     with peak(cpu) as told:
         whole()

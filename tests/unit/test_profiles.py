@@ -260,9 +260,13 @@ def test_what_was_ok_on_another_side_only_is_not_traced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("act", "why"), [(dies, "rank 1 was killed by SIGKILL"), (spoiled, "CUDA error")])
 def test_after_a_case_that_ends_its_gang_another_gang_does_the_rest(tmp_path: Path, act: Act, why: str) -> None:
-    script, told = keep(tmp_path, act, well)
+    plan = make(Wish(names=["split"], devices="cpu:1", launches=1, profile=True))
+    RunDir(tmp_path / "run").create(plan)
+    (tmp_path / "run/logs/profile-0-3").mkdir(parents=True)
+    script, told = keep(tmp_path, act, well, plan=plan)
     assert [len(order.todo[0]) for order in script.orders] == [2, 1]
     assert [record.message for record in told] == [why, None]
+    assert [order.attempt for order in script.orders] == [4, 5]  # each has logs of its own, also beside earlier ones
 
 
 def test_gangs_that_tell_nothing_are_not_started_for_ever(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def test_counts_come_from_the_rank_that_has_most_and_traffic_from_the_most_devic
     def counted(case, launch, rank):
         busy = case.arm == "pieces"
         return {
+            "held_bytes": (3 + rank) * 2**29 if busy else None,
             "peak_bytes": (512 + rank) * 2**20 if busy else None,
             "traffic_bytes": 2568 * rank if busy else 0,
             "host_reads": 1000 // case.world_size + rank,
@@ -128,10 +129,10 @@ def test_counts_come_from_the_rank_that_has_most_and_traffic_from_the_most_devic
 
     text, whole = told(
         tmp_path,
-        "{pieces.memory}, {pieces@most.memory}, {pieces.traffic}, {pieces.reads}, {whole@most.reads}",
+        "{pieces.held}, {pieces.memory}, {pieces@most.memory}, {pieces.traffic}, {pieces.reads}, {whole@most.reads}",
         counted=counted,
     )
-    assert (text, whole) == ("512 MiB, 513 MiB, 2.57 kB, 1000, 501", True)
+    assert (text, whole) == ("1.50 GiB, 512 MiB, 513 MiB, 2.57 kB, 1000, 501", True)
     text, whole = told(tmp_path / "none", "{whole.traffic}, {whole.memory}", counted=counted)
     assert (text, whole) == ("0 B, [not answered: the memory of whole@1 is not known]", False)
 

@@ -167,6 +167,7 @@ def test_counts_that_say_nothing_are_no_columns(tmp_path):
     full = text_of(factories.build(tmp_path / "full", launches=1, counted=counted, found=facts))
     table = full.partition("Counted and checked")[2].partition("</table>")[0]
     assert re.findall('<th scope="col" class="n">([^<]+)</th>', table) == [
+        "memory held",
         "memory a step adds",
         "traffic",
         "host reads",

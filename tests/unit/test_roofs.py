@@ -1,4 +1,4 @@
-"""Roofs: probes that only GPUs get, right on any device; and figures that stay below the roof of their own numbers."""
+"""Roofs: probes, most for GPUs only, right on any device; figures that stay below the roof of their own numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHOLE = "split[how=whole,size=1024]@1"
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofs, "PRODUCT", {"cpu": 64})
-    monkeypatch.setattr(roofs, "BYTES", dict.fromkeys(roofs.BYTES, 2**16))
+    monkeypatch.setattr(roofs, "HOST_BYTES", 2**16)
 
 
 @pytest.mark.parametrize("case", roofs.cases((1, 2), shared=False), ids=lambda case: case.key)
@@ -46,7 +46,7 @@ def test_the_types_of_products_are_told_and_tf32_is_put_back(small: None) -> Non
     assert torch.get_float32_matmul_precision() == before
 
 
-def test_roofs_are_measured_on_gpus_only_once_a_launch_and_on_devices_of_their_own(
+def test_roofs_are_measured_once_a_launch_on_devices_of_their_own_and_of_a_cpu_its_memory_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def planned(**wish) -> list[list[str]]:
@@ -54,7 +54,7 @@ def test_roofs_are_measured_on_gpus_only_once_a_launch_and_on_devices_of_their_o
         beside = [[case for case in each.cases if case.probe] for each in plan.comparisons]
         return [[case.key for case in each if "roofs" in case.reference] for each in beside]
 
-    assert planned(devices="cpu:1") == [[], []]
+    assert planned(devices="cpu:1") == [["copy[way=copy]@1"], []]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     first, second = planned(devices="cuda")
@@ -98,6 +98,23 @@ def test_what_is_above_the_roof_of_its_own_numbers_is_flagged(tmp_path, name) ->
 
     _, told = rows(tmp_path, truth=truth, counted=lambda *_: {"products": (name,)})
     assert Kind.ABOVE_CEILING in {each.kind for each in told[WHOLE].warnings}
+
+
+@pytest.mark.parametrize(
+    ("moved", "step_s", "limit"), [(4e10, 0.1, None), (6e10, 0.1, 2), (1e8, 1e-4, None), (1e8, 2e-5, 10)]
+)
+def test_bytes_that_no_memory_delivers_are_flagged(tmp_path, moved, step_s, limit) -> None:
+    """A copy moves 250 GB/s in this run. Work in place or in a cache may pass that, and what is not read by far."""
+
+    def truth(case):
+        return step_s if not case.probe else factories.work_time(case)
+
+    _, told = rows(tmp_path, truth=truth, moved=moved)
+    assert told[WHOLE].byte_roof == pytest.approx(2.5e11)
+    assert told["split[how=whole,size=1024]@2"].byte_roof == pytest.approx(5e11)
+    facts = [each.fact for each in told[WHOLE].warnings if each.kind is Kind.ABOVE_BANDWIDTH]
+    copied = f"but copies in memory reached 250{units.THIN}GB/s (limit {limit}{units.TIMES})"
+    assert facts == [f"{units.quantity(moved / step_s, 'B/s')}, {copied}"] * (limit is not None)
 
 
 def test_the_roofs_are_rates_in_their_own_unit(tmp_path) -> None:

@@ -268,10 +268,25 @@ class Broken(CpuDevice):
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
 
-@pytest.mark.parametrize(("device", "status"), [(Broken(0), "skipped"), (CpuDevice(0), None)])
+class Hanging(CpuDevice):
+    """One whose work does not end."""
+
+    def synchronize(self) -> None:
+        threading.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        (Broken(0), "an illegal memory access"),
+        (Hanging(0), "it has not ended its work within 0.2 s"),
+        (CpuDevice(0), None),
+    ],
+)
 def test_inline_nothing_is_started_on_a_device_that_takes_no_more_of_this_process(
-    monkeypatch: pytest.MonkeyPatch, device: CpuDevice, status: str | None
+    monkeypatch: pytest.MonkeyPatch, device: CpuDevice, words: str | None
 ) -> None:
+    monkeypatch.setattr("launch.inline.ANSWER_S", 0.2)
     orders: list[int] = []
 
     def run(order: Order, world: World, hear: object) -> bool:
@@ -286,9 +301,9 @@ def test_inline_nothing_is_started_on_a_device_that_takes_no_more_of_this_proces
             inline.launch(Order(plan=plan, launch=n, attempt=0, todo={}, budget_s=1, fingerprint="", scratch=""), print)
             for n in range(2)
         ]
-    assert told[0] is None and orders == ([0, 1] if status is None else [0])
-    if status is not None:
-        assert told[1] is not None and told[1].status == status and "an illegal memory access" in told[1].message
+    assert told[0] is None and orders == ([0, 1] if words is None else [0])
+    if words is not None:
+        assert told[1] is not None and told[1].status == "skipped" and words in told[1].message
 
 
 def test_inline_what_hangs_is_a_cell_and_the_rest_is_measured(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +20,21 @@ from harness.messages import Order, RankNote, VisitNote
 from harness.plan import Plan, Precision, Record
 from harness.planner import make
 from harness.wish import Wish
+from launch import agent
 from launch.channel import Event, Peer
 from launch.gangs import Ending, Gang
 from launch.interrupt import Interrupt
 from launch.supervisor import Supervisor
 from launch.torchrun import Torchrun
 from launch.vigil import Vigil
+from tests.limits import LIMIT_S
 
 
 def told(gang: Gang, peer: Peer, **message: Any) -> None:
     gang.take((peer, "line", json.dumps(message).encode()))
 
 
-def ended(gang: Gang, exits: dict[int, int]) -> None:
+def ended(gang: Gang, exits: Mapping[int, int | None]) -> None:
     """The agent tells how the ranks ended, in turn."""
     for rank, code in exits.items():
         told(gang, Peer(None), type="exit", rank=rank, code=code)  # type: ignore[arg-type]
@@ -110,6 +114,22 @@ def test_ranks_that_end_with_the_launching_process_are_not_blamed_for_it() -> No
         gang.take((peer, "closed", b""))
     told(gang, Peer(None), type="trouble", words="no fork server")  # type: ignore[arg-type]
     assert gang.unwell and gang.ending() == Ending("died", "no fork server")
+
+
+def test_the_end_of_the_fork_server_is_told_and_no_exit_code_of_its_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "3600"]) as server:
+        monkeypatch.setattr(forkserver._forkserver, "_forkserver_pid", server.pid)
+        monkeypatch.setattr(agent, "END_S", 0.05)
+        assert agent._fork_server_code() is None
+        server.kill()
+        monkeypatch.setattr(agent, "END_S", LIMIT_S)
+        assert agent._fork_server_code() == -9
+    gang, _ = gang_of_two()
+    words = "the fork server, whose children the ranks are, was killed by SIGKILL"
+    told(gang, Peer(None), type="trouble", words=words)  # type: ignore[arg-type]
+    ended(gang, {0: None, 1: None})
+    assert gang.over and gang.ending() == Ending("died", words)
+    assert {fate.fate.partition(" ")[2].partition(" ")[2] for fate in gang.fates()} == {"left without a word"}
 
 
 def test_a_rank_that_ends_before_it_has_come_up_is_named() -> None:
@@ -202,7 +222,7 @@ def test_a_quiet_run_launches_once_a_launch(tmp_path: Path) -> None:
     complete, cells = run(tmp_path, script)
     assert complete
     assert [(order.launch, order.attempt) for order in script.orders] == [(0, 0), (1, 0)]
-    assert len(cells) == 2 * 5
+    assert len(cells) == 2 * 6
 
 
 def test_what_a_gang_skips_is_not_given_to_the_next_but_tried_again_on_resumption(tmp_path: Path) -> None:
@@ -225,7 +245,7 @@ def test_a_death_costs_its_case_and_the_rest_is_measured_by_a_new_gang(tmp_path:
     (died,) = [cell for cell in cells if cell.status != "ok"]
     assert (died.status, died.rank, died.launch) == ("died", 1, 0)
     assert died.case not in {case.key for cases in script.orders[1].todo.values() for case in cases}
-    assert len(cells) == 2 * 5
+    assert len(cells) == 2 * 6
 
 
 @pytest.mark.parametrize(("status", "cells"), [("died", []), ("hang", ["hang"])])
@@ -283,7 +303,7 @@ def test_a_case_that_has_failed_in_two_launches_is_not_tried_in_the_others(tmp_p
     told = [(cell.launch, cell.status, cell.message) for cell in cells if cell.case == key]
     why = "not tried again after it ended as died in launch 0, died in launch 1; --retry-failed does"
     assert told[2:] == [(2, "skipped", why), (3, "skipped", why)]
-    assert len(cells) == 4 * 5 and [cell.status for cell in cells].count("ok") == 4 * 4
+    assert len(cells) == 4 * 6 and [cell.status for cell in cells].count("ok") == 4 * 5
     (tmp_path / "scratch").rmdir()
     again = Script()
     run(tmp_path, again, plan)

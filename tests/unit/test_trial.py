@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from harness import contract
+from harness import contract, memory
 from harness.devices import CpuDevice
 from harness.errors import RefusedError
 from harness.plan import Case
@@ -110,6 +110,27 @@ def test_the_memory_is_that_of_a_plain_step(trial: Trial) -> None:
     trial.prepare()
     assert calls()[-1] == ("step", 1)  # and not of one that is counted: counting needs memory of its own
     assert trial.facts().peak_bytes is None or trial.facts().peak_bytes < 2**22
+
+
+def test_what_a_case_holds_between_steps_and_what_a_step_adds_are_told_apart(trial: Trial) -> None:
+    held, added = 2**26, 2**25
+
+    class Large:
+        def prepare(self, gang: Gang) -> Workload:
+            operand, gradient = torch.ones(held // 8), []
+
+            def step() -> None:
+                gradient[:] = gradient or [torch.ones(held // 8)]  # the first step makes it, and it stays
+                torch.ones(added // 4)
+
+            return Workload(step, check=lambda _: operand, work=Work())
+
+    memory.in_use(torch.device("cpu"))
+    trial._scenario = Large  # type: ignore[method-assign]
+    trial.prepare()
+    facts = trial.facts()
+    assert facts.held_bytes == pytest.approx(held, abs=2**23)
+    assert facts.peak_bytes is None or facts.peak_bytes == pytest.approx(added, abs=2**22)
 
 
 def test_what_the_check_has_established_reaches_the_journal(trial: Trial) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +109,7 @@ class Queued:
             failures = {1: (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), StackSummary())}
             raise CheckpointException("write", failures)
 
+        torch.set_default_dtype({"dtype": torch.float64}.get(self.fault, torch.float32))
         x, y = torch.zeros(4, 4) if self.fault == "zeros" else torch.randn(4, 4), torch.randn(4, 4)
 
         def check(output: int) -> Facts:
@@ -118,6 +120,7 @@ class Queued:
         def step() -> int:
             queue.launch(WORK_S)
             torch.mm(x, y)
+            dtypes[self.fault].add(torch.get_default_dtype())
             if self.fault == "waits":
                 queue.synchronize()
             if self.fault == "reads":
@@ -141,6 +144,8 @@ class Moody(Work):
 
 
 closed: list[str] = []
+dtypes: dict[str, set[torch.dtype]] = defaultdict(set)
+"""PyTorch's default in the steps of each fault."""
 
 
 class Gauge:
@@ -269,6 +274,19 @@ def test_what_cannot_fit_is_skipped_untried_with_the_reason() -> None:
 def test_the_journal_has_launch_begin_cell_in_this_order(plain: Plain) -> None:
     kept = [type(entry) for entry in plain.told if not isinstance(entry, VisitNote)]
     assert kept == [LaunchRecord, BeginRecord, CellRecord]
+
+
+def test_each_case_is_measured_under_its_own_settings_of_the_process() -> None:
+    dtypes.clear()
+    cells = {cell.case: cell for cell in measured("dtype") if isinstance(cell, CellRecord)}
+    assert dtypes == {"none": {torch.float32}, "dtype": {torch.float64}}
+    assert torch.get_default_dtype() == torch.float32
+    kinds = {
+        key: [doubt for doubt in cell.doubts if doubt.kind is Kind.PROCESS_SETTINGS] for key, cell in cells.items()
+    }
+    (doubt,) = kinds["queued[fault=dtype]@1"]
+    assert doubt.fact == "it sets torch.set_default_dtype to torch.float64 (before: torch.float32)"
+    assert kinds["queued[fault=none]@1"] == []
 
 
 def test_what_the_check_established_is_in_the_cell(plain: Plain) -> None:
