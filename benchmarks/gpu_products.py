@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils import benchmark
 
-from harness import headstart, planner, world
-from harness.plan import Case
-from harness.sampling import Sampling
-from harness.trial import Trial
-from harness.world import World
+from harness.journal.plan import Case
+from harness.measure import launch_ahead
+from harness.measure.case_runner import Trial
+from harness.measure.sampling import Sampling
+from harness.planning import builder
+from harness.world import world
+from harness.world.world import World
 
 PRODUCTS = {"gemm": "fp32", "gemm_bf16": "bf16"}
 ROUNDS = 11
@@ -64,8 +66,8 @@ def ready(case: Case, here: World) -> Trial:
     trial.prepare()
     policy, step_s = Sampling(), min(lap.end_s - lap.start_s for lap in trial.visit(2))
     if here.device.queues:
-        trial.look_ahead(min(headstart.MOST, policy.inner(step_s)))
-        trial.ahead = headstart.queueable([trial.room])
+        trial.look_ahead(min(launch_ahead.MOST, policy.inner(step_s)))
+        trial.ahead = launch_ahead.queueable([trial.room])
         policy = replace(policy, most=int(trial.room.steps)) if trial.ahead else policy
     trial.inner, trial.warm = policy.inner(step_s), policy.warm(step_s)
     return trial
@@ -112,7 +114,9 @@ def complaints(products: Sequence[Told], floor_s: float) -> list[str]:
 
 
 def main(device: str) -> int:
-    plan = planner.make(planner.Wish(names=("harness.probes:Null",), devices=device, world_sizes="1"))
+    plan = builder.make(
+        builder.Wish(names=("harness.plugins.floor_and_ceiling:Null",), devices=device, world_sizes="1")
+    )
     with world.alone(plan) as here:
         probes = {case.scenario: case for case in plan.comparisons[0].cases if case.probe}
         null = ready(probes["null"], here)

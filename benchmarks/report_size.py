@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from harness.lines import sealed
-from harness.plan import Case, Comparison, Plan, Side
-from harness.probes import cases as probes
-from harness.rundir import RunDir
+from harness.journal.log import sealed
+from harness.journal.plan import Case, Comparison, Plan, Side
+from harness.journal.run_directory import RunDir
+from harness.plugins.floor_and_ceiling import cases as probes
 
 LAUNCHES = 6
 ARMS = ("whole", "columns", "inner")

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 from two_ranks import HEADING, joined, relaunch, row
 
-from harness.clocks import Lap, Stopwatch, now
-from harness.measure import sample
-from harness.plan import Case
+from harness.device.timing import Lap, Stopwatch, now
+from harness.journal.plan import Case
+from harness.measure.timing_loop import sample
 from harness.scenario import Work, Workload
-from harness.world import World
+from harness.world.world import World
 
 SAMPLES = 2000
 WARM = 100

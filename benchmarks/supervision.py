@@ -15,13 +15,14 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from harness import planner, world
-from harness.clocks import Stopwatch, now
-from harness.measure import sample
-from harness.plan import DEADLINE_S
+from harness.device.timing import Stopwatch, now
+from harness.journal.plan import DEADLINE_S
+from harness.measure.timing_loop import sample
+from harness.planning import builder
 from harness.scenario import Work, Workload
-from harness.sentry import Sentry
-from launch.lifeline import kill_all, marked, temporary
+from harness.world import world
+from harness.world.watchdog import Sentry
+from launch.processes.cleanup import kill_all, marked, temporary
 
 BLOCKS, SAMPLES = 60, 300
 NOTHING = Workload(lambda: None, check=lambda _: None, work=Work())
@@ -31,7 +32,9 @@ WATCHES = {"no sentry": None, f"a deadline of {DEADLINE_S:g} s": DEADLINE_S, "a 
 
 def samples() -> None:
     """Null samples beside a sentry and without one, in blocks whose order is drawn anew in each round."""
-    plan = planner.make(planner.Wish(names=("harness.probes:Null",), devices="cpu:1", launcher="inline"))
+    plan = builder.make(
+        builder.Wish(names=("harness.plugins.floor_and_ceiling:Null",), devices="cpu:1", launcher="inline")
+    )
     read: dict[str, list[float]] = {name: [] for name in WATCHES}
     periods: dict[str, list[float]] = {name: [] for name in WATCHES}
     with world.alone(plan) as here:

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from harness import planner, world
-from harness.load import Load
-from harness.plan import Case
-from harness.world import World
+from harness.journal.plan import Case
+from harness.planning import builder
+from harness.telemetry.cpu_load import Load
+from harness.world import world
+from harness.world.world import World
 
-PLAN = planner.Wish(names=("harness.probes:Null",), devices="cpu:2")
+PLAN = builder.Wish(names=("harness.plugins.floor_and_ceiling:Null",), devices="cpu:2")
 
 
 def relaunch() -> None:
@@ -30,7 +31,7 @@ def relaunch() -> None:
 @contextmanager
 def joined() -> Iterator[tuple[World, dict[int, Case]]]:
     """The world of two pinned ranks, and the null case alone and on both, by world size."""
-    plan = planner.make(PLAN, ranks=(2, 2))
+    plan = builder.make(PLAN, ranks=(2, 2))
     cases = {case.world_size: case for case in plan.comparisons[0].cases if case.probe and case.scenario == "null"}
     with world.joined(plan) as here:
         before = Load.now()

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 carrier: Any = dist
-"""What carries the messages. Where samples do not count, and only there, ``harness.waits`` puts an observer here."""
+"""What carries the messages. ``harness.measure.collective_times`` observes it, in samples that do not count."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from harness.gang import Gang
-from harness.plan import Exercise, Scaling, Value
+from harness.journal.plan import Exercise, Scaling, Value
 
 __all__ = ["Exercise", "Facts", "Gang", "Scaling", "Scenario", "Work", "Workload", "arm", "axis"]
 

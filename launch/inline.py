@@ -7,13 +7,14 @@ import threading
 from contextlib import ExitStack
 from typing import Self
 
-from harness import worker, world
-from harness.devices import Device
-from harness.errors import first_line
-from harness.halt import Halt
-from harness.messages import Order
-from launch.gangs import Ending, Hear
-from launch.lifeline import MARK, below, kill_all, marked, temporary
+from harness.common.text import first_line
+from harness.device.device import Device
+from harness.journal.protocol import Order
+from harness.measure import worker
+from harness.world import world
+from harness.world.control import Halt
+from launch.launcher import Ending, Hear
+from launch.processes.cleanup import MARK, below, kill_all, marked, temporary
 
 BROKEN = "a case before it failed, and nothing more can be done on this process's device ({}): use --resume"
 

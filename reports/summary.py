@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.plan import Comparison, Exercise, Plan, Side
-from harness.rundir import RunDir
-from reports import again
-from reports.advice import advice_rows
-from reports.answers import chapter
-from reports.audit.examined import Examined
-from reports.audit.twelve import audit_rows
-from reports.book import Book
-from reports.cells import cell_rows
-from reports.claims import claims
-from reports.contrasts import contrast_rows, margin
-from reports.document import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
-from reports.evidence import WORST_FIRST, Cell, Evidence, load
-from reports.findings import Findings, headline
-from reports.health import health
-from reports.heat import heat_rows
-from reports.losses import loss_rows
-from reports.measured import Measured, measure
-from reports.probes import ceiling_rows, floor_rows
-from reports.profiles import profile_rows
-from reports.projection import projection_rows
-from reports.roofs import roof_rows
-from reports.sides import side_rows
-from reports.stragglers import rank_rows
-from reports.traces import trace_rows
-from reports.variance import variance_rows
+from harness.journal.plan import Comparison, Exercise, Plan, Side
+from harness.journal.run_directory import RunDir
+from reports.analysis.audit import Examined, audit_rows
+from reports.analysis.cases import cell_rows
+from reports.analysis.contrasts import contrast_rows, margin
+from reports.analysis.limits import ceiling_rows, floor_rows, roof_rows
+from reports.analysis.losses import loss_rows
+from reports.analysis.projection import projection_rows
+from reports.analysis.ranks import heat_rows, rank_rows
+from reports.analysis.sides import side_rows
+from reports.analysis.steadiness import health
+from reports.analysis.timeline import trace_rows
+from reports.reading.run import WORST_FIRST, Cell, Evidence, load
+from reports.schema.summary import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
+from reports.statistics.measured import Measured, measure
+from reports.statistics.variance import advice_rows, variance_rows
+from reports.wording import commands
+from reports.wording.answers import chapter
+from reports.wording.claims import claims, profile_rows
+from reports.wording.findings import Findings, headline
+from reports.wording.lookup import Book
 
 
 def summarise(run: RunDir) -> Summary:
@@ -109,7 +104,7 @@ def _strip(evidence: Evidence) -> tuple[Planned, ...]:
 def _again(evidence: Evidence, cell: Cell) -> str | None:
     if cell.state in ("ok", "missing") or cell.case.probe:
         return None
-    return again.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
+    return commands.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
 
 
 def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:

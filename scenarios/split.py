@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness.overlap import overlap
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.work.product_overlap import overlap
 from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
 from scenarios.replicas import assert_alike

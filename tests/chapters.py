@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from harness.plan import Exercise
-from reports import units
+from harness.journal.plan import Exercise
+from reports.text import units
 from tests import factories
 from tests.factories import Synthetic
 

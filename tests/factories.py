@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.doubts import Doubt
-from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples, Waits
-from harness.lines import sealed, texts
-from harness.plan import Case, Comparison, Exercise, Plan, Side, Value
-from harness.rundir import RunDir
+from harness.journal.log import sealed, texts
+from harness.journal.measurement_warnings import Doubt
+from harness.journal.plan import Case, Comparison, Exercise, Plan, Side, Value
+from harness.journal.records import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples, Waits
+from harness.journal.run_directory import RunDir
 
 ROOFS = ("gemm_tf32", "gemm_bf16", "gemm_fp16", "copy", "upload", "download")
 FLOPS = 4.0e9
@@ -193,7 +193,7 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
             cases += [
                 Case(
                     scenario=name,
-                    reference=f"harness.probes:{name.title()}",
+                    reference=f"harness.plugins.floor_and_ceiling:{name.title()}",
                     params={},
                     world_size=world_size,
                     packed=world_size > 1 and name != "null",
@@ -203,7 +203,7 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
             ]
     if told.roofs:
         cases += [
-            Case(scenario=name, reference="harness.roofs:Product", params={}, world_size=1, probe=True)
+            Case(scenario=name, reference="harness.plugins.roofline:Product", params={}, world_size=1, probe=True)
             for name in ROOFS
         ]
     return Comparison(

@@ -6,17 +6,17 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.rundir import RunDir
-from reports import github_markdown as md
-from reports import units
-from reports.claims import leading
-from reports.document import Summary
-from reports.formats.fates import Fate, fates
-from reports.labels import Labels
-from reports.rows import CellRow, ContrastRow
-from reports.sentences import WORDS
+from harness.common.errors import UsageError
+from harness.journal.run_directory import RunDir
+from reports.formats import markdown as md
+from reports.schema.cases import CellRow, ContrastRow
+from reports.schema.summary import Summary
 from reports.summary import summarise
+from reports.text import units
+from reports.text.labels import Labels
+from reports.wording.claims import leading
+from reports.wording.outcomes import Fate, fates
+from reports.wording.sentences import WORDS
 
 CLAIMS = 12
 """Sentences that are not folded away."""

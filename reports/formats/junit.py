@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from xml.etree import ElementTree as ET
 
-from harness.rundir import RunDir
-from reports import labels, units
-from reports.document import ComparisonFacts, Summary
-from reports.evidence import State
-from reports.formats.fates import Fate, fates
-from reports.rows import CellRow
+from harness.journal.run_directory import RunDir
+from reports.reading.run import State
+from reports.schema.cases import CellRow
+from reports.schema.summary import ComparisonFacts, Summary
 from reports.summary import summarise
+from reports.text import labels, units
+from reports.wording.outcomes import Fate, fates
 
 OUTCOMES: dict[State, str] = {"wrong": "failure", "skipped": "skipped", "ok": ""}
 """The element that tells of a state; of any other it is an error."""

@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from harness.scenario import Gang, Work, Workload, arm
-from harness.world import World
+from harness.world.world import World
 
 N = 192
 

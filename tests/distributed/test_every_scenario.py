@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog
+from harness.plugins import registry
 from tests.distributed.conftest import rankbench
 from tests.unit.test_every_scenario import SMALL
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
-ENTRIES = catalog.scenarios()
+ENTRIES = registry.scenarios()
 
 
 @pytest.mark.parametrize(("launcher", "sizes"), [("inline", (1,)), ("torchrun", (1, 2))])

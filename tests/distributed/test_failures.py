@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.journal import CellRecord
-from harness.rundir import RunDir
+from harness.journal.records import CellRecord
+from harness.journal.run_directory import RunDir
 from tests.distributed.conftest import PLUGINS, Run, torchrun
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")

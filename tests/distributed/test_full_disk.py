@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.journal import CellRecord, EndRecord
-from harness.lines import read
+from harness.journal.log import read
+from harness.journal.records import CellRecord, EndRecord
 from tests.distributed.conftest import PLUGINS, RANKBENCH, TWO, Run, torchrun
 from tests.limits import LIMIT_S
 
@@ -23,7 +23,7 @@ FILLS = f"{Path(__file__).with_name('full_disk.py')}:Fills"
 HOGS = f"{Path(__file__).with_name('full_disk.py')}:Hogs"
 IMPATIENT = """
 import sys
-from harness import cli, lines
+from harness.cli import app as cli; from harness.journal import log as lines
 lines.PATIENCE_S = 1.0
 sys.exit(cli.run_app(sys.argv[1:]))
 """

@@ -7,9 +7,9 @@ from statistics import median
 
 import pytest
 
-from harness.doubts import Kind
-from harness.journal import CellRecord
-from harness.load import LIMIT, Load
+from harness.journal.measurement_warnings import Kind
+from harness.journal.records import CellRecord
+from harness.telemetry.cpu_load import LIMIT, Load
 from tests.distributed.conftest import Run
 
 pytestmark = [

@@ -9,8 +9,8 @@ from statistics import median
 
 import pytest
 
-from harness.rundir import RunDir
-from harness.sampling import Sampling
+from harness.journal.run_directory import RunDir
+from harness.measure.sampling import Sampling
 from tests.distributed.conftest import Run
 
 pytestmark = [

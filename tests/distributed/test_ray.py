@@ -18,21 +18,21 @@ import psutil
 import pytest
 import ray
 
-from harness.cli import run_app
-from harness.halt import Halt
-from harness.journal import CellRecord, LaunchRecord
-from harness.lines import Journal
-from harness.messages import Order, VisitNote
-from harness.plan import Record
-from harness.planner import make
-from harness.rundir import RunDir
-from harness.wish import Wish
-from launch.actor import Outbox
-from launch.actors import Actors, Inbox
-from launch.mailbox import Mailbox
-from launch.scratch import scratch
-from launch.supervisor import Supervisor
-from launch.vigil import Vigil
+from harness.cli.app import run_app
+from harness.journal.log import Journal
+from harness.journal.plan import Record
+from harness.journal.protocol import Order, VisitNote
+from harness.journal.records import CellRecord, LaunchRecord
+from harness.journal.run_directory import RunDir
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from harness.world.control import Halt
+from launch.processes.scratch import scratch
+from launch.ray_cluster.actor import Outbox
+from launch.ray_cluster.launcher import Actors, Inbox
+from launch.ray_cluster.mailbox import Mailbox
+from launch.supervision.hang_detector import Vigil
+from launch.supervision.supervisor import Supervisor
 from tests.distributed.conftest import PLUGINS, SMALL, TWO, Run, rankbench
 from tests.limits import LIMIT_S
 
@@ -164,7 +164,7 @@ def test_devices_that_others_use_are_not_waited_for_without_end(
     plan = make(Wish(names=["split"], devices="cpu:2", launcher="ray", launches=1))
     order = Order(plan=plan, launch=0, attempt=0, todo={}, budget_s=1, fingerprint="f", scratch=str(tmp_path))
     with cluster._cluster.room([{"CPU": 1.0}], "PACK"):  # once what was there before has gone
-        monkeypatch.setattr("launch.cluster.PLACEMENT_S", 1.0)
+        monkeypatch.setattr("launch.ray_cluster.cluster.PLACEMENT_S", 1.0)
         ending = cluster.launch(order, lambda _: None)
     assert ending is not None and ending.status == "skipped"
     cores = len(os.sched_getaffinity(0))
@@ -221,7 +221,7 @@ def test_lines_that_ray_delivers_out_of_order_reach_the_journal_in_order(cluster
 def test_a_line_that_never_arrives_is_noticed_and_the_others_are_kept(
     cluster: Actors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launch.actors.ARRIVAL_S", 0.5)
+    monkeypatch.setattr("launch.ray_cluster.launcher.ARRIVAL_S", 0.5)
     mailbox, heard = ray.remote(Mailbox).options(num_cpus=0).remote(), []
     notes = [VisitNote(comparison=0, case=str(number), round=0, rounds=1).model_dump_json() for number in range(4)]
     ray.get([mailbox.put.remote(0, number, notes[number]) for number in (3, 0, 2)])

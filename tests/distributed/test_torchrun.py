@@ -43,7 +43,7 @@ def test_an_invocation_of_another_plan_is_refused_by_one_line(joined_run: list[R
 LATE = """
 import os, sys, time
 from pathlib import Path
-from harness import cli
+from harness.cli import app as cli
 
 refused, sleep = Path(__file__).with_name("refused"), time.sleep
 if os.environ["RANK"] == "1":

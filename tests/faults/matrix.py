@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from harness.journal import CellRecord
-from harness.lines import read
-from harness.rundir import RunDir
+from harness.journal.log import read
+from harness.journal.records import CellRecord
+from harness.journal.run_directory import RunDir
 from tests.distributed.conftest import RANKBENCH, offspring_of
 from tests.faults.planted import CARELESS, HEALTHY, MOMENTS
 

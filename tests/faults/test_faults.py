@@ -14,13 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.journal import CellRecord
-from harness.messages import Order
-from harness.plan import Record
-from harness.planner import make
-from harness.wish import Wish
-from launch.lifeline import kill_all, marked
-from launch.torchrun import Torchrun
+from harness.journal.plan import Record
+from harness.journal.protocol import Order
+from harness.journal.records import CellRecord
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from launch.local.torchrun import Torchrun
+from launch.processes.cleanup import kill_all, marked
 from tests.distributed.conftest import LOOPBACK, PLUGINS, RANKBENCH, listeners
 from tests.faults.matrix import ALONE, EXPECTED, Setting, plant
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.clocks import StartLine, Stopwatch
-from harness.gpu import CudaDevice
-from harness.measure import sample
+from harness.device.cuda import CudaDevice
+from harness.device.timing import StartLine, Stopwatch
+from harness.measure.timing_loop import sample
 from tests.distributed.conftest import rankbench
 from tests.stand_ins import workload
 

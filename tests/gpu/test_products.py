@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.clocks import StartLine, Stopwatch
+from harness.device.cuda import CudaDevice
+from harness.device.timing import StartLine, Stopwatch
 from harness.gang import Gang, seeded
-from harness.gpu import CudaDevice
-from harness.measure import sample
+from harness.measure.timing_loop import sample
 from scenarios.crossover import Crossover
 from scenarios.split import Split
 from tests.distributed.conftest import rankbench

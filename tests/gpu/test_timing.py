@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.clocks import Lap, StartLine, Stopwatch
-from harness.gpu import CudaDevice
-from harness.headstart import head_start_s, room
-from harness.measure import sample
+from harness.device.cuda import CudaDevice
+from harness.device.timing import Lap, StartLine, Stopwatch
+from harness.measure.launch_ahead import head_start_s, room
+from harness.measure.timing_loop import sample
 from tests.stand_ins import workload
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

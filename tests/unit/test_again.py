@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import devices
-from harness.fields import split, written
-from harness.plan import Plan, Side
-from harness.planner import make
-from harness.wish import Wish
-from reports.again import command
+from harness.device import device
+from harness.journal.plan import Plan, Side
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from harness.plugins.fields import split, written
+from reports.wording.commands import command
 from tests.limits import LIMIT_S
 
 PLUGINS = Path(__file__).parents[1] / "distributed" / "plugins.py"
@@ -62,7 +62,7 @@ def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
 
 
 def test_a_case_shares_a_device_again_only_where_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "cores", lambda: [0, 1])
+    monkeypatch.setattr(device, "cores", lambda: [0, 1])
     plan = make(Wish(names=["split"], devices="cpu:3", share_device=True))
     for case in plan.comparisons[0].cases:
         if not case.probe:
@@ -128,12 +128,12 @@ def test_a_case_of_another_side_is_measured_again_as_on_that_side(tmp_path: Path
     line = command(plan, side, plan.comparisons[0].cases[0])
     subprocess.run(line, shell=True, check=True)
     root = Path(__file__).parents[2]
-    program = root / "harness" / "abroad.py"
+    program = root / "harness" / "cli" / "other_interpreter.py"
     assert told.read_text().startswith(f"^lo; $HOME {program} run scenarios.split:Split --devices cpu:1 ")
 
 
 def test_the_command_line_runs_by_an_interpreter_that_lacks_these_packages(tmp_path: Path) -> None:
-    line = [sys.executable, str(Path(__file__).parents[2] / "harness" / "abroad.py"), "--version"]
+    line = [sys.executable, str(Path(__file__).parents[2] / "harness" / "cli" / "other_interpreter.py"), "--version"]
     (tmp_path / "launch.py").write_text("raise SystemExit('a file of the current folder was imported')")
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert (done.returncode, done.stderr, done.stdout.split()[0]) == (0, "", "rankbench")

@@ -9,10 +9,10 @@ import pytest
 import torch.distributed as dist
 from pydantic import ValidationError
 
-from harness.agreement import Agreement, Failure
-from harness.clocks import Lap
+from harness.device.timing import Lap
 from harness.gang import Gang
-from harness.headstart import Room
+from harness.measure.launch_ahead import Room
+from harness.world.control import Agreement, Failure
 from tests.ranks import Ranks
 
 

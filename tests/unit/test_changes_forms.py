@@ -10,11 +10,10 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from harness import cli
-from reports.changes.changes import compare
-from reports.changes.comment import comment
-from reports.changes.rows import ChangeRow, Changes, Difference
-from reports.changes.table import show
+from harness.cli import app
+from reports.compare.compare import compare
+from reports.compare.render import comment, show
+from reports.schema.compare import ChangeRow, Changes, Difference
 from tests import factories, hostile
 
 SMALL = {"rounds": 4, "visits": 1, "probes": False, "packed": False, "sizes": (512, 1024)}
@@ -75,14 +74,14 @@ def test_colour_only_on_a_terminal(changes):
 
 
 def test_the_json_is_the_whole_of_it(runs, changes, capsys):
-    assert cli.run_app(["compare", *map(str, runs), "--format", "json"]) == 1
+    assert app.run_app(["compare", *map(str, runs), "--format", "json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["schema"] == 1
     assert Changes.model_validate(told) == changes
 
 
 def test_the_comment_has_what_is_worse_first_and_folds_the_rest(runs, changes, capsys):
-    assert cli.run_app(["compare", *map(str, runs), "--format", "markdown"]) == 1
+    assert app.run_app(["compare", *map(str, runs), "--format", "markdown"]) == 1
     text = capsys.readouterr().out
     assert text == comment(changes)
     lines = text.splitlines()

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from harness.clocks import Lap, StartLine, Stopwatch
-from harness.errors import CollectiveError
-from harness.measure import sample
+from harness.common.errors import CollectiveError
+from harness.device.timing import Lap, StartLine, Stopwatch
+from harness.measure.timing_loop import sample
 from tests.gpus import Clock, FakeGpu
 from tests.stand_ins import workload
 

@@ -16,17 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray._private import ray_constants
 
-from harness.errors import RankbenchError, UsageError
-from launch.actor import Seat, index
-from launch.actors import Outcome, died, places
-from launch.cluster import STRICT, Cluster, cause, fits
+from harness.common.errors import RankbenchError, UsageError
+from launch.ray_cluster.actor import Seat, index
+from launch.ray_cluster.cluster import STRICT, Cluster, cause, fits
+from launch.ray_cluster.launcher import Outcome, died, places
 
 NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GPU": st.integers(0, 4)}), max_size=5)
 
 
 NICE = """
 import contextlib, os, sys
-from launch.actor import Rank
+from launch.ray_cluster.actor import Rank
 before = os.getpriority(os.PRIO_PROCESS, 0)
 os.nice(7)  # as Ray does with its workers
 Rank(os.getcwd())
@@ -110,9 +110,9 @@ def test_a_cluster_of_our_own_that_does_not_start_tells_why_in_a_line_and_leaves
         raise RuntimeError("The current node timed out during startup.\nThis could happen because of anything.")
 
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr("launch.cluster.Config", SimpleNamespace(initialize=str))
+    monkeypatch.setattr("launch.ray_cluster.cluster.Config", SimpleNamespace(initialize=str))
     monkeypatch.setattr(ray, "init", fail)
-    monkeypatch.setattr("launch.cluster.gettempdir", lambda: "/a/folder/with/a/very/long/path")
+    monkeypatch.setattr("launch.ray_cluster.cluster.gettempdir", lambda: "/a/folder/with/a/very/long/path")
     with pytest.raises(RankbenchError) as told:
         Cluster(None).__enter__()
     assert str(told.value).endswith("on this machine: (raylet) dlmalloc.cc:161: failed to open /dev/shm")

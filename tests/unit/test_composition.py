@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.gang import Gang, seeded
-from harness.ledger import Count, count
 from harness.scenario import Workload
+from harness.work.counting import Count, count
 from scenarios.composition import branches, children, factory
 from scenarios.composition.branches import Branches
 from scenarios.composition.children import Children

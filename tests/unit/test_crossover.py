@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.gang import Gang, seeded
-from harness.ledger import Count, count
+from harness.work.counting import Count, count
 from scenarios.crossover import Crossover
 from tests.ranks import Ranks, gang
 

@@ -16,13 +16,14 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from harness import catalog, ledger
 from harness.gang import Gang
-from harness.journal import RankFacts
-from harness.ledger import Count
-from harness.plan import Case, Comparison
-from harness.planner import Wish, make
+from harness.journal.plan import Case, Comparison
+from harness.journal.records import RankFacts
+from harness.planning.builder import Wish, make
+from harness.plugins import registry
 from harness.scenario import Work
+from harness.work import counting
+from harness.work.counting import Count
 from tests.ranks import Ranks, gang
 
 SMALL = {
@@ -45,7 +46,7 @@ SMALL = {
 """So that it takes no time; the others are small by default."""
 UNEVEN = {("load", "broadcast"), ("save", "dcp"), ("restore", "dcp"), ("crossover", "copied")}
 """Where one rank does by design what the declared work does not tell."""
-ENTRIES = catalog.scenarios()
+ENTRIES = registry.scenarios()
 FIGURES = {"time", "versus", "speedup", "ideal", "ceiling", "held", "memory", "traffic", "reads", "crossover"}
 """What the report knows of every arm."""
 
@@ -65,12 +66,12 @@ class Told:
 
 def told(mine: Gang, reference: str, params: dict[str, Any]) -> Told:
     """Three steps on a rank, in the harness's order."""
-    workload = catalog.load(reference).cls(**params).prepare(mine)
+    workload = registry.load(reference).cls(**params).prepare(mine)
     try:
         workload.reset()
         workload.step()
         workload.reset()
-        count = ledger.count(workload.step)
+        count = counting.count(workload.step)
         workload.reset()
         output = workload.step()
         mine.barrier()
@@ -156,7 +157,7 @@ def test_the_ledger_has_nothing_against_it(measured: Any) -> None:
         ]
         for case, each in ranks.items()
     }
-    assert ledger.audit(comparison, facts) == ({}, {})
+    assert counting.audit(comparison, facts) == ({}, {})
 
 
 def quotes(answer: str) -> Iterator[tuple[str, str, bool, str]]:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gang import Gang
-from harness.ledger import Count, count
 from harness.scenario import Facts, Work
+from harness.work.counting import Count, count
 from scenarios.fourier import Fourier, dft
 from tests.ranks import Ranks, gang
 

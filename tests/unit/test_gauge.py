@@ -13,12 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
-from harness import gauge
-from harness.agreement import Agreement
-from harness.beside import Beside, beside
-from harness.clocks import Lap, now
-from harness.gauging import Read, gauged
-from harness.readings import LAYOUT, Readings
+from harness.device.timing import Lap, now
+from harness.telemetry import poller
+from harness.telemetry.case_telemetry import Beside, beside
+from harness.telemetry.readings import LAYOUT, Readings
+from harness.world.control import Agreement
+from harness.world.telemetry_session import Read, gauged
 from tests.limits import LIMIT_S
 
 DRIVER = """
@@ -64,7 +64,7 @@ def until(read: Read, count: int) -> Readings:
 
 
 def gauges() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "harness.gauge" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "harness.telemetry.poller" in child.cmdline()]
 
 
 def test_it_reads_every_gpu_of_the_host_on_a_core_that_no_rank_has_and_ends_with_its_readers(driver: None) -> None:
@@ -90,7 +90,8 @@ def test_a_gpu_that_is_divided_has_no_power_of_its_own(driver: None) -> None:
 
 def test_it_does_not_outlive_a_process_that_is_killed(driver: None) -> None:
     code = (
-        "import os, time; from harness.agreement import Agreement; from harness.gauging import gauged\n"
+        "import os, time\n"
+        "from harness.world.control import Agreement\nfrom harness.world.telemetry_session import gauged\n"
         "with gauged(Agreement(), 'GPU-a', (), sorted(os.sched_getaffinity(0))) as read:\n"
         "    print(flush=True); time.sleep(60)"
     )
@@ -112,8 +113,8 @@ def test_without_a_driver_nothing_is_read_and_nothing_fails() -> None:
 
 
 def test_a_record_is_what_it_is_read_as() -> None:
-    content = gauge.RECORD.pack(12.5, 1, 1980, 4, 123_456_789_012, 700_000, 61)
-    assert gauge.RECORD.size == LAYOUT.itemsize
+    content = poller.RECORD.pack(12.5, 1, 1980, 4, 123_456_789_012, 700_000, 61)
+    assert poller.RECORD.size == LAYOUT.itemsize
     (row,) = Readings.of(content + b"torn", 1).table.tolist()
     assert row == (12.5, 1, 1980, 4, 123_456_789_012, 700_000, 61)
     assert len(Readings.of(content, 0).table) == 0
@@ -121,7 +122,7 @@ def test_a_record_is_what_it_is_read_as() -> None:
 
 def readings(*rows: tuple[float, int, int]) -> Readings:
     """Of (seconds, MHz, reasons)."""
-    return Readings.of(b"".join(gauge.RECORD.pack(at_s, 0, mhz, held, 0, 0, 0) for at_s, mhz, held in rows), 0)
+    return Readings.of(b"".join(poller.RECORD.pack(at_s, 0, mhz, held, 0, 0, 0) for at_s, mhz, held in rows), 0)
 
 
 def test_of_several_readings_the_mean_counts_and_every_reason_of_none_the_nearest() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.clocks import Stopwatch
-from harness.gpu import CACHES, MARKS, CudaDevice
+from harness.device.cuda import CACHES, MARKS, CudaDevice
+from harness.device.timing import Stopwatch
 from tests.cuda_api import L2, Cuda
 
 

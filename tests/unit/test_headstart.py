@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.clocks import Lap, StartLine, Stopwatch
-from harness.doubts import Kind
-from harness.headstart import HOLD_S, MOST, Room, doubts, head_start_s, queueable, room, tightest
-from harness.measure import sample
+from harness.device.timing import Lap, StartLine, Stopwatch
+from harness.journal.measurement_warnings import Kind
+from harness.measure.launch_ahead import HOLD_S, MOST, Room, doubts, head_start_s, queueable, room, tightest
+from harness.measure.timing_loop import sample
 from tests.gpus import DEPTH, LAUNCH_S, FakeGpu
 from tests.stand_ins import workload
 

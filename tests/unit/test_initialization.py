@@ -14,7 +14,7 @@ from scipy import stats
 from torch import nn
 
 from harness.gang import Gang, seeded
-from harness.ledger import count
+from harness.work.counting import count
 from scenarios.initialization import laws, weights
 from scenarios.initialization.draws import Fans, fill, orthonormal
 from scenarios.initialization.weights import Initialization

@@ -12,12 +12,12 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-from harness.doubts import REMEDIES, Kind
 from harness.gang import Gang
-from harness.journal import RankFacts
-from harness.ledger import audit, count
-from harness.plan import Case, Comparison, Scaling
-from harness.settings import Settings
+from harness.journal.measurement_warnings import REMEDIES, Kind
+from harness.journal.plan import Case, Comparison, Scaling
+from harness.journal.records import RankFacts
+from harness.measure.process_settings import Settings
+from harness.work.counting import audit, count
 from tests.ranks import Ranks
 
 

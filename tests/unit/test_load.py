@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from harness.doubts import REMEDIES, Kind
-from harness.load import Load, doubts
+from harness.journal.measurement_warnings import REMEDIES, Kind
+from harness.telemetry.cpu_load import Load, doubts
 from tests.limits import LIMIT_S
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness import catalog
-from harness.doubts import Kind
-from harness.ledger import count
-from harness.memory import doubts, peak, retries, shortage
+from harness.journal.measurement_warnings import Kind
+from harness.plugins import registry
+from harness.work.counting import count
+from harness.work.memory import doubts, peak, retries, shortage
 from tests.ranks import gang
 
 MB = 2**20
@@ -166,7 +166,7 @@ def apart() -> Iterator[None]:
 @pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("name", TELLING)
 def test_what_a_scenario_says_that_it_needs_is_there_once_it_has_done_a_step(name: str) -> None:
-    scenario = catalog.scenarios()[name].cls(**TELLING[name])
+    scenario = registry.scenarios()[name].cls(**TELLING[name])
     kept: list[Any] = []
 
     def prepare() -> None:

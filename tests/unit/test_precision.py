@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.errors import UsageError
-from harness.journal import CellRecord
-from harness.plan import Side
-from harness.planner import make
-from harness.precision import Widths, half_width, interval_ranks, launch_value
-from harness.sides import of_duel
-from harness.wish import Wish
-from reports.evidence import load
-from reports.measured import measure
+from harness.common.errors import UsageError
+from harness.journal.plan import Side
+from harness.journal.records import CellRecord
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from harness.planning.sides import of_duel
+from harness.planning.stopping_rule import Widths, half_width, interval_ranks, launch_value
+from reports.reading.run import load
+from reports.statistics.measured import measure
 from reports.summary import summarise
 from tests.factories import Synthetic, build, plan_of
 

@@ -16,21 +16,21 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from harness import profiles
-from harness.devices import CpuDevice
-from harness.journal import CellRecord, ProfileRecord
-from harness.lines import Journal
-from harness.messages import Order, TraceNote, VisitNote
-from harness.plan import Case, Comparison, Plan, Record, Side
-from harness.planner import make
-from harness.rundir import RunDir
+from harness.device.device import CpuDevice
+from harness.journal.log import Journal
+from harness.journal.plan import Case, Comparison, Plan, Record, Side
+from harness.journal.protocol import Order, TraceNote, VisitNote
+from harness.journal.records import CellRecord, ProfileRecord
+from harness.journal.run_directory import RunDir
+from harness.measure import profiler
+from harness.measure.case_runner import Trial
+from harness.measure.worker import run as work
+from harness.planning.builder import make
+from harness.planning.request import Wish
 from harness.scenario import Gang, Work, Workload
-from harness.trial import Trial
-from harness.wish import Wish
-from harness.worker import run as work
-from harness.world import World
-from launch.gangs import Ending
-from launch.profiling import Profiling
+from harness.world.world import World
+from launch.launcher import Ending
+from launch.supervision.profiling import Profiling
 from tests.gpus import FakeGpu
 
 
@@ -88,14 +88,14 @@ def test_what_would_be_too_large_is_traced_for_one_step_or_not_at_all(
     trace: Callable[..., list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = iter([100, 10])
-    taken = profiles.Tracer._take
+    taken = profiler.Tracer._take
 
-    def take(self: profiles.Tracer, trial: Trial, steps: int) -> None:
+    def take(self: profiler.Tracer, trial: Trial, steps: int) -> None:
         taken(self, trial, steps)
         self._taken = b"x" * next(sizes)
 
-    monkeypatch.setattr(profiles.Tracer, "_take", take)
-    monkeypatch.setattr(profiles, "MOST_BYTES", 10)
+    monkeypatch.setattr(profiler.Tracer, "_take", take)
+    monkeypatch.setattr(profiler, "MOST_BYTES", 10)
     record = trace()[-1]
     assert isinstance(record, ProfileRecord)
     assert (record.bytes, record.steps) == (10, 1)
@@ -122,7 +122,7 @@ def test_all_traces_of_a_run_are_bounded_too(trace: Callable[..., list[Record]],
     told: list[Record] = []
     twice = order(tmp_path).model_copy(update={"todo": {0: (CASE, CASE)}})
     here = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1, scratch=tmp_path)
-    tracer = profiles.Tracer(twice, here, told.append, left=1)
+    tracer = profiler.Tracer(twice, here, told.append, left=1)
     tracer.trace()
     first, second = [record for record in told if isinstance(record, ProfileRecord)]
     assert first.files and not second.files
@@ -161,13 +161,13 @@ def test_on_cuda_steps_are_nvtx_ranges_and_all_work_is_done_before_the_profiler_
         yield
         gpu.told.append("end")
 
-    monkeypatch.setattr(profiles, "profile", Profiler)
+    monkeypatch.setattr(profiler, "profile", Profiler)
     monkeypatch.setattr(torch.cuda.nvtx, "range", ranged)
     trial = Trial(CASE, None, World(0, 1, gpu, "cuda:0", (0,), 1))  # type: ignore[arg-type]
     trial.workload = Workload(
         lambda: gpu.launch(1e-3), check=lambda _: None, work=Work(), reset=lambda: gpu.told.append("reset")
     )
-    profiles.traced(trial, 1, tmp_path / "trace.json.gz")
+    profiler.traced(trial, 1, tmp_path / "trace.json.gz")
     steps = [[f"{CASE.key} step {number}", "launch", "end", "synchronize", "next"] for number in (0, 1)]
     assert gpu.told == ["reset", "start", *steps[0], *steps[1], "stop"]
     assert asked == [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.messages import VisitNote
-from harness.planner import make
-from harness.wish import Wish
+from harness.journal.protocol import VisitNote
+from harness.planning.builder import make
+from harness.planning.request import Wish
 from launch import progress
 from launch.progress import Progress
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.gang import Gang
-from harness.ledger import Count, count
 from harness.scenario import Facts, Work
+from harness.work.counting import Count, count
 from scenarios import quadratic
 from scenarios.quadratic import Quadratic
 from tests.ranks import Ranks, gang

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import ray_address
-from harness.cli import run_app
-from harness.errors import UsageError
-from harness.halt import Halt
-from harness.plan import Side
-from harness.planner import make
-from harness.ray_address import OLDEST, Address, address_of, nodes_of, require_ray, resumed
-from harness.rundir import RunDir
-from harness.wish import Wish
+from harness.cli.app import run_app
+from harness.common.errors import UsageError
+from harness.journal.plan import Side
+from harness.journal.run_directory import RunDir
+from harness.planning import ray_address
+from harness.planning.builder import make
+from harness.planning.ray_address import OLDEST, Address, address_of, nodes_of, require_ray, resumed
+from harness.planning.request import Wish
+from harness.world.control import Halt
 from launch.run import _launcher
 
 HEAD = "10.0.0.1:6379"
@@ -94,7 +94,7 @@ def test_a_ray_whose_clusters_obey_everybody_is_refused(
 
 
 def test_the_oldest_ray_is_the_one_that_is_declared() -> None:
-    project = Path(ray_address.__file__).parent.parent / "pyproject.toml"
+    project = Path(ray_address.__file__).parents[2] / "pyproject.toml"
     declared = tomllib.loads(project.read_text())["project"]["optional-dependencies"]["ray"]
     assert declared == [f"ray>={'.'.join(map(str, OLDEST))}"]
     assert importlib.metadata.version("ray")

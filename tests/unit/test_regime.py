@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness import devices, loop_threads
-from harness.errors import UsageError
-from harness.planner import make
-from harness.wish import Wish
-from harness.world import one_rank_each
+from harness.common.errors import UsageError
+from harness.device import device, gloo_threads
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from harness.world.world import one_rank_each
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_ranks_share_a_gpu_only_where_that_is_meant(gpus: None) -> None:
 
 def test_ranks_share_cores_only_where_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take the CPU devices in turn, also the ranks of somebody's torchrun, who cannot name any."""
-    monkeypatch.setattr(devices, "cores", lambda: [4, 5])
+    monkeypatch.setattr(device, "cores", lambda: [4, 5])
     for ranks in ((), ((3, 3),)):
         asked = Wish(names=["split"], devices=None if ranks else "cpu:3")
         with pytest.raises(UsageError, match="add --share-device to test more"):
@@ -113,7 +113,7 @@ def test_where_no_thread_may_change_its_class_that_has_to_be_said(monkeypatch: p
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    loop_threads.to_background()
+    gloo_threads.to_background()
     with pytest.raises(UsageError, match=r"--gloo-loop must be as-is where threads keep their class \(Operation not"):
         make(Wish(names=["split"], devices="cpu:1"))
     assert make(Wish(names=["split"], devices="cpu:1", gloo_loop="as-is")).gloo_loop == "as-is"

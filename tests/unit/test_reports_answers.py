@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.doubts import Doubt, Kind
-from harness.plan import Exercise
+from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.plan import Exercise
 from reports import summary
-from reports.answers import answered
-from reports.book import Book, Subject
-from reports.counts import agreed
-from reports.crossings import _line
-from reports.document import ComparisonFacts
-from reports.rows import CellRow
+from reports.analysis.cases import agreed
+from reports.schema.cases import CellRow
+from reports.schema.summary import ComparisonFacts
+from reports.wording.answers import answered
+from reports.wording.crossings import _line
+from reports.wording.lookup import Book, Subject
 from tests import factories
 from tests.chapters import CROSSING, EXACT, SWEPT, ask, spaced
 from tests.factories import Synthetic

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.doubts import REMEDIES, Doubt, Kind
+from harness.journal.measurement_warnings import REMEDIES, Doubt, Kind
 from reports import summary
 from tests import factories
 

@@ -6,9 +6,9 @@ from html import unescape
 
 import pytest
 
-from reports import page
-from reports.markup import answer_marked
-from reports.solutions import solutions
+from reports.page import page
+from reports.page.chapter import solutions
+from reports.page.markup import answer_marked
 from reports.summary import summarise
 from tests import factories
 from tests.chapters import SWEPT, ask, counted, spaced

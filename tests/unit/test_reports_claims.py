@@ -2,11 +2,12 @@
 
 import re
 
-from harness.doubts import Doubt, Kind
-from harness.plan import Exercise
-from reports import summary, units
-from reports.claims import leading
-from reports.document import Claim
+from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.plan import Exercise
+from reports import summary
+from reports.schema.summary import Claim
+from reports.text import units
+from reports.wording.claims import leading
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from harness.plan import Side
-from reports import cycles, page, summary, units
-from reports.changes import forms
-from reports.changes.changes import compare
-from reports.taken import Taken
+from harness.journal.plan import Side
+from reports import summary
+from reports.analysis import cycles
+from reports.compare import render
+from reports.compare.compare import compare
+from reports.page import page
+from reports.reading.samples import Taken
+from reports.text import units
 from tests import factories
 
 QUIET = {"noise": 0.002, "launch_noise": 0.002, "probes": False, "packed": False}
@@ -119,7 +122,7 @@ def compared(tmp_path, **changes):
 
 def shown(told, form):
     console = Console(file=io.StringIO(), width=200)
-    forms.printed(told, form, console)
+    render.printed(told, form, console)
     return console.file.getvalue()
 
 

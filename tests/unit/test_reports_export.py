@@ -9,8 +9,9 @@ from collections import defaultdict
 
 import pytest
 
-from harness.errors import UsageError
-from reports import cli, exports, summary
+from harness.common.errors import UsageError
+from reports import cli, summary
+from reports.formats import formats
 from tests import factories
 
 HEAD = [
@@ -20,7 +21,7 @@ HEAD = [
 
 
 def rows_of(run):
-    return list(csv.DictReader(io.StringIO(exports.export(run, "csv"))))
+    return list(csv.DictReader(io.StringIO(formats.export(run, "csv"))))
 
 
 def order_statistics(values):
@@ -236,7 +237,7 @@ def test_the_command(tmp_path, capsys):
     run = factories.build(tmp_path / "run", launches=1)
     cli.export(run.root, "csv", None)
     text = capsys.readouterr().out
-    assert text == exports.export(run, "csv")
+    assert text == formats.export(run, "csv")
     cli.export(run.root, "csv", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == text
     with pytest.raises(UsageError, match="did you mean 'csv'"):
@@ -245,4 +246,4 @@ def test_the_command(tmp_path, capsys):
 
 def test_every_format_is_text(tmp_path):
     run = factories.build(tmp_path / "run", launches=1)
-    assert all(itertools.starmap(exports.export, [(run, form) for form in exports.FORMATS]))
+    assert all(itertools.starmap(formats.export, [(run, form) for form in formats.FORMATS]))

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.plan import Side
-from reports import units
-from reports.drawings import drawings
-from reports.forest_plot import MOST, Branch, forest_plot, sorted_forest, surest
-from reports.forests import arm_forest, side_forests
-from reports.heat import behind, bins
-from reports.sections import sections
+from harness.journal.plan import Side
+from reports.analysis.ranks import behind, bins
+from reports.figures.contrasts import MOST, Branch, arm_forest, forest_plot, side_forests, sorted_forest, surest
+from reports.page.drawings import drawings
+from reports.page.sections import sections
 from reports.summary import summarise
+from reports.text import units
 from tests import factories
 from tests.pages import text_of
 

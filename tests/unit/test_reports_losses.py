@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from reports import summary
-from reports.losses import waiting_s
+from reports.analysis.losses import waiting_s
 from tests import factories
 
 QUIET = {"noise": 0.002, "launch_noise": 0.002, "arms": ("whole",), "world_sizes": (1, 2)}

@@ -7,13 +7,14 @@ import re
 
 import pytest
 
-from harness.doubts import Doubt, Kind
-from harness.fates import RankFate
-from harness.journal import CellRecord
-from harness.lines import Journal
-from reports import cli, page, units
-from reports.document import Summary
+from harness.journal.log import Journal
+from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.records import CellRecord, RankFate
+from reports import cli
+from reports.page import page
+from reports.schema.summary import Summary
 from reports.summary import summarise
+from reports.text import units
 from tests import factories
 from tests.chapters import HOSTILE
 from tests.pages import Checked, text_of

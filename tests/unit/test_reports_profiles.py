@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.errors import JournalError
-from harness.journal import ProfileRecord
-from reports import page
+from harness.common.errors import JournalError
+from harness.journal.records import ProfileRecord
+from reports.page import page
 from tests import factories
 from tests.pages import Checked
 

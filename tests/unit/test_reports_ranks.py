@@ -3,8 +3,8 @@
 import pytest
 
 from reports import summary
-from reports.drawings import drawings
-from reports.sections import sections
+from reports.page.drawings import drawings
+from reports.page.sections import sections
 from tests import factories
 
 MET = {

@@ -6,9 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from harness.doubts import Doubt, Kind
-from harness.plan import Exercise
-from reports import table
+from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.plan import Exercise
+from reports.formats import terminal
 from reports.summary import summarise
 from tests import factories
 
@@ -18,7 +18,7 @@ KEY = "split[how=pieces,size=1024]@2"
 def shown(run, width, *, colour=False):
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, force_terminal=colour, color_system="standard" if colour else None)
-    table.show(summarise(run), console)
+    terminal.show(summarise(run), console)
     return buffer.getvalue()
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from harness.doubts import Kind
-from reports.evidence import load
-from reports.measured import measure
+from harness.journal.measurement_warnings import Kind
+from reports.analysis.timeline import FEWEST_POINTS, POINTS
+from reports.reading.run import load
+from reports.schema.diagnostics import LEVELS
+from reports.statistics.measured import measure
 from reports.summary import summary_of
-from reports.trace_rows import LEVELS
-from reports.traces import FEWEST_POINTS, POINTS
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"

@@ -6,13 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from harness.rundir import RunDir
-from reports import exports, summary, units
-from reports.cautions import DROWNED
-from reports.drawings import drawings
-from reports.rank_plot import rank_plot
-from reports.sections import sections
-from reports.series import Series
+from harness.journal.run_directory import RunDir
+from reports import summary
+from reports.analysis.warnings import DROWNED
+from reports.figures.ranks import rank_plot
+from reports.formats import formats
+from reports.page.drawings import drawings
+from reports.page.sections import sections
+from reports.statistics.series import Series
+from reports.text import units
 from tests import factories
 from tests.pages import text_of
 
@@ -163,7 +165,7 @@ def test_only_the_roof_of_the_numbers_that_a_case_multiplies_is_drawn(tmp_path):
 
 def test_a_case_that_claims_no_scaling_exports_no_speed_up(tmp_path):
     run = factories.build(tmp_path / "run", scaling="none", **QUIET)
-    text = exports.known("openmetrics").write(run)
+    text = formats.known("openmetrics").write(run)
     assert not [line for line in str(text).splitlines() if line.startswith("rankbench_speedup_ratio{")]
 
 
@@ -192,9 +194,9 @@ def test_ties_say_nothing_of_order():
 
 def test_visits_of_a_wrong_case_open_rounds_too(tmp_path):
     """Without them the next case's visit would pass for the first of its round."""
-    from reports.evidence import load
-    from reports.health import openings
-    from reports.measured import measure
+    from reports.analysis.steadiness import openings
+    from reports.reading.run import load
+    from reports.statistics.measured import measure
 
     key = "split[how=whole,size=1024]@1"
     built = factories.build(tmp_path / "run", **QUIET, outcomes={(0, key): ("wrong", 0, "differs")})

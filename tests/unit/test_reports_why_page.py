@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from reports import summary, units
+from reports import summary
+from reports.text import units
 from tests import factories
 from tests.pages import Checked, text_of
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.gang import Gang
-from harness.ledger import count
 from harness.scenario import Workload
+from harness.work.counting import count
 from scenarios.roundtrip import checkpoint, exported, formats, limits, part, training_state
 from scenarios.roundtrip import load as load_module
 from scenarios.roundtrip.load import Load

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.gang import Gang, seeded
-from harness.ledger import count
-from harness.memory import peak
-from harness.overlap import overlap, together
 from harness.scenario import Workload
+from harness.work.counting import count
+from harness.work.memory import peak
+from harness.work.product_overlap import overlap, together
 from scenarios.frobenius import Frobenius, _two_operands
 from scenarios.split import Split
 from tests.ranks import Ranks

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.errors import FullError, GangLostError, JournalError, UsageError
-from harness.halt import Halt
-from harness.journal import CellRecord, EndRecord, LaunchRecord
-from harness.messages import Order, VisitNote
-from harness.plan import Plan
-from harness.planner import make
-from harness.rundir import RunDir
-from harness.wish import Wish
-from launch.scribe import Scribe
+from harness.common.errors import FullError, GangLostError, JournalError, UsageError
+from harness.journal.plan import Plan
+from harness.journal.protocol import Order, VisitNote
+from harness.journal.records import CellRecord, EndRecord, LaunchRecord
+from harness.journal.run_directory import RunDir
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from harness.world.control import Halt
+from launch.external import Scribe
 
 
 @pytest.fixture

@@ -18,16 +18,16 @@ from typing import Any
 import pytest
 import torch
 
-from harness import agreement, sentry
-from harness.devices import CpuDevice
-from harness.errors import HangError
+from harness.common.errors import HangError
+from harness.device.device import CpuDevice
 from harness.gang import Gang
-from harness.journal import CellRecord
-from harness.messages import Order, RankNote
-from harness.planner import make
-from harness.sentry import Alarm, Sentry, seen
-from harness.wish import Wish
-from harness.world import World
+from harness.journal.protocol import Order, RankNote
+from harness.journal.records import CellRecord
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from harness.world import control, watchdog
+from harness.world.watchdog import Alarm, Sentry, seen
+from harness.world.world import World
 from launch.inline import Inline
 from tests.ranks import Ranks
 
@@ -81,7 +81,7 @@ def test_a_rank_that_moves_is_told_twice_a_deadline_and_one_that_stands_when_it_
 ) -> None:
     watch, told = Sentry(), list[tuple[float, str]]()
     relief = Relief(watch, moves_until_s, 300)
-    monkeypatch.setattr(sentry, "now", lambda: relief.now_s)
+    monkeypatch.setattr(watchdog, "now", lambda: relief.now_s)
     watch._stand(relief, threading.get_ident(), 0, 60, lambda note: told.append((relief.now_s, note.state)))  # type: ignore[arg-type, attr-defined]
     moves_s = [0.0, *(when_s for when_s, state in told if state == "moves")]
     stands_s = [when_s for when_s, state in told if state != "moves"]
@@ -106,7 +106,7 @@ def test_a_rank_that_stood_still_with_all_others_is_told_to_move_as_soon_as_it_d
             return over
 
     relief = Stopped(watch, 300, 200)
-    monkeypatch.setattr(sentry, "now", lambda: relief.now_s)
+    monkeypatch.setattr(watchdog, "now", lambda: relief.now_s)
     watch._stand(relief, threading.get_ident(), 0, 60, lambda note: told.append((relief.now_s, note.state)))  # type: ignore[arg-type, attr-defined]
     assert told[:2] == [(110, "stuck"), (111, "moves")]
     assert {state for _, state in told[1:]} == {"moves"}
@@ -125,15 +125,15 @@ def compiled(name: Path | str, source: str = "def call(here):\n    return here()
 
 def test_who_waits_for_others_is_told_from_who_is_in_a_collective_and_from_who_just_hangs() -> None:
     collective = compiled("/venv/torch/distributed/distributed_c10d.py")
-    home = Path(sentry.__file__).parent
-    assert seen(0, frame_of(compiled(agreement.__file__))).state == "waits"
+    home = Path(watchdog.__file__).parents[1] / "measure"
+    assert seen(0, frame_of(compiled(control.__file__))).state == "waits"
     assert seen(0, frame_of(collective)).state == "collective"
     assert seen(0, frame_of(compiled("/somebody/plugin.py"))).state == "stuck"
-    between = compiled(agreement.__file__, "def call(here):\n    return next_(here)\n")
+    between = compiled(control.__file__, "def call(here):\n    return next_(here)\n")
     between.__globals__["next_"] = collective
     assert seen(0, frame_of(between)).state == "waits"  # agreeing takes a collective too
     below = compiled("/venv/torch/distributed/launcher/api.py", "def call(here):\n    return next_(here)\n")
-    below.__globals__["next_"] = compiled(home / "bench.py")
+    below.__globals__["next_"] = compiled(home / "comparison.py")
     assert seen(0, frame_of(below)).state == "stuck"  # the launcher of the ranks is there too, but it waits for nobody
 
 
@@ -143,7 +143,7 @@ def test_who_waits_for_its_gpu_while_nccl_has_a_collective_in_flight_waits_for_t
     flying = ("nccl:all_reduce number 7 of group 0 (default_pg), Float [1024]: started",)
     assert seen(1, step, flying).state == "collective" and seen(1, step, flying).pending == flying
     assert seen(1, step, ("gloo:all_reduce number 7 of group 0 (default_pg), Float [1]: scheduled",)).state == "stuck"
-    assert seen(1, frame_of(compiled(agreement.__file__)), flying).state == "waits"
+    assert seen(1, frame_of(compiled(control.__file__)), flying).state == "waits"
 
 
 @pytest.mark.parametrize("plugin", ["/home/me/train.py", "/venv/lib/python3.11/site-packages/somebody/train.py"])
@@ -151,7 +151,7 @@ def test_where_a_rank_stands_is_a_line_of_the_user_s(plugin: str) -> None:
     """Neither PyTorch's, nor Python's, nor that of who called the harness."""
     frames = [
         "/home/me/launcher.py",  # called the harness
-        Path(sentry.__file__).parent / "trial.py",
+        Path(watchdog.__file__).parents[1] / "measure" / "case_runner.py",
         plugin,
         "/venv/lib/python3.11/site-packages/torch/nn/modules/module.py",
         contextlib.__file__,
@@ -207,9 +207,9 @@ def stand(alarm: Alarm) -> None:
 
 FIRST = """
 import sys
-from harness import world
-from harness.planner import make
-from harness.wish import Wish
+from harness.world import world
+from harness.planning.builder import make
+from harness.planning.request import Wish
 
 with world.alone(make(Wish(names=["split"], devices="cpu:1"))):
     sys.exit("torch._dynamo" not in sys.modules)
@@ -294,7 +294,7 @@ def test_inline_nothing_is_started_on_a_device_that_takes_no_more_of_this_proces
         orders.append(order.launch)
         return False
 
-    monkeypatch.setattr("harness.worker.run", run)
+    monkeypatch.setattr("harness.measure.worker.run", run)
     plan = make(Wish(names=["split"], devices="cpu:1", launcher="inline"))
     with Inline() as inline:
         told = [

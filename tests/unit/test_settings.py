@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.doubts import Kind
-from harness.settings import SETTINGS, Settings, doubts
+from harness.journal.measurement_warnings import Kind
+from harness.measure.process_settings import SETTINGS, Settings, doubts
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BACKENDS = torch.backends
@@ -144,7 +144,7 @@ def test_every_case_starts_with_the_same_random_numbers_and_goes_on_with_its_own
 
 def test_what_can_be_set_only_once_is_told_with_what_that_means() -> None:
     lines = (
-        "import torch; from harness.settings import Settings; mine = Settings()",
+        "import torch; from harness.measure.process_settings import Settings; mine = Settings()",
         "with mine.in_force(): torch.set_num_interop_threads(7)",
         "print(*mine.changes.values())",
     )

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from harness.gang import Gang
-from harness.ledger import count
 from harness.scenario import Workload
+from harness.work.counting import count
 from scenarios.sharing import blocks, nested
 from scenarios.sharing.nested import Nested, by_exponent, by_loop
 from scenarios.sharing.replay import replay

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.doubts import Doubt, Kind
-from harness.environment import differences
-from harness.errors import UsageError
-from harness.plan import Side
-from harness.planner import make
-from harness.sides import of_duel, of_launchers, turns
-from harness.wish import Wish
-from reports.document import Summary
-from reports.rows import SideRow
+from harness.common.errors import UsageError
+from harness.device.fingerprint import differences
+from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.plan import Side
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from harness.planning.sides import of_duel, of_launchers, turns
+from reports.schema.cases import SideRow
+from reports.schema.summary import Summary
 from reports.summary import summarise
-from reports.units import percent
+from reports.text.units import percent
 from tests.factories import Synthetic, build, plan_of
 from tests.pages import text_of
 

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import precision, sides
-from harness.order import rounds
-from reports import estimates, summary
-from reports.changes.changes import compare
-from reports.changes.shift import TAIL
-from reports.sides import p_slower
-from reports.verdicts import Margin, verdict
+from harness.journal.plan import rounds
+from harness.planning import sides, stopping_rule
+from reports import summary
+from reports.analysis.sides import p_slower
+from reports.compare.compare import compare
+from reports.schema.compare import TAIL
+from reports.statistics import estimates
+from reports.statistics.verdicts import Margin, verdict
 from tests import factories
 
 ROUNDS, VISIT, ARMS = 12, 2, 2
@@ -136,7 +137,7 @@ def duelled(rng, truth, margin, noise, most=60):
     a, b, again = (pd.Series(np.exp(pace + noise * rng.standard_normal(most))) for _ in range(3))
     b *= truth
     for turns in range(sides.turns(1), most + 1):
-        widths = [precision.half_width(list((other / a)[:turns])) for other in (b, again)]
+        widths = [stopping_rule.half_width(list((other / a)[:turns])) for other in (b, again)]
         if max(widths) <= margin / 2:
             break
     ratio, control = (estimates.ratio(other[:turns], a[:turns]) for other in (b, again))

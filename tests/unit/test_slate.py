@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.agreement import Agreement
-from harness.errors import CollectiveError
-from harness.slate import LINE, Slate
+from harness.common.errors import CollectiveError
+from harness.world.control import Agreement
+from harness.world.shared_memory_max import LINE, Slate
 from tests.limits import LIMIT_S
 
 SIZE = 3

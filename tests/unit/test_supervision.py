@@ -13,20 +13,21 @@ from typing import Any
 
 import pytest
 
-from harness.halt import Halt
-from harness.journal import BeginRecord, CellRecord, LaunchRecord, Samples, Status
-from harness.lines import Journal, read
-from harness.messages import Order, RankNote, VisitNote
-from harness.plan import Plan, Precision, Record
-from harness.planner import make
-from harness.wish import Wish
-from launch import agent
-from launch.channel import Event, Peer
-from launch.gangs import Ending, Gang
-from launch.interrupt import Interrupt
-from launch.supervisor import Supervisor
-from launch.torchrun import Torchrun
-from launch.vigil import Vigil
+from harness.journal.log import Journal, read
+from harness.journal.plan import Plan, Precision, Record
+from harness.journal.protocol import Order, RankNote, VisitNote
+from harness.journal.records import BeginRecord, CellRecord, LaunchRecord, Samples, Status
+from harness.planning.builder import make
+from harness.planning.request import Wish
+from harness.world.control import Halt
+from launch.launcher import Ending
+from launch.local import agent
+from launch.local.channel import Event, Peer
+from launch.local.gang_state import Gang
+from launch.local.torchrun import Torchrun
+from launch.supervision.hang_detector import Vigil
+from launch.supervision.stop_signals import Interrupt
+from launch.supervision.supervisor import Supervisor
 from tests.limits import LIMIT_S
 
 
@@ -357,7 +358,7 @@ def test_a_spent_budget_skips_launches_only_where_the_user_set_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spent_s: list[float] = []
-    monkeypatch.setattr("launch.supervisor.time.monotonic", lambda: sum(spent_s))
+    monkeypatch.setattr("launch.supervision.supervisor.time.monotonic", lambda: sum(spent_s))
 
     def slow(order: Order, hear: Callable[[Record], None]) -> None:
         spent_s.append(1000.0)
@@ -415,7 +416,7 @@ def test_no_launch_is_added_that_would_end_past_the_limit(tmp_path: Path) -> Non
 
 
 def test_no_launch_is_added_that_the_plan_may_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.plan.MOST_LAUNCHES", 7)
+    monkeypatch.setattr("harness.journal.plan.MOST_LAUNCHES", 7)
     script = Script(*[steady([1.0, 2.0])] * 30)
     complete, _ = run(tmp_path, script, precise(6, "2%", 600))
     assert complete and [order.launch for order in script.orders] == list(range(7))

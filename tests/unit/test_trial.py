@@ -16,14 +16,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from harness import contract, memory
-from harness.devices import CpuDevice
-from harness.errors import RefusedError
-from harness.plan import Case
+from harness.common.errors import RefusedError
+from harness.device.device import CpuDevice
+from harness.journal.plan import Case
+from harness.measure.case_runner import Trial
+from harness.plugins.source_digest import digest
 from harness.scenario import Gang, Work, Workload
-from harness.sources import digest
-from harness.trial import Trial
-from harness.world import World
+from harness.work import contract, memory
+from harness.world.world import World
 
 told: list[str] = []
 

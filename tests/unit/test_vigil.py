@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from harness.journal import LaunchRecord, Status
-from harness.messages import RankNote, State, VisitNote
-from launch.vigil import GAP_S, SETTLE_S, SETUP_S, SLACK_S, Vigil
+from harness.journal.protocol import RankNote, State, VisitNote
+from harness.journal.records import LaunchRecord, Status
+from launch.supervision.hang_detector import GAP_S, SETTLE_S, SETUP_S, SLACK_S, Vigil
 
 UP = LaunchRecord(launch=0, launcher="t", started="", fingerprint="", lead_s=0, ranks=())
 VISIT = VisitNote(comparison=0, case="a@2", round=0, rounds=1)

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import gang as gangs
-from harness.clocks import Lap, now
-from harness.devices import CpuDevice
+from harness.device.device import CpuDevice
+from harness.device.timing import Lap, now
 from harness.gang import Gang
-from harness.journal import CellRecord, parse
-from harness.waits import Call, Watched, split, watched
+from harness.journal.records import CellRecord, parse
+from harness.measure.collective_times import Call, Watched, split, watched
 from tests.ranks import Ranks
 
 gaps = st.lists(st.floats(1e-4, 1e-2), min_size=7, max_size=7)

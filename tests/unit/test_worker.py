@@ -19,20 +19,21 @@ import pytest
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
 
-from harness import gauge, graphs
-from harness.agreement import Agreement, Failure
-from harness.attempt import SpoiledError, attempt, recover
-from harness.devices import CpuDevice
-from harness.doubts import Kind
-from harness.errors import RefusedError
-from harness.journal import BeginRecord, CellRecord, LaunchRecord
-from harness.messages import Order, VisitNote
-from harness.plan import Case, Comparison, Plan, Record, Side
-from harness.readings import Readings
+from harness.common.errors import RefusedError
+from harness.device.device import CpuDevice
+from harness.journal.measurement_warnings import Kind
+from harness.journal.plan import Case, Comparison, Plan, Record, Side
+from harness.journal.protocol import Order, VisitNote
+from harness.journal.records import BeginRecord, CellRecord, LaunchRecord
+from harness.measure import cuda_graphs
+from harness.measure.case_runner import Trial
+from harness.measure.lockstep import SpoiledError, attempt, recover
+from harness.measure.worker import run
 from harness.scenario import Facts, Gang, Work, Workload
-from harness.trial import Trial
-from harness.worker import run
-from harness.world import World
+from harness.telemetry import poller
+from harness.telemetry.readings import Readings
+from harness.world.control import Agreement, Failure
+from harness.world.world import World
 from tests.gpus import FakeGpu
 
 WORK_S = 0.004
@@ -157,7 +158,7 @@ class Gauge:
     def __call__(self) -> Readings:
         count = int((time.monotonic() - self.since_s) / 0.01) + 1
         told = (
-            gauge.RECORD.pack(self.since_s + 0.01 * place, 0, 1980, 4, 1000 + 2500 * place, 250_000, 60)
+            poller.RECORD.pack(self.since_s + 0.01 * place, 0, 1980, 4, 1000 + 2500 * place, 250_000, 60)
             for place in range(count)
         )
         return Readings.of(b"".join(told), 0)
@@ -202,7 +203,7 @@ class Plain:
 def plain() -> Plain:
     before = queue.flushed
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.headstart.HOLD_S", 0.5)  # a neighbour may hold this process up for a while
+        patch.setattr("harness.measure.launch_ahead.HOLD_S", 0.5)  # a neighbour may hold this process up for a while
         told = measured()
     return Plain(told, queue.flushed - before)
 
@@ -236,7 +237,7 @@ def test_steps_are_replayed_and_one_that_cannot_be_is_skipped_with_the_reason(mo
     def captured(step: Callable[[], Any], *_: object) -> Callable[[], Any]:
         return lambda: (replays.append(1), step())[1]
 
-    monkeypatch.setattr(graphs, "captured", captured)
+    monkeypatch.setattr(cuda_graphs, "captured", captured)
     cells = {cell.case: cell for cell in measured("reads", execution="graph") if isinstance(cell, CellRecord)}
     plain, reads = cells["queued[fault=none]@1"], cells["queued[fault=reads]@1"]
     assert (reads.status, reads.message, reads.samples) == ("skipped", "reads to the host once a step", None)
@@ -248,7 +249,7 @@ def test_a_capture_that_fails_is_a_skipped_case_too(monkeypatch: pytest.MonkeyPa
     def captured(*_: object) -> None:
         raise RefusedError("cannot be captured: CUDA error")
 
-    monkeypatch.setattr(graphs, "captured", captured)
+    monkeypatch.setattr(cuda_graphs, "captured", captured)
     (cell,) = [entry for entry in measured(execution="graph") if isinstance(entry, CellRecord)]
     assert (cell.status, cell.message, cell.rank) == ("skipped", "cannot be captured: CUDA error", 0)
 
