@@ -21,7 +21,7 @@ from harness.journal.records import CellRecord
 from harness.measure import worker
 from harness.planning.stopping_rule import launch_value
 from harness.plugins.registry import load
-from harness.scenario import Gang, Scaling, Work, Workload, arm
+from harness.scenario import Gang, Scaling, Work, Workload, variant
 from harness.world import world
 
 OPERATIONS = 40
@@ -37,7 +37,7 @@ class Chain:
 
     scaling: ClassVar[Scaling] = "none"
     size: int = 256
-    how: Literal["eager", "compiled"] = arm(baseline="eager")
+    how: Literal["eager", "compiled"] = variant(baseline="eager")
 
     def prepare(self, gang: Gang) -> Workload:
         """One n × n matrix."""

@@ -30,7 +30,7 @@ def main(steps: int) -> None:
     os.sched_setaffinity(0, {rank})
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    for beside, neighbour in (("quiet", contextlib.nullcontext()), ("busy neighbour", busy(1, rank))):
+    for telemetry, neighbour in (("quiet", contextlib.nullcontext()), ("busy neighbour", busy(1, rank))):
         with neighbour:
             for name, policy in CLASSES.items():
                 for thread in gloo_threads.threads((gloo_threads.LOOP,)):
@@ -39,7 +39,7 @@ def main(steps: int) -> None:
                     seconds = sorted(taken(steps))
                 if rank == 0:
                     median, tail = statistics.median(seconds), seconds[int(0.99 * len(seconds))]
-                    print(f"| {beside} | {name} | {1e6 * median:.0f} us | {1e6 * tail:.0f} us |")
+                    print(f"| {telemetry} | {name} | {1e6 * median:.0f} us | {1e6 * tail:.0f} us |")
     dist.destroy_process_group()
 
 

@@ -47,8 +47,8 @@ def null_run(out: Path, *, strict: bool) -> tuple[float, bool]:
     in the fewest rounds, which only a plan can ask for.
     """
     plugin = f"{Path(__file__).with_name('nothing.py')}:Nothing"
-    wish = builder.Wish(names=(plugin,), devices="cpu:2", launches=LAUNCHES, budget_s=BUDGET_S)
-    RunDir(out).create(builder.make(wish).model_copy(update={"strict": strict}))
+    request = builder.RunRequest(names=(plugin,), devices="cpu:2", launches=LAUNCHES, budget_s=BUDGET_S)
+    RunDir(out).create(builder.make(request).model_copy(update={"strict": strict}))
     took_s = timed(sys.executable, "-m", "harness", "run", "--resume", out)
     entries = list(RunDir(out).entries())
     statuses = [entry.status for entry in entries if isinstance(entry, CellRecord)]

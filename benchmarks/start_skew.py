@@ -37,8 +37,8 @@ def main() -> None:
             dist.barrier(group=group)
             left["gloo barrier"].append(now())
         told, spare = (
-            here.agreement.gather(left, dict[str, list[float]]),
-            np.min(here.agreement.gather(agreed, list[float]), axis=0),
+            here.control.gather(left, dict[str, list[float]]),
+            np.min(here.control.gather(agreed, list[float]), axis=0),
         )
         if here.rank == 0:
             print(f"lead {1e6 * here.lead_s:.0f} µs, {TIMES} starts each, interleaved\n{HEADING}")

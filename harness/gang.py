@@ -26,9 +26,9 @@ class Gang:
     device: torch.device
     """Where this rank's tensors belong."""
     generator: torch.Generator
-    """Seeded alike for every arm of a comparison, differently on each rank."""
+    """Seeded alike for every variant of a comparison, differently on each rank."""
     shared_generator: torch.Generator
-    """Seeded alike for every arm of a comparison, on every rank and at every world size."""
+    """Seeded alike for every variant of a comparison, on every rank and at every world size."""
     folder: Path = Path("scratch")
     """Where ``scratch`` is made."""
     groups: Mapping[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)

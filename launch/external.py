@@ -24,7 +24,7 @@ from harness.journal.run_directory import SCRATCH, RunDir
 from harness.measure import worker
 from harness.plugins import source_digest
 from harness.world import world
-from harness.world.control import Halt
+from harness.world.control import StopRequest
 from launch.processes.network import own_address, stay_within_this_host, tell_gloo
 from launch.processes.scratch import scratch
 from launch.progress import Progress
@@ -33,12 +33,12 @@ from launch.supervision.run_state import Ledger, Todo, fingerprints, opened
 from launch.supervision.stop_signals import Interrupt
 
 
-class Scribe:
+class ExternalJournal:
     """One launch in the run directory."""
 
-    def __init__(self, run: RunDir, plan: Plan, console: Console, halt: Halt) -> None:
-        """``halt`` is asked for where the journal takes no more."""
-        self._halt = halt
+    def __init__(self, run: RunDir, plan: Plan, console: Console, stop_request: StopRequest) -> None:
+        """``stop_request`` is asked for where the journal takes no more."""
+        self._stop_request = stop_request
         self._run = run
         self._plan = plan
         self._console = console
@@ -114,14 +114,14 @@ class Scribe:
             try:
                 record = self._journal.append(record)
             except FullError as error:
-                self.full, self.failed, self._halt.asked = error, True, True
+                self.full, self.failed, self._stop_request.asked = error, True, True
                 return
         if isinstance(record, CellRecord):
             self._done.add((record.comparison, record.case))
             self.failed |= record.status != "ok"
         self._progress.watch(record)
 
-    def mourn(self, order: Order, error: Exception) -> None:
+    def write_lost(self, order: Order, error: Exception) -> None:
         """Give every case of a lost launch a cell: the one that was visited died, and the others were not reached."""
         if self._visiting and self._visiting not in self._done:
             self._cell(order.launch, *self._visiting, "died", first_line(error))
@@ -187,33 +187,33 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
 
 def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     with world.joined(plan, _own_device(plan)) as here:
-        here.agreement.halt = interrupt = Interrupt()
+        here.control.stop_request = interrupt = Interrupt()
         here.replaced = False
-        scribe = Scribe(run, plan, console, here.agreement.halt) if here.rank == 0 else None
-        order = here.agreement.gather(_reply(scribe) if scribe else None, Order | Refusal | None)[0]
+        journal_writer = ExternalJournal(run, plan, console, here.control.stop_request) if here.rank == 0 else None
+        order = here.control.gather(_reply(journal_writer) if journal_writer else None, Order | Refusal | None)[0]
         if isinstance(order, Refusal):
             raise order.error
         _heed(interrupt)
         try:
             with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
-                fit = worker.run(order, here, scribe.record if scribe else _ignore)
-                if scribe and not fit:
-                    scribe.skip_rest(order, SPOILED)
+                fit = worker.run(order, here, journal_writer.record if journal_writer else _ignore)
+                if journal_writer and not fit:
+                    journal_writer.skip_rest(order, SPOILED)
                 if fit and plan.profile:
-                    _profile(here, scribe)
+                    _profile(here, journal_writer)
         except (RuntimeError, CollectiveError) as error:  # the side channel itself: a rank or a node is gone
-            if scribe:
-                scribe.mourn(order, error)
+            if journal_writer:
+                journal_writer.write_lost(order, error)
             raise GangLostError(
                 first_line(error)
             ) from error  # out of the world, without a farewell to those who are gone
         finally:
-            if scribe:
-                scribe.close(order.launch)
-        failed = here.agreement.greatest([float(scribe.failed) if scribe else 0.0])[0]
-    if scribe and scribe.full:
-        raise scribe.full
-    if here.agreement.halted and os.environ["LOCAL_RANK"] == "0":
+            if journal_writer:
+                journal_writer.close(order.launch)
+        failed = here.control.greatest([float(journal_writer.failed) if journal_writer else 0.0])[0]
+    if journal_writer and journal_writer.full:
+        raise journal_writer.full
+    if here.control.stopped and os.environ["LOCAL_RANK"] == "0":
         raise KeyboardInterrupt(interrupt.signal)
     return not failed
 
@@ -228,12 +228,12 @@ def _own_device(plan: Plan) -> str | None:
     return None
 
 
-def _reply(scribe: Scribe) -> Order | Refusal:
-    reply = scribe.open()
+def _reply(journal_writer: ExternalJournal) -> Order | Refusal:
+    reply = journal_writer.open()
     return reply if isinstance(reply, Order) else Refusal.of(reply)
 
 
-def _heed(halt: Interrupt) -> None:
+def _heed(stop_request: Interrupt) -> None:
     """Take a first signal for a request, and one that comes later for the end."""
     first_s = math.inf
 
@@ -243,15 +243,15 @@ def _heed(halt: Interrupt) -> None:
         first_s = min(first_s, now_s)
         if now_s > first_s + ONE_S:
             die(number)
-        halt.asked, halt.signal = True, halt.signal or name_of(number)
+        stop_request.asked, stop_request.signal = True, stop_request.signal or name_of(number)
 
     handle(hear)
 
 
-def _profile(here: world.World, scribe: Scribe | None) -> None:
-    order = here.agreement.gather(scribe.profiling() if scribe else None, Order | None)[0]
+def _profile(here: world.World, journal_writer: ExternalJournal | None) -> None:
+    order = here.control.gather(journal_writer.profiling() if journal_writer else None, Order | None)[0]
     if order is not None:
-        worker.run(order, here, scribe.profiles.hear if scribe else _ignore)
+        worker.run(order, here, journal_writer.profiles.hear if journal_writer else _ignore)
 
 
 def _ignore(record: Record) -> None:

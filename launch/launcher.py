@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from harness.journal.plan import Record
 from harness.journal.protocol import Order, RankNote, TraceNote, VisitNote
-from harness.journal.records import Entry, RankFate, Status
+from harness.journal.records import Entry, RankOutcome, Status
 
 Hear = Callable[[Record], None]
 """Gets each record of a launch as it comes."""
@@ -30,7 +30,7 @@ class Ending:
     status: Status
     message: str
     rank: int | None = None
-    fates: tuple[RankFate, ...] = ()
+    outcomes: tuple[RankOutcome, ...] = ()
     """What became of each rank, the one that failed first among them."""
 
 

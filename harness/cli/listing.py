@@ -21,10 +21,10 @@ def facts(entry: Entry) -> dict[str, Any]:
         "subject": entry.subject,
         "title": entry.title,
         "exercises": list(entry.numbers),
-        "arm": entry.arm_field,
-        "arms": list(entry.arms),
-        "axes": {name: value for name, value in entry.defaults.items() if name != entry.arm_field},
-        "sweeps": {name: list(entry.sweep(name)) for name in entry.defaults if name != entry.arm_field},
+        "variant": entry.variant_field,
+        "variants": list(entry.variants),
+        "axes": {name: value for name, value in entry.defaults.items() if name != entry.variant_field},
+        "sweeps": {name: list(entry.sweep(name)) for name in entry.defaults if name != entry.variant_field},
         "scaling": entry.scaling,
         "reference": entry.reference,
     }
@@ -38,8 +38,8 @@ def brief(entries: Iterable[Entry], console: Console) -> None:
     table.add_column("compares")
     for entry in entries:
         compared = Text(entry.title)
-        if entry.arm_field:
-            compared.append(f"\n{entry.arm_field} = {' | '.join(entry.arms)}", "cyan")
+        if entry.variant_field:
+            compared.append(f"\n{entry.variant_field} = {' | '.join(entry.variants)}", "cyan")
         table.add_row(Text(entry.name, "bold"), "\n".join(entry.numbers) or "-", compared)
     console.print(table)
     console.print(
@@ -56,9 +56,9 @@ def full(entries: Iterable[Entry], console: Console) -> None:
         if entry.subject != entry.name:
             lines.append(Text(f"subject: {entry.subject}", "dim"))
         lines.append(Text(f"scaling: {entry.scaling}", "dim"))
-        if entry.arm_field:
-            lines.append(Text(f"compares {entry.arm_field} = {' | '.join(entry.arms)}", "cyan"))
-        axes = [name for name in entry.defaults if name != entry.arm_field]
+        if entry.variant_field:
+            lines.append(Text(f"compares {entry.variant_field} = {' | '.join(entry.variants)}", "cyan"))
+        axes = [name for name in entry.defaults if name != entry.variant_field]
         lines += [Text(f"--set {entry.name}.{name}={written(entry.sweep(name))}") for name in axes]
         lines += [Text(f"{exercise.number}  {exercise.task}") for exercise in entry.exercises]
         for line in lines:

@@ -48,12 +48,12 @@ from harness.common.startup import ranks_around, refuse_restart, refuse_without_
 from harness.device.host_limits import allow_open_files
 from harness.journal.plan import DEADLINE_S, Cache, Execution, GlooLoop, Placement, Plan
 from harness.journal.run_directory import RunDir
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 
 
-def only_resume(wish: Wish, out: Path | None) -> None:
+def only_resume(request: RunRequest, out: Path | None) -> None:
     """Raise UsageError for anything beside ``--resume``: a resumed run follows its own plan."""
-    if out is not None or wish != Wish(command=wish.command, ray_address=wish.ray_address):
+    if out is not None or request != RunRequest(command=request.command, ray_address=request.ray_address):
         raise UsageError(
             "--resume", "stand alone: the run's plan says what to measure", "beside other options", "drop them"
         )
@@ -174,7 +174,7 @@ def run(  # noqa: PLR0913
     ranks = ranks_around()
     if ranks is not None:
         refuse_restart()
-    wish = Wish(
+    request = RunRequest(
         names=scenario or (),
         devices=devices,
         world_sizes=world_sizes,
@@ -199,7 +199,7 @@ def run(  # noqa: PLR0913
         command=_command(),
     )
     if resume is not None:
-        only_resume(wish, out)
+        only_resume(request, out)
         directory = _named("--resume", resume)
         own = partial(late("launch.run:own"), retry_failed=retry_failed)
         plan = resumed(directory.plan(), address)
@@ -212,9 +212,11 @@ def run(  # noqa: PLR0913
             raise UsageError(
                 "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
             )
-        return measure(_named("--out", out), make(wish, (ranks.size, ranks.local_size)), late("launch.external:joined"))
-    plan = make(wish)
-    _tell_left_out(wish)
+        return measure(
+            _named("--out", out), make(request, (ranks.size, ranks.local_size)), late("launch.external:joined")
+        )
+    plan = make(request)
+    _tell_left_out(request)
     return measure(_created(out, plan), plan, late("launch.run:own"))
 
 
@@ -263,7 +265,7 @@ def duel(  # noqa: PLR0913
     from harness.planning.builder import make
 
     refuse_without_asserts()
-    wish = Wish(
+    request = RunRequest(
         names=scenario or (),
         devices=devices,
         world_sizes=world_sizes,
@@ -283,8 +285,8 @@ def duel(  # noqa: PLR0913
         preset=preset,
         command=_command(),
     )
-    plan = make(wish)
-    _tell_left_out(wish)
+    plan = make(request)
+    _tell_left_out(request)
     for side in plan.sides:
         fingerprint.described_by(side, plan.devices, fingerprint.code_of(plan))  # or it is refused before all else
     return measure(_created(out, plan), plan, late("launch.run:own"), strict=strict)
@@ -309,12 +311,12 @@ def _created(out: Path | None, plan: Plan) -> RunDir:
     return directory
 
 
-def _tell_left_out(wish: Wish) -> None:
+def _tell_left_out(request: RunRequest) -> None:
     """Say which installed scenarios a preset that takes all of them cannot take."""
     from harness.planning.builder import EVERY_SCENARIO
     from harness.plugins import registry
 
-    if wish.preset in EVERY_SCENARIO and not wish.names:
+    if request.preset in EVERY_SCENARIO and not request.names:
         for fault in registry.installed()[1]:
             complain(f"left out: {fault}")
 

@@ -25,7 +25,7 @@ def now() -> float:
 
 
 @dataclass(frozen=True)
-class Lap:
+class RankSample:
     """One sample on one rank."""
 
     start_s: float
@@ -48,7 +48,7 @@ class Lap:
         return self.launched_s > self.start_s
 
 
-class Stopwatch:
+class Timer:
     """Times what a device does between ``start`` and ``stop``; synchronises once, at the end."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Stopwatch:
         if self._streams:
             self._device.fork(self._streams)
 
-    def stop(self) -> Lap:
+    def stop(self) -> RankSample:
         """Set the end mark, wait for the device, and read the clocks."""
         device = self._device
         if self._streams:
@@ -80,12 +80,12 @@ class Stopwatch:
         mark = device.mark()
         if self._held is None:
             device.synchronize()
-            return Lap(self._start_s, self._now(), device.between(self._mark, mark))
+            return RankSample(self._start_s, self._now(), device.between(self._mark, mark))
         launched_s = self._now()
         device.synchronize()
         end_s = self._now()
         start_s = self._start_s + (device.between(self._held, self._mark) or 0.0)
-        return Lap(start_s, end_s, device.between(self._mark, mark), launched_s)
+        return RankSample(start_s, end_s, device.between(self._mark, mark), launched_s)
 
 
 class StartLine:

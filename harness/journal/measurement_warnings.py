@@ -63,7 +63,7 @@ REMEDIES: dict[Kind, str] = {
     Kind.ABOVE_BANDWIDTH: "see that a step touches all it declares (a mapped file is read on touch); caches are faster",
     Kind.SPEEDUP_ABOVE_CEILING: "it shares less than a large product does, or that one was disturbed: measure again",
     Kind.SUPERLINEAR: "an error of measurement or a cache effect: compare with a larger size",
-    Kind.WORK_DIFFERS: "make the arms do the same work, or do not compare them",
+    Kind.WORK_DIFFERS: "make the variants do the same work, or do not compare them",
     Kind.SHARED_DEVICE: "ranks shared one device, so this is no scaling figure",
     Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
     Kind.LAUNCH_GAPS: "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
@@ -77,7 +77,7 @@ REMEDIES: dict[Kind, str] = {
 }
 
 
-class Doubt(BaseModel):
+class MeasurementWarning(BaseModel):
     """One typed warning: its kind, the fact in words with both numbers, and the rank it names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

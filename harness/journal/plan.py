@@ -1,6 +1,6 @@
 """The plan: every case that a run means to measure, written down before the first measurement.
 
-Plan ── Comparison ── Case        comparison: interleaved cases that differ in arm and world size
+Plan ── Comparison ── Case        comparison: interleaved cases that differ in variant and world size
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Exercise(Record):
     task: str
     """What it asks, in one sentence."""
     answer: str
-    """One sentence with figures of the run in braces, ``{arm.figure}``: see docs/scenarios.md."""
+    """One sentence with figures of the run in braces, ``{variant.figure}``: see docs/scenarios.md."""
     on_cpu: str = ""
     """The answer where the devices are CPU cores, if it is another: where it would compare the CPU with itself."""
 
@@ -77,9 +77,9 @@ class Case(Record):
     reference: str
     """Where the class is: ``package.module:Class`` or ``/path/to/file.py:Class``."""
     params: dict[str, Value]
-    """Every field of the scenario, its arm included."""
-    arm: str | None = None
-    """The value of the arm, as text; None for a scenario without one."""
+    """Every field of the scenario, its variant included."""
+    variant: str | None = None
+    """The value of the variant, as text; None for a scenario without one."""
     world_size: int = Field(ge=1)
     """How many ranks, and so devices, are busy."""
     packed: bool = False
@@ -104,7 +104,7 @@ class Case(Record):
 
 
 class Comparison(Record):
-    """The cases of one scenario with equal axes but for arm and world size, and the probes beside them."""
+    """The cases of one scenario with equal axes but for variant and world size, and the probes beside them."""
 
     scenario: str
     title: str
@@ -112,12 +112,12 @@ class Comparison(Record):
     exercises: tuple[Exercise, ...] = ()
     """Those that it answers."""
     scaling: Scaling
-    arm_field: str | None = None
-    """Which field is the arm; None where there is none."""
+    variant_field: str | None = None
+    """Which field is the variant; None where there is none."""
     baseline: str | None = None
-    """The arm that the others are compared with."""
+    """The variant that the others are compared with."""
     params: dict[str, Value]
-    """The axes that all cases share: every field but the arm."""
+    """The axes that all cases share: every field but the variant."""
     code: str = ""
     """Digest of the scenario's source; empty where it has none."""
     cases: tuple[Case, ...]

@@ -14,18 +14,18 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from harness.common.text import harmless
-from harness.journal.measurement_warnings import Doubt
+from harness.journal.measurement_warnings import MeasurementWarning
 from harness.journal.plan import SCHEMA, Record, Value
 
 LONGEST = 4000
 """Characters of last words that are kept: their end."""
 
 
-class RankFate(Record):
+class RankOutcome(Record):
     """What became of one rank."""
 
     rank: int
-    fate: str
+    outcome: str
     """In words, e.g. ``rank 1 was killed by SIGKILL`` or ``rank 0 waits for the other ranks``."""
     words: str | None = None
     """Its last words: where it hung, its stack; else the end of its standard error, where that is known."""
@@ -94,7 +94,7 @@ class Samples(Record):
     """Why the device held its clock back then: the bits of NVML's clocks-event reasons; None where nobody asked."""
 
 
-class Waits(Record):
+class CollectiveTimes(Record):
     """Where a step's time went in a few samples that do not count, whose collectives were watched.
 
     Lists are indexed [rank][sample]; seconds are one step's. Work, wait and transfer of a rank make up its whole time.
@@ -136,7 +136,7 @@ class RankFacts(Record):
     """Names of what it called that may multiply matrices without being counted."""
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
-    uneven: bool = False
+    asymmetric: bool = False
     """Whether ranks do by design what their declared work does not tell; False in older journals."""
     settings: tuple[str, ...] = ()
     """Settings of the whole process that its code changed: the name, its value, and the process's."""
@@ -227,10 +227,10 @@ class CellRecord(Record):
     samples: Samples | None = None
     facts: tuple[RankFacts, ...] = ()
     """One a rank of the case's gang."""
-    waits: Waits | None = None
+    waits: CollectiveTimes | None = None
     """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
-    doubts: tuple[Doubt, ...] = ()
-    fates: tuple[RankFate, ...] = ()
+    warnings: tuple[MeasurementWarning, ...] = ()
+    outcomes: tuple[RankOutcome, ...] = ()
     """What became of each rank of the launch, where its gang was lost."""
 
 

@@ -10,20 +10,20 @@ from functools import cache
 from typing import Any
 
 from harness.common.errors import CollectiveError, RefusedError
-from harness.device.timing import Lap, StartLine, Stopwatch, now
+from harness.device.timing import RankSample, StartLine, Timer, now
 from harness.gang import Gang
 from harness.journal.plan import Case, Value
 from harness.journal.records import LONGEST, RankFacts, Status
 from harness.measure import compiled, cuda_graphs, failures
 from harness.measure.collective_times import Watched, watched
-from harness.measure.launch_ahead import Room, head_start_s, room
+from harness.measure.launch_ahead import QueueDepth, head_start_s, room
 from harness.measure.process_settings import Settings
 from harness.measure.timing_loop import sample
 from harness.plugins.registry import load as load_scenario
 from harness.plugins.source_digest import digest
 from harness.scenario import Workload
-from harness.telemetry.case_telemetry import Beside
-from harness.telemetry.cpu_load import Load
+from harness.telemetry.case_telemetry import CaseTelemetry
+from harness.telemetry.cpu_load import CpuTime
 from harness.work import contract, memory
 from harness.work.counting import Count, count
 from harness.work.memory import Peak, peak
@@ -46,7 +46,7 @@ def _digest(reference: str) -> str:
 
 
 @dataclass
-class Trial:
+class CaseRunner:
     """A case's state on this rank. A rank that has no part in the case has no gang."""
 
     case: Case
@@ -62,21 +62,21 @@ class Trial:
     """Digest of the scenario's source when the run was planned; empty where there is none."""
     cold: bool = False
     """Whether the device's cache is cleared before each sample."""
-    room: Room = field(default_factory=Room)
+    room: QueueDepth = field(default_factory=QueueDepth)
     """How far ahead of the device its steps can be launched."""
     ahead: bool = False
     """Whether the device is held while a sample is launched."""
     visits: list[tuple[int, int, int]] = field(default_factory=list)
     """(round, position, samples) of each visit, on every rank of the launch alike."""
-    laps: list[Lap] = field(default_factory=list)
+    laps: list[RankSample] = field(default_factory=list)
     watched: list[Watched] = field(default_factory=list)
     """Samples that do not count, with their collectives."""
-    beside: Beside = field(default_factory=Beside)
+    telemetry: CaseTelemetry = field(default_factory=CaseTelemetry)
     """What was read of the device meanwhile."""
-    load: Load = field(default_factory=Load)
+    load: CpuTime = field(default_factory=CpuTime)
     retries: int = 0
     """How often the device's memory was full in the visits."""
-    crowd_bytes: int = 0
+    resident_bytes: int = 0
     """What other cases held of the device's memory before this one came."""
     failed_s: float | None = None
     """Host clock when this rank failed."""
@@ -103,7 +103,7 @@ class Trial:
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
         compiled.make_room()
-        self.crowd_bytes = memory.allocated(self.world.device.torch)
+        self.resident_bytes = memory.allocated(self.world.device.torch)
         self._before = memory.in_use(self.world.device.torch)
         self.workload = workload = contract.validated(self._scenario().prepare(self._my_gang))
         self.world.yield_to_step()
@@ -113,7 +113,7 @@ class Trial:
         self.world.device.synchronize()
         self._first_s = now() - start_s
         self.world.yield_to_step()  # of groups that a first step makes
-        self.world.sentry.beat()
+        self.world.watchdog.beat()
         workload.reset()
         self._count = count(workload.step, self.world.device.stream)
         workload.reset()
@@ -145,14 +145,14 @@ class Trial:
         workload = self._my_workload
         workload.reset()
         found = room(workload.step, steps, self.world.device, self.world.clock)
-        self.room = Room(0) if self._count.host_reads or workload.waits else found
+        self.room = QueueDepth(0) if self._count.host_reads or workload.waits else found
 
     @property
     def head_start_s(self) -> float:
         """For how long the device is held before each sample."""
         return head_start_s(self.inner, self.room) if self.ahead else 0.0
 
-    def visit(self, samples: int) -> list[Lap]:
+    def visit(self, samples: int) -> list[RankSample]:
         """Warm up and take ``samples`` samples, in step with the other ranks of the case."""
         line = self.world.line(self.case)
         try:
@@ -184,8 +184,8 @@ class Trial:
     def _hint(self, failure: Failure, cause: BaseException) -> str:
         """What else is to be said of a failure."""
         if failure.status == "oom":
-            return memory.crowd(self.crowd_bytes)
-        if isinstance(cause, RuntimeError) and flight_recorder.used_default_group(self.world.sentry.quiet_s):
+            return memory.resident(self.resident_bytes)
+        if isinstance(cause, RuntimeError) and flight_recorder.used_default_group(self.world.watchdog.quiet_s):
             return DEFAULT_GROUP
         return ""
 
@@ -204,18 +204,18 @@ class Trial:
     def report(self, error: BaseException, failure: Failure) -> None:
         """Tell the run's parent, where there is one: what a peer waits for may be nothing that this rank can end."""
         if self.case.gang_size > 1:
-            self.world.sentry.report(failure, error)
+            self.world.watchdog.report(failure, error)
 
     @property
     def holds_group(self) -> bool:
         """Whether the scenario may hold the gang's process group on this rank."""
         return self.gang is not None and bool(self.gang.lent)
 
-    def _visit(self, samples: int, line: StartLine) -> list[Lap]:
+    def _visit(self, samples: int, line: StartLine) -> list[RankSample]:
         workload = self._my_workload
         device, streams = self.world.device, tuple(self._count.streams)
-        watch = Stopwatch(device, self.world.clock, head_start_s=self.head_start_s, streams=streams)
-        before, tried = Load.now(), memory.retries(device.torch)
+        watch = Timer(device, self.world.clock, head_start_s=self.head_start_s, streams=streams)
+        before, tried = CpuTime.now(), memory.retries(device.torch)
         workload.reset()
         self._output = None
         for _ in range(self.warm):
@@ -225,8 +225,8 @@ class Trial:
             self._output = None  # the last sample's takes no memory from this one
             lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
             laps.append(lap)
-            self.world.sentry.beat()
-        self.load += Load.now() - before
+            self.world.watchdog.beat()
+        self.load += CpuTime.now() - before
         self.retries += memory.retries(device.torch) - tried
         return laps
 
@@ -258,13 +258,13 @@ class Trial:
             products=tuple(sorted(self._count.products)),
             uncounted=tuple(sorted(self._count.uncounted | ({UNSEEN} if self._my_workload.uncounted else set()))),
             constant_operands=self._count.constant_operands,
-            uneven=self._my_workload.uneven and self._my_gang.size > 1,
+            asymmetric=self._my_workload.asymmetric and self._my_gang.size > 1,
             settings=tuple(self.settings.changes.values()),
             held_bytes=self.held_bytes,
             peak_bytes=self._peak.bytes,
             reserved_bytes=self._peak.reserved,
             alloc_retries=self.retries,
-            watts=None if self.beside.watts is None else round(self.beside.watts, 2),
+            watts=None if self.telemetry.watts is None else round(self.telemetry.watts, 2),
             found=self._found,
             first_s=round(self._first_s, 9),
             cpu_s=round(self.load.cpu_s, 6),

@@ -5,41 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from harness.device.timing import Lap
-from harness.journal.measurement_warnings import Doubt
+from harness.device.timing import RankSample
+from harness.journal.measurement_warnings import MeasurementWarning
 from harness.journal.records import RankFacts, Samples
 from harness.measure import collective_times, launch_ahead, process_settings
-from harness.measure.case_runner import Trial
+from harness.measure.case_runner import CaseRunner
 from harness.measure.collective_times import Watched
 from harness.telemetry import cpu_load
-from harness.telemetry.case_telemetry import Beside
+from harness.telemetry.case_telemetry import CaseTelemetry
 from harness.work import memory
 
 T = TypeVar("T")
-Gathered = tuple[list[Lap], RankFacts | None, list[Watched], Beside]
+Gathered = tuple[list[RankSample], RankFacts | None, list[Watched], CaseTelemetry]
 """What one rank has of one case: its samples, its facts (None without a part in it), watched samples, and telemetry."""
 
 
-def told(trial: Trial, ranks: Sequence[Gathered], origin_s: float, doubted: Sequence[Doubt]) -> dict[str, Any]:
+def told(
+    runner: CaseRunner, ranks: Sequence[Gathered], origin_s: float, doubted: Sequence[MeasurementWarning]
+) -> dict[str, Any]:
     """A cell's fields. Each rank has its laps, facts, waits, and readings beside them; those of the case come first."""
-    laps, facts, seen, aside = zip(*ranks[: trial.case.world_size], strict=True)
-    doubts = cpu_load.doubts([cpu_load.Load.of(fact) for fact in facts], shares=trial.world.shares)
-    doubts += launch_ahead.doubts(laps)
-    doubts += memory.doubts([fact.alloc_retries for fact in facts])
-    doubts += process_settings.doubts([fact.settings for fact in facts])
+    laps, facts, seen, aside = zip(*ranks[: runner.case.world_size], strict=True)
+    warnings = cpu_load.warnings_of([cpu_load.CpuTime.of(fact) for fact in facts], shares=runner.world.shares)
+    warnings += launch_ahead.warnings_of(laps)
+    warnings += memory.warnings_of([fact.alloc_retries for fact in facts])
+    warnings += process_settings.warnings_of([fact.settings for fact in facts])
     return {
-        "unit": trial.unit,
-        "inner": trial.inner,
-        "head_start_s": round(trial.head_start_s, 9) if trial.world.device.queues else None,
-        "samples": _samples(trial, laps, aside, origin_s),
+        "unit": runner.unit,
+        "inner": runner.inner,
+        "head_start_s": round(runner.head_start_s, 9) if runner.world.device.queues else None,
+        "samples": _samples(runner, laps, aside, origin_s),
         "facts": facts,
-        "waits": collective_times.split(seen, trial.inner),
-        "doubts": (*doubts, *doubted),
+        "waits": collective_times.split(seen, runner.inner),
+        "warnings": (*warnings, *doubted),
     }
 
 
-def _samples(trial: Trial, laps: Sequence[Sequence[Lap]], aside: Sequence[Beside], origin_s: float) -> Samples:
-    each = [(number, position) for number, position, samples in trial.visits for _ in range(samples)]
+def _samples(
+    runner: CaseRunner, laps: Sequence[Sequence[RankSample]], aside: Sequence[CaseTelemetry], origin_s: float
+) -> Samples:
+    each = [(number, position) for number, position, samples in runner.visits for _ in range(samples)]
     timed = laps[0][0].device_s is not None
     return Samples(
         round=tuple(number for number, _ in each),

@@ -17,8 +17,8 @@ import torch.distributed as dist
 
 from harness import gang
 from harness.device.device import Device
-from harness.device.timing import Lap, Now
-from harness.journal.records import Waits
+from harness.device.timing import Now, RankSample
+from harness.journal.records import CollectiveTimes
 from harness.work.counting import message_bytes
 
 
@@ -43,7 +43,7 @@ class Watched:
     calls: tuple[Call, ...]
 
     @classmethod
-    def of(cls, lap: Lap, calls: Sequence[Call]) -> Watched:
+    def of(cls, lap: RankSample, calls: Sequence[Call]) -> Watched:
         """A sample, and those of the calls that lie in it."""
         inside = tuple(call for call in calls if lap.start_s <= call.came_s and call.left_s <= lap.end_s)
         return cls(lap.start_s, lap.end_s, inside)
@@ -82,7 +82,7 @@ def watched(device: Device, clock: Now) -> Iterator[list[Call]]:
         gang.carrier = dist
 
 
-def split(ranks: Sequence[Sequence[Watched]], inner: int) -> Waits | None:
+def split(ranks: Sequence[Sequence[Watched]], inner: int) -> CollectiveTimes | None:
     """Each rank's work, waiting and transfer in one of the ``inner`` steps of each sample; ``ranks`` is [rank][sample].
 
     None where nothing was watched, or where ranks did not do as many collectives: then these cannot be matched.
@@ -99,7 +99,7 @@ def split(ranks: Sequence[Sequence[Watched]], inner: int) -> Waits | None:
 
     collectives = tuple(found.pop() / inner for found in counts)
     sent = tuple(sum(call.bytes for each in rank for call in each.calls) / inner / len(rank) for rank in ranks)
-    return Waits(collectives=collectives, work_s=part(0), wait_s=part(1), transfer_s=part(2), bytes=sent)
+    return CollectiveTimes(collectives=collectives, work_s=part(0), wait_s=part(1), transfer_s=part(2), bytes=sent)
 
 
 def _shares(each: Sequence[Watched]) -> list[tuple[float, float, float]]:

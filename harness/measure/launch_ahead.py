@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.device.device import Device
-from harness.device.timing import Lap, Now
-from harness.journal.measurement_warnings import Doubt, Kind
+from harness.device.timing import Now, RankSample
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 
 HOLD_S = 0.050
 """A device is held for so long to see how much can be launched meanwhile."""
@@ -28,7 +28,7 @@ LATE = 0.05
 
 
 @dataclass(frozen=True)
-class Room:
+class QueueDepth:
     """How far ahead of its device a host can launch a case's steps."""
 
     steps: float = math.inf
@@ -37,7 +37,7 @@ class Room:
     """Seconds of the host for launching one of them."""
 
 
-def room(step: Callable[[], Any], steps: int, device: Device, clock: Now) -> Room:
+def room(step: Callable[[], Any], steps: int, device: Device, clock: Now) -> QueueDepth:
     """Do ``steps`` steps, all of them however it goes, and see how many could be launched while the device was held."""
     device.synchronize()
     device.hold(HOLD_S)
@@ -50,30 +50,30 @@ def room(step: Callable[[], Any], steps: int, device: Device, clock: Now) -> Roo
             ahead += 1
             last_s = clock()
     device.synchronize()
-    return Room(ahead, (last_s - start_s) / ahead if ahead else math.inf)
+    return QueueDepth(ahead, (last_s - start_s) / ahead if ahead else math.inf)
 
 
-def tightest(rooms: Sequence[Room]) -> Room:
+def tightest(rooms: Sequence[QueueDepth]) -> QueueDepth:
     """Of the ranks of a case, or of all: what suits each of them."""
-    return Room(min(each.steps for each in rooms), max(each.launch_s for each in rooms))
+    return QueueDepth(min(each.steps for each in rooms), max(each.launch_s for each in rooms))
 
 
-def queueable(rooms: Sequence[Room]) -> bool:
+def queueable(rooms: Sequence[QueueDepth]) -> bool:
     """Whether all cases of a comparison can be launched ahead: they are timed alike, or could not be compared."""
     return all(each.steps >= 1 for each in rooms)
 
 
-def head_start_s(inner: int, room: Room) -> float:
+def head_start_s(inner: int, room: QueueDepth) -> float:
     """For how long to hold the device before a sample of ``inner`` steps."""
     times, more_s = SPARE
     return times * inner * room.launch_s + more_s
 
 
-def doubts(laps: Sequence[Sequence[Lap]]) -> list[Doubt]:
+def warnings_of(laps: Sequence[Sequence[RankSample]]) -> list[MeasurementWarning]:
     """One for each rank whose launches often were not done when its device was let go; ``laps`` is [rank][sample]."""
     shares = [sum(lap.late for lap in mine) / len(mine) if mine else 0.0 for mine in laps]
     return [
-        Doubt(
+        MeasurementWarning(
             kind=Kind.LAUNCH_GAPS,
             fact=f"rank {rank} was still launching when its head start was over in {share:.0%} of its samples "
             f"(limit {LATE:.0%})",

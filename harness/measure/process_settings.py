@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 
 
 @dataclass(frozen=True)
@@ -210,12 +210,14 @@ def _put(values: dict[str, Any]) -> None:
             setting.write(value)
 
 
-def doubts(ranks: Sequence[Sequence[str]]) -> list[Doubt]:
+def warnings_of(ranks: Sequence[Sequence[str]]) -> list[MeasurementWarning]:
     """One for each rank of a case that changes settings of the process; one for all, where all change the same."""
     if len(set(ranks)) == 1:
-        return [Doubt(kind=Kind.PROCESS_SETTINGS, fact=f"it sets {'; '.join(ranks[0])}")] if ranks[0] else []
+        return (
+            [MeasurementWarning(kind=Kind.PROCESS_SETTINGS, fact=f"it sets {'; '.join(ranks[0])}")] if ranks[0] else []
+        )
     return [
-        Doubt(kind=Kind.PROCESS_SETTINGS, fact=f"rank {rank} sets {'; '.join(changes)}", rank=rank)
+        MeasurementWarning(kind=Kind.PROCESS_SETTINGS, fact=f"rank {rank} sets {'; '.join(changes)}", rank=rank)
         for rank, changes in enumerate(ranks)
         if changes
     ]

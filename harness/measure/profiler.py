@@ -21,7 +21,7 @@ from harness.common.errors import RefusedError
 from harness.journal.plan import Case
 from harness.journal.protocol import Emit, Order, TraceNote, VisitNote
 from harness.journal.records import ProfileRecord
-from harness.measure.case_runner import Trial
+from harness.measure.case_runner import CaseRunner
 from harness.measure.lockstep import attempt, close_quietly, recover
 from harness.world.control import Failure
 from harness.world.world import World
@@ -54,7 +54,7 @@ class Tracer:
         os.environ.setdefault(*QUIET)
         for index, cases in self.order.todo.items():
             for case in cases:
-                if self.world.agreement.halted:
+                if self.world.control.stopped:
                     return
                 self._trace(index, case)
 
@@ -64,61 +64,61 @@ class Tracer:
             self._refuse(index, case, f"the traces before it take {ALL_BYTES // 2**20} MiB (limit): run fewer cases")
             return
         comparison = self.order.plan.comparisons[index]
-        trial = Trial(
+        runner = CaseRunner(
             case, self.world.gang(case, self.order.plan.seed, comparison.label), self.world, code=comparison.code
         )
-        failure, steps = self._attempt(trial)
-        close_quietly(trial)
+        failure, steps = self._attempt(runner)
+        close_quietly(runner)
         if failure is not None:
             self._refuse(index, case, f"{f'rank {failure.rank}: ' * (case.world_size > 1)}{failure.message}")
-            recover(trial, failure)
+            recover(runner, failure)
         elif steps:
             self._hand_over(index, case, steps)
         else:
             self._refuse(index, case, f"a rank's trace of one step takes more than {MOST_BYTES // 2**20} MiB (limit)")
 
-    def _attempt(self, trial: Trial) -> tuple[Failure | None, int]:
+    def _attempt(self, runner: CaseRunner) -> tuple[Failure | None, int]:
         """Make ready and trace; the failure, and how many steps leave no file too large: 0 where even one does not."""
         self._taken = b""
-        failure = attempt(trial, lambda: self._prepare(trial))
+        failure = attempt(runner, lambda: self._prepare(runner))
         for steps in STEPS:
-            failure = failure or attempt(trial, partial(self._take, trial, steps))
-            if failure or self.world.agreement.greatest([float(len(self._taken))])[0] <= MOST_BYTES:
+            failure = failure or attempt(runner, partial(self._take, runner, steps))
+            if failure or self.world.control.greatest([float(len(self._taken))])[0] <= MOST_BYTES:
                 return failure, steps
         return None, 0
 
     def _refuse(self, index: int, case: Case, message: str) -> None:
         self.emit(ProfileRecord(comparison=index, case=case.key, message=message))
 
-    def _prepare(self, trial: Trial) -> None:
-        if reason := trial.shortage():
+    def _prepare(self, runner: CaseRunner) -> None:
+        if reason := runner.shortage():
             raise RefusedError(reason)
-        trial.prepare()
+        runner.prepare()
         if self.order.plan.execution == "graph":
-            if reason := trial.refusal():
+            if reason := runner.refusal():
                 raise RefusedError(reason)
-            trial.capture()
+            runner.capture()
 
-    def _take(self, trial: Trial, steps: int) -> None:
+    def _take(self, runner: CaseRunner, steps: int) -> None:
         path = self.world.scratch / f"trace-{self.world.rank}.json.gz"
-        traced(trial, steps, path)
+        traced(runner, steps, path)
         self._taken = path.read_bytes()
         path.unlink()
 
     def _hand_over(self, index: int, case: Case, steps: int) -> None:
         """Pass every rank's file on: rank 0 has them all, and no other."""
-        size = sum(self.world.agreement.gather(len(self._taken), int))  # a rank without a part has taken nothing
+        size = sum(self.world.control.gather(len(self._taken), int))  # a rank without a part has taken nothing
         self.left -= size
         place = self.order.plan.comparisons[index].cases.index(case)
         names = tuple(_name(index, place, case, rank) for rank in range(case.world_size))
-        for name, content in zip(names, self.world.agreement.collect(self._taken), strict=False):
+        for name, content in zip(names, self.world.control.collect(self._taken), strict=False):
             self.emit(TraceNote(file=name, content=base64.b64encode(content)))
         self.emit(ProfileRecord(comparison=index, case=case.key, files=names, bytes=size, steps=steps))
 
 
-def traced(trial: Trial, steps: int, path: Path) -> None:
+def traced(runner: CaseRunner, steps: int, path: Path) -> None:
     """Do so many steps of a trial that is ready, after one untraced, and write their trace to ``path``, a .json.gz."""
-    workload, device = trial.workload, trial.world.device
+    workload, device = runner.workload, runner.world.device
     assert workload is not None
     on_gpu = device.torch.type == "cuda"
     workload.reset()
@@ -129,11 +129,11 @@ def traced(trial: Trial, steps: int, path: Path) -> None:
         record_shapes=True,
     ) as profiler:
         for number in range(WARM + steps):
-            with _marked(f"{trial.case.key} step {number}", on_gpu=on_gpu):
+            with _marked(f"{runner.case.key} step {number}", on_gpu=on_gpu):
                 workload.step()
             device.synchronize()  # what is still running when the profiler stops is lost
             profiler.step()
-            trial.world.sentry.beat()
+            runner.world.watchdog.beat()
 
 
 @contextmanager

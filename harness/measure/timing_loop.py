@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from harness.device.device import Device
-from harness.device.timing import Lap, StartLine, Stopwatch
+from harness.device.timing import RankSample, StartLine, Timer
 from harness.scenario import Workload
 
 
 def sample(  # noqa: PLR0913
-    workload: Workload, inner: int, device: Device, line: StartLine, watch: Stopwatch, *, cold: bool = False
-) -> tuple[Lap, Any]:
+    workload: Workload, inner: int, device: Device, line: StartLine, watch: Timer, *, cold: bool = False
+) -> tuple[RankSample, Any]:
     """One sample: state as before, idle device, aligned start, start mark, ``inner`` steps, end mark.
 
     ``cold``: the device's cache holds nothing of the state. Returns the lap and what the last step returned.

@@ -12,10 +12,10 @@ from harness.device.timing import now
 from harness.journal.plan import Record
 from harness.journal.protocol import Emit, Order
 from harness.journal.records import LaunchRecord, Rank
-from harness.measure.comparison import Bench
+from harness.measure.comparison import ComparisonRunner
 from harness.measure.lockstep import SpoiledError
 from harness.measure.profiler import Tracer
-from harness.world.control import HaltedError
+from harness.world.control import StopRequestedError
 from harness.world.world import World
 
 
@@ -36,7 +36,7 @@ def run(order: Order, world: World, emit: Emit) -> bool:
             _measure(order, world, tell)
     except SpoiledError:
         return False
-    except HaltedError:
+    except StopRequestedError:
         pass
     return True
 
@@ -45,10 +45,10 @@ def _measure(order: Order, world: World, emit: Emit) -> None:
     _announce(order, world, emit)
     end_s = now() + order.budget_s
     for done, (index, cases) in enumerate(order.todo.items()):
-        if world.agreement.halted:
+        if world.control.stopped:
             return
         share_s = (end_s - now()) / (len(order.todo) - done)
-        Bench(order, world, emit, index, cases).measure(share_s)
+        ComparisonRunner(order, world, emit, index, cases).measure(share_s)
 
 
 def _say_nothing(record: Record) -> None:
@@ -57,7 +57,7 @@ def _say_nothing(record: Record) -> None:
 
 def _announce(order: Order, world: World, emit: Emit) -> None:
     """Tell that the gang is up, and who its ranks are."""
-    ranks = world.agreement.gather(world.describe(), Rank)
+    ranks = world.control.gather(world.describe(), Rank)
     ago_s = world.clock() - world.origin_s
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
     emit(

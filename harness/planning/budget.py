@@ -9,7 +9,7 @@ from dataclasses import replace
 from harness.common.errors import UsageError
 from harness.journal.plan import Comparison, Precision, Side
 from harness.measure.sampling import Sampling
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 from harness.planning.sides import turns
 
 LAUNCHES = 6
@@ -23,7 +23,7 @@ PRECISE_S = 900.0
 
 
 def effort(
-    wish: Wish, comparisons: Sequence[Comparison], sides: Sequence[Side], *, joined: bool
+    request: RunRequest, comparisons: Sequence[Comparison], sides: Sequence[Side], *, joined: bool
 ) -> tuple[float, int, Precision | None]:
     """The budget in seconds, the launches of all sides that it is for, and when to add more. Raises UsageError.
 
@@ -31,14 +31,14 @@ def effort(
     """
     cases = [case for comparison in comparisons for case in comparison.cases]
     fresh = not joined and all(side.launcher != "inline" for side in sides)
-    usual = 2 if wish.preset == "smoke" else LAUNCHES
-    if wish.sides and wish.preset != "smoke":
+    usual = 2 if request.preset == "smoke" else LAUNCHES
+    if request.sides and request.preset != "smoke":
         usual = max(LAUNCHES, turns(sum(not (case.packed or case.probe) for case in cases)))
     usual = usual if fresh else 1
-    budget_s, launches = _budget(wish, usual, len(cases), len(sides))
-    precision = _precision(wish, fresh=fresh)
+    budget_s, launches = _budget(request, usual, len(cases), len(sides))
+    precision = _precision(request, fresh=fresh)
     if precision:
-        planned = replace(wish, budget_s=None, launches=launches // len(sides))
+        planned = replace(request, budget_s=None, launches=launches // len(sides))
         budget_s = min(budget_s, _budget(planned, usual, len(cases), len(sides))[0])
     return budget_s, launches, precision
 
@@ -62,40 +62,40 @@ def fraction(name: str, text: str, *, zero: bool = False, example: str) -> float
     return told
 
 
-def _budget(wish: Wish, usual: int, cases: int, sides: int) -> tuple[float, int]:
+def _budget(request: RunRequest, usual: int, cases: int, sides: int) -> tuple[float, int]:
     """The budget in seconds and the launches, of all ``sides``, that it is for; ``usual`` is how many of each."""
-    if wish.launches is not None:
-        above_zero("--launches", wish.launches)
-    if wish.launcher == "inline" and (wish.launches or 1) > 1:
+    if request.launches is not None:
+        above_zero("--launches", request.launches)
+    if request.launcher == "inline" and (request.launches or 1) > 1:
         rule = "be 1 under --launcher inline, which has no fresh processes"
-        raise UsageError("--launches", rule, wish.launches, "use --launcher torchrun")
+        raise UsageError("--launches", rule, request.launches, "use --launcher torchrun")
     least_s = Sampling().least_s(cases)
-    if wish.budget_s is None:
-        launches = (wish.launches or usual) * sides
+    if request.budget_s is None:
+        launches = (request.launches or usual) * sides
         return launches * max(min(cases * CASE_S, RUN_S / (usual * sides)), least_s), launches
-    above_zero("--budget", wish.budget_s)
-    if wish.budget_s < least_s * sides:
+    above_zero("--budget", request.budget_s)
+    if request.budget_s < least_s * sides:
         rule = f"be at least {math.ceil(least_s * sides)} s for one launch of what is asked for"
         rule += f" on {sides} sides" if sides > 1 else ""
-        raise UsageError("--budget", rule, f"{wish.budget_s:g} s", "raise it, or name fewer scenarios")
-    fit = max(1, min(usual, int(wish.budget_s / (least_s * sides))))
-    if wish.sides and not wish.launches and fit < usual:
+        raise UsageError("--budget", rule, f"{request.budget_s:g} s", "raise it, or name fewer scenarios")
+    fit = max(1, min(usual, int(request.budget_s / (least_s * sides))))
+    if request.sides and not request.launches and fit < usual:
         rule = f"be at least {math.ceil(usual * least_s * sides)} s for the {usual} turns that a verdict takes"
-        raise UsageError("--budget", rule, f"{wish.budget_s:g} s", "raise it, name fewer scenarios, or give --turns")
-    return wish.budget_s, (wish.launches or fit) * sides
+        raise UsageError("--budget", rule, f"{request.budget_s:g} s", "raise it, name fewer scenarios, or give --turns")
+    return request.budget_s, (request.launches or fit) * sides
 
 
-def _precision(wish: Wish, *, fresh: bool) -> Precision | None:
+def _precision(request: RunRequest, *, fresh: bool) -> Precision | None:
     """How narrow intervals are wanted, and until when launches may be added for that.
 
     A duel's are wanted half as wide as its margin, unless the user says how narrow or how many turns.
     """
-    if wish.precision is None:
-        margin = fraction("--margin", wish.margin, zero=True, example="5%")
-        if not (wish.sides and margin) or wish.launches or wish.preset == "smoke":
+    if request.precision is None:
+        margin = fraction("--margin", request.margin, zero=True, example="5%")
+        if not (request.sides and margin) or request.launches or request.preset == "smoke":
             return None
-        return Precision(fraction=margin / 2, limit_s=wish.budget_s or RUN_S)
-    width = fraction("--precision", wish.precision, example="2%")
+        return Precision(fraction=margin / 2, limit_s=request.budget_s or RUN_S)
+    width = fraction("--precision", request.precision, example="2%")
     if not fresh:
-        raise UsageError("--precision", "go with launches of our own", wish.precision, "leave it out here")
-    return Precision(fraction=width, limit_s=wish.budget_s or PRECISE_S)
+        raise UsageError("--precision", "go with launches of our own", request.precision, "leave it out here")
+    return Precision(fraction=width, limit_s=request.budget_s or PRECISE_S)

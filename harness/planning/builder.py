@@ -13,7 +13,7 @@ from harness.device import affinity, device
 from harness.journal.plan import Case, Comparison, Placement, Plan, Value, most_launches
 from harness.planning.budget import above_zero, effort, fraction
 from harness.planning.regime import regime
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 from harness.planning.sides import of_launchers
 from harness.plugins import floor_and_ceiling, registry, roofline, source_digest
 from harness.plugins.fields import split
@@ -27,56 +27,56 @@ FEW, EVERY = 6, 4
 """Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
 
 
-def make(wish: Wish, ranks: tuple[int, int] | None = None) -> Plan:
+def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
     """The plan of a wish. Raises UsageError.
 
     ``ranks`` is how many there are already, under somebody's torchrun: in all, and on this host.
     """
-    above_zero("--threads", wish.threads)
-    above_zero("--deadline", wish.deadline_s)
-    if wish.preset is not None and wish.preset not in PRESETS:
+    above_zero("--threads", request.threads)
+    above_zero("--deadline", request.deadline_s)
+    if request.preset is not None and request.preset not in PRESETS:
         raise UsageError(
-            "--preset", f"be one of {', '.join(PRESETS)}", repr(wish.preset), nearest(wish.preset, PRESETS)
+            "--preset", f"be one of {', '.join(PRESETS)}", repr(request.preset), nearest(request.preset, PRESETS)
         )
-    if wish.nodes is None:
-        found = device.parse(wish.devices, wish.threads, share=wish.share_device)
+    if request.nodes is None:
+        found = device.parse(request.devices, request.threads, share=request.share_device)
     else:
-        found = device.of_cluster(wish.devices, wish.threads, wish.nodes)
+        found = device.of_cluster(request.devices, request.threads, request.nodes)
     if ranks is not None:
-        found = _one_each(found, *ranks, share=wish.share_device)
-    _sharing(found, allowed=wish.share_device)
-    sizes = _world_sizes(wish.world_sizes, len(found))
-    sides = wish.sides or of_launchers(wish.launcher, len(found), inside=ranks is not None)
+        found = _one_each(found, *ranks, share=request.share_device)
+    _sharing(found, allowed=request.share_device)
+    sizes = _world_sizes(request.world_sizes, len(found))
+    sides = request.sides or of_launchers(request.launcher, len(found), inside=ranks is not None)
     launchers = [side.launcher for side in sides]
-    _placement(wish, sizes[-1], launchers)
-    if wish.nodes is not None and set(launchers) != {"ray"}:
-        _here(found[: sizes[-1]], wish.threads)
-    comparisons = _comparisons(wish, sizes, found)
-    budget_s, launches, precision = effort(wish, comparisons, sides, joined=ranks is not None)
+    _placement(request, sizes[-1], launchers)
+    if request.nodes is not None and set(launchers) != {"ray"}:
+        _here(found[: sizes[-1]], request.threads)
+    comparisons = _comparisons(request, sizes, found)
+    budget_s, launches, precision = effort(request, comparisons, sides, joined=ranks is not None)
     if launches > most_launches(comparisons):
         rule = f"be at most {most_launches(comparisons)} for so many cases"
         raise UsageError("--launches", rule, launches, "use fewer, or fewer scenarios")
     return Plan(
         version=__version__,
-        command=wish.command,
+        command=request.command,
         sides=sides,
-        placement=wish.placement,
-        ray_address=wish.ray_address if "ray" in launchers else None,
+        placement=request.placement,
+        ray_address=request.ray_address if "ray" in launchers else None,
         devices=found[: sizes[-1]] if ranks is None else found,
         world_sizes=sizes,
-        threads=wish.threads,
+        threads=request.threads,
         launches=launches,
-        seed=wish.seed,
+        seed=request.seed,
         budget_s=budget_s,
-        strict=wish.budget_s == budget_s,
-        deadline_s=wish.deadline_s,
+        strict=request.budget_s == budget_s,
+        deadline_s=request.deadline_s,
         precision=precision,
-        margin=fraction("--margin", wish.margin, zero=True, example="5%"),
-        cache=wish.cache,
-        execution=wish.execution,
-        gloo_loop=wish.gloo_loop,
-        profile=wish.profile,
-        regime=regime(wish, found),
+        margin=fraction("--margin", request.margin, zero=True, example="5%"),
+        cache=request.cache,
+        execution=request.execution,
+        gloo_loop=request.gloo_loop,
+        profile=request.profile,
+        regime=regime(request, found),
         comparisons=comparisons,
     )
 
@@ -128,16 +128,16 @@ def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _placement(wish: Wish, size: int, launchers: Sequence[str]) -> None:
+def _placement(request: RunRequest, size: int, launchers: Sequence[str]) -> None:
     """Refuse what Ray could never place: it would wait for ever."""
     known = get_args(Placement)
-    if wish.placement not in known:
-        raise UsageError("--placement", f"be one of {', '.join(known)}", repr(wish.placement), f"e.g. {known[0]}")
-    if wish.share_device and "ray" in launchers:
+    if request.placement not in known:
+        raise UsageError("--placement", f"be one of {', '.join(known)}", repr(request.placement), f"e.g. {known[0]}")
+    if request.share_device and "ray" in launchers:
         rule = "go without Ray, which gives each rank a device"
-        raise UsageError("--share-device", rule, wish.launcher, "use --launcher torchrun")
-    nodes = len(wish.nodes or (None,))
-    if "ray" in launchers and wish.placement == "strict-spread" and size > nodes:
+        raise UsageError("--share-device", rule, request.launcher, "use --launcher torchrun")
+    nodes = len(request.nodes or (None,))
+    if "ray" in launchers and request.placement == "strict-spread" and size > nodes:
         remedy = "use --placement spread, or smaller --world-sizes"
         raise UsageError("--placement strict-spread", f"place at most {nodes} ranks, one a node", size, remedy)
 
@@ -177,29 +177,29 @@ def _settings(settings: Sequence[str], entries: Sequence[registry.Entry]) -> dic
 def _points(
     entry: registry.Entry, settings: dict[tuple[str, str], tuple[Value, ...]], preset: str | None
 ) -> list[dict[str, tuple[Value, ...]]]:
-    """Every point of the sweep over the axes but the arm, each with the arm's values."""
+    """Every point of the sweep over the axes but the variant, each with the variant's values."""
     values = {name: settings.get((entry.name, name), entry.sweep(name, preset)) for name in entry.defaults}
-    axes = [name for name in values if name != entry.arm_field]
-    arms = {entry.arm_field: values[entry.arm_field]} if entry.arm_field else {}
+    axes = [name for name in values if name != entry.variant_field]
+    variants = {entry.variant_field: values[entry.variant_field]} if entry.variant_field else {}
     return [
-        {name: (value,) for name, value in zip(axes, point, strict=True)} | arms
+        {name: (value,) for name, value in zip(axes, point, strict=True)} | variants
         for point in itertools.product(*(values[name] for name in axes))
     ]
 
 
-def _comparisons(wish: Wish, sizes: tuple[int, ...], found: tuple[str, ...]) -> tuple[Comparison, ...]:
+def _comparisons(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...]) -> tuple[Comparison, ...]:
     """A comparison for each point of each scenario's sweep."""
-    entries = _entries(wish.names, wish.preset)
-    settings = _settings(wish.settings, entries)
-    points = [(entry, params) for entry in entries for params in _points(entry, settings, wish.preset)]
-    copied = sizes if wish.preset != "chapter" else ()
+    entries = _entries(request.names, request.preset)
+    settings = _settings(request.settings, entries)
+    points = [(entry, params) for entry in entries for params in _points(entry, settings, request.preset)]
+    copied = sizes if request.preset != "chapter" else ()
     every = 1 if len(points) <= FEW else EVERY
-    beside = [
-        _probes(wish, sizes, found, first=place == 0) if place % every == 0 else () for place in range(len(points))
+    telemetry = [
+        _probes(request, sizes, found, first=place == 0) if place % every == 0 else () for place in range(len(points))
     ]
     comparisons = (
         _comparison(entry, params, sizes, copied, probed)
-        for (entry, params), probed in zip(points, beside, strict=True)
+        for (entry, params), probed in zip(points, telemetry, strict=True)
     )
     return tuple(
         each.model_copy(update={"exercises": tuple(exercise.on(found[0]) for exercise in each.exercises)})
@@ -207,12 +207,12 @@ def _comparisons(wish: Wish, sizes: tuple[int, ...], found: tuple[str, ...]) -> 
     )
 
 
-def _probes(wish: Wish, sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
+def _probes(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
     """Floor and ceilings beside a comparison; roofs once a launch are enough.
 
     A duel asks for no ceiling: its time is for the ratios.
     """
-    if wish.sides:
+    if request.sides:
         return floor_and_ceiling.floors(sizes)
     if not first:
         return floor_and_ceiling.cases(sizes)
@@ -228,20 +228,27 @@ def _comparison(
     point: dict[str, tuple[Value, ...]],
     sizes: tuple[int, ...],
     copied: tuple[int, ...],
-    beside: Sequence[Case],
+    telemetry: Sequence[Case],
 ) -> Comparison:
-    """One comparison at every size, with packed copies at the sizes ``copied`` and the probes ``beside`` it."""
-    params = {name: values[0] for name, values in point.items() if name != entry.arm_field}
-    arms = point[entry.arm_field] if entry.arm_field else (None,)
+    """One comparison at every size, with packed copies at the sizes ``copied`` and the probes ``telemetry`` it."""
+    params = {name: values[0] for name, values in point.items() if name != entry.variant_field}
+    variants = point[entry.variant_field] if entry.variant_field else (None,)
     cases = []
-    for value in arms:
-        told = params if value is None or entry.arm_field is None else params | {entry.arm_field: value}
-        arm = None if value is None else str(value)
+    for value in variants:
+        told = params if value is None or entry.variant_field is None else params | {entry.variant_field: value}
+        variant = None if value is None else str(value)
         shapes = [(size, False) for size in sizes]
         if sizes[0] == 1 and entry.scaling != "none":  # packed copies say something beside a lone one that scales
             shapes += [(size, True) for size in copied if size > 1]
         cases += [
-            Case(scenario=entry.name, reference=entry.reference, params=told, arm=arm, world_size=size, packed=packed)
+            Case(
+                scenario=entry.name,
+                reference=entry.reference,
+                params=told,
+                variant=variant,
+                world_size=size,
+                packed=packed,
+            )
             for size, packed in shapes
         ]
     return Comparison(
@@ -249,11 +256,11 @@ def _comparison(
         title=entry.title,
         exercises=entry.exercises,
         scaling=entry.scaling,
-        arm_field=entry.arm_field,
+        variant_field=entry.variant_field,
         baseline=entry.baseline
-        if entry.baseline in [str(arm) for arm in arms]
-        else (str(arms[0]) if arms[0] is not None else None),
+        if entry.baseline in [str(variant) for variant in variants]
+        else (str(variants[0]) if variants[0] is not None else None),
         params=params,
         code=source_digest.digest(entry.cls),
-        cases=(*cases, *beside),
+        cases=(*cases, *telemetry),
     )

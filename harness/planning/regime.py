@@ -9,7 +9,7 @@ from harness.common.errors import UsageError
 from harness.common.text import nearest
 from harness.device import gloo_threads
 from harness.journal.plan import Cache, Execution, GlooLoop
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 
 ALWAYS = {
     "alignment": "delay window",
@@ -34,24 +34,24 @@ LOOPS: dict[GlooLoop, str] = {
 }
 
 
-def regime(wish: Wish, devices: Sequence[str]) -> dict[str, str]:
+def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
     """How the cases of a wish are to be measured on these devices. Raises UsageError."""
     for option, value, known, usual in (
-        ("--cache", wish.cache, get_args(Cache), "hot"),
-        ("--execution", wish.execution, get_args(Execution), "eager"),
-        ("--gloo-loop", wish.gloo_loop, get_args(GlooLoop), None),
+        ("--cache", request.cache, get_args(Cache), "hot"),
+        ("--execution", request.execution, get_args(Execution), "eager"),
+        ("--gloo-loop", request.gloo_loop, get_args(GlooLoop), None),
     ):
         if value not in known:
             raise UsageError(option, f"be one of {', '.join(known)}", repr(value), nearest(value, known))
         if usual and value != usual and not devices[0].startswith("cuda"):
             raise UsageError(option, f"be {usual} on CPU devices", value, "leave it out, or use --devices cuda")
-    told = {"cache": CACHES[wish.cache], "execution": EXECUTIONS[wish.execution]}
+    told = {"cache": CACHES[request.cache], "execution": EXECUTIONS[request.execution]}
     if not devices[0].startswith("cuda"):
-        told["gloo loop"] = LOOPS[wish.gloo_loop]
-        if wish.gloo_loop == "background" and (why := gloo_threads.refusal()):
+        told["gloo loop"] = LOOPS[request.gloo_loop]
+        if request.gloo_loop == "background" and (why := gloo_threads.refusal()):
             remedy = "add --gloo-loop as-is"
             raise UsageError("--gloo-loop", f"be as-is where threads keep their class ({why})", "background", remedy)
-    elif wish.gloo_loop != "background":
+    elif request.gloo_loop != "background":
         remedy = "leave it out, or use --devices cpu"
         raise UsageError("--gloo-loop", "be background on GPUs, whose ranks have several cores", "as-is", remedy)
     if devices[0].startswith("cuda"):
@@ -60,4 +60,4 @@ def regime(wish: Wish, devices: Sequence[str]) -> dict[str, str]:
     if len(set(devices)) < len(devices):
         told["affinity"] = told.get("affinity", "ranks share cores")
         told["collectives"] = "gloo, through the host: ranks share a device"
-    return ALWAYS | told | {"threads": f"{wish.threads} a rank"}
+    return ALWAYS | told | {"threads": f"{request.threads} a rank"}

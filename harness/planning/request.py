@@ -9,7 +9,7 @@ from harness.journal.plan import DEADLINE_S, Cache, Execution, GlooLoop, Placeme
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunRequest:
     """What the command line of ``run`` says; None where it says nothing."""
 
     names: Sequence[str] = ()

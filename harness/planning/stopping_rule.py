@@ -45,7 +45,7 @@ def launch_value(cell: CellRecord) -> float:
 
 
 @dataclass
-class Widths:
+class StoppingRule:
     """The launch values of a run's cases, as they come, and how narrow the intervals are that they make."""
 
     plan: Plan

@@ -69,21 +69,21 @@ class Entry:
         return {field.name: types[field.name] for field in dataclasses.fields(self.cls)}
 
     @cached_property
-    def arm_field(self) -> str | None:
-        """The name of the arm, where there is one."""
-        return next((field.name for field in dataclasses.fields(self.cls) if field.metadata.get("arm")), None)
+    def variant_field(self) -> str | None:
+        """The name of the variant, where there is one."""
+        return next((field.name for field in dataclasses.fields(self.cls) if field.metadata.get("variant")), None)
 
     @property
     def baseline(self) -> str | None:
-        """The arm that others are compared with."""
-        return None if self.arm_field is None else str(self.defaults[self.arm_field])
+        """The variant that others are compared with."""
+        return None if self.variant_field is None else str(self.defaults[self.variant_field])
 
     @property
-    def arms(self) -> tuple[str, ...]:
-        """Every value of the arm, the baseline first."""
-        if self.arm_field is None:
+    def variants(self) -> tuple[str, ...]:
+        """Every value of the variant, the baseline first."""
+        if self.variant_field is None:
             return ()
-        return tuple(map(str, self.sweep(self.arm_field)))
+        return tuple(map(str, self.sweep(self.variant_field)))
 
     @cached_property
     def defaults(self) -> dict[str, Value]:
@@ -91,8 +91,8 @@ class Entry:
         return {name: self._declared(name, self.cls.__dataclass_fields__[name].default) for name in self.hints}
 
     def sweep(self, field: str, preset: str | None = None) -> tuple[Value, ...]:
-        """The values that a preset gives to ``field``; of the arm all that there are, the baseline first."""
-        if field == self.arm_field:
+        """The values that a preset gives to ``field``; of the variant all that there are, the baseline first."""
+        if field == self.variant_field:
             return tuple(sorted(fields.choices(self.hints[field]), key=lambda value: value != self.defaults[field]))
         metadata = self.cls.__dataclass_fields__[field].metadata
         usual = tuple(self._declared(field, value) for value in metadata.get("sweep", ())) or (self.defaults[field],)
@@ -249,9 +249,9 @@ def _validate(entry: Entry) -> None:
         refuse('declare scaling: ClassVar = "strong" | "weak" | "none"', repr(getattr(cls, "scaling", None)))
     if not callable(getattr(cls, "prepare", None)):
         refuse("have prepare(gang)", "without one")
-    arms = [field.name for field in dataclasses.fields(cls) if field.metadata.get("arm")]
-    if len(arms) > 1:
-        refuse("have at most one arm", arms)
+    variants = [field.name for field in dataclasses.fields(cls) if field.metadata.get("variant")]
+    if len(variants) > 1:
+        refuse("have at most one variant", variants)
     try:
         hints = entry.hints
     except Exception as error:
@@ -271,7 +271,7 @@ def _validate_field(entry: Entry, field: dataclasses.Field[Any], hint: Any) -> N
         refuse("give every axis a default", "without one")
     if not fields.allowed(hint):
         refuse("declare every axis as bool, int, float, str or a Literal of such", str(getattr(hint, "__name__", hint)))
-    if field.name == entry.arm_field and not fields.choices(hint):
-        refuse("declare its arm as a Literal", str(getattr(hint, "__name__", hint)))
+    if field.name == entry.variant_field and not fields.choices(hint):
+        refuse("declare its variant as a Literal", str(getattr(hint, "__name__", hint)))
     for preset in (None, "full"):
         entry.sweep(field.name, preset)  # as it would be swept

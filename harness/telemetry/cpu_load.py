@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from harness.device import cpu_quota, gloo_threads
-from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 
 if TYPE_CHECKING:
     from harness.journal.records import RankFacts
@@ -27,7 +27,7 @@ LIMIT = 0.05
 
 
 @dataclass(frozen=True)
-class Load:
+class CpuTime:
     """Seconds of one rank: wall-clock, processor time, and delay (None where the kernel does not tell)."""
 
     wall_s: float = 0.0
@@ -66,17 +66,17 @@ class Load:
             None if main_s is None else sum(filter(None, messages)),
         )
 
-    def __sub__(self, earlier: Load) -> Load:
+    def __sub__(self, earlier: CpuTime) -> CpuTime:
         return self._with(earlier, -1)
 
-    def __add__(self, other: Load) -> Load:
+    def __add__(self, other: CpuTime) -> CpuTime:
         return self._with(other, 1)
 
-    def _with(self, other: Load, sign: int) -> Load:
+    def _with(self, other: CpuTime, sign: int) -> CpuTime:
         def of(mine: float | None, theirs: float | None) -> float | None:
             return None if mine is None or theirs is None else mine + sign * theirs
 
-        return Load(
+        return CpuTime(
             self.wall_s + sign * other.wall_s,
             self.cpu_s + sign * other.cpu_s,
             of(self.delay_s, other.delay_s),
@@ -148,7 +148,7 @@ def busy_ticks(stat: str, cpus: Collection[int]) -> int | None:
     return sum(ticks[cpu] for cpu in cpus) if ticks.keys() >= set(cpus) else None
 
 
-def doubts(loads: Sequence[Load], *, shares: bool = False) -> list[Doubt]:
+def warnings_of(loads: Sequence[CpuTime], *, shares: bool = False) -> list[MeasurementWarning]:
     """A warning for each rank that others, or a CPU quota, kept from its core; ``loads`` are in rank order.
 
     ``shares``: the ranks take turns on their cores, so that one that waits for its core waits for its peers.
@@ -171,11 +171,11 @@ def doubts(loads: Sequence[Load], *, shares: bool = False) -> list[Doubt]:
     ]
 
 
-def _over(loads: Sequence[Load], kind: Kind, name: str, fact: str) -> list[Doubt]:
+def _over(loads: Sequence[CpuTime], kind: Kind, name: str, fact: str) -> list[MeasurementWarning]:
     """A warning for each rank of whose time the fraction ``name`` is over the limit."""
     shares: list[float] = [getattr(load, name) for load in loads]
     return [
-        Doubt(kind=kind, fact=f"{fact.format(rank=rank, share=share)} (limit {LIMIT:.0%})", rank=rank)
+        MeasurementWarning(kind=kind, fact=f"{fact.format(rank=rank, share=share)} (limit {LIMIT:.0%})", rank=rank)
         for rank, share in enumerate(shares)
         if share > LIMIT
     ]

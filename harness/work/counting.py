@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Case, Comparison
 from harness.journal.records import RankFacts
 from harness.work.flop_formulas import FORMULAS
@@ -250,7 +250,7 @@ class Totals:
 
 def audit(
     comparison: Comparison, facts: Mapping[Case, list[RankFacts]]
-) -> tuple[dict[Case, str], dict[Case, list[Doubt]]]:
+) -> tuple[dict[Case, str], dict[Case, list[MeasurementWarning]]]:
     """Judge the declared and the counted work of a comparison's cases.
 
     Returns refusals (a gang case did not do the work that it declares, or breaks its scaling claim: its time
@@ -261,29 +261,29 @@ def audit(
     refused: dict[Case, str] = {}
     doubted = {case: [*_constants(told), *_uncounted(told)] for case, told in facts.items()}
     for case, mine in totals.items():
-        base = _partner(totals, arm=comparison.baseline, world_size=case.world_size)
-        alone = _partner(totals, arm=case.arm, world_size=1)
+        base = _partner(totals, variant=comparison.baseline, world_size=case.world_size)
+        alone = _partner(totals, variant=case.variant, world_size=1)
         shortfall = None if _names(facts[case]) else _shortfall(mine, base)
         if reason := shortfall or _broken_claim(comparison, case, mine, alone):
             refused[case] = reason
         elif base and not _same(mine.amount, base.amount):
             theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
             fact = f"declares {mine.amount:g} {mine.measure} a step, but {theirs}"
-            doubted[case].append(Doubt(kind=Kind.WORK_DIFFERS, fact=fact))
+            doubted[case].append(MeasurementWarning(kind=Kind.WORK_DIFFERS, fact=fact))
     for case, told in facts.items():  # a packed copy is the one-device case again
-        copy, base = Totals.of(told[:1]), _partner(totals, arm=comparison.baseline, world_size=1)
+        copy, base = Totals.of(told[:1]), _partner(totals, variant=comparison.baseline, world_size=1)
         if case.packed and not case.probe and not _names(told) and (reason := _shortfall(copy, base)):
             refused[case] = reason
-    return refused, {case: doubts for case, doubts in doubted.items() if doubts and case not in refused}
+    return refused, {case: warnings for case, warnings in doubted.items() if warnings and case not in refused}
 
 
-def _constants(told: list[RankFacts]) -> Iterator[Doubt]:
+def _constants(told: list[RankFacts]) -> Iterator[MeasurementWarning]:
     if number := sum(fact.constant_operands for fact in told):
         fact = f"multiplies {number} {'matrix' if number == 1 else 'matrices'} of equal elements a step (limit 0)"
-        yield Doubt(kind=Kind.CONSTANT_OPERANDS, fact=fact)
+        yield MeasurementWarning(kind=Kind.CONSTANT_OPERANDS, fact=fact)
 
 
-def _uncounted(facts: list[RankFacts]) -> Iterator[Doubt]:
+def _uncounted(facts: list[RankFacts]) -> Iterator[MeasurementWarning]:
     declared, counted = (sum(getattr(fact, name) for fact in facts) for name in ("flops", "counted_flops"))
     names = _names(facts)
     if declared and not counted:
@@ -294,7 +294,7 @@ def _uncounted(facts: list[RankFacts]) -> Iterator[Doubt]:
         return
     if names:
         fact = f"{fact}: what {', '.join(names[:NAMED])} {'does' if len(names) == 1 else 'do'} cannot be counted"
-    yield Doubt(kind=Kind.UNCOUNTED_WORK, fact=fact)
+    yield MeasurementWarning(kind=Kind.UNCOUNTED_WORK, fact=fact)
 
 
 def _names(facts: list[RankFacts]) -> list[str]:
@@ -302,8 +302,8 @@ def _names(facts: list[RankFacts]) -> list[str]:
     return sorted({name for fact in facts for name in fact.uncounted})
 
 
-def _partner(totals: Mapping[Case, Totals], *, arm: str | None, world_size: int) -> Totals | None:
-    found = (told for case, told in totals.items() if (case.arm, case.world_size) == (arm, world_size))
+def _partner(totals: Mapping[Case, Totals], *, variant: str | None, world_size: int) -> Totals | None:
+    found = (told for case, told in totals.items() if (case.variant, case.world_size) == (variant, world_size))
     return next(found, None)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.work import contract
 
 _CLEAR = Path("/proc/self/clear_refs")
@@ -67,7 +67,7 @@ def allocated(device: torch.device) -> int:
     return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else 0
 
 
-def crowd(bytes_: int) -> str:
+def resident(bytes_: int) -> str:
     """What else a case that ran out of memory had beside it: all cases of a comparison are in memory at once."""
     return f" (beside {bytes_ / 2**30:.3g} GiB of the comparison's other cases: name fewer)" if bytes_ else ""
 
@@ -77,10 +77,10 @@ def retries(device: torch.device) -> int:
     return int(torch.cuda.memory_stats(device).get("num_alloc_retries", 0)) if device.type == "cuda" else 0
 
 
-def doubts(counts: Sequence[int]) -> list[Doubt]:
+def warnings_of(counts: Sequence[int]) -> list[MeasurementWarning]:
     """One for each rank whose allocator had to try again; ``counts`` are in rank order."""
     return [
-        Doubt(
+        MeasurementWarning(
             kind=Kind.ALLOCATOR_RETRIES,
             fact=f"rank {rank}'s memory was full {'once' if count == 1 else f'{count} times'} in its visits (limit 0)",
             rank=rank,

@@ -21,12 +21,12 @@ from harness.common.text import harmless
 from harness.journal.records import Status
 
 
-class HaltedError(Exception):
+class StopRequestedError(Exception):
     """The launch ends before a comparison has had its fewest rounds; raised on every rank alike."""
 
 
 @dataclass
-class Halt:
+class StopRequest:
     """One process's knowledge of that wish. Any thread and any signal handler may set it."""
 
     asked: bool = False
@@ -54,7 +54,7 @@ class Failure:
         return cls(status, harmless(message[:2000]), rank, when_s)
 
 
-class Agreement:
+class ControlPlane:
     """The side channel of one launch, seen from one rank. Alone, it agrees with itself."""
 
     def __init__(self, rank: int = 0, size: int = 1, groups: Mapping[int, dist.ProcessGroup] | None = None) -> None:
@@ -62,9 +62,9 @@ class Agreement:
         self.rank = rank
         self.size = size
         self._groups = dict(groups or {})
-        self.halt = Halt()
+        self.stop_request = StopRequest()
         """Whether this rank knows that the launch is to end."""
-        self.halted = False
+        self.stopped = False
         """Whether all ranks do."""
 
     def latest(self, value: float, among: int) -> float:
@@ -122,8 +122,8 @@ class Agreement:
 
         Afterwards all of them know whether the launch is to end.
         """
-        failed, asked = self.greatest([float(failure is not None), float(self.halt.asked)])
-        self.halted |= bool(asked)
+        failed, asked = self.greatest([float(failure is not None), float(self.stop_request.asked)])
+        self.stopped |= bool(asked)
         if not failed:
             return None
         told = [other for other in self.gather(failure, Failure | None) if other is not None]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.common.errors import CollectiveError
-from harness.world.control import Agreement
+from harness.world.control import ControlPlane
 
 LINE = 64
 """Bytes of a cache line: no two ranks write to the same one."""
@@ -27,7 +27,7 @@ PATIENCE_S = 0.1
 """A rank that has waited for longer looks only once a millisecond, and whether the others still live."""
 
 
-class Slate:
+class SharedMemoryMax:
     """Memory that all ranks map: for each size of gang, each rank has a line with two words, written in turn.
 
     A word holds nanoseconds and, in its two low bits, the turn it belongs to, so that one aligned store tells both. A
@@ -73,25 +73,27 @@ class Slate:
         return word >> 2
 
     @classmethod
-    def shared(cls, agreement: Agreement, timeout_s: float) -> Self | None:
+    def shared(cls, control: ControlPlane, timeout_s: float) -> Self | None:
         """One slate for all ranks; None on all of them where they cannot share memory. Every rank calls this."""
-        length = agreement.size**2 * LINE
-        own = os.memfd_create("rankbench") if agreement.rank == 0 else None  # memory without a name to leave behind
-        ranks = agreement.gather((os.getpid(), own, secrets.token_hex(LINE // 2)), tuple[int, int | None, str])
+        length = control.size**2 * LINE
+        own = os.memfd_create("rankbench") if control.rank == 0 else None  # memory without a name to leave behind
+        ranks = control.gather((os.getpid(), own, secrets.token_hex(LINE // 2)), tuple[int, int | None, str])
         pids = [pid for pid, _, _ in ranks]
         _, handle, text = ranks[0]
         token = text.encode()
         if own is not None:
             os.write(own, bytes(length) + token)
-        agreement.settle(None)  # the token is written
+        control.settle(None)  # the token is written
         try:
-            slate = cls(_opened(Path(f"/proc/{pids[0]}/fd/{handle}"), length, token), agreement.rank, pids, timeout_s)
+            shared_max = cls(
+                _opened(Path(f"/proc/{pids[0]}/fd/{handle}"), length, token), control.rank, pids, timeout_s
+            )
         except OSError:
-            slate = None
-        apart = agreement.greatest([float(slate is None)])[0]
+            shared_max = None
+        apart = control.greatest([float(shared_max is None)])[0]
         if own is not None:
             os.close(own)
-        return None if apart else slate
+        return None if apart else shared_max
 
 
 def _opened(path: Path, length: int, token: bytes) -> mmap.mmap:

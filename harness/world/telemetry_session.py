@@ -16,7 +16,7 @@ import psutil
 
 from harness.common.packages import within_reach
 from harness.telemetry.readings import LAYOUT, Readings
-from harness.world.control import Agreement
+from harness.world.control import ControlPlane
 
 TOKEN = 32
 """Bytes at the head of the file, to tell it from another process's."""
@@ -36,24 +36,24 @@ class _Place:
 
 
 @contextmanager
-def gauged(agreement: Agreement, uuid: str | None, cpus: Sequence[int], free: Sequence[int]) -> Iterator[Read | None]:
+def gauged(control: ControlPlane, uuid: str | None, cpus: Sequence[int], free: Sequence[int]) -> Iterator[Read | None]:
     """Have the GPUs of this launch read meanwhile; None where this rank's GPU cannot be. Every rank calls this.
 
     ``uuid`` is this rank's GPU as NVML writes it, None where it does not tell; ``cpus`` are this rank's own, and
     ``free`` all that this host's processes may use.
     """
-    ranks: list[_Place | None] = agreement.gather(
+    ranks: list[_Place | None] = control.gather(
         _Place(socket.gethostname(), uuid, tuple(cpus)) if uuid else None, _Place | None
     )
-    mine = ranks[agreement.rank]
+    mine = ranks[control.rank]
     peers = [rank for rank, its in enumerate(ranks) if its and mine and its.host == mine.host]
     here = [ranks[peer] for peer in peers]
     uuids = list(dict.fromkeys(its.uuid for its in here if its))
     taken = {cpu for its in here if its for cpu in its.cpus}
     process, told = None, None
-    if peers and peers[0] == agreement.rank:
+    if peers and peers[0] == control.rank:
         process, told = _start(uuids, [cpu for cpu in free if cpu not in taken] or list(free))
-    everywhere = agreement.gather(told, tuple[int, int, str] | None)
+    everywhere = control.gather(told, tuple[int, int, str] | None)
     try:
         yield _reader(everywhere[peers[0]], uuids.index(mine.uuid)) if peers and mine else None
     finally:

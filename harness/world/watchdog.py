@@ -42,7 +42,7 @@ LOOK_S, LOOKS = 1.0, 5
 """How often to see whether a rank moves again, and how many times: longer than its complaint waits to be judged."""
 
 
-class Sentry:
+class Watchdog:
     """Watches the thread that posted it. One that was never posted notes signs of life, and that is all."""
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ def _distance(filename: str) -> int:
     return 2 * filename.startswith(STANDARD)
 
 
-class Alarm(Sentry):
+class AlarmWatchdog(Watchdog):
     """Watches the main thread of a process that has no parent: what does not move is interrupted, and fails."""
 
     def __init__(self, deadline_s: float) -> None:

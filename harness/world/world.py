@@ -24,11 +24,11 @@ from harness.journal.records import GroupSetup, Rank
 from harness.work import counting
 from harness.world.aligned_start import Offset, estimate
 from harness.world.connections import Connection, hang_up, opened
-from harness.world.control import Agreement
+from harness.world.control import ControlPlane
 from harness.world.process_groups import over_gloo, over_nccl
-from harness.world.shared_memory_max import Slate
+from harness.world.shared_memory_max import SharedMemoryMax
 from harness.world.telemetry_session import Read, gauged
-from harness.world.watchdog import Alarm, Sentry
+from harness.world.watchdog import AlarmWatchdog, Watchdog
 
 UNLIMITED = dt.timedelta(days=1)
 RENDEZVOUS = dt.timedelta(minutes=5)
@@ -76,7 +76,7 @@ class World:
     """The device's name in the plan."""
     cpus: tuple[int, ...]
     threads: int
-    agreement: Agreement = field(default_factory=Agreement)
+    control: ControlPlane = field(default_factory=ControlPlane)
     backend: str = "gloo"
     """Of the groups that carry tensors: NCCL between GPUs, else gloo."""
     sizes: tuple[int, ...] = ()
@@ -104,7 +104,7 @@ class World:
     """Whether a new gang takes over where these processes end before everything is measured."""
     timeout: dt.timedelta = UNLIMITED
     """Of a collective of a case."""
-    sentry: Sentry = field(default_factory=Sentry)
+    watchdog: Watchdog = field(default_factory=Watchdog)
     """Gets this rank's signs of life."""
     setups: list[GroupSetup] = field(default_factory=list)
     """What it took to make the groups, where that is known."""
@@ -146,13 +146,13 @@ class World:
             self.release(size)
         for size in sizes or self.sizes:
             if self.backend == "nccl":
-                self.groups[size], setup = over_nccl(size, self.device, self.agreement, self.timeout)
+                self.groups[size], setup = over_nccl(size, self.device, self.control, self.timeout)
                 self.setups.append(setup)
             else:
                 with opened() as self.connections[size]:
                     self.groups[size] = over_gloo(size, self.timeout)
         self.yield_to_step()
-        self.agreement.settle(None)  # a rank that fails at once hangs up on nobody who still connects
+        self.control.settle(None)  # a rank that fails at once hangs up on nobody who still connects
 
     def yield_to_step(self) -> None:
         """Put the event loops of groups that have been made since behind the step, where they share its core."""
@@ -168,7 +168,7 @@ class World:
             took.append(self.clock() - start_s)
         usual = sorted(took)[len(took) // 2]
         least, most = LEAD_S
-        lead_s, origin_s = self.agreement.greatest([min(most, max(least, 3 * usual)), self.clock()])
+        lead_s, origin_s = self.control.greatest([min(most, max(least, 3 * usual)), self.clock()])
         self.lead_s, self.origin_s = lead_s, origin_s
 
     def describe(self) -> Rank:
@@ -205,7 +205,7 @@ def _gauged(world: World, free: Collection[int]) -> Iterator[None]:
     if not isinstance(world.device, CudaDevice):
         yield
         return
-    with gauged(world.agreement, nvml.uuid(world.device.index), world.cpus, sorted(free)) as world.gauge:
+    with gauged(world.control, nvml.uuid(world.device.index), world.cpus, sorted(free)) as world.gauge:
         yield
 
 
@@ -215,8 +215,8 @@ def alone(plan: Plan) -> Iterator[World]:
     counting.ready()
     with borrowed() as before:
         device, cpus = claim(plan.devices[0], plan.threads)
-        alarm = Alarm(plan.deadline_s)
-        world = World(0, 1, device, plan.devices[0], cpus, plan.threads, sentry=alarm)
+        alarm = AlarmWatchdog(plan.deadline_s)
+        world = World(0, 1, device, plan.devices[0], cpus, plan.threads, watchdog=alarm)
         with _gauged(world, before), alarm.set():
             world.settle_in()
             yield world
@@ -251,24 +251,24 @@ def joined(
         side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
         hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
-        agreement = Agreement(rank, size, side)
+        control = ControlPlane(rank, size, side)
         if backend == "nccl":
-            one_rank_each(agreement.gather(device.board if isinstance(device, CudaDevice) else None, str | None))
+            one_rank_each(control.gather(device.board if isinstance(device, CudaDevice) else None, str | None))
         world = World(
-            rank, size, device, plan.devices[rank], cpus, plan.threads, agreement, backend, sizes, agreement.latest
+            rank, size, device, plan.devices[rank], cpus, plan.threads, control, backend, sizes, control.latest
         )
         world.timeout = limits.collective
         world.yields = plan.gloo_loop == "background" and isinstance(device, CpuDevice)
         world.shares = backend == "gloo" and isinstance(device, CpuDevice) and shared[1] > 1
-        if slate := Slate.shared(world.agreement, limits.side.total_seconds()):
-            world.latest = slate.latest
+        if shared_max := SharedMemoryMax.shared(world.control, limits.side.total_seconds()):
+            world.latest = shared_max.latest
         else:
             world.offset = estimate(side[size], now)
         world.renew()
         with _gauged(world, before):
             world.settle_in()
             yield world
-            world.agreement.settle(None)  # nobody leaves while another still needs it
+            world.control.settle(None)  # nobody leaves while another still needs it
         takes_leave = True
     finally:
         if takes_leave:

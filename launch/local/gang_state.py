@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from harness.journal.plan import Record
-from harness.journal.records import RankFate, last
+from harness.journal.records import RankOutcome, last
 from launch.launcher import RECORD, Ending
 from launch.local.channel import Event, Peer
 
@@ -20,7 +20,7 @@ class Gang:
     size: int
     ranks: dict[Peer, int] = field(default_factory=dict)
     pids: dict[int, int] = field(default_factory=dict)
-    halted: bool = False
+    stopped: bool = False
     """Whether the ranks have been asked to end."""
     left: list[int] = field(default_factory=list)
     """Ranks that hung up, in that order."""
@@ -57,10 +57,10 @@ class Gang:
                 return RECORD.validate_python(message)
         return None
 
-    def halt(self) -> None:
+    def request_stop(self) -> None:
         """Ask the ranks, once, to end after what they do."""
-        if not self.halted:
-            self.halted = True
+        if not self.stopped:
+            self.stopped = True
             for peer in self.ranks:
                 with suppress(OSError):  # it has ended
                     peer.send({"type": "halt"})
@@ -91,18 +91,18 @@ class Gang:
         silent = [rank for rank in [*self.left, *self.exits] if rank not in self.well and rank not in self.words]
         for rank in silent:
             if not self._terminated(rank) and (rank in self.exits or not self.trouble):
-                return Ending("died", self._fate(rank), rank)
+                return Ending("died", self._outcome(rank), rank)
         if self.words:
             rank, words = next(iter(self.words.items()))
             return Ending("died", words.strip().splitlines()[-1], rank)
         if silent and not self.trouble:
-            return Ending("died", self._fate(silent[0]), silent[0])
+            return Ending("died", self._outcome(silent[0]), silent[0])
         return Ending("died", self.trouble or "no rank has come up")
 
-    def fates(self) -> tuple[RankFate, ...]:
+    def outcomes(self) -> tuple[RankOutcome, ...]:
         """What became of the ranks that have come up, or ended before."""
         ranks = sorted({*self.pids, *self.exits})
-        return tuple(RankFate(rank=rank, fate=self._told(rank), words=self._words(rank)) for rank in ranks)
+        return tuple(RankOutcome(rank=rank, outcome=self._told(rank), words=self._words(rank)) for rank in ranks)
 
     def _words(self, rank: int) -> str | None:
         return last(self.words.get(rank, ""))
@@ -113,9 +113,9 @@ class Gang:
         if rank in self.words:
             return f"rank {rank} failed"
         gone = rank in self.left or rank in self.exits
-        return self._fate(rank) if gone else f"rank {rank} was up"
+        return self._outcome(rank) if gone else f"rank {rank} was up"
 
-    def _fate(self, rank: int) -> str:
+    def _outcome(self, rank: int) -> str:
         code = self.exits.get(rank)
         return f"rank {rank} {'left without a word' if code is None else how_it_ended(code)}"
 

@@ -16,7 +16,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from harness.journal.protocol import Order
 from harness.measure import worker
 from harness.world import world
-from harness.world.control import Halt
+from harness.world.control import StopRequest
 from launch.local import stack_dumps
 from launch.local.channel import Client
 from launch.processes.cleanup import tie_to_parent
@@ -34,17 +34,17 @@ def main(
     os.environ |= environment
     parent = Client(address)
     parent.send({"type": "hello", "rank": int(os.environ["RANK"]), "pid": os.getpid()})
-    halt = Halt()
-    threading.Thread(target=_heed, args=(parent, halt), daemon=True).start()
+    stop_request = StopRequest()
+    threading.Thread(target=_heed, args=(parent, stop_request), daemon=True).start()
     try:
         _print_to(logs)
         multiprocessing.set_start_method(None, force=True)  # the platform's own, for what a scenario starts
         order = Order.model_validate_json(order_json)
         with (
             world.joined(order.plan, store=_store(listener), supervised=True) as joined,
-            joined.sentry.posted(joined.rank, order.plan.deadline_s, parent.send),
+            joined.watchdog.posted(joined.rank, order.plan.deadline_s, parent.send),
         ):
-            joined.agreement.halt = halt
+            joined.control.stop_request = stop_request
             worker.run(order, joined, parent.send)
     except BaseException:  # noqa: BLE001
         parent.send({"type": "words", "words": traceback.format_exc()[-4000:]})
@@ -72,8 +72,8 @@ def _store(listener: socket.socket | None) -> TCPStore:
     )
 
 
-def _heed(parent: Client, halt: Halt) -> None:
+def _heed(parent: Client, stop_request: StopRequest) -> None:
     """Sleep in the kernel until the run's parent asks for a halt, or hangs up, which it does only when it ends."""
     for _ in parent.messages():
-        halt.asked = True
+        stop_request.asked = True
     os._exit(70)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.journal.records import RankFate, last
+from harness.journal.records import RankOutcome, last
 
 TAIL = 16_000
 """Bytes of a log that may be of interest."""
@@ -34,10 +34,11 @@ def logs_of(rank: int, logs: Path) -> tuple[Path, Path]:
     return logs / f"rank-{rank}.stdout", logs / f"rank-{rank}.stderr"
 
 
-def told(fates: Iterable[RankFate], logs: Path) -> tuple[RankFate, ...]:
+def told(outcomes: Iterable[RankOutcome], logs: Path) -> tuple[RankOutcome, ...]:
     """Fates with the end of each rank's standard error, where there are no words yet."""
     return tuple(
-        fate if fate.words else fate.model_copy(update={"words": tail(logs_of(fate.rank, logs)[1])}) for fate in fates
+        outcome if outcome.words else outcome.model_copy(update={"words": tail(logs_of(outcome.rank, logs)[1])})
+        for outcome in outcomes
     )
 
 

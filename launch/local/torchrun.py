@@ -18,14 +18,14 @@ import psutil
 from harness.common.errors import RankbenchError, UsageError
 from harness.common.packages import inherited, linked, within_reach
 from harness.journal.protocol import Order, RankNote
-from harness.world.control import Halt
+from harness.world.control import StopRequest
 from launch.launcher import Ending, Hear
 from launch.local import stack_dumps
 from launch.local.channel import Peer, Server
 from launch.local.gang_state import Gang, how_it_ended
 from launch.processes.cleanup import KILL_S, MARK, kill_all, marked, temporary
 from launch.processes.network import within_this_host
-from launch.supervision.hang_detector import SETUP_S, Vigil
+from launch.supervision.hang_detector import SETUP_S, HangDetector
 
 FAREWELL_S = 10.0
 """After a rank has failed, or all have ended well, the others get this long to end before they are killed."""
@@ -54,18 +54,18 @@ class Torchrun:
         logs: Path,
         python: str = sys.executable,
         variables: Mapping[str, str] | None = None,
-        halt: Halt | None = None,
+        stop_request: StopRequest | None = None,
     ) -> None:
         """``logs`` is a folder for what the ranks themselves print. The agent starts at once, beside the caller.
 
-        ``python`` is the ranks' interpreter; they have ``variables`` over what this process has. ``halt`` is what
-        an interruption asks for.
+        ``python`` is the ranks' interpreter; they have ``variables`` over what this process has. ``stop_request`` is
+        what an interruption asks for.
         """
         self._logs = logs
         self._prepare_logs()
         self._python = python
         self._variables = dict(variables or {})
-        self._halt = halt or Halt()
+        self._stop_request = stop_request or StopRequest()
         self._server = Server()
         self._stack = ExitStack()
         self._mark = self._stack.enter_context(temporary())
@@ -76,16 +76,16 @@ class Torchrun:
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order with a fresh gang of ranks."""
         line = self._reach()
-        gang, vigil = Gang(len(order.plan.devices)), Vigil(len(order.plan.devices), order.plan.deadline_s)
+        gang, detector = Gang(len(order.plan.devices)), HangDetector(len(order.plan.devices), order.plan.deadline_s)
         logs = self._logs / f"{'profile' if order.profile else 'launch'}-{order.launch}-{order.attempt}"
         with suppress(OSError):  # it has just died: that is seen at once
             line.send({"ranks": gang.size, "order": order.model_dump_json(by_alias=True), "logs": str(logs)})
-        collected = self._follow(gang, vigil, hear)
+        collected = self._follow(gang, detector, hear)
         if collected or gang.unwell or gang.done:
-            ending, fates = gang.ending(), gang.fates()
+            ending, outcomes = gang.ending(), gang.outcomes()
         else:
-            stack_dumps.ask(gang.pids[rank] for rank in vigil.silent if rank in gang.pids)
-            ending, fates = vigil.verdict(), vigil.fates()
+            stack_dumps.ask(gang.pids[rank] for rank in detector.silent if rank in gang.pids)
+            ending, outcomes = detector.verdict(), detector.outcomes()
         kill_all(
             marked(self._mark) - self._agents()
         )  # the ranks, and what they have started; now, so that none is blamed
@@ -93,43 +93,43 @@ class Torchrun:
             self._renew()
         if ending:
             ending = replace(ending, message=ending.message + self._see(ending, gang, logs))
-            ending = replace(ending, fates=stack_dumps.told(fates, logs))
+            ending = replace(ending, outcomes=stack_dumps.told(outcomes, logs))
         self._tidy()
         return ending
 
-    def _follow(self, gang: Gang, vigil: Vigil, hear: Hear) -> bool:
+    def _follow(self, gang: Gang, detector: HangDetector, hear: Hear) -> bool:
         """Pass on what the ranks tell. Returns whether all have been collected; else they have to be killed."""
         failed_s = float("inf")
         while not gang.over:
-            vigil.look()
+            detector.look()
             if (code := self._agent.poll()) is not None:
-                self._hear(gang, vigil, hear, 0.0)
+                self._hear(gang, detector, hear, 0.0)
                 gang.trouble = gang.trouble or f"the launching process {how_it_ended(code)}"
                 return False
-            if self._halt.asked:
-                gang.halt()
-            left_s = min(vigil.until_s, failed_s + FAREWELL_S) - time.monotonic()
-            self._hear(gang, vigil, hear, min(left_s, LOOK_S))
+            if self._stop_request.asked:
+                gang.request_stop()
+            left_s = min(detector.until_s, failed_s + FAREWELL_S) - time.monotonic()
+            self._hear(gang, detector, hear, min(left_s, LOOK_S))
             failed_s = min(failed_s, time.monotonic()) if gang.unwell or gang.done else float("inf")
-            late = left_s <= 0 and min(vigil.until_s, failed_s + FAREWELL_S) <= time.monotonic()
+            late = left_s <= 0 and min(detector.until_s, failed_s + FAREWELL_S) <= time.monotonic()
             if late and not gang.over:  # what had come was heard first: this process may have been stopped for a while
                 return False
-        while self._hear(gang, vigil, hear, 0.0):
+        while self._hear(gang, detector, hear, 0.0):
             pass  # what ranks have said before they ended
         return True
 
-    def _hear(self, gang: Gang, vigil: Vigil, hear: Hear, timeout_s: float) -> int:
+    def _hear(self, gang: Gang, detector: HangDetector, hear: Hear, timeout_s: float) -> int:
         """Take in what has come, and wait up to ``timeout_s`` seconds for the first of it. Returns how much it was."""
         events = 0
         for event in self._server.events(timeout_s):
             events += 1
             record = gang.take(event)
             if record is not None:
-                vigil.hear(record)
+                detector.hear(record)
                 if not isinstance(record, RankNote):
                     hear(record)
         for rank in (*gang.left, *gang.exits):
-            vigil.dismiss(rank)
+            detector.dismiss(rank)
         return events
 
     def _see(self, ending: Ending, gang: Gang, logs: Path) -> str:

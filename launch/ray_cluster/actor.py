@@ -17,7 +17,7 @@ import ray
 from harness.common.errors import CollectiveError, GangLostError
 from harness.journal.plan import Record
 from harness.journal.protocol import Order, VisitNote
-from harness.world.control import Halt
+from harness.world.control import StopRequest
 from launch.processes.cleanup import MARK
 from launch.processes.network import stay_within_this_host, tell_gloo
 from launch.processes.scratch import lent
@@ -105,16 +105,16 @@ class Rank:
         if ip_address(environment["NODE_IP"]).is_loopback:  # a cluster of our own
             stay_within_this_host()
         tell_gloo(environment["NODE_IP"])
-        halt = Halt()
-        outbox = Outbox(int(environment["RANK"]), mailbox, halt)
+        stop_request = StopRequest()
+        outbox = Outbox(int(environment["RANK"]), mailbox, stop_request)
         words, echo = None, False
         try:
             with (
                 _housed(Order.model_validate_json(order_json)) as order,
                 world.joined(order.plan, device, supervised=True) as joined,
-                joined.sentry.posted(joined.rank, order.plan.deadline_s, outbox.send),
+                joined.watchdog.posted(joined.rank, order.plan.deadline_s, outbox.send),
             ):
-                joined.agreement.halt = halt
+                joined.control.stop_request = stop_request
                 worker.run(order, joined, outbox.send)
         except BaseException as error:  # noqa: BLE001
             words, echo = traceback.format_exc()[-4000:], isinstance(error, ECHOES)
@@ -124,11 +124,11 @@ class Rank:
 class Outbox:
     """Sends a rank's lines to the mailbox, numbered: its watchdog's thread sends, too."""
 
-    def __init__(self, rank: int, mailbox: Any, halt: Halt) -> None:
-        """``halt`` is asked for where the mailbox answers that the run is to stop."""
+    def __init__(self, rank: int, mailbox: Any, stop_request: StopRequest) -> None:
+        """``stop_request`` is asked for where the mailbox answers that the run is to stop."""
         self._rank = rank
         self._mailbox = mailbox
-        self._halt = halt
+        self._stop_request = stop_request
         self._lock = threading.Lock()
         self._sent = 0
         self._unanswered: list[Any] = []
@@ -142,7 +142,7 @@ class Outbox:
             if isinstance(record, VisitNote):
                 count = len(self._unanswered)
                 answered, self._unanswered = ray.wait(self._unanswered, num_returns=count, timeout=0)
-                self._halt.asked |= any(ray.get(answered))
+                self._stop_request.asked |= any(ray.get(answered))
 
     def close(self) -> int:
         """Wait until every line is in the mailbox; returns how many there are."""

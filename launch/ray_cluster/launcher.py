@@ -20,14 +20,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from harness.common.text import harmless
 from harness.journal.plan import Plan
 from harness.journal.protocol import Order, RankNote
-from harness.journal.records import RankFate
-from harness.world.control import Halt
+from harness.journal.records import RankOutcome
+from harness.world.control import StopRequest
 from launch.launcher import Ending, Hear, record_of
 from launch.processes.cleanup import MARK, kill_started
 from launch.ray_cluster.actor import Rank, Seat
 from launch.ray_cluster.cluster import GONE, VISIBLE, Bundle, Cluster, NoRoomError, cause
 from launch.ray_cluster.mailbox import Mailbox
-from launch.supervision.hang_detector import SETUP_S, Vigil
+from launch.supervision.hang_detector import SETUP_S, HangDetector
 
 FAREWELL_S = 10.0
 """After a rank has failed the others get this long to say that they did."""
@@ -39,12 +39,12 @@ HEAD_S = 5.0
 """How often to see whether the cluster's head is still there."""
 
 
-class Actors:
+class RayLauncher:
     """Starts gangs of actors, one after the other; kills what does not end in time."""
 
-    def __init__(self, address: str | None, placement: str, halt: Halt | None = None) -> None:
-        """``address`` of a cluster to join, None for one of our own; ``halt`` is what an interruption asks for."""
-        self._halt = halt or Halt()
+    def __init__(self, address: str | None, placement: str, stop_request: StopRequest | None = None) -> None:
+        """``address`` of a cluster to join, None for one of our own; ``stop_request`` is set by an interruption."""
+        self._stop_request = stop_request or StopRequest()
         self._cluster = Cluster(address)
         self._strategy = placement.replace("-", "_").upper()
 
@@ -70,8 +70,8 @@ class Actors:
 
     def _carry_out(self, order: Order, group: PlacementGroup, hear: Hear) -> Ending | None:
         driver = ray.get_runtime_context().get_node_id()
-        beside = NodeAffinitySchedulingStrategy(driver, soft=False)  # so what it holds is lost with no other node
-        mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=beside).remote()
+        telemetry = NodeAffinitySchedulingStrategy(driver, soft=False)  # so what it holds is lost with no other node
+        mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=telemetry).remote()
         within = PlacementGroupSchedulingStrategy(group)
         make = ray.remote(Rank).options(**_needs(order.plan), scheduling_strategy=within)
         actors: list[Any] = [make.remote(str(Path.cwd())) for _ in order.plan.devices]
@@ -86,7 +86,7 @@ class Actors:
                 actor.run.remote(environment, device, order_json, mailbox)
                 for actor, (environment, device) in zip(ranked, places(order.plan, seats, port, mark), strict=True)
             ]
-            ending = self._follow(runs, Inbox(mailbox, hear, Vigil(len(runs), order.plan.deadline_s)))
+            ending = self._follow(runs, Inbox(mailbox, hear, HangDetector(len(runs), order.plan.deadline_s)))
             ended = ending is None
             return ending
         finally:
@@ -121,46 +121,46 @@ class Actors:
 
     def _follow(self, runs: list[Any], inbox: Inbox) -> Ending | None:
         """Pass on what the ranks tell until each has ended, one has failed, or one hangs."""
-        vigil, ranks, left = inbox.vigil, {run: rank for rank, run in enumerate(runs)}, list(runs)
-        outcomes: dict[int, Outcome] = {}
+        detector, ranks, left = inbox.detector, {run: rank for rank, run in enumerate(runs)}, list(runs)
+        results: dict[int, ActorResult] = {}
         farewell_s = math.inf
         look_s = time.monotonic() + HEAD_S
         late = False
         while left and not late:
-            vigil.look()
-            if self._halt.asked:
-                inbox.halt()
-            due = time.monotonic() >= min(vigil.until_s, farewell_s)
+            detector.look()
+            if self._stop_request.asked:
+                inbox.request_stop()
+            due = time.monotonic() >= min(detector.until_s, farewell_s)
             inbox.pass_on(0.0 if due else 0.5)
-            late = due and time.monotonic() >= min(vigil.until_s, farewell_s)  # what had come was heard first
+            late = due and time.monotonic() >= min(detector.until_s, farewell_s)  # what had come was heard first
             ended, left = ray.wait(left, num_returns=len(left), timeout=0)
             for run in ended:
-                vigil.dismiss(ranks[run])
-                outcomes[ranks[run]] = outcome = _outcome(run)
-                if outcome.failed:
+                detector.dismiss(ranks[run])
+                results[ranks[run]] = result = _result(run)
+                if result.failed:
                     farewell_s = min(farewell_s, time.monotonic() + FAREWELL_S)
             if time.monotonic() > look_s:
                 if why := self._cluster.lost():
                     return Ending("died", why)
                 look_s = time.monotonic() + HEAD_S
-        hang = replace(vigil.verdict(), fates=vigil.fates()) if left else None
-        missing = inbox.finish({rank: outcome.sent for rank, outcome in outcomes.items() if not outcome.failed})
-        return died(outcomes, vigil.fates()) or hang or missing
+        hang = replace(detector.verdict(), outcomes=detector.outcomes()) if left else None
+        missing = inbox.finish({rank: result.sent for rank, result in results.items() if not result.failed})
+        return died(results, detector.outcomes()) or hang or missing
 
 
 class Inbox:
     """The driver's end of a gang's mailbox."""
 
-    def __init__(self, mailbox: Any, hear: Hear, vigil: Vigil) -> None:
-        self.vigil = vigil
+    def __init__(self, mailbox: Any, hear: Hear, detector: HangDetector) -> None:
+        self.detector = detector
         self._mailbox = mailbox
         self._hear = hear
         self._received: Counter[int] = Counter()
         """Lines, by rank."""
 
-    def halt(self) -> None:
+    def request_stop(self) -> None:
         """Ask the ranks to stop after what they do."""
-        self._mailbox.halt.remote()
+        self._mailbox.stop_request.remote()
 
     def pass_on(self, wait_s: float) -> None:
         """Pass on the lines that have arrived, for the first of which to wait."""
@@ -168,7 +168,7 @@ class Inbox:
             rank, text = line
             self._received[rank] += 1
             record = record_of(text)
-            self.vigil.hear(record)
+            self.detector.hear(record)
             if not isinstance(record, RankNote):
                 self._hear(record)
 
@@ -195,7 +195,7 @@ class Inbox:
         return {rank: count - self._received[rank] for rank, count in sent.items() if count > self._received[rank]}
 
 
-class Outcome(NamedTuple):
+class ActorResult(NamedTuple):
     """How a rank ended."""
 
     sent: int = 0
@@ -215,27 +215,27 @@ BLAME = ("own", "silent", "echo")
 """Which failure was the first, where several ranks fail: one may die of another's, or hear that another is gone."""
 
 
-def died(outcomes: Mapping[int, Outcome], standing: Iterable[RankFate] = ()) -> Ending | None:
+def died(results: Mapping[int, ActorResult], standing: Iterable[RankOutcome] = ()) -> Ending | None:
     """The ending of a gang of which ranks have failed; ``standing`` is what became of those that have not ended."""
-    failed = {rank: outcome for rank, outcome in outcomes.items() if outcome.failed}
+    failed = {rank: result for rank, result in results.items() if result.failed}
     if not failed:
         return None
     first = min(failed, key=lambda rank: BLAME.index(failed[rank].cause))  # of several the one that ended first
-    fates = (RankFate(rank=rank, fate=failed[rank].message or "") for rank in sorted(failed))
-    return Ending("died", failed[first].message or "", first, (*fates, *standing))
+    outcomes = (RankOutcome(rank=rank, outcome=failed[rank].message or "") for rank in sorted(failed))
+    return Ending("died", failed[first].message or "", first, (*outcomes, *standing))
 
 
-def _outcome(run: Any) -> Outcome:
+def _result(run: Any) -> ActorResult:
     """How a rank's run ended."""
     try:
         sent, words, echo = ray.get(run, timeout=FAREWELL_S)
     except RayActorError:
-        return Outcome(message="its process or its node was lost")
+        return ActorResult(message="its process or its node was lost")
     except RayError as error:
-        return Outcome(message=cause(error), cause="echo")
+        return ActorResult(message=cause(error), cause="echo")
     if words is None:
-        return Outcome(sent)
-    return Outcome(sent, harmless(words.strip().splitlines()[-1]), "echo" if echo else "own")
+        return ActorResult(sent)
+    return ActorResult(sent, harmless(words.strip().splitlines()[-1]), "echo" if echo else "own")
 
 
 def places(plan: Plan, seats: Sequence[Seat], port: int, mark: str) -> list[tuple[dict[str, str], str]]:

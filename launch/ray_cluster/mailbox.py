@@ -61,18 +61,18 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._lines = Lines()
-        self._halted = False
+        self._stopped = False
         self._arrived = asyncio.Event()
 
-    async def halt(self) -> None:
+    async def request_stop(self) -> None:
         """Whoever puts a line from now on is asked to stop."""
-        self._halted = True
+        self._stopped = True
 
     async def put(self, rank: int, number: int, text: str) -> bool:
         """Keep the line ``number`` of a rank; returns whether to stop."""
         self._lines.put(rank, number, text)
         self._arrived.set()
-        return self._halted
+        return self._stopped
 
     async def skip_gaps(self) -> None:
         """Wait no longer for lines that are missing: their rank is gone."""

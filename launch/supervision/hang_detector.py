@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from harness.journal.plan import Record
 from harness.journal.protocol import RankNote
-from harness.journal.records import RankFate, last
+from harness.journal.records import RankOutcome, last
 from launch.launcher import Ending
 
 SETUP_S = 300.0
@@ -25,11 +25,11 @@ SETTLE_S = 10.0
 """A rank that says that it failed has agreed on that with the others by then, and gone on or left; or it never will."""
 GAP_S = 2.0
 """A parent that did not look for so long was stopped, and its ranks maybe too."""
-INNOCENCE = {"stuck": 1, "collective": 2, "waits": 3}
+BLAME_ORDER = {"stuck": 1, "collective": 2, "waits": 3}
 """The one that hangs is the least innocent; silence comes before all of these."""
 
 
-class Vigil:
+class HangDetector:
     """One gang, as its sentries tell of it."""
 
     def __init__(self, size: int, deadline_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -126,14 +126,14 @@ class Vigil:
             return Ending("error" if failed.status == "skipped" else failed.status, failed.at, failed.rank)
         if not self._up:
             return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
-        scores = dict.fromkeys(self.silent, 0) | {rank: INNOCENCE[note.state] for rank, note in self._notes.items()}
+        scores = dict.fromkeys(self.silent, 0) | {rank: BLAME_ORDER[note.state] for rank, note in self._notes.items()}
         rank = min(sorted(scores), key=lambda each: scores[each], default=None)
         silence = f"no sign of life for {self._deadline_s:g} s"
-        if rank is None or scores[rank] == INNOCENCE["waits"]:
+        if rank is None or scores[rank] == BLAME_ORDER["waits"]:
             return Ending("hang", f"{silence}: the ranks wait for each other")
-        return Ending("hang", f"{silence} from {self.fate(rank)}", rank)
+        return Ending("hang", f"{silence} from {self.outcome(rank)}", rank)
 
-    def fate(self, rank: int) -> str:
+    def outcome(self, rank: int) -> str:
         """Where a rank stands, in words."""
         note = self._notes.get(rank)
         if self._failed and rank == self._failed.rank:
@@ -144,11 +144,13 @@ class Vigil:
             return f"rank {rank}, which waits for the others"
         return f"rank {rank}, in {'a collective of ' * (note.state == 'collective')}{note.at}"
 
-    def fates(self) -> tuple[RankFate, ...]:
+    def outcomes(self) -> tuple[RankOutcome, ...]:
         """Where every rank stands, the stacks, and the collectives that are in flight."""
         notes = self._notes | ({self._failed.rank: self._failed} if self._failed else {})
         words = {rank: last(note.stack + _flight(note)) for rank, note in notes.items()}
-        return tuple(RankFate(rank=rank, fate=self.fate(rank), words=words.get(rank)) for rank in sorted(self._heard_s))
+        return tuple(
+            RankOutcome(rank=rank, outcome=self.outcome(rank), words=words.get(rank)) for rank in sorted(self._heard_s)
+        )
 
 
 def _flight(note: RankNote) -> str:

@@ -16,7 +16,7 @@ from harness.journal.log import Journal
 from harness.journal.plan import Case, Plan, Record, Side
 from harness.journal.records import CellRecord, LaunchRecord, Status
 from harness.journal.run_directory import RunDir, write_whole
-from harness.planning.stopping_rule import Widths
+from harness.planning.stopping_rule import StoppingRule
 
 Todo = dict[int, tuple[Case, ...]]
 """Cases to measure, by the index of their comparison."""
@@ -38,9 +38,9 @@ class Ledger:
     """Gangs that have been up, by launch."""
 
     @cached_property
-    def widths(self) -> Widths:
+    def widths(self) -> StoppingRule:
         """Of the cases that the run is about."""
-        return Widths(self.plan)
+        return StoppingRule(self.plan)
 
     @cached_property
     def _shown(self) -> set[tuple[int, str]]:

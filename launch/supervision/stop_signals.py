@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from harness.common.signals import handled, name_of
-from harness.world.control import Halt
+from harness.world.control import StopRequest
 
 SAID = "finishing the sample at hand; a second signal (Ctrl-C) ends the run now"
 
 
 @dataclass
-class Interrupt(Halt):
+class Interrupt(StopRequest):
     """What the user, a scheduler or a terminal wants of the run, as its parent knows it."""
 
     heeded: bool = False

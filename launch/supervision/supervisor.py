@@ -56,7 +56,7 @@ class Supervisor:
         self._fruitful = False
         self._told: set[tuple[int, str]] = set()
         """Cells of this launch that gangs have told: one that they skip is not given to the next."""
-        self._beside_s = 0.0
+        self._telemetry_s = 0.0
         """What the last gang's processes took to start and to end, beside what they measured."""
         self._ready_s = self._last_s = time.monotonic()
 
@@ -110,7 +110,7 @@ class Supervisor:
                 launch=launch,
                 attempt=self.ledger.attempts.get(launch, 0),
                 todo=todo,
-                budget_s=max(0.0, end_s - start_s - self._beside_s),
+                budget_s=max(0.0, end_s - start_s - self._telemetry_s),
                 fingerprint=self._fingerprints[self._plan.side_of(launch).name],
                 scratch=self._scratch,
             )
@@ -122,11 +122,11 @@ class Supervisor:
                     self._write_off(launch, todo, ending)
                     return False
                 if not (self._interrupt.asked and ending.status == "died"):  # a scheduler may signal the ranks, too
-                    self._mourn(launch, ending)
+                    self._write_lost(launch, ending)
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
             self._interrupt.heeded = False
-            self._beside_s = self._ready_s - start_s + end_of_gang_s - self._last_s
+            self._telemetry_s = self._ready_s - start_s + end_of_gang_s - self._last_s
             self._record(EndRecord(launch=launch, wall_s=round(end_of_gang_s - start_s, 3)))
             if self._interrupt.asked:
                 raise KeyboardInterrupt(self._interrupt.signal)
@@ -162,7 +162,7 @@ class Supervisor:
             self._told.add((record.comparison, record.case))
         self._watch(record)
 
-    def _mourn(self, launch: int, ending: Ending) -> None:
+    def _write_lost(self, launch: int, ending: Ending) -> None:
         """The case that was being visited when a gang died is its cell; the others are measured by the next gang."""
         if self._visiting and (launch, self._visiting.comparison, self._visiting.case) not in self.ledger.cells:
             self._cell(launch, self._visiting.comparison, self._visiting.case, ending)
@@ -187,6 +187,6 @@ class Supervisor:
                 status=ending.status,
                 rank=ending.rank,
                 message=ending.message,
-                fates=ending.fates,
+                outcomes=ending.outcomes,
             )
         )

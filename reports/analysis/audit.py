@@ -171,14 +171,16 @@ def ratios(run: Examined) -> Found:
 
 
 def _ratios(run: Examined) -> Iterator[tuple[float, float, float]]:
-    """Speed-ups, arms over baselines and sides over the first: each with the two times that it is of."""
+    """Speed-ups, variants over baselines and sides over the first: each with the two times that it is of."""
     for row in run.timed:
         if row.speedup and row.base_median_s and row.median_s:
             devices = row.world_size / (row.base_world_size or 1)
             yield row.speedup, row.base_median_s * (devices if row.scaling == "weak" else 1), row.median_s
-    times = {(row.comparison, row.arm, row.world_size): row.median_s for row in run.cells}
+    times = {(row.comparison, row.variant, row.world_size): row.median_s for row in run.cells}
     for contrast in run.comparisons:
-        sizes = [(contrast.comparison, arm, contrast.world_size) for arm in (contrast.arm, contrast.baseline)]
+        sizes = [
+            (contrast.comparison, variant, contrast.world_size) for variant in (contrast.variant, contrast.baseline)
+        ]
         above, below = (times.get(size) for size in sizes)
         if contrast.ratio and above and below:
             yield contrast.ratio, above, below
@@ -316,7 +318,7 @@ def _factors(run: Examined) -> Iterator[tuple[int, tuple[str, ...]]]:
     yield len(plan.world_sizes), ("count of devices", "counts of devices")
     yield len({each.scenario for each in plan.comparisons}), ("scenario",)
     yield len(plan.comparisons), ("set of parameters", "sets of parameters")
-    yield sum(len({case.arm for case in each.cases if not case.probe}) for each in plan.comparisons), ("arm",)
+    yield sum(len({case.variant for case in each.cases if not case.probe}) for each in plan.comparisons), ("variant",)
     yield len(plan.sides), ("environment",)
 
 
@@ -396,11 +398,11 @@ def lines(run: Examined) -> Found:
 
 
 def _curves(run: Examined) -> list[list[CellRow]]:
-    """What the plots of speed-ups join: an arm's cases each."""
+    """What the plots of speed-ups join: a variant's cases each."""
     found: dict[tuple[int, str | None], list[CellRow]] = {}
     for row in sorted(run.scaling, key=lambda row: row.world_size):
         if row.speedup is not None:
-            found.setdefault((row.comparison, row.arm), []).append(row)
+            found.setdefault((row.comparison, row.variant), []).append(row)
     return list(found.values())
 
 

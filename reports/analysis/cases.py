@@ -102,9 +102,9 @@ def _identity(measured: Measured, key: CaseId, case: Case, comparison: Compariso
         "comparison": key[0],
         "key": case.key,
         "scenario": case.scenario,
-        "arm": case.arm,
-        "arm_field": comparison.arm_field,
-        "params": {name: value for name, value in case.params.items() if name != comparison.arm_field},
+        "variant": case.variant,
+        "variant_field": comparison.variant_field,
+        "params": {name: value for name, value in case.params.items() if name != comparison.variant_field},
         "scaling": comparison.scaling,
         "world_size": case.world_size,
         "launcher": measured.evidence.side.launcher,
@@ -178,7 +178,7 @@ def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison
 
 
 def _base(measured: Measured, comparison: int, case: Case) -> tuple[int, CaseId] | None:
-    """The smallest world size below the case's own with the same arm and parameters that has a time."""
+    """The smallest world size below the case's own with the same variant and parameters that has a time."""
     for size in sorted(size for size in measured.evidence.plan.world_sizes if size < case.world_size):
         twin = measured.twin(case, comparison, size)
         if twin and measured.time(twin):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.journal.records import Waits
+from harness.journal.records import CollectiveTimes
 from reports.reading.run import CaseId
 from reports.statistics.measured import Measured
 
@@ -31,7 +31,7 @@ class Watch:
     """Of a step's watched messages, on each rank; None where the journal does not have them."""
 
     @classmethod
-    def of(cls, waits: Waits) -> Watch:
+    def of(cls, waits: CollectiveTimes) -> Watch:
         """What the journal has."""
         work, wait, transfer = (np.array(told) for told in (waits.work_s, waits.wait_s, waits.transfer_s))
         return cls(work, wait, transfer, float(np.median(waits.collectives)), waits.bytes)

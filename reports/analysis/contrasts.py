@@ -1,4 +1,4 @@
-"""Arms against their baseline: a ratio of times from the same launches, and a verdict that may be none."""
+"""Variants against their baseline: a ratio of times from the same launches, and a verdict that may be none."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def margin(measured: Measured, comparison: int) -> Margin:
 
 
 def contrast_rows(measured: Measured) -> tuple[ContrastRow, ...]:
-    """Each arm that is not the baseline, at each world size of its comparison."""
+    """Each variant that is not the baseline, at each world size of its comparison."""
     return tuple(row for key, case in measured.gangs() for row in _row(measured, key, case))
 
 
 def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
     comparison = measured.evidence.plan.comparisons[key[0]]
-    field, baseline = comparison.arm_field, comparison.baseline
-    if field is None or baseline is None or case.arm is None or case.arm == baseline:
+    field, baseline = comparison.variant_field, comparison.baseline
+    if field is None or baseline is None or case.variant is None or case.variant == baseline:
         return
     base = next((own for own, other in measured.gangs() if own[0] == key[0] and _is_base(other, case, baseline)), None)
     if base is None:
@@ -45,9 +45,9 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
         scenario=case.scenario,
         params={name: value for name, value in case.params.items() if name != field},
         world_size=case.world_size,
-        arm_field=field,
+        variant_field=field,
         baseline=baseline,
-        arm=case.arm,
+        variant=case.variant,
         ratio=told.value if told else None,
         ratio_low=told.low if told else None,
         ratio_high=told.high if told else None,
@@ -62,15 +62,15 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
 
 
 def _is_base(other: Case, case: Case, baseline: str) -> bool:
-    return other.arm == baseline and other.world_size == case.world_size
+    return other.variant == baseline and other.world_size == case.world_size
 
 
 def _work_differs(measured: Measured, key: CaseId) -> bool:
     records = (cell.record for cell in measured.evidence.by_case[key])
-    return any(doubt.kind is Kind.WORK_DIFFERS for record in records if record for doubt in record.doubts)
+    return any(warning.kind is Kind.WORK_DIFFERS for record in records if record for warning in record.warnings)
 
 
-FATES: dict[State, str] = {
+OUTCOMES: dict[State, str] = {
     "wrong": "is wrong",
     "died": "died",
     "hang": "hung",
@@ -83,12 +83,12 @@ FATES: dict[State, str] = {
 def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
     """Why two cases may not be compared. Launches that merely did not take place are no such reason."""
     for side, own in (("it", key), ("the baseline", base)):
-        if fate := FATES.get(measured.evidence.state(own)):
-            return f"{side} {fate}"
+        if outcome := OUTCOMES.get(measured.evidence.state(own)):
+            return f"{side} {outcome}"
     if not len(measured.values(key)) or not len(measured.values(base)):
         return "one side was not measured"
     if any(_work_differs(measured, own) for own in (key, base)):
-        return "the arms declare different work"
+        return "the variants declare different work"
     return None
 
 

@@ -52,7 +52,7 @@ def _row(measured: Measured, cell: CellRow, case: Case, compared: dict[CaseId, l
         comparison=cell.comparison,
         key=cell.key,
         scenario=cell.scenario,
-        arm=cell.arm,
+        variant=cell.variant,
         world_size=cell.world_size,
         efficiency=cell.efficiency or 0.0,
         time_s=time_s,
@@ -66,7 +66,7 @@ def _row(measured: Measured, cell: CellRow, case: Case, compared: dict[CaseId, l
         **_seen(watched),
         **_messages(measured, cell, parts),
     )
-    return row.model_copy(update={"text": sentence(row, own, uneven=not equal_work(measured, key))})
+    return row.model_copy(update={"text": sentence(row, own, asymmetric=not equal_work(measured, key))})
 
 
 def _known(measured: Measured, cell: CellRow, case: Case, watched: dict[int, Watch]) -> Seconds:

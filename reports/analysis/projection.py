@@ -91,7 +91,7 @@ UNEVEN = 0.01
 
 @dataclass(frozen=True)
 class Line:
-    """One arm of a comparison at all its counts of devices, as far as it has times."""
+    """One variant of a comparison at all its counts of devices, as far as it has times."""
 
     cells: tuple[CellRow, ...]
     counts: Array
@@ -101,24 +101,24 @@ class Line:
 
     @classmethod
     def of(cls, measured: Measured, cells: Sequence[CellRow]) -> Line:
-        """From the rows of one arm. Of weak scaling, with p times the work on p devices, a share takes T(p) / p."""
+        """From the rows of one variant. Of weak scaling, with p times the work on p devices, a share takes T(p) / p."""
         timed = sorted((row for row in cells if _usable(row)), key=lambda row: row.world_size)
         values = {row.world_size: measured.values((row.comparison, row.key)) for row in timed}
         counts = np.array(list(values), dtype=float)
         table = pd.DataFrame(values).dropna()
         share = counts if timed and timed[0].scaling == "weak" else np.ones_like(counts)
-        name = f"{measured.evidence.plan.seed}/{cells[0].comparison}/{cells[0].arm}"
+        name = f"{measured.evidence.plan.seed}/{cells[0].comparison}/{cells[0].variant}"
         return cls(tuple(timed), counts, table.to_numpy(dtype=float) / share, zlib.crc32(name.encode()))
 
 
 def projection_rows(measured: Measured, cells: Sequence[CellRow]) -> tuple[ProjectionRow, ...]:
-    """One for each arm of a comparison that claims to scale, whether it can be projected or not."""
-    arms: dict[tuple[int, str | None], list[CellRow]] = {}
+    """One for each variant of a comparison that claims to scale, whether it can be projected or not."""
+    variants: dict[tuple[int, str | None], list[CellRow]] = {}
     for row in cells:
         if row.scaling != "none":
-            arms.setdefault((row.comparison, row.arm), []).append(row)
+            variants.setdefault((row.comparison, row.variant), []).append(row)
     names, topology = Labels.of(cells), Topology.of(measured.evidence)
-    return tuple(_row(measured, own, topology, names.case(own[0])) for own in arms.values() if len(own) > 1)
+    return tuple(_row(measured, own, topology, names.case(own[0])) for own in variants.values() if len(own) > 1)
 
 
 def _usable(row: CellRow) -> bool:
@@ -131,7 +131,7 @@ def _row(measured: Measured, cells: Sequence[CellRow], topology: Topology, name:
     row = ProjectionRow(
         comparison=cells[0].comparison,
         scenario=cells[0].scenario,
-        arm=cells[0].arm,
+        variant=cells[0].variant,
         scaling=cells[0].scaling,
         base_world_size=counts[0] if counts else None,
         counts=counts,
@@ -174,10 +174,10 @@ def _refusal(measured: Measured, line: Line) -> Refusal | None:
         launches = units.count(len(line.seconds), "launch has", "launches have")
         reason = f"it takes {FEWEST_LAUNCHES} launches that have all counts, and {launches}"
         return Refusal(kind="few-launches", reason=reason)
-    return _uneven(line)
+    return _asymmetric(line)
 
 
-def _uneven(line: Line) -> Refusal | None:
+def _asymmetric(line: Line) -> Refusal | None:
     for row in line.cells:
         devices = row.world_size / line.counts[0]
         if row.ideal_speedup is not None and row.ideal_speedup < (1 - UNEVEN) * devices:

@@ -82,7 +82,7 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
 def equal_work(measured: Measured, key: CaseId) -> bool:
     """Whether all ranks of a case declare as much work, and none does more by design."""
     facts = measured.facts(key)
-    return not any(fact.uneven for fact in facts) and all(
+    return not any(fact.asymmetric for fact in facts) and all(
         max(work) - min(work) <= EQUAL_WORK * max(work)
         for work in ([fact.flops for fact in facts], [fact.items for fact in facts])
         if work

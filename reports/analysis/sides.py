@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from harness.journal.plan import Case
-from reports.analysis.contrasts import FATES, decide, margin
+from reports.analysis.contrasts import OUTCOMES, decide, margin
 from reports.analysis.cycles import Clocked, in_cycles
 from reports.analysis.limits import below_resolution
 from reports.reading.run import CaseId
@@ -104,8 +104,8 @@ def _corrected(rows: Sequence[SideRow]) -> tuple[SideRow, ...]:
 def _failed(first: Measured, other: Measured, key: CaseId) -> str | None:
     """Why a case may not be compared at all, where it did not end well on a side."""
     for measured in (first, other):
-        if fate := FATES.get(measured.evidence.state(key)):
-            return f"it {fate} on {measured.evidence.side.name}"
+        if outcome := OUTCOMES.get(measured.evidence.state(key)):
+            return f"it {outcome} on {measured.evidence.side.name}"
     return None
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from harness.journal.measurement_warnings import Kind
 from harness.journal.records import CellRecord
-from harness.telemetry.cpu_load import Load
+from harness.telemetry.cpu_load import CpuTime
 from reports.reading.run import CaseId
 from reports.reading.samples import Taken
 from reports.schema.diagnostics import HealthRow
@@ -51,7 +51,7 @@ class Clocks:
         return made
 
 
-def doubts(launches: Sequence[Clocks], limit: float) -> Mapping[Kind, str]:
+def warnings_of(launches: Sequence[Clocks], limit: float) -> Mapping[Kind, str]:
     """At most one kind: that devices were held back, or else that their clock moved by more than ``limit``."""
     among = f"of {units.count(len(launches), 'launch', 'launches')}"
     held = [each.throttled for each in launches if each.throttled is not None and each.throttled > SELDOM]
@@ -139,7 +139,7 @@ def diagnose(patients: Sequence[Patient]) -> list[list[Fact]]:
         if p <= FALSE_DISCOVERIES:
             sure[place].add(name)
     return [
-        [*_course(patient, names), *_slots(patient, names), *doubts(patient.clocks, patient.limit).items()]
+        [*_course(patient, names), *_slots(patient, names), *warnings_of(patient.clocks, patient.limit).items()]
         for patient, names in zip(patients, sure, strict=True)
     ]
 
@@ -234,7 +234,7 @@ def _launches(measured: Measured, key: CaseId, opening: Opening) -> Iterator[tup
 
 def _row(key: CaseId, record: CellRecord, series: Series, clocks: Clocks) -> HealthRow:
     told = effects(series)
-    loads = [Load.of(fact).foreign for fact in record.facts]
+    loads = [CpuTime.of(fact).foreign for fact in record.facts]
     return HealthRow(
         comparison=key[0],
         key=key[1],

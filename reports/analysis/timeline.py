@@ -31,7 +31,7 @@ def trace_rows(measured: Measured, cells: Iterable[CellRow], health: Iterable[He
     return tuple(
         _row(cell, max(2, most // among[cell.comparison])).model_copy(
             update={
-                "doubts": launch_doubts(
+                "warnings": launch_warnings(
                     cell,
                     rows[cell.comparison, cell.case.key],
                     steady[cell.comparison, cell.case.key, cell.launch],
@@ -47,7 +47,7 @@ def _timed(measured: Measured, key: tuple[int, str]) -> Iterator[Cell]:
     return (cell for cell in measured.evidence.by_case[key] if cell.state == "ok" and cell.taken)
 
 
-def launch_doubts(cell: Cell, row: CellRow, steady: HealthRow, limit: float) -> tuple[Kind, ...]:
+def launch_warnings(cell: Cell, row: CellRow, steady: HealthRow, limit: float) -> tuple[Kind, ...]:
     """The kinds of a case's warnings that were raised in a launch, or whose effect is there beyond the limit."""
     effects = {
         Kind.DRIFT: abs(steady.drift) > limit,
@@ -57,7 +57,7 @@ def launch_doubts(cell: Cell, row: CellRow, steady: HealthRow, limit: float) -> 
         Kind.THROTTLED: (steady.throttled or 0.0) > SELDOM,
         Kind.FEW_SAMPLES: steady.samples < FEWEST_SAMPLES,
     }
-    raised = {doubt.kind for doubt in cell.record.doubts} if cell.record else set()
+    raised = {warning.kind for warning in cell.record.warnings} if cell.record else set()
     return tuple(each.kind for each in row.warnings if each.kind in raised or effects.get(each.kind))
 
 

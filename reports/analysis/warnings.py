@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from harness.journal.measurement_warnings import REMEDIES, Doubt, Kind
+from harness.journal.measurement_warnings import REMEDIES, Kind, MeasurementWarning
 from harness.journal.plan import Case
 from reports.analysis.limits import floor_s, least_s
 from reports.analysis.steadiness import FEWEST_SAMPLES, Fact
@@ -64,12 +64,12 @@ def cautions(
 
 def _recorded(measured: Measured, key: CaseId) -> Iterator[Fact]:
     cells = [cell for cell in measured.evidence.by_case[key] if cell.record is not None]
-    by_kind: dict[Kind, dict[int, list[Doubt]]] = {}
+    by_kind: dict[Kind, dict[int, list[MeasurementWarning]]] = {}
     for cell in cells:
-        for doubt in cell.record.doubts if cell.record else ():
-            by_kind.setdefault(doubt.kind, {}).setdefault(cell.launch, []).append(doubt)
+        for warning in cell.record.warnings if cell.record else ():
+            by_kind.setdefault(warning.kind, {}).setdefault(cell.launch, []).append(warning)
     for kind, by_launch in sorted(by_kind.items()):
-        facts = units.listed([doubt.fact for doubt in next(iter(by_launch.values()))])
+        facts = units.listed([warning.fact for warning in next(iter(by_launch.values()))])
         lead = "e.g. " if len(by_launch) > 1 else ""
         yield kind, f"in {len(by_launch)} of {units.count(len(cells), 'launch', 'launches')}: {lead}{facts}"
 

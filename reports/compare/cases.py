@@ -20,7 +20,7 @@ from reports.statistics.shift import Shift, p_slower, shift
 from reports.statistics.verdicts import Margin, drowned, placed
 from reports.text import units
 from reports.wording import outcomes
-from reports.wording.lookup import FATES
+from reports.wording.lookup import OUTCOMES
 
 PROBES = ("spin", "gemm")
 """The probes that are the same work in every run: a loop that touches no memory, and a large product."""
@@ -82,18 +82,18 @@ FAILED: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error")
 
 def unfit(both: Both, pair: Pair) -> tuple[str | None, bool]:
     """Why the two times may not be compared, and whether NEW broke what was well in BASE."""
-    fates = _fate(both.base, pair.base), _fate(both.new, pair.new)
-    if fates[0]:
-        return f"in BASE it {fates[0]}", False
-    if fates[1]:
-        return f"in NEW it {fates[1]}", True
+    outcomes = _outcome(both.base, pair.base), _outcome(both.new, pair.new)
+    if outcomes[0]:
+        return f"in BASE it {outcomes[0]}", False
+    if outcomes[1]:
+        return f"in NEW it {outcomes[1]}", True
     work = _work(both.base, pair.base), _work(both.new, pair.new)
     if work[0] != work[1]:
         return f"declares other work: {_first_difference(*work)}", False
     return None, False
 
 
-def _fate(side: Measured, case: CaseId) -> str | None:
+def _outcome(side: Measured, case: CaseId) -> str | None:
     """What became of a case that has no time, or failed in a launch; in words."""
     state, cells = side.evidence.state(case), side.evidence.by_case[case]
     if state not in FAILED and len(side.values(case)):
@@ -102,7 +102,7 @@ def _fate(side: Measured, case: CaseId) -> str | None:
     record = bad[0].record
     who = f"rank {record.rank}: " if record and record.rank is not None else ""
     message = f" ({who}{outcomes.quoted(record.message)})" if record and record.message else ""
-    return f"{FATES[state]} in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}{message}"
+    return f"{OUTCOMES[state]} in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}{message}"
 
 
 def _work(side: Measured, case: CaseId) -> dict[str, float]:
@@ -131,12 +131,12 @@ def sure(row: ChangeRow) -> bool:
 
 
 def _row(both: Both, pair: Pair) -> ChangeRow:
-    field, case = pair.comparison.arm_field, pair.case
+    field, case = pair.comparison.variant_field, pair.case
     told: dict[str, Any] = {
         "key": case.key,
         "scenario": case.scenario,
-        "arm": case.arm,
-        "arm_field": field,
+        "variant": case.variant,
+        "variant_field": field,
         "params": {name: value for name, value in case.params.items() if name != field},
         "world_size": case.world_size,
         "base_status": both.base.evidence.state(pair.base),

@@ -32,7 +32,7 @@ class Panel:
     def sentence(self) -> str:
         """What the last run's times are beside those before it."""
         told = [
-            f"`{labels.plain(each.arm or each.scenario)}` {units.change(each.change, None, None)}"
+            f"`{labels.plain(each.variant or each.scenario)}` {units.change(each.change, None, None)}"
             for each in self.series
             if each.change is not None
         ]

@@ -60,12 +60,12 @@ def _table(changes: Changes) -> CaseTable:
     rows: list[Row] = []
     for row in changes.cases:
         comparison = names.comparison(row)
-        if row.arm is not None and before != comparison:
+        if row.variant is not None and before != comparison:
             if before is not None:
                 rows.append(Row())
             rows.append(Row(Text(comparison, "bold")))
         before = comparison
-        name = f"  {labels.arm(row)}" if row.arm is not None else comparison
+        name = f"  {labels.variant(row)}" if row.variant is not None else comparison
         rows.append(Row(Text(name), row.world_size, _figures(row, clocked=clocked)))
     return CaseTable(headings, rows, padding=1, name_width=16)
 

@@ -65,9 +65,9 @@ def remarks(rows: Sequence[ChangeRow], gate: Gate, *mixed: bool) -> tuple[str, .
     for name, changed in zip(("BASE", "NEW"), mixed, strict=True):
         if changed:
             told.append(f"The launches of {name} were not all made in one environment; the last one is told.")
-    uneven = {(row.base_launches, row.new_launches) for row in rows if row.base_launches != row.new_launches}
-    if uneven:
-        old, now = min(uneven)
+    asymmetric = {(row.base_launches, row.new_launches) for row in rows if row.base_launches != row.new_launches}
+    if asymmetric:
+        old, now = min(asymmetric)
         told.append(f"BASE has {old} launches and NEW {now}: intervals are exact only where both sides vary alike.")
     return tuple(told)
 

@@ -1,4 +1,4 @@
-"""What the plots of cases share: a look for each arm, and rows that are grouped by the number of devices."""
+"""What the plots of cases share: a look for each variant, and rows that are grouped by the number of devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from reports.figures.svg import DASHES, HUES, MARKERS, QUIET, WASH, WIDTH
 from reports.schema.cases import CellRow, ContrastRow
 from reports.text import units
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 LINE = 19.0
 """Pixels between two rows of a plot."""
@@ -22,29 +22,29 @@ LETTER = 5.9
 
 
 @dataclass(frozen=True)
-class Arms:
-    """One look for each arm of a comparison, the same in all its plots."""
+class Variants:
+    """One look for each variant of a comparison, the same in all its plots."""
 
     names: tuple[str, ...]
 
     @property
     def palette(self) -> dict[str, str]:
-        """Hue by arm."""
+        """Hue by variant."""
         return {name: HUES[place % len(HUES)] for place, name in enumerate(self.names)}
 
     @property
     def markers(self) -> dict[str, str]:
-        """Marker by arm."""
+        """Marker by variant."""
         return {name: MARKERS[place % len(MARKERS)] for place, name in enumerate(self.names)}
 
     def dash(self, name: str) -> Any:
-        """Dash by arm."""
+        """Dash by variant."""
         return DASHES[self.names.index(name) % len(DASHES)]
 
     @classmethod
-    def of(cls, rows: Sequence[CellRow]) -> Arms:
-        """The arms of a comparison in planned order."""
-        return cls(tuple(dict.fromkeys(arm_of(row) for row in rows)))
+    def of(cls, rows: Sequence[CellRow]) -> Variants:
+        """The variants of a comparison in planned order."""
+        return cls(tuple(dict.fromkeys(variant_of(row) for row in rows)))
 
 
 def by_size(row: CellRow | ContrastRow) -> int:
@@ -52,10 +52,10 @@ def by_size(row: CellRow | ContrastRow) -> int:
     return row.world_size
 
 
-def scatter(axes: Axes, points: pd.DataFrame, x: str, arms: Arms, **look: Any) -> None:
-    """Dots at ``x`` and ``place`` in each arm's look; one call an arm keeps the drawing small."""
-    for name, own in points.groupby("arm", sort=False):
-        colour, marker = arms.palette[str(name)], arms.markers[str(name)]
+def scatter(axes: Axes, points: pd.DataFrame, x: str, variants: Variants, **look: Any) -> None:
+    """Dots at ``x`` and ``place`` in each variant's look; one call a variant keeps the drawing small."""
+    for name, own in points.groupby("variant", sort=False):
+        colour, marker = variants.palette[str(name)], variants.markers[str(name)]
         axes.scatter(own[x], own["place"], color=colour, marker=marker, linewidth=0, **look)
 
 

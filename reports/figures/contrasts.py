@@ -167,8 +167,8 @@ class Forest:
         return " to ".join(dict.fromkeys(units.percent(end) for end in (ends[0], ends[-1])))
 
 
-def arm_forest(summary: Summary) -> Forest | None:
-    """Arms against baselines on the most devices of each comparison; None of one comparison, which has its own plot."""
+def variant_forest(summary: Summary) -> Forest | None:
+    """Variants against baselines on the most devices of each comparison; None for one comparison, which has its own."""
     names = Labels.of(summary.first)
     most = {about.comparison: 0 for about in summary.about}
     for row in summary.comparisons:
@@ -181,7 +181,7 @@ def arm_forest(summary: Summary) -> Forest | None:
     devices = units.count(sizes[-1], "device") if len(sizes) == 1 else "the most devices of each"
     return Forest(
         "verdicts",
-        f"Arms against their baselines on {devices}",
+        f"Variants against their baselines on {devices}",
         "change of time from the baseline",
         branches,
         len(rows),
@@ -190,10 +190,10 @@ def arm_forest(summary: Summary) -> Forest | None:
 
 
 def _branch(row: ContrastRow, names: Labels, summary: Summary) -> Branch:
-    """Named by its arm, and by whatever else tells it from the others."""
+    """Named by its variant, and by whatever else tells it from the others."""
     scenario, _, params = names.comparison(row).partition(" ")
     several = len({about.scenario for about in summary.about}) > 1
-    told = labels.plain(" ".join(part for part in (scenario if several else "", row.arm, params) if part))
+    told = labels.plain(" ".join(part for part in (scenario if several else "", row.variant, params) if part))
     return Branch(told, row.ratio or 1.0, row.ratio_low, row.ratio_high, row.verdict, row.margin)
 
 
@@ -228,14 +228,14 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
 
 
 def case_names(summary: Summary) -> dict[tuple[int, str], str]:
-    """What tells a run's cases apart: arm, number of devices, parameters that vary, and the scenario if it does."""
+    """What tells a run's cases apart: variant, number of devices, parameters that vary, and the scenario if it does."""
     names = Labels.of(summary.first)
     several = len({row.scenario for row in summary.first}) > 1
     sizes = len({row.world_size for row in summary.first}) > 1
     found = {}
     for row in summary.first:
         scenario, _, params = names.comparison(row).partition(" ")
-        parts: Sequence[str | None] = (scenario if several or row.arm is None else "", row.arm, params)
+        parts: Sequence[str | None] = (scenario if several or row.variant is None else "", row.variant, params)
         where = f" @{row.world_size}" if sizes else ""
         found[row.comparison, row.key] = labels.plain(" ".join(part for part in parts if part)) + where
     return found

@@ -9,24 +9,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from reports.figures.axes import Arms, Ladder, margin, scatter
+from reports.figures.axes import Ladder, Variants, margin, scatter
 from reports.figures.svg import DASHES, HUES, MARKERS, QUIET, WASH, blank, joined, name_ends, styled, svg
 from reports.figures.times import interval_bar, tick_seconds
 from reports.schema.cases import CellRow
 from reports.text import units
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 TICKS = 7
 """Values of a swept axis that are written below it at most."""
 
 
-def speedup_dots(rows: Sequence[CellRow], arms: Arms, name: str) -> str:
-    """The speed-up of each arm on one number of devices, with its interval; dashed the ideal, dotted all busy."""
+def speedup_dots(rows: Sequence[CellRow], variants: Variants, name: str) -> str:
+    """The speed-up of each variant on one number of devices, with its interval; dashed the ideal, dotted all busy."""
     shown = [row for row in rows if row.speedup is not None and not row.below_resolution]
     if not shown:
         return ""
-    ladder, names = Ladder.of([row.world_size for row in shown]), [arm_of(row) for row in shown]
-    points = pd.DataFrame({"speedup": [row.speedup for row in shown], "place": ladder.places, "arm": names})
+    ladder, names = Ladder.of([row.world_size for row in shown]), [variant_of(row) for row in shown]
+    points = pd.DataFrame({"speedup": [row.speedup for row in shown], "place": ladder.places, "variant": names})
     ideals = sorted({row.ideal_speedup for row in shown if row.ideal_speedup is not None})
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
@@ -36,8 +36,8 @@ def speedup_dots(rows: Sequence[CellRow], arms: Arms, name: str) -> str:
         for reach in sorted({row.reachable for row in shown if row.reachable is not None}):
             axes.axvline(reach, color=QUIET, linewidth=1.2, dashes=(1, 1.5))
         for row, place in zip(shown, ladder.places, strict=True):
-            interval_bar(axes, place, (None, row.speedup_low, row.speedup_high), arms.palette[arm_of(row)])
-        scatter(axes, points, "speedup", arms, s=42, zorder=4)
+            interval_bar(axes, place, (None, row.speedup_low, row.speedup_high), variants.palette[variant_of(row)])
+        scatter(axes, points, "speedup", variants, s=42, zorder=4)
         ladder.label(axes, names, [units.times(row.speedup) for row in shown])
         ends = [end for row in shown for end in (row.speedup, row.speedup_low, row.speedup_high) if end is not None]
         low, high = min(1.0, *ends), max([*ideals, *ends])
@@ -62,7 +62,7 @@ class Curve:
 def crossing_plot(
     curves: Sequence[Curve], brackets: Sequence[tuple[float | None, float | None]], axis: str, name: str
 ) -> str:
-    """Time of one step along an axis, a curve an arm with its intervals; brackets are shaded."""
+    """Time of one step along an axis, a curve a variant with its intervals; brackets are shaded."""
     curves = [curve for curve in curves if curve.rows]
     if not curves:
         return ""

@@ -1,4 +1,4 @@
-"""The plot of a comparison's history: time of a step from run to run, a line an arm, with intervals."""
+"""The plot of a comparison's history: time of a step from run to run, a line a variant, with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TICKS = 8
 ROOM = 0.15
 """Of what an axis spans, left free at either end."""
 LONGEST = 14
-"""Letters of an arm's name that are shown."""
+"""Letters of a variant's name that are shown."""
 
 
 def history_plot(series: Sequence[HistorySeries], runs: int, name: str) -> str:
@@ -30,11 +30,11 @@ def history_plot(series: Sequence[HistorySeries], runs: int, name: str) -> str:
             _line(axes, each, place)
         _axes(axes, series, runs)
         ends = [
-            (each.points[-1].seconds, _short(each.arm or each.scenario), HUES[i % len(HUES)])
+            (each.points[-1].seconds, _short(each.variant or each.scenario), HUES[i % len(HUES)])
             for i, each in enumerate(series)
         ]
         name_ends(axes, ends)
-        told = f"Time of a step of {units.count(len(series), 'arm')} through {units.count(runs, 'run')}"
+        told = f"Time of a step of {units.count(len(series), 'variant')} through {units.count(runs, 'run')}"
         return svg(figure, name, told)
 
 

@@ -77,7 +77,7 @@ STEPS = (0.02, 0.05, 0.1, 0.2)
 """Excesses from which on a cell is a step darker."""
 SHADES = (0.18, 0.4, 0.65, 0.95)
 ROW, LEAST_ROW, ROOM = 11.0, 3.0, 240.0
-"""Pixels of a rank's row, at most and at least, and of all ranks of an arm, where they do not take less."""
+"""Pixels of a rank's row, at most and at least, and of all ranks of a variant, where they do not take less."""
 ALL_NAMED = 8
 """Of more ranks only the first and the last are named."""
 GAP = 0.6
@@ -86,7 +86,7 @@ LEFT = 34.0
 
 
 def heat_plot(rows: Sequence[tuple[str, HeatRow]], name: str) -> str:
-    """A panel an arm: ranks downwards, samples in bins to the right, launches apart; rows come with their names."""
+    """A panel a variant: ranks downwards, samples in bins to the right, launches apart; rows come with their names."""
     if not rows:
         return ""
     ranks = rows[0][1].world_size
@@ -94,8 +94,8 @@ def heat_plot(rows: Sequence[tuple[str, HeatRow]], name: str) -> str:
     with styled():
         figure, (axes,) = blank(len(rows) * (ranks * tall + 22) + 36, left=LEFT, right=16, top=2.0)
         depth = ranks + 22 / tall
-        for place, (arm, row) in enumerate(rows):
-            _panel(axes, place * depth + 20 / tall, row, arm)
+        for place, (variant, row) in enumerate(rows):
+            _panel(axes, place * depth + 20 / tall, row, variant)
         axes.set_ylim(len(rows) * depth, 0)
         axes.set_xlim(0, max(max(_places(row)) for _, row in rows) + 1)
         axes.yaxis.set_major_locator(NullLocator())
@@ -103,7 +103,7 @@ def heat_plot(rows: Sequence[tuple[str, HeatRow]], name: str) -> str:
         axes.set_xlabel("samples in true order, launch by launch", loc="left")
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
-        return svg(figure, name, f"How far {ranks} ranks are behind their peers, {units.count(len(rows), 'arm')}")
+        return svg(figure, name, f"How far {ranks} ranks are behind their peers, {units.count(len(rows), 'variant')}")
 
 
 def _places(row: HeatRow) -> list[float]:
@@ -117,10 +117,10 @@ def _places(row: HeatRow) -> list[float]:
     return places
 
 
-def _panel(axes: Axes, top: float, row: HeatRow, arm: str) -> None:
+def _panel(axes: Axes, top: float, row: HeatRow, variant: str) -> None:
     places, excess = _places(row), np.array(row.excess)
     start = -LEFT / (axes.get_position().width * WIDTH)
-    axes.text(start, top - 0.3, arm, transform=axes.get_yaxis_transform(), va="bottom", ha="left", color=INK)
+    axes.text(start, top - 0.3, variant, transform=axes.get_yaxis_transform(), va="bottom", ha="left", color=INK)
     shade = np.digitize(excess, STEPS)
     _cells(axes, [(place, top + rank) for rank in range(row.world_size) for place in places], WASH, 1.0)
     for step, alpha in enumerate(SHADES, start=1):

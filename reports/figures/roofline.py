@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from reports.figures.axes import Arms, Ladder, by_size, margin
+from reports.figures.axes import Ladder, Variants, by_size, margin
 from reports.figures.svg import INK, MARKERS, QUIET, blank, name_ends, styled, svg
 from reports.schema.cases import CellRow, RoofRow
 from reports.text import units
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 COPY = "copy"
 """The probe whose rate is the slope."""
@@ -43,14 +43,25 @@ def roofed(rows: Sequence[CellRow]) -> list[CellRow]:
 
 
 def _ladder(shown: Sequence[CellRow], name: str) -> str:
-    arms, ladder, names = Arms.of(shown), Ladder.of([row.world_size for row in shown]), [arm_of(row) for row in shown]
+    variants, ladder, names = (
+        Variants.of(shown),
+        Ladder.of([row.world_size for row in shown]),
+        [variant_of(row) for row in shown],
+    )
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=92)
         for row, place in zip(shown, ladder.places, strict=True):
             axes.plot([row.roof or 0.0] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=1.6)
             axes.plot([row.rate or 0.0, row.roof or 0.0], [place] * 2, color=QUIET, linewidth=0.8, dashes=(1, 2))
-            arm = arm_of(row)
-            axes.plot(row.rate or 0.0, place, color=arms.palette[arm], marker=arms.markers[arm], markersize=6, zorder=4)
+            variant = variant_of(row)
+            axes.plot(
+                row.rate or 0.0,
+                place,
+                color=variants.palette[variant],
+                marker=variants.markers[variant],
+                markersize=6,
+                zorder=4,
+            )
         ladder.label(axes, names, [units.rate(row.rate, "FLOP") for row in shown])
         _log_axis(axes, [rate for row in shown for rate in (row.rate or 0.0, row.roof or 0.0)])
         axes.set_xlabel("declared FLOPs a second, all devices", loc="left")
@@ -74,7 +85,7 @@ def _tick(value: float) -> str:
 
 def _roofline(rows: Sequence[CellRow], alone: Sequence[RoofRow], copied: float, name: str) -> str:
     """A device's share of each rate, so that one roof holds for all; a shape a number of devices."""
-    arms, sizes = Arms.of(rows), sorted({row.world_size for row in rows})
+    variants, sizes = Variants.of(rows), sorted({row.world_size for row in rows})
     points = [((row.rate or 0.0) / (row.byte_rate or 1.0), (row.rate or 0.0) / row.world_size) for row in rows]
     flat = [roof for roof in alone if roof.unit == "FLOP" and _is_roof(roof, rows)]
     bends = [roof.rate / copied for roof in flat]
@@ -90,10 +101,12 @@ def _roofline(rows: Sequence[CellRow], alone: Sequence[RoofRow], copied: float, 
             axes.plot([roof.rate / copied, high], [roof.rate] * 2, color=QUIET, linewidth=1.2)
         for row, point in zip(rows, points, strict=True):
             marker = MARKERS[sizes.index(row.world_size) % len(MARKERS)]
-            axes.plot(*point, color=arms.palette[arm_of(row)], marker=marker, markersize=6, linewidth=0, zorder=4)
+            axes.plot(
+                *point, color=variants.palette[variant_of(row)], marker=marker, markersize=6, linewidth=0, zorder=4
+            )
         axes.set_xlim(low, high)
         most = {
-            arm_of(row): (rate, arm_of(row), arms.palette[arm_of(row)])
+            variant_of(row): (rate, variant_of(row), variants.palette[variant_of(row)])
             for row, (_, rate) in zip(rows, points, strict=True)
         }
         name_ends(axes, [*most.values(), *((roof.rate, roof.words.rpartition(", ")[2], QUIET) for roof in flat)])

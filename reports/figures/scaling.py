@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from harness.journal.measurement_warnings import Kind
-from reports.figures.axes import Arms, Ladder, by_size, margin
+from reports.figures.axes import Ladder, Variants, by_size, margin
 from reports.figures.svg import BAD, INK, QUIET, WASH, blank, joined, name_ends, styled, svg
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import LossRow
 from reports.text import units
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 BAR = 0.62
 """Height of a bar, of a row's."""
@@ -32,11 +32,11 @@ SECOND_HOST = "second host"
 
 
 def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
-    """Speed-up against devices: the ideal, what a large product reaches on as many busy devices, and each arm."""
+    """Speed-up against devices: the ideal, what a large product reaches on as many busy devices, and each variant."""
     measured = [row for row in rows if row.speedup is not None and not row.below_resolution and row.scaling != "none"]
     if not measured:
         return ""
-    arms, base = Arms.of(rows), min(row.base_world_size or 1 for row in measured)
+    variants, base = Variants.of(rows), min(row.base_world_size or 1 for row in measured)
     most = max(row.world_size for row in measured)
     ideals = _bounds(measured, base, lambda row: row.ideal_speedup)
     tops = [max(row.speedup_high or row.speedup or 0 for row in measured), *(line[-1][1] for line in ideals)]
@@ -49,38 +49,38 @@ def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
         for line in _bounds(measured, base, lambda row: row.reachable):
             axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=1.2, dashes=(1, 1.5))
             ends.append((line[-1][1], "all busy", QUIET))
-        for place, arm in enumerate(arms.names):
-            own = [row for row in measured if arm_of(row) == arm]
+        for place, variant in enumerate(variants.names):
+            own = [row for row in measured if variant_of(row) == variant]
             if own:
-                shift = (place - (len(arms.names) - 1) / 2) * 0.012 * most
-                _launches(axes, own, rows, arms.palette[arm], shift)
-                _curve(axes, own, arms, base, shift)
-                ends.append((own[-1].speedup or 0, arm, arms.palette[arm]))
+                shift = (place - (len(variants.names) - 1) / 2) * 0.012 * most
+                _launches(axes, own, rows, variants.palette[variant], shift)
+                _curve(axes, own, variants, base, shift)
+                ends.append((own[-1].speedup or 0, variant, variants.palette[variant]))
         axes.set_xlim(0, most * 1.04)
         axes.set_ylim(0, max(tops) * 1.06)
         name_ends(axes, ends)
         _host_boundary(axes, measured)
         _device_axes(axes, sorted({base, *(row.world_size for row in measured)}), base)
-        return svg(figure, name, f"Speed-up on up to {most} devices, for {len(arms.names)} arms")
+        return svg(figure, name, f"Speed-up on up to {most} devices, for {len(variants.names)} variants")
 
 
 def _bounds(
     rows: Sequence[CellRow], base: int, bound: Callable[[CellRow], float | None]
 ) -> list[list[tuple[int, float]]]:
-    """What bounds a speed-up on each number of devices: one line for all arms of which it is the same."""
-    by_arm: dict[str | None, list[tuple[int, float]]] = {}
+    """What bounds a speed-up on each number of devices: one line for all variants of which it is the same."""
+    by_variant: dict[str | None, list[tuple[int, float]]] = {}
     for row in sorted(rows, key=by_size):
         if (most := bound(row)) is not None:
-            by_arm.setdefault(row.arm, [(base, 1.0)]).append((row.world_size, round(most, 6)))
-    return [list(line) for line in dict.fromkeys(map(tuple, by_arm.values()))]
+            by_variant.setdefault(row.variant, [(base, 1.0)]).append((row.world_size, round(most, 6)))
+    return [list(line) for line in dict.fromkeys(map(tuple, by_variant.values()))]
 
 
-def _curve(axes: Axes, rows: Sequence[CellRow], arms: Arms, base: int, shift: float) -> None:
-    """One arm's speed-ups, joined between measured points only; arms stand beside each other, not on top."""
-    arm = arm_of(rows[0])
+def _curve(axes: Axes, rows: Sequence[CellRow], variants: Variants, base: int, shift: float) -> None:
+    """One variant's speed-ups, joined between measured points only; variants stand beside each other, not on top."""
+    variant = variant_of(rows[0])
     devices = [base, *(row.world_size + shift for row in rows)]
     speedups = [1.0, *(row.speedup or 0.0 for row in rows)]
-    joined(axes, devices, speedups, arms.palette[arm], arms.dash(arm), arms.markers[arm], s=34)
+    joined(axes, devices, speedups, variants.palette[variant], variants.dash(variant), variants.markers[variant], s=34)
     for row in rows:
         if row.speedup_low is not None and row.speedup_high is not None:
             at = [row.world_size + shift] * 2
@@ -91,10 +91,12 @@ def _curve(axes: Axes, rows: Sequence[CellRow], arms: Arms, base: int, shift: fl
 
 
 def _launches(axes: Axes, rows: Sequence[CellRow], every: Sequence[CellRow], colour: str, shift: float) -> None:
-    """Each launch's own speed-up, as a faint dot: over the same arm's time on the fewest devices in that launch."""
+    """Each launch's own speed-up, as a faint dot: over the same variant's time on the fewest devices in that launch."""
     dots = []
     for row in rows:
-        base = next((one for one in every if one.arm == row.arm and one.world_size == row.base_world_size), None)
+        base = next(
+            (one for one in every if one.variant == row.variant and one.world_size == row.base_world_size), None
+        )
         factor = row.world_size / (row.base_world_size or 1) if row.scaling == "weak" else 1.0
         for launch, seconds in row.launch_s.items():
             if base and launch in base.launch_s:
@@ -130,11 +132,15 @@ def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name
     shown = sorted((row for row in rows if row.efficiency is not None and not row.below_resolution), key=by_size)
     if not shown:
         return ""
-    arms, ladder, names = Arms.of(rows), Ladder.of([row.world_size for row in shown]), [arm_of(row) for row in shown]
+    variants, ladder, names = (
+        Variants.of(rows),
+        Ladder.of([row.world_size for row in shown]),
+        [variant_of(row) for row in shown],
+    )
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
         for row, place in zip(shown, ladder.places, strict=True):
-            _loss_bar(axes, row, losses.get(row.key), place, arms.palette[arm_of(row)])
+            _loss_bar(axes, row, losses.get(row.key), place, variants.palette[variant_of(row)])
         ladder.label(axes, names, [units.percent(row.efficiency) for row in shown])
         over = [place for row, place in zip(shown, ladder.places, strict=True) if len(row.ranks_per_host) > 1]
         if over:

@@ -1,4 +1,4 @@
-"""The plot of distributions: how the samples of each arm are spread, a line a launch."""
+"""The plot of distributions: how the samples of each variant are spread, a line a launch."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from reports.figures.axes import Arms, margin
+from reports.figures.axes import Variants, margin
 from reports.figures.svg import INK, QUIET, RULE, WIDTH, blank, styled, svg
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import LEVELS, TraceRow
 from reports.text import units
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 PANEL = 46.0
-"""Pixels from one arm to the next."""
+"""Pixels from one variant to the next."""
 RISE = 0.8
 """Of that, how high a distribution is."""
 TAILS = (1, 2)
@@ -25,26 +25,26 @@ NAMED = 3
 """From so many launches on the fastest and the slowest are named."""
 
 
-def spread_plot(traces: Sequence[tuple[CellRow, TraceRow]], arms: Arms, name: str) -> str:
-    """Of each arm on the most devices the distribution of its samples over the arm's time, a line a launch.
+def spread_plot(traces: Sequence[tuple[CellRow, TraceRow]], variants: Variants, name: str) -> str:
+    """Of each variant on the most devices the distribution of its samples over the variant's time, a line a launch.
 
     The lines rise from none of the samples to all of them; the fastest and the slowest launch are darker, and named.
     """
     most = max((row.world_size for row, _ in traces), default=0)
-    by_arm: dict[str, list[tuple[CellRow, TraceRow]]] = {}
+    by_variant: dict[str, list[tuple[CellRow, TraceRow]]] = {}
     for row, trace in traces:
         if row.world_size == most:
-            by_arm.setdefault(arm_of(row), []).append((row, trace))
-    shown = [arm for arm in arms.names if arm in by_arm]
+            by_variant.setdefault(variant_of(row), []).append((row, trace))
+    shown = [variant for variant in variants.names if variant in by_variant]
     if not shown:
         return ""
     with styled():
         figure, (axes,) = blank(len(shown) * PANEL + 52, left=margin(shown), right=20)
-        limits = _limits([pair for arm in shown for pair in by_arm[arm]])
-        for place, arm in enumerate(shown):
-            _panel(axes, place, by_arm[arm], arms.palette[arm], limits)
+        limits = _limits([pair for variant in shown for pair in by_variant[variant]])
+        for place, variant in enumerate(shown):
+            _panel(axes, place, by_variant[variant], variants.palette[variant], limits)
         _axes(axes, shown, limits)
-        told = f"{units.count(len(shown), 'arm')} on {units.count(most, 'device')}"
+        told = f"{units.count(len(shown), 'variant')} on {units.count(most, 'device')}"
         return svg(figure, name, f"Distribution of the samples of {told}, a line a launch")
 
 
@@ -83,9 +83,9 @@ def _axes(axes: Axes, shown: Sequence[str], limits: tuple[float, float]) -> None
     axes.tick_params(axis="y", length=0)
     axes.yaxis.set_major_locator(FixedLocator([]))
     start = -margin(shown) / (axes.get_position().width * WIDTH)
-    for place, arm in enumerate(shown):
-        axes.text(start, place - 0.12, arm, transform=axes.get_yaxis_transform(), ha="left", va="center")
+    for place, variant in enumerate(shown):
+        axes.text(start, place - 0.12, variant, transform=axes.get_yaxis_transform(), ha="left", va="center")
     axes.axvline(1, color=QUIET, linewidth=0.8, zorder=1)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
-    axes.set_xlabel("time of a sample over the arm’s", loc="left")
+    axes.set_xlabel("time of a sample over the variant’s", loc="left")

@@ -30,7 +30,7 @@ RULE = "#d0d1d2"
 WASH = "#f0f1f2"
 BAD = "#b1201f"
 HUES = ("#0173b2", "#d55e00", "#029e73", "#cc78bc")
-"""Of seaborn's colorblind palette; a fifth arm repeats the first hue, with another marker and dash."""
+"""Of seaborn's colorblind palette; a fifth variant repeats the first hue, with another marker and dash."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))

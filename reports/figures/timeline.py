@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from reports.figures.axes import LETTER, Arms
+from reports.figures.axes import LETTER, Variants
 from reports.figures.svg import BAD, INK, MARKERS, QUIET, RULE, WIDTH, blank, styled, svg
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import TraceRow
 from reports.text import units
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 REACHES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """How far from 1 a timeline may reach."""
@@ -40,7 +40,9 @@ class Dots:
     lane: tuple[int, ...]
 
 
-def timeline_plot(traces: Sequence[tuple[CellRow, TraceRow]], arms: Arms, letters: Mapping[str, str], name: str) -> str:
+def timeline_plot(
+    traces: Sequence[tuple[CellRow, TraceRow]], variants: Variants, letters: Mapping[str, str], name: str
+) -> str:
     """Samples in true order, a lane a launch: step time over the median of its case in that launch.
 
     Beside a lane stand the letters of the warnings that its launch gives cause for, and below it ticks where a device
@@ -50,33 +52,40 @@ def timeline_plot(traces: Sequence[tuple[CellRow, TraceRow]], arms: Arms, letter
         return ""
     lanes = {launch: lane for lane, launch in enumerate(sorted({trace.launch for _, trace in traces}))}
     sizes = sorted({row.world_size for row, _ in traces})
-    key = _entries(arms, sizes)
+    key = _entries(variants, sizes)
     with styled():
         top = 8.0 + KEY_LINE * len(_lines(key))
         figure, (axes,) = blank(LANE * len(lanes) + 44 + top, left=42, right=62, top=top)
         _key(figure, key)
         looks = _looks(traces, lanes)
         reach = _reach(off for dots in looks.values() for off in dots.off)
-        for (arm, size), dots in looks.items():
+        for (variant, size), dots in looks.items():
             heights = [lane - SWING * off / reach for lane, off in zip(dots.lane, dots.off, strict=True)]
             marker = MARKERS[sizes.index(size) % len(MARKERS)]
             axes.scatter(
-                dots.start_s, heights, s=9, alpha=0.8, linewidths=0, color=arms.palette[arm], marker=marker, zorder=2
+                dots.start_s,
+                heights,
+                s=9,
+                alpha=0.8,
+                linewidths=0,
+                color=variants.palette[variant],
+                marker=marker,
+                zorder=2,
             )
         _ticks(axes, traces, lanes)
         _lane_axes(axes, lanes, reach)
         for launch, lane in lanes.items():
-            kinds = {letters[kind] for _, trace in traces if trace.launch == launch for kind in trace.doubts}
+            kinds = {letters[kind] for _, trace in traces if trace.launch == launch for kind in trace.warnings}
             _say(axes, lane, f"launch {launch}", "".join(sorted(kinds)))
         return svg(figure, name, f"Step times in true order, {units.count(len(lanes), 'launch', 'launches')}")
 
 
 def _looks(traces: Sequence[tuple[CellRow, TraceRow]], lanes: Mapping[int, int]) -> dict[tuple[str, int], Dots]:
-    """By arm and number of devices; one call for all launches keeps the drawing small."""
+    """By variant and number of devices; one call for all launches keeps the drawing small."""
     found: dict[tuple[str, int], list[tuple[float, float, int]]] = {}
     for row, trace in traces:
         typical = row.launch_s[trace.launch]
-        dots = found.setdefault((arm_of(row), row.world_size), [])
+        dots = found.setdefault((variant_of(row), row.world_size), [])
         dots += [
             (start, seconds / typical - 1, lanes[trace.launch])
             for start, seconds in zip(trace.start_s, trace.seconds, strict=True)
@@ -116,9 +125,9 @@ def _say(axes: Axes, lane: int, text: str, marks: str) -> None:
         axes.text(1.02, lane + 0.31, marks, transform=across, va="center", color=BAD, fontsize=10.5, weight="bold")
 
 
-def _entries(arms: Arms, sizes: Sequence[int]) -> list[Entry]:
+def _entries(variants: Variants, sizes: Sequence[int]) -> list[Entry]:
     """What hues and shapes mean; nothing where there is only one of them."""
-    hues = [(name, arms.palette[name], "o") for name in arms.names] if len(arms.names) > 1 else []
+    hues = [(name, variants.palette[name], "o") for name in variants.names] if len(variants.names) > 1 else []
     shapes = [(units.count(size, "device"), INK, MARKERS[place % len(MARKERS)]) for place, size in enumerate(sizes)]
     return [*hues, *(shapes if len(sizes) > 1 else [])]
 

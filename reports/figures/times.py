@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from reports.figures.axes import Arms, Ladder, by_size, margin, scatter
+from reports.figures.axes import Ladder, Variants, by_size, margin, scatter
 from reports.figures.svg import INK, QUIET, WASH, blank, styled, svg
 from reports.schema.cases import CellRow, ContrastRow
 from reports.statistics.verdicts import band
 from reports.text import units
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 from reports.wording.sentences import WORDS
 
 
@@ -22,26 +22,26 @@ def time_plot(rows: Sequence[CellRow], name: str) -> str:
     shown = sorted((row for row in rows if row.median_s is not None and not row.below_resolution), key=by_size)
     if not shown:
         return ""
-    arms, ladder = Arms.of(rows), Ladder.of([row.world_size for row in shown])
-    names = [arm_of(row) for row in shown]
+    variants, ladder = Variants.of(rows), Ladder.of([row.world_size for row in shown])
+    names = [variant_of(row) for row in shown]
     dots = pd.DataFrame(
         [
-            {"seconds": value, "place": place, "arm": arm_of(row)}
+            {"seconds": value, "place": place, "variant": variant_of(row)}
             for row, place in zip(shown, ladder.places, strict=True)
             for value in row.launch_s.values()
         ]
     )
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
-        scatter(axes, dots, "seconds", arms, s=26, alpha=0.55)
+        scatter(axes, dots, "seconds", variants, s=26, alpha=0.55)
         for row, place in zip(shown, ladder.places, strict=True):
-            interval_bar(axes, place, (row.median_s, row.ci_low_s, row.ci_high_s), arms.palette[arm_of(row)])
+            interval_bar(axes, place, (row.median_s, row.ci_low_s, row.ci_high_s), variants.palette[variant_of(row)])
             if row.ideal_s is not None:
                 axes.plot([row.ideal_s] * 2, [place - 0.42, place + 0.42], color=QUIET, linewidth=1, dashes=(1.5, 1.5))
         ladder.label(axes, names, [units.seconds(row.median_s) for row in shown])
         ideals = [row.ideal_s for row in shown if row.ideal_s is not None]
         _seconds_axis(axes, pd.concat([dots["seconds"], pd.Series(ideals, dtype=float)]), "time of one step")
-        return svg(figure, name, f"Time of one step by arm and number of devices, {len(shown)} cases")
+        return svg(figure, name, f"Time of one step by variant and number of devices, {len(shown)} cases")
 
 
 def interval_bar(axes: Axes, place: float, ends: tuple[float | None, float | None, float | None], colour: str) -> None:
@@ -74,21 +74,21 @@ def tick_seconds(value: float) -> str:
     return "0" if value == 0 else units.seconds(value).replace(".00", "").replace(".0", "")
 
 
-def contrast_plot(rows: Sequence[ContrastRow], arms: Arms, name: str) -> str:
+def contrast_plot(rows: Sequence[ContrastRow], variants: Variants, name: str) -> str:
     """Time over the baseline's with its interval, beside the band beyond which a difference begins."""
     shown = sorted((row for row in rows if row.ratio is not None), key=by_size)
     if not shown:
         return ""
-    ladder, names = Ladder.of([row.world_size for row in shown]), [arm_of(row) for row in shown]
-    points = pd.DataFrame({"ratio": [row.ratio for row in shown], "place": ladder.places, "arm": names})
+    ladder, names = Ladder.of([row.world_size for row in shown]), [variant_of(row) for row in shown]
+    points = pd.DataFrame({"ratio": [row.ratio for row in shown], "place": ladder.places, "variant": names})
     with styled():
         figure, (axes,) = blank(ladder.height, left=margin(names), right=118)
         delta = shown[0].margin
         axes.axvspan(*band(delta), color=WASH, linewidth=0, zorder=0)
         axes.axvline(1, color=QUIET, linewidth=0.8)
         for row, place in zip(shown, ladder.places, strict=True):
-            interval_bar(axes, place, (None, row.ratio_low, row.ratio_high), arms.palette[arm_of(row)])
-        scatter(axes, points, "ratio", arms, s=42, zorder=4)
+            interval_bar(axes, place, (None, row.ratio_low, row.ratio_high), variants.palette[variant_of(row)])
+        scatter(axes, points, "ratio", variants, s=42, zorder=4)
         ladder.label(axes, names, [f"{units.change(row.ratio)} {WORDS[row.verdict]}" for row in shown])
         ends = [end for row in shown for end in (row.ratio, row.ratio_low, row.ratio_high) if end is not None]
         ratio_axis(axes, ends, delta, f"change of time from {shown[0].baseline}", tick_change)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reports.schema.cases import CellRow
 from reports.text import labels, units
-from reports.wording.lookup import FATES
+from reports.wording.lookup import OUTCOMES
 
 COUNTS = {
     "held": "memory held",
@@ -35,7 +35,7 @@ class Tally:
     @property
     def differs(self) -> bool:
         """Whether any two rows differ."""
-        return len({(values, fate) for _, values, fate in self.rows}) > 1
+        return len({(values, outcome) for _, values, outcome in self.rows}) > 1
 
 
 def tally(rows: Sequence[CellRow], names: Sequence[str]) -> Tally:
@@ -71,10 +71,10 @@ def _telling(rows: Sequence[CellRow]) -> Iterator[str]:
 
 
 def _line(row: CellRow, columns: Sequence[str], sizes: int) -> tuple[str, tuple[str, ...], str]:
-    name = labels.plain(row.arm or row.scenario)
+    name = labels.plain(row.variant or row.scenario)
     where = f" on {row.world_size}" if sizes > 1 else ""
-    fate = FATES.get(row.status, "was not measured") if row.median_s is None else ""
-    return f"{name}{where}", tuple(_told(row, column) for column in columns), fate
+    outcome = OUTCOMES.get(row.status, "was not measured") if row.median_s is None else ""
+    return f"{name}{where}", tuple(_told(row, column) for column in columns), outcome
 
 
 WORDS: dict[str, Callable[[CellRow], str]] = {

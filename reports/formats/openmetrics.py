@@ -95,7 +95,7 @@ def _labels(row: CellRow) -> Pairs:
     return {
         "case": row.key,
         "scenario": row.scenario,
-        "arm": row.arm or "",
+        "variant": row.variant or "",
         "world_size": str(row.world_size),
         "side": row.side,
         "ranks_per_host": "+".join(map(str, row.ranks_per_host)),

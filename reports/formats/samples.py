@@ -19,7 +19,7 @@ from harness.journal.run_directory import RunDir
 from reports.reading.run import Cell, Evidence, load
 
 COLUMNS = (
-    *("launch", "comparison", "scenario", "arm", "world_size", "packed", "probe", "rank", "round"),
+    *("launch", "comparison", "scenario", "variant", "world_size", "packed", "probe", "rank", "round"),
     *("sample", "position", "inner", "start_s", "seconds", "status"),
 )
 """The fixed columns; a column for each parameter follows, sorted by name."""
@@ -60,7 +60,7 @@ def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 def _part(cell: Cell, columns: Mapping[str, str]) -> Columns:
     """The rows of one cell."""
     case, taken = cell.case, _readings(cell)
-    told = {"launch": cell.launch, "comparison": cell.comparison, "scenario": case.scenario, "arm": case.arm}
+    told = {"launch": cell.launch, "comparison": cell.comparison, "scenario": case.scenario, "variant": case.variant}
     told |= {"world_size": case.world_size, "packed": case.packed, "probe": case.probe, "status": cell.state}
     told |= {column: case.params.get(name) for name, column in columns.items()} | {CASE: case.key}
     rows = len(taken["seconds"])
@@ -97,7 +97,7 @@ def csv(run: RunDir) -> str:
 def parquet(run: RunDir) -> bytes:
     """As Parquet. Raises UsageError where pyarrow is not installed."""
     table, file = _table(run), io.BytesIO()
-    kinds = dict.fromkeys(("scenario", "arm", "status"), "string")
+    kinds = dict.fromkeys(("scenario", "variant", "status"), "string")
     kinds |= {name: _kind(table[name]) for name in table.columns if name not in (*COLUMNS, *MORE)}
     try:
         table.astype(kinds).to_parquet(file, engine="pyarrow", index=False)

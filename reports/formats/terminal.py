@@ -74,7 +74,7 @@ def _table(summary: Summary, *, wide: bool) -> CaseTable:
     """The table; ``wide``: speed-ups and ratios show their intervals too."""
     names, letters = Labels.of(summary.first), marks(summary.first)
     contrasts: dict[tuple[int, str | None, int], ContrastRow] = {
-        (row.comparison, row.arm, row.world_size): row for row in summary.comparisons
+        (row.comparison, row.variant, row.world_size): row for row in summary.comparisons
     }
     columns = (
         Column("time a step"),
@@ -88,12 +88,12 @@ def _table(summary: Summary, *, wide: bool) -> CaseTable:
     for row in summary.first:
         if before != row.comparison and before is not None:
             rows.append(Row())
-        if before != row.comparison and row.arm is not None:
+        if before != row.comparison and row.variant is not None:
             rows.append(Row(Text(names.comparison(row), "bold")))
         before = row.comparison
-        name = f"  {labels.arm(row)}" if row.arm is not None else names.comparison(row)
+        name = f"  {labels.variant(row)}" if row.variant is not None else names.comparison(row)
         letters_of_row = "".join(sorted(letters[caution.kind] for caution in row.warnings))
-        contrast = contrasts.get((row.comparison, row.arm, row.world_size))
+        contrast = contrasts.get((row.comparison, row.variant, row.world_size))
         figures = (
             _time(row, summary.run.turns_planned),
             *map(Text, _scaling(row, wide=wide)),
@@ -127,7 +127,7 @@ def _scaling(row: CellRow, *, wide: bool) -> tuple[str, str]:
 def _against(row: CellRow, contrast: ContrastRow | None, summary: Summary, *, wide: bool) -> Text:
     if contrast is None:
         base = next((about.baseline for about in summary.about if about.comparison == row.comparison), None)
-        return Text("baseline" if base is not None and row.arm == base else "", "dim")
+        return Text("baseline" if base is not None and row.variant == base else "", "dim")
     word, style = WORDS[contrast.verdict], STYLES.get(contrast.verdict, "")
     if contrast.ratio is None or not wide or contrast.verdict == "not comparable":
         return Text(word, style)

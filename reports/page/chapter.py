@@ -8,7 +8,7 @@ from functools import cached_property
 
 from markupsafe import Markup
 
-from reports.figures.axes import Arms
+from reports.figures.axes import Variants
 from reports.figures.crossing import Curve, crossing_plot, speedup_dots
 from reports.figures.times import time_plot
 from reports.formats.columns import COUNTS, Tally, tally
@@ -16,7 +16,7 @@ from reports.schema.cases import CellRow
 from reports.schema.summary import ComparisonFacts, Crossing, ExerciseRow, Quote, Summary
 from reports.text import labels, units
 from reports.wording.answers import FIGURES
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 TIMES = ("time", "versus")
 
@@ -87,7 +87,7 @@ class Solution:
         quoted = sum(each in TIMES for each in names), names.count("speedup")
         if quoted[1] > quoted[0] and len(sizes) > 1:
             most = [row for row in own if row.world_size == sizes[-1]]
-            yield f"Speed-up on {units.count(sizes[-1], 'device')}", speedup_dots(most, Arms.of(own), name)
+            yield f"Speed-up on {units.count(sizes[-1], 'device')}", speedup_dots(most, Variants.of(own), name)
         elif any(quoted):
             both = quoted[1] or any(quote.most for quote in quotes)
             yield (
@@ -99,8 +99,8 @@ class Solution:
         """One plot for all that lie along the same axis on as many devices."""
         together: dict[tuple[object, ...], list[Crossing]] = {}
         for each in self.row.crossings:
-            arm = each.arm if len(each.world_sizes) > 1 else None
-            together.setdefault((each.comparisons, each.axis, each.world_sizes, arm), []).append(each)
+            variant = each.variant if len(each.world_sizes) > 1 else None
+            together.setdefault((each.comparisons, each.axis, each.world_sizes, variant), []).append(each)
         for place, crossings in enumerate(together.values()):
             first = crossings[0]
             brackets = [(each.after, each.before) for each in crossings]
@@ -113,16 +113,16 @@ class Solution:
         first = crossings[0]
         if len(first.world_sizes) > 1:
             for place, size in enumerate(first.world_sizes):
-                yield self._curve(first, first.arm, size, (units.count(size, "device"), place))
+                yield self._curve(first, first.variant, size, (units.count(size, "device"), place))
             return
-        for arm in dict.fromkeys([first.baseline, *(each.arm for each in crossings)]):
+        for variant in dict.fromkeys([first.baseline, *(each.variant for each in crossings)]):
             own = [row for row in self.cells if row.comparison == first.comparisons[0]]
-            names = Arms.of(own).names
-            name = next(arm_of(row) for row in own if row.arm == arm)
-            yield self._curve(first, arm, first.world_sizes[0], (name, names.index(name)))
+            names = Variants.of(own).names
+            name = next(variant_of(row) for row in own if row.variant == variant)
+            yield self._curve(first, variant, first.world_sizes[0], (name, names.index(name)))
 
-    def _curve(self, crossing: Crossing, arm: str | None, size: int, look: tuple[str, int]) -> Curve:
-        cells = {row.comparison: row for row in self.cells if row.arm == arm and row.world_size == size}
+    def _curve(self, crossing: Crossing, variant: str | None, size: int, look: tuple[str, int]) -> Curve:
+        cells = {row.comparison: row for row in self.cells if row.variant == variant and row.world_size == size}
         told = [(own, cells[own]) for own in crossing.comparisons if own in cells]
         usable = [(own, row) for own, row in told if row.median_s is not None and not row.below_resolution]
         values = tuple(float(self.about[own].params[crossing.axis]) for own, _ in usable)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from reports.figures import times
-from reports.figures.axes import Arms
+from reports.figures.axes import Variants
 from reports.figures.ranks import heat_plot
 from reports.figures.roofline import roof_plot, roofed
 from reports.figures.scaling import efficiency_plot, speedup_plot
@@ -18,7 +18,7 @@ from reports.page.sections import Section
 from reports.schema.cases import RankRow
 from reports.schema.summary import Summary
 from reports.wording import captions as say
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 MOST_DETAILED = 24
 """Comparisons. Where there are more, what tables have too is not drawn: a figure takes a thirtieth of a second."""
@@ -48,25 +48,25 @@ def drawings(section: Section, summary: Summary) -> dict[str, Drawing]:
 
 def _drawn(section: Section, summary: Summary) -> Iterator[tuple[str, str, str]]:
     every, own, losses = section.cells, section.id, section.losses
-    cells = tuple(row for row in every if row.arm in section.drawn)
-    arms, contrasts = Arms.of(cells), tuple(section.contrasts.values())
-    shown = tuple(row for row in contrasts if row.arm in section.drawn)
+    cells = tuple(row for row in every if row.variant in section.drawn)
+    variants, contrasts = Variants.of(cells), tuple(section.contrasts.values())
+    shown = tuple(row for row in contrasts if row.variant in section.drawn)
     yield "time", times.time_plot(cells, f"{own}t"), say.time_sentence(every)
-    yield "contrast", times.contrast_plot(shown, arms, f"{own}b"), say.contrast_sentence(contrasts)
+    yield "contrast", times.contrast_plot(shown, variants, f"{own}b"), say.contrast_sentence(contrasts)
     yield "speedup", speedup_plot(cells, f"{own}s"), say.speedup_sentence(every)
     efficiency = efficiency_plot(cells, losses, f"{own}e")
     yield "efficiency", efficiency, say.losses_sentence(tuple(losses.values()), section.about)
     many = len(summary.about) > MOST_DETAILED
-    traces = tuple((cell, trace) for cell, trace in section.traces if cell.arm in section.drawn)
+    traces = tuple((cell, trace) for cell, trace in section.traces if cell.variant in section.drawn)
     if not many or section.letters:
-        order = timeline_plot(traces, arms, section.letters, f"{own}o")
+        order = timeline_plot(traces, variants, section.letters, f"{own}o")
         yield "order", order, say.order_sentence(section.traces, section.letters)
     if many:
         return
     yield "roof", roof_plot(cells, section.roofs, f"{own}r"), say.roof_sentence(roofed(every))
-    yield "spread", spread_plot(traces, arms, f"{own}d"), say.spread_sentence(section.traces)
-    heat = tuple((cell, row) for cell, row in section.heat if cell.arm in section.drawn)
-    drawn = heat_plot([(arm_of(cell), row) for cell, row in heat], f"{own}h")
+    yield "spread", spread_plot(traces, variants, f"{own}d"), say.spread_sentence(section.traces)
+    heat = tuple((cell, row) for cell, row in section.heat if cell.variant in section.drawn)
+    drawn = heat_plot([(variant_of(cell), row) for cell, row in heat], f"{own}h")
     yield "heat", drawn, say.heat_sentence(section.heat, _ranks(section, summary))
 
 

@@ -18,7 +18,7 @@ from reports.figures.svg import shared
 from reports.page.sections import short
 from reports.schema.summary import ExerciseRow
 from reports.text import labels, units
-from reports.wording.captions import arm_of
+from reports.wording.captions import variant_of
 
 FOLDER = "templates"
 LOOKS = "/* looks of the figures */"
@@ -35,7 +35,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(u=units, short=short, arm_of=arm_of, arm=labels.arm)
+    made.globals.update(u=units, short=short, variant_of=variant_of, variant=labels.variant)
     made.globals.update(style=Markup(_text("page.css")), script=Markup(_text("sort.js")))  # noqa: S704 - our own files
     made.globals.update(script_hash=base64.b64encode(hashlib.sha256(_text("sort.js").encode()).digest()).decode())
     made.filters.update(names=names_marked, answer=answer_marked, percent=units.percent)

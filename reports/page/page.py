@@ -10,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from harness.journal.run_directory import RunDir, write_whole
-from reports.figures.contrasts import arm_forest, case_names, side_forests
+from reports.figures.contrasts import case_names, side_forests, variant_forest
 from reports.figures.ranks import STEPS, rank_plot
 from reports.page.chapter import solutions
 from reports.page.contents import contents
@@ -100,7 +100,7 @@ def render(summary: Summary, root: Path) -> str:
             LINKS=LINKS,
             LONG=LONG,
             drawings={part.id: drawings(part, summary) for part in parts},
-            forest=arm_forest(summary),
+            forest=variant_forest(summary),
             side_forests=side_forests(summary),
             case_names=case_names(summary),
             SPREAD_LEVELS=SPREAD_LEVELS,
@@ -134,8 +134,8 @@ def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
     """What another side has otherwise than the first: of its ranks' variables, and of its environment beside them."""
     own, its = summary.run.sides[0].variables, other.variables
     changed = {name: its.get(name, "unset") for name in sorted({**own, **its}) if own.get(name) != its.get(name)}
-    beside = (summary.environment or {}).get("sides", {}).get(other.name, {})
-    return [*flat({name: told for name, told in beside.items() if name != "variables"}), *changed.items()]
+    telemetry = (summary.environment or {}).get("sides", {}).get(other.name, {})
+    return [*flat({name: told for name, told in telemetry.items() if name != "variables"}), *changed.items()]
 
 
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.journal.measurement_warnings import REMEDIES
-from reports.figures.axes import Arms
+from reports.figures.axes import Variants
 from reports.figures.scaling import losing
 from reports.formats.columns import Tally, telling
 from reports.formats.terminal import marks
@@ -16,10 +16,10 @@ from reports.schema.cases import CeilingRow, CellRow, ContrastRow, RoofRow
 from reports.schema.diagnostics import HeatRow, LossRow, TraceRow
 from reports.schema.summary import ComparisonFacts, Planned, Summary
 from reports.text import labels, units
-from reports.text.labels import Labels, by_arm
+from reports.text.labels import Labels, by_variant
 
-MOST_ARMS = 12
-"""Arms of a comparison that are drawn at most; its table has all."""
+MOST_VARIANTS = 12
+"""Variants of a comparison that are drawn at most; its table has all."""
 LONG = 40
 """Rows, of which a table of more is folded."""
 SEEN = 0.002
@@ -83,9 +83,9 @@ class Section:
         return sum(cell.status != "ok" for _, cells in self.strip for cell in cells)
 
     @cached_property
-    def arms(self) -> Arms:
-        """The looks of its arms."""
-        return Arms.of(self.cells)
+    def variants(self) -> Variants:
+        """The looks of its variants."""
+        return Variants.of(self.cells)
 
     @property
     def has(self) -> dict[str, bool]:
@@ -97,14 +97,14 @@ class Section:
 
     @cached_property
     def drawn(self) -> frozenset[str | None]:
-        """The arms that are drawn: of too many the baseline, and those that are surely furthest from it."""
-        arms = list(dict.fromkeys(row.arm for row in self.cells))
-        if len(arms) <= MOST_ARMS:
-            return frozenset(arms)
+        """The variants that are drawn: of too many the baseline, and those that are surely furthest from it."""
+        variants = list(dict.fromkeys(row.variant for row in self.cells))
+        if len(variants) <= MOST_VARIANTS:
+            return frozenset(variants)
         most = max((size for _, size in self.contrasts), default=0)
-        against = {arm: row for (arm, size), row in self.contrasts.items() if size == most}
-        surest = sorted(against, key=lambda arm: -_distance(against[arm]))
-        return frozenset([self.about.baseline, *surest[: MOST_ARMS - 1]])
+        against = {variant: row for (variant, size), row in self.contrasts.items() if size == most}
+        surest = sorted(against, key=lambda variant: -_distance(against[variant]))
+        return frozenset([self.about.baseline, *surest[: MOST_VARIANTS - 1]])
 
     @cached_property
     def tally(self) -> Tally:
@@ -136,7 +136,7 @@ def _distance(row: ContrastRow) -> float:
 
 def short(row: CellRow) -> str:
     """A case within its own section, e.g. ``how=whole on 2``."""
-    return f"{labels.arm(row) or row.scenario} on {row.world_size}"
+    return f"{labels.variant(row) or row.scenario} on {row.world_size}"
 
 
 def _cases(names: list[str], among: int) -> str:
@@ -154,13 +154,13 @@ def sections(summary: Summary) -> tuple[Section, ...]:
 def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section:
     own = about.comparison
     contrasts: dict[tuple[str | None, int], ContrastRow] = {
-        (row.arm, row.world_size): row for row in summary.comparisons if row.comparison == own
+        (row.variant, row.world_size): row for row in summary.comparisons if row.comparison == own
     }
     by_case: dict[str, list[Planned]] = {}
     for cell in summary.strip:
         if cell.comparison == own:
             by_case.setdefault(cell.case, []).append(cell)
-    cells = by_arm([row for row in summary.first if row.comparison == own])
+    cells = by_variant([row for row in summary.first if row.comparison == own])
     by_key = {row.key: row for row in cells if row.median_s is not None and not row.below_resolution}
     return Section(
         about=about,

@@ -110,5 +110,5 @@ def _refusals(rows: Sequence[ProjectionRow]) -> Iterator[str]:
         if len(own) == 1:
             yield own[0].text
         else:
-            which = "" if len(own) == len(rows) else f" of {units.count(len(own), 'arm')}"
+            which = "" if len(own) == len(rows) else f" of {units.count(len(own), 'variant')}"
             yield f"No projection{which}, because {reason}."

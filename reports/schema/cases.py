@@ -50,10 +50,10 @@ class CellRow(Record):
     key: str
     """The case's key, e.g. ``split[how=whole]@2``."""
     scenario: str
-    arm: str | None
-    arm_field: str | None
+    variant: str | None
+    variant_field: str | None
     params: dict[str, Value]
-    """Every field of the scenario but its arm."""
+    """Every field of the scenario but its variant."""
     scaling: Scaling
     world_size: int
     launcher: str
@@ -151,17 +151,17 @@ class CellRow(Record):
 
 
 class ContrastRow(Record):
-    """An arm against the baseline, at one world size, in the same launches."""
+    """A variant against the baseline, at one world size, in the same launches."""
 
     comparison: int
     scenario: str
     params: dict[str, Value]
     world_size: int
-    arm_field: str | None
+    variant_field: str | None
     baseline: str
-    arm: str
+    variant: str
     ratio: float | None = None
-    """Time of the arm over time of the baseline: below 1 the arm is faster."""
+    """Time of the variant over time of the baseline: below 1 the variant is faster."""
     ratio_low: float | None = None
     ratio_high: float | None = None
     in_cycles: InCycles | None = None

@@ -32,10 +32,10 @@ class ChangeRow(Record):
     key: str
     """The case's key, e.g. ``split[how=whole]@2``."""
     scenario: str
-    arm: str | None
-    arm_field: str | None
+    variant: str | None
+    variant_field: str | None
     params: dict[str, Value]
-    """Every field of the scenario but its arm."""
+    """Every field of the scenario but its variant."""
     world_size: int
     base_status: State
     new_status: State

@@ -59,7 +59,7 @@ class LossRow(Record):
     comparison: int
     key: str
     scenario: str
-    arm: str | None
+    variant: str | None
     world_size: int
     efficiency: float
     """Ideal over time."""
@@ -150,11 +150,11 @@ class Refusal(Record):
 
 
 class ProjectionRow(Record):
-    """What more devices might do for one arm, or why that cannot be said. Never measured, never gated on."""
+    """What more devices might do for one variant, or why that cannot be said. Never measured, never gated on."""
 
     comparison: int
     scenario: str
-    arm: str | None
+    variant: str | None
     scaling: Scaling
     measured: Literal[False] = False
     base_world_size: int | None = None
@@ -236,7 +236,7 @@ class TraceRow(Record):
     """Those of them, by place, during which a device held its clock back against heat or power."""
     quantiles: tuple[float, ...]
     """Of all samples, at ``LEVELS``."""
-    doubts: tuple[Kind, ...] = ()
+    warnings: tuple[Kind, ...] = ()
     """Those of the case's warnings that this launch gives cause for."""
 
     def at(self, level: float) -> float:

@@ -46,8 +46,8 @@ class HistorySeries(Record):
     key: str
     scenario: str
     params: dict[str, Value]
-    arm_field: str | None
-    arm: str | None
+    variant_field: str | None
+    variant: str | None
     world_size: int
     launcher: str
     ranks_per_host: Spread
@@ -71,7 +71,7 @@ class History(Record):
     device_names: tuple[str, ...]
     runs: tuple[HistoryRun, ...]
     series: tuple[HistorySeries, ...]
-    """By scenario and parameters, arm by arm."""
+    """By scenario and parameters, variant by variant."""
 
     def to_json(self) -> str:
         """The text of history.json."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from harness.journal.plan import Record, Scaling, Value
-from harness.journal.records import RankFate
+from harness.journal.records import RankOutcome
 from reports.reading.run import Layout, Spread, State
 from reports.schema.cases import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, RoofRow, SideRow
 from reports.schema.diagnostics import (
@@ -43,14 +43,14 @@ class Quote(Record):
 
 
 class Crossing(Record):
-    """Where along a swept axis an arm overtakes its baseline, or the most devices overtake the fewest."""
+    """Where along a swept axis a variant overtakes its baseline, or the most devices overtake the fewest."""
 
     comparisons: tuple[int, ...]
     """Those along the axis, in its order."""
     axis: str
-    arm: str | None
+    variant: str | None
     baseline: str | None
-    """The arm that is overtaken; None where devices are compared."""
+    """The variant that is overtaken; None where devices are compared."""
     world_sizes: tuple[int, ...]
     """The number of devices; two of them, the fewer first, where devices are compared."""
     after: float | None
@@ -116,7 +116,7 @@ class Planned(Record):
     status: State
     rank: int | None = None
     message: str | None = None
-    fates: tuple[RankFate, ...] = ()
+    outcomes: tuple[RankOutcome, ...] = ()
     """What became of each rank, where its gang was lost."""
     again: str | None = None
     """Where it failed: the command line that measures its case again, and nothing else."""
@@ -130,7 +130,7 @@ class ComparisonFacts(Record):
     title: str
     exercises: tuple[str, ...]
     scaling: Scaling
-    arm_field: str | None
+    variant_field: str | None
     baseline: str | None
     params: dict[str, Value]
     aa: float

@@ -1,4 +1,4 @@
-"""Names of cases as people say them: the scenario, its arm, and only those parameters that vary in this run."""
+"""Names of cases as people say them: the scenario, its variant, and only those parameters that vary in this run."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Named(Protocol):
 
     @property
     def params(self) -> dict[str, Value]:
-        """Its parameters but for the arm."""
+        """Its parameters but for the variant."""
 
 
 class Armed(Named, Protocol):
-    """A row that also has an arm, or none."""
+    """A row that also has a variant, or none."""
 
     @property
-    def arm_field(self) -> str | None:
-        """The parameter that is the arm."""
+    def variant_field(self) -> str | None:
+        """The parameter that is the variant."""
 
     @property
-    def arm(self) -> str | None:
-        """The arm's value."""
+    def variant(self) -> str | None:
+        """The variant's value."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +66,21 @@ class Labels:
     def case(self, row: Armed) -> str:
         """E.g. ``split how=whole size=1024``."""
         scenario, _, params = self.comparison(row).partition(" ")
-        return " ".join(part for part in (scenario, arm(row), params) if part)
+        return " ".join(part for part in (scenario, variant(row), params) if part)
 
 
 Row = TypeVar("Row", bound=Armed)
 
 
-def by_arm(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """A comparison's rows, each arm's together and in planned order."""
-    order = list(dict.fromkeys(row.arm for row in rows))
-    return tuple(sorted(rows, key=lambda row: order.index(row.arm)))
+def by_variant(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """A comparison's rows, each variant's together and in planned order."""
+    order = list(dict.fromkeys(row.variant for row in rows))
+    return tuple(sorted(rows, key=lambda row: order.index(row.variant)))
 
 
-def arm(row: Armed) -> str:
-    """E.g. ``how=whole``; empty where there is no arm."""
-    return plain(f"{row.arm_field}={row.arm}") if row.arm_field and row.arm is not None else ""
+def variant(row: Armed) -> str:
+    """E.g. ``how=whole``; empty where there is no variant."""
+    return plain(f"{row.variant_field}={row.variant}") if row.variant_field and row.variant is not None else ""
 
 
 def told_apart(names: Sequence[str]) -> Iterator[str]:

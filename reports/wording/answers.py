@@ -25,9 +25,13 @@ def figure(subject: Subject, name: str) -> str:
     if name in FIGURES:
         return FIGURES[name](subject)
     row = subject.row()
-    known = row.params | ({row.arm_field: row.arm} if row.arm_field and row.arm is not None else {}) | row.facts
+    known = (
+        row.params
+        | ({row.variant_field: row.variant} if row.variant_field and row.variant is not None else {})
+        | row.facts
+    )
     if name not in known:
-        raise NoFigureError(f"{labels.plain(row.arm or row.scenario)} has no figure called {labels.plain(name)}")
+        raise NoFigureError(f"{labels.plain(row.variant or row.scenario)} has no figure called {labels.plain(name)}")
     return labels.plain(units.told(name, known[name]))
 
 
@@ -104,8 +108,8 @@ def _ceiling(subject: Subject) -> str:
 
 
 def _versus(subject: Subject) -> str:
-    """The arm against its baseline, in the words of its verdict."""
-    return contrast_in_words(contrast(subject.book, subject.comparisons[0], subject.arm, subject.size))
+    """The variant against its baseline, in the words of its verdict."""
+    return contrast_in_words(contrast(subject.book, subject.comparisons[0], subject.variant, subject.size))
 
 
 def contrast_in_words(row: ContrastRow) -> str:
@@ -129,8 +133,8 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
 def _crossover(subject: Subject) -> str:
     """Where it is, and its grounds: what is in doubt there, and the widest margin that it was judged by."""
     found = crossing(subject)
-    place, _, doubt = str(found.bracket).removesuffix(")").partition(" (")
-    grounds = [doubt, "" if found.sure else NO_INTERVAL, str(found.margin)]
+    place, _, warning = str(found.bracket).removesuffix(")").partition(" (")
+    grounds = [warning, "" if found.sure else NO_INTERVAL, str(found.margin)]
     return f"{place} ({'; '.join(filter(None, grounds))})"
 
 
@@ -146,11 +150,11 @@ FIGURES: dict[str, Callable[[Subject], str]] = {
     "reads": _reads,
     "crossover": _crossover,
 }
-"""The figures that every arm has; any other name is a fact of its check, or an axis."""
+"""The figures that every variant has; any other name is a fact of its check, or an axis."""
 
 
 ITSELF = "it"
-"""Stands for the arm of a scenario that has none."""
+"""Stands for the variant of a scenario that has none."""
 MOST = "@most"
 SENTENCES = re.compile(r"(?<=[.:?]) (?=[A-Z`{])")
 """Where a sentence of a template ends."""
@@ -236,7 +240,7 @@ def answered(template: str, comparisons: Sequence[int], book: Book) -> Answer:
 
 
 def _measured_part(template: str, comparisons: Sequence[int], book: Book) -> tuple[str, list[str]]:
-    """A template without the clauses that quote nothing that was planned, and the scenarios and arms of those.
+    """A template without the clauses that quote nothing that was planned, and the scenarios and variants of those.
 
     One that would have no figure left stays as it is.
     """
@@ -261,18 +265,18 @@ def _measured_part(template: str, comparisons: Sequence[int], book: Book) -> tup
 
 
 def _stranger(name: str, by_scenario: dict[str, list[int]], book: Book) -> str | None:
-    """The scenario or arm that a figure is of, where the run has no plan for it."""
-    scenario, slash, arm = name.rpartition(".")[0].removesuffix(MOST).rpartition("/")
+    """The scenario or variant that a figure is of, where the run has no plan for it."""
+    scenario, slash, variant = name.rpartition(".")[0].removesuffix(MOST).rpartition("/")
     if slash and scenario not in by_scenario:
         return scenario
     own = {scenario: by_scenario[scenario]} if slash else by_scenario
-    return arm if arm and not list(_having(arm, own, book)) else None
+    return variant if variant and not list(_having(variant, own, book)) else None
 
 
 def _fill(answer: Answer, name: str, comparisons: Sequence[int], book: Book) -> None:
     who, dot, what = name.rpartition(".")
     if not (dot and who and what):
-        answer.missing(name, f"{{{name}}} names no figure of an arm")
+        answer.missing(name, f"{{{name}}} names no figure of a variant")
         return
     where: dict[str, Any] = {"figure": what}
     try:
@@ -286,18 +290,18 @@ def _fill(answer: Answer, name: str, comparisons: Sequence[int], book: Book) -> 
 
 
 def _subject(who: str, comparisons: Sequence[int], book: Book) -> Subject:
-    """``[scenario/]arm[@most]`` among the comparisons of an exercise. Raises NoFigureError."""
+    """``[scenario/]variant[@most]`` among the comparisons of an exercise. Raises NoFigureError."""
     most, who = who.endswith(MOST), who.removesuffix(MOST)
-    scenario, slash, arm = who.rpartition("/")
+    scenario, slash, variant = who.rpartition("/")
     by_scenario = _by_scenario(comparisons, book)
     if slash and scenario not in by_scenario:
         raise NoFigureError(f"{scenario} was not measured")
-    found = list(_having(arm, {scenario: by_scenario[scenario]} if slash else by_scenario, book))
+    found = list(_having(variant, {scenario: by_scenario[scenario]} if slash else by_scenario, book))
     if not found:
-        raise NoFigureError(f"{arm} was not measured")
+        raise NoFigureError(f"{variant} was not measured")
     if len(found) > 1:
-        raise NoFigureError(f"{arm} stands in {' and '.join(found)}")
-    return Subject(book, tuple(by_scenario[found[0]]), None if _armless(found[0], by_scenario, book) else arm, most)
+        raise NoFigureError(f"{variant} stands in {' and '.join(found)}")
+    return Subject(book, tuple(by_scenario[found[0]]), None if _armless(found[0], by_scenario, book) else variant, most)
 
 
 def _by_scenario(comparisons: Sequence[int], book: Book) -> dict[str, list[int]]:
@@ -307,13 +311,13 @@ def _by_scenario(comparisons: Sequence[int], book: Book) -> dict[str, list[int]]
     return found
 
 
-def _having(arm: str, by_scenario: dict[str, list[int]], book: Book) -> Iterator[str]:
-    """The scenarios that have such an arm."""
+def _having(variant: str, by_scenario: dict[str, list[int]], book: Book) -> Iterator[str]:
+    """The scenarios that have such a variant."""
     for scenario, own in by_scenario.items():
-        arms = book.arms(own[0])
-        if arm in arms or (arm == ITSELF and arms == (None,)):
+        variants = book.variants(own[0])
+        if variant in variants or (variant == ITSELF and variants == (None,)):
             yield scenario
 
 
 def _armless(scenario: str, by_scenario: dict[str, list[int]], book: Book) -> bool:
-    return book.arms(by_scenario[scenario][0]) == (None,)
+    return book.variants(by_scenario[scenario][0]) == (None,)

@@ -34,7 +34,7 @@ def time_sentence(rows: Sequence[CellRow]) -> str:
 
 
 def speedup_sentence(rows: Sequence[CellRow]) -> str:
-    """How far arms get on the most devices, of what the machine reaches."""
+    """How far variants get on the most devices, of what the machine reaches."""
     shown = _on_most(row for row in rows if row.speedup is not None and not row.below_resolution)
     if not shown or shown[0].scaling == "none":
         return ""
@@ -54,7 +54,7 @@ def contrast_sentence(rows: Sequence[ContrastRow]) -> str:
     by_verdict: dict[Verdict, list[str]] = {}
     for row in rows:
         if row.world_size == most:
-            by_verdict.setdefault(row.verdict, []).append(f"`{labels.plain(row.arm)}`")
+            by_verdict.setdefault(row.verdict, []).append(f"`{labels.plain(row.variant)}`")
     words = WORDS | {"equivalent": f"{WORDS['equivalent']} within {units.percent(rows[0].margin_asked)}"}
     told = [f"{_listed(by_verdict[kind])} {words[kind]}" for kind in WORDS if kind in by_verdict]
     return f"On {units.count(most, 'device')}: {'; '.join(told)}."
@@ -66,7 +66,7 @@ def losses_sentence(rows: Sequence[LossRow], about: ComparisonFacts) -> str:
         return ""
     most = max(row.world_size for row in rows)
     worst = min((row for row in rows if row.world_size == most), key=lambda row: row.efficiency)
-    who = f"`{labels.plain(worst.arm)}`: " if about.arm_field and worst.arm is not None else ""
+    who = f"`{labels.plain(worst.variant)}`: " if about.variant_field and worst.variant is not None else ""
     return f"{who}{worst.text}"
 
 
@@ -77,7 +77,7 @@ def order_sentence(traces: Sequence[tuple[CellRow, TraceRow]], letters: Mapping[
     launches = len({trace.launch for _, trace in traces})
     doubted: dict[Kind, set[int]] = {}
     for _, trace in traces:
-        for kind in trace.doubts:
+        for kind in trace.warnings:
             doubted.setdefault(kind, set()).add(trace.launch)
     if not doubted:
         return f"All {launches} launches were steady." if launches > 1 else "The launch was steady."
@@ -95,20 +95,20 @@ def _launches(own: Collection[int], among: int) -> str:
 
 
 def spread_sentence(traces: Sequence[tuple[CellRow, TraceRow]]) -> str:
-    """How far the middle nine tenths of samples reach in the arm where they do so most, and how far its launches do."""
+    """How far the middle nine tenths of samples reach in the variant that varies most, and how far its launches do."""
     most = max((row.world_size for row, _ in traces), default=0)
-    by_arm: dict[str, list[tuple[CellRow, TraceRow]]] = {}
+    by_variant: dict[str, list[tuple[CellRow, TraceRow]]] = {}
     for row, trace in traces:
         if row.world_size == most:
-            by_arm.setdefault(arm_of(row), []).append((row, trace))
-    if not by_arm:
+            by_variant.setdefault(variant_of(row), []).append((row, trace))
+    if not by_variant:
         return ""
-    within = {arm: max(_within(trace) for _, trace in own) for arm, own in by_arm.items()}
-    worst = max(within, key=lambda arm: within[arm])
-    row = by_arm[worst][0][0]
+    within = {variant: max(_within(trace) for _, trace in own) for variant, own in by_variant.items()}
+    worst = max(within, key=lambda variant: within[variant])
+    row = by_variant[worst][0][0]
     values = list(row.launch_s.values())
     between = (max(values) - min(values)) / (row.median_s or 1.0)
-    named = f" of `{labels.plain(worst)}`" if len(by_arm) > 1 else ""
+    named = f" of `{labels.plain(worst)}`" if len(by_variant) > 1 else ""
     apart = f"; its {len(values)} launches lie {units.percent(between)} apart" if len(values) > 1 else ""
     return f"Nine tenths of a launch’s samples{named} span up to {units.percent(within[worst])} of its time{apart}."
 
@@ -124,10 +124,10 @@ def heat_sentence(rows: Sequence[tuple[CellRow, HeatRow]], ranks: Iterable[RankR
     own = [row for row in ranks if row.key in keys]
     if not rows or not own:
         return ""
-    worst, rank, arm = max(
-        (max(values), rank, arm_of(cell)) for cell, row in rows for rank, values in enumerate(row.excess)
+    worst, rank, variant = max(
+        (max(values), rank, variant_of(cell)) for cell, row in rows for rank, values in enumerate(row.excess)
     )
-    where = f" (`{labels.plain(arm)}`)" if len(rows) > 1 else ""
+    where = f" (`{labels.plain(variant)}`)" if len(rows) > 1 else ""
     return f"{in_short(own)}; furthest behind its peers at any time was rank {rank}{where}, by {units.percent(worst)}."
 
 
@@ -158,22 +158,22 @@ def _where(rows: Sequence[CellRow]) -> str:
 
 
 def _range(rows: Sequence[CellRow], value: Callable[[CellRow], Ends], word: Callable[[float], str]) -> str:
-    """The least and the greatest; with their arms only where their intervals are apart, for order is no verdict."""
+    """The least and the greatest; with their variants only where their intervals are apart, for order is no verdict."""
     least, most = (end(rows, key=lambda row: value(row)[0]) for end in (min, max))
     (low, _, low_end), (high, high_end, _) = value(least), value(most)
     if word(low) == word(high):
         return word(low)
     if low_end is None or high_end is None or low_end >= high_end:
         return f"{word(low)} to {word(high)}"
-    arms = [f"`{labels.plain(row.arm or '')}`" for row in (least, most)]
-    return f"from {word(low)} ({arms[0]}) to {word(high)} ({arms[1]})"
+    variants = [f"`{labels.plain(row.variant or '')}`" for row in (least, most)]
+    return f"from {word(low)} ({variants[0]}) to {word(high)} ({variants[1]})"
 
 
 def _listed(names: list[str]) -> str:
-    return units.listed(names) if len(names) <= FEW else units.count(len(names), "arm")
+    return units.listed(names) if len(names) <= FEW else units.count(len(names), "variant")
 
 
-def arm_of(row: CellRow | ContrastRow) -> str:
-    """The arm's value, or the scenario where it has none."""
-    name = row.arm if row.arm is not None else row.scenario
+def variant_of(row: CellRow | ContrastRow) -> str:
+    """The variant's value, or the scenario where it has none."""
+    name = row.variant if row.variant is not None else row.scenario
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -106,7 +106,7 @@ def claims(found: Findings) -> tuple[Claim, ...]:
         *(comparison(row, names) for row in _widest(found.comparisons)),
         *rank_claims(found.cells, found.ranks),
         *_load(found.cells),
-        *_beside(found.beside),
+        *_telemetry(found.telemetry),
         *profile_claims(found.profiles),
         *_floor(found),
     )
@@ -176,7 +176,7 @@ def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
     wanted = f"±{units.percent(found.run.precision)}"
     duel = _is_duel(found)
     what = "ratio" if duel else "time"
-    widths = dict(_ratio_widths(found.sides) if duel else _time_widths((*found.cells, *found.beside), names))
+    widths = dict(_ratio_widths(found.sides) if duel else _time_widths((*found.cells, *found.telemetry), names))
     known = {where: width for where, width in widths.items() if width is not None}
     if not known:
         yield Claim(kind="caveat", text=f"{wanted} was wanted, and no {what} has an interval after {launches}.")
@@ -223,7 +223,7 @@ def _load(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
             yield Claim(kind="load", text=f"{disturbed} {cases}, e.g. {fact}: {REMEDIES[kind]}.")
 
 
-def _beside(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
+def _telemetry(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
     """The warnings of the sides that no table shows."""
     for side in dict.fromkeys(row.side for row in cells):
         own = [row for row in cells if row.side == side]

@@ -1,4 +1,4 @@
-"""Crossings: along the one axis that a scenario was swept over, where an arm or a number of devices gets ahead."""
+"""Crossings: along the one axis that a scenario was swept over, where a variant or a number of devices gets ahead."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class Bracket:
             return f"at no single place ({self._everywhere()})"
         after, before = (None if end is None else units.number(end) for end in (self.after, self.before))
         if after is None and before is None:
-            return f"nowhere from {self._end(0)} to {self._end(-1)} ({self._doubt()} there)"
+            return f"nowhere from {self._end(0)} to {self._end(-1)} ({self._warning()} there)"
         if before is None:
-            return f"not up to {after} ({self._doubt()} above)" if self.doubtful else f"not up to {after}"
+            return f"not up to {after} ({self._warning()} above)" if self.doubtful else f"not up to {after}"
         if after is None:
-            return f"from {before} on ({self._doubt()} below)" if self.doubtful else f"from {before} on"
+            return f"from {before} on ({self._warning()} below)" if self.doubtful else f"from {before} on"
         if self.doubtful:
-            return f"somewhere between {after} and {before} ({self._doubt()} there)"
+            return f"somewhere between {after} and {before} ({self._warning()} there)"
         return f"between {after} and {before}"
 
     def _at(self, verdict: Verdict) -> list[float]:
         return [value for value, found in self.verdicts if found == verdict]
 
-    def _doubt(self) -> str:
+    def _warning(self) -> str:
         found = {verdict for value, verdict in self.verdicts if value in self.doubtful}
         return "no different" if found <= {"equivalent"} else "undecided"
 
@@ -112,7 +112,7 @@ class _Ratio:
 
 
 def crossing(subject: Subject) -> Found:
-    """Where the subject's arm overtakes its baseline; for the most devices: where they overtake the fewest.
+    """Where the subject's variant overtakes its baseline; for the most devices: where they overtake the fewest.
 
     Values of the axis at which a side has no figures are left out. Raises NoFigureError where there is no crossing.
     """
@@ -132,7 +132,7 @@ def crossing(subject: Subject) -> Found:
     row = Crossing(
         comparisons=tuple(along),
         axis=axis,
-        arm=subject.arm,
+        variant=subject.variant,
         baseline=None if subject.most else subject.about.baseline,
         world_sizes=(subject.sizes[0], subject.sizes[-1]) if subject.most else (subject.sizes[0],),
         after=found.after if found.single else None,
@@ -169,7 +169,7 @@ def _ratio(subject: Subject, comparison: int, value: float) -> _Ratio:
     book = subject.book
     margin = Margin(book.margin, book.about[comparison].aa)
     if not subject.most:
-        row = contrast(book, comparison, subject.arm, subject.size)
+        row = contrast(book, comparison, subject.variant, subject.size)
         return _Ratio(value, Estimate(row.ratio or 1.0, row.ratio_low, row.ratio_high, row.launches), margin)
     return _Ratio(value, _devices(subject, comparison), margin)
 
@@ -177,7 +177,7 @@ def _ratio(subject: Subject, comparison: int, value: float) -> _Ratio:
 def _devices(subject: Subject, comparison: int) -> Estimate:
     """Time of one's work on the most devices over its time on the fewest."""
     few, most = subject.sizes[0], subject.sizes[-1]
-    base, row = (usable(subject.book, comparison, subject.arm, size) for size in (few, most))
+    base, row = (usable(subject.book, comparison, subject.variant, size) for size in (few, most))
     if base.below_resolution or row.below_resolution:
         raise NoFigureError("the times are below resolution")
     if row.speedup is None or row.base_world_size != few:

@@ -24,7 +24,7 @@ class Findings:
     run: RunFacts
     strip: tuple[Planned, ...]
     cells: tuple[CellRow, ...]
-    beside: tuple[CellRow, ...]
+    telemetry: tuple[CellRow, ...]
     """The cells of the run's other sides."""
     sides: tuple[SideRow, ...]
     comparisons: tuple[ContrastRow, ...]
@@ -78,7 +78,7 @@ def _outcome(found: Findings) -> str:
     verdicts = [WORDS[row.verdict] for row in found.comparisons]
     counted = [f"{verdicts.count(word)} {word}" for word in dict.fromkeys(WORDS.values()) if word in verdicts]
     if counted:
-        return f"Arms against their baselines: {units.listed(counted)}"
+        return f"Variants against their baselines: {units.listed(counted)}"
     timed = sum(row.median_s is not None for row in found.cells)
     return f"{units.count(timed, 'case')} timed on {units.count(max(found.run.world_sizes), 'device')}"
 

@@ -13,7 +13,7 @@ from reports.schema.summary import ComparisonFacts
 from reports.text import labels
 from reports.wording.findings import Findings
 
-FATES: dict[State, str] = {
+OUTCOMES: dict[State, str] = {
     "wrong": "is wrong",
     "died": "died",
     "hang": "hung",
@@ -35,7 +35,7 @@ class Book:
 
     about: tuple[ComparisonFacts, ...]
     cells: dict[tuple[int, str | None, int], CellRow]
-    """By comparison, arm and number of devices."""
+    """By comparison, variant and number of devices."""
     contrasts: dict[tuple[int, str | None, int], ContrastRow]
     shared_device: bool
     margin: float
@@ -46,15 +46,15 @@ class Book:
         """A book of these rows."""
         return cls(
             tuple(about),
-            {(row.comparison, row.arm, row.world_size): row for row in found.cells},
-            {(row.comparison, row.arm, row.world_size): row for row in found.comparisons},
+            {(row.comparison, row.variant, row.world_size): row for row in found.cells},
+            {(row.comparison, row.variant, row.world_size): row for row in found.comparisons},
             found.run.shared_device,
             found.run.margin,
         )
 
-    def arms(self, comparison: int) -> tuple[str | None, ...]:
-        """The arms of a comparison, in planned order; None for a scenario without arms."""
-        return tuple(dict.fromkeys(arm for own, arm, _ in self.cells if own == comparison))
+    def variants(self, comparison: int) -> tuple[str | None, ...]:
+        """The variants of a comparison, in planned order; None for a scenario without variants."""
+        return tuple(dict.fromkeys(variant for own, variant, _ in self.cells if own == comparison))
 
     def sizes(self, comparison: int) -> tuple[int, ...]:
         """The numbers of devices of a comparison, ascending."""
@@ -63,12 +63,12 @@ class Book:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a figure is about: an arm of a scenario on the fewest or the most devices."""
+    """What a figure is about: a variant of a scenario on the fewest or the most devices."""
 
     book: Book
     comparisons: tuple[int, ...]
     """Those of its scenario for this exercise, in planned order. Figures come from the first."""
-    arm: str | None
+    variant: str | None
     most: bool = False
 
     @property
@@ -88,7 +88,7 @@ class Subject:
 
     def row(self, size: int | None = None) -> CellRow:
         """Its case's row. Raises NoFigureError where the case has no figures."""
-        return usable(self.book, self.comparisons[0], self.arm, size or self.size)
+        return usable(self.book, self.comparisons[0], self.variant, size or self.size)
 
     def timed(self, size: int | None = None) -> CellRow:
         """The same, and its time is above the harness's floor."""
@@ -98,34 +98,34 @@ class Subject:
         return row
 
 
-def usable(book: Book, comparison: int, arm: str | None, size: int) -> CellRow:
+def usable(book: Book, comparison: int, variant: str | None, size: int) -> CellRow:
     """A case's row. Raises NoFigureError where the case is not ok, or was measured in no launch."""
-    row = book.cells.get((comparison, arm, size))
+    row = book.cells.get((comparison, variant, size))
     if row is None:
-        raise NoFigureError(f"{labels.plain(arm or book.about[comparison].scenario)}@{size} was not measured")
+        raise NoFigureError(f"{labels.plain(variant or book.about[comparison].scenario)}@{size} was not measured")
     if row.median_s is None or row.status not in ("ok", "skipped", "missing"):
-        raise NoFigureError(f"{named(row)} {FATES.get(row.status, 'was not measured')}")
+        raise NoFigureError(f"{named(row)} {OUTCOMES.get(row.status, 'was not measured')}")
     return row
 
 
 def named(row: CellRow) -> str:
     """E.g. ``tied@2``."""
-    return f"{labels.plain(row.arm or row.scenario)}@{row.world_size}"
+    return f"{labels.plain(row.variant or row.scenario)}@{row.world_size}"
 
 
-def contrast(book: Book, comparison: int, arm: str | None, size: int) -> ContrastRow:
-    """An arm against its baseline. Raises NoFigureError where they cannot be compared."""
+def contrast(book: Book, comparison: int, variant: str | None, size: int) -> ContrastRow:
+    """A variant against its baseline. Raises NoFigureError where they cannot be compared."""
     about = book.about[comparison]
-    if about.baseline is None or arm is None:
+    if about.baseline is None or variant is None:
         raise NoFigureError(f"{labels.plain(about.scenario)} has no baseline")
-    if arm == about.baseline:
-        raise NoFigureError(f"{labels.plain(arm)} is the baseline itself")
-    for each in (arm, about.baseline):
+    if variant == about.baseline:
+        raise NoFigureError(f"{labels.plain(variant)} is the baseline itself")
+    for each in (variant, about.baseline):
         side = usable(book, comparison, each, size)
         if side.below_resolution:
             raise NoFigureError(f"{named(side)} is below resolution")
-    row = book.contrasts.get((comparison, arm, size))
+    row = book.contrasts.get((comparison, variant, size))
     if row is None or row.ratio is None or row.verdict == "not comparable":
         why = row.reason if row and row.reason else "they have no launch in common"
-        raise NoFigureError(f"{labels.plain(arm)} and {labels.plain(about.baseline)} are not comparable: {why}")
+        raise NoFigureError(f"{labels.plain(variant)} and {labels.plain(about.baseline)} are not comparable: {why}")
     return row

@@ -16,11 +16,11 @@ WORTH = 0.05
 """A share of the seconds above the ideal below which nobody is asked who caused an imbalance."""
 
 
-def sentence(row: LossRow, ranks: Sequence[RankRow], *, uneven: bool) -> str:
-    """The whole of it; ``ranks`` are the case's own, and ``uneven`` says that their work is unequal by design."""
+def sentence(row: LossRow, ranks: Sequence[RankRow], *, asymmetric: bool) -> str:
+    """The whole of it; ``ranks`` are the case's own, and ``asymmetric`` says that their work is unequal by design."""
     if row.missing_s <= row.noise_s:
         return "A step takes no measurable time above its ideal."
-    return " ".join([_split(row), *_blame(row, ranks, uneven=uneven), *_stretch(row)])
+    return " ".join([_split(row), *_blame(row, ranks, asymmetric=asymmetric), *_stretch(row)])
 
 
 def _split(row: LossRow) -> str:
@@ -66,7 +66,7 @@ def _why_not(row: LossRow) -> str:
     return "no part of it is beyond the noise"
 
 
-def _blame(row: LossRow, ranks: Sequence[RankRow], *, uneven: bool) -> Iterator[str]:
+def _blame(row: LossRow, ranks: Sequence[RankRow], *, asymmetric: bool) -> Iterator[str]:
     """Of an imbalance that is there: a rank that is slow, the design, or nobody."""
     if row.imbalance is None or not row.imbalance.sure or row.imbalance.seconds < WORTH * row.missing_s:
         return
@@ -74,7 +74,7 @@ def _blame(row: LossRow, ranks: Sequence[RankRow], *, uneven: bool) -> Iterator[
         yield f"Rank {row.slow_rank} is slow."
     elif ranks:
         yield f"{in_short(ranks)}."
-    elif uneven:
+    elif asymmetric:
         yield "Its ranks have unequal work by design, so none of them can be called slow."
 
 

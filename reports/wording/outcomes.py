@@ -99,7 +99,7 @@ class Fate:
         return f"{self.status} in {len(bad)} of {units.count(len(self.cells), 'launch', 'launches')}{message}"
 
 
-def fates(summary: Summary) -> tuple[Fate, ...]:
+def outcomes(summary: Summary) -> tuple[Fate, ...]:
     """Every planned case once, in the order of the plan."""
     found: dict[tuple[int, str], list[Planned]] = {}
     for cell in summary.strip:

@@ -1,4 +1,4 @@
-"""Sentences on single figures: how far a case scales, and how an arm compares with its baseline."""
+"""Sentences on single figures: how far a case scales, and how a variant compares with its baseline."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def _against_ceiling(row: CellRow) -> str:
 
 
 def comparison(row: ContrastRow, names: Labels) -> Claim:
-    """One arm against its baseline: a verdict and its grounds, and never a winner without a verdict."""
+    """One variant against its baseline: a verdict and its grounds, and never a winner without a verdict."""
     scenario, _, params = names.comparison(row).partition(" ")
-    own, base = (labels.plain(f"{row.arm_field}={arm}") for arm in (row.arm, row.baseline))
+    own, base = (labels.plain(f"{row.variant_field}={variant}") for variant in (row.variant, row.baseline))
     name = " ".join(part for part in (scenario, own, params) if part)
     text = f"`{name}` against `{base}` on {units.count(row.world_size, 'device')}: {WORDS[row.verdict]}"
     return Claim(kind="comparison", text=f"{text}{_grounds(row)}.{clocked(row.in_cycles)}", comparison=row.comparison)

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from harness.cli import app
-from harness.journal.measurement_warnings import Doubt, Kind
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Exercise, Side
 from reports.page import page
 from tests import factories
@@ -62,12 +62,14 @@ def test_a_page_of_markup_and_control_characters_runs_nothing(tmp_path):
         tmp_path / "run",
         scenario=name,
         title=evil,
-        arms=("whole", f"p{evil}"),
+        variants=("whole", f"p{evil}"),
         params={"text": evil},
         exercises=(
             Exercise(number=poison, task=evil, answer=f"{evil.replace('{', '').replace('}', '')} {{whole.speedup}}."),
         ),
-        doubts={(0, f"{name}[how=whole,size=1024,text={evil}]@2"): (Doubt(kind=Kind.FOREIGN_LOAD, fact=evil),)},
+        warnings={
+            (0, f"{name}[how=whole,size=1024,text={evil}]@2"): (MeasurementWarning(kind=Kind.FOREIGN_LOAD, fact=evil),)
+        },
         outcomes={(2, f"{name}[how=whole,size=1024,text={evil}]@1"): ("error", 0, evil)},
         host=lambda *_: evil,
         command=evil,

@@ -48,10 +48,10 @@ def told(cells: list[CellRecord], scenario: str) -> dict[str, tuple[str, str]]:
     return {cell.case: (cell.status, cell.message or "") for cell in cells if cell.case.startswith(scenario)}
 
 
-def judge(cells: list[CellRecord], arms: int) -> None:
+def judge(cells: list[CellRecord], variants: int) -> None:
     """Every case of Fills but the small ones says that the disk is full."""
     fills = told(cells, "fills")
-    assert len(fills) == arms * 3
+    assert len(fills) == variants * 3
     for case, (status, message) in fills.items():
         if "how=small" in case:
             assert (status, message) == ("ok", ""), case

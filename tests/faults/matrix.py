@@ -63,10 +63,10 @@ class Setting:
     launcher: str
     ranks: int
     ddp: bool
-    """Whether an arm beside them holds the gang's process group."""
+    """Whether a variant beside them holds the gang's process group."""
 
     def __str__(self) -> str:
-        return f"{self.launcher}, {self.ranks} rank{'s' * (self.ranks > 1)}{', DDP beside' * self.ddp}"
+        return f"{self.launcher}, {self.ranks} rank{'s' * (self.ranks > 1)}{', DDP telemetry' * self.ddp}"
 
 
 SETTINGS = [(1, False), (1, True), (2, False), (2, True), (2, True)]

@@ -17,7 +17,7 @@ from harness.cli.app import run_app
 from harness.common.errors import UsageError
 from harness.common.text import nearest
 from harness.planning.builder import make
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 from harness.plugins import registry
 from tests.limits import LIMIT_S
 
@@ -26,7 +26,7 @@ GOOD = '''
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 from pydantic import Field
-from harness.scenario import Gang, Work, Workload, arm, axis
+from harness.scenario import Gang, Work, Workload, variant, axis
 
 @dataclass(frozen=True, kw_only=True)
 class HelloWorld:
@@ -37,7 +37,7 @@ class HelloWorld:
     few: Literal[0, 4] = 0
     part: Annotated[float, Field(le=1)] = 0
     on: bool = False
-    how: Literal["fast", "slow"] = arm(baseline="slow")
+    how: Literal["fast", "slow"] = variant(baseline="slow")
 
     def prepare(self, gang: Gang) -> Workload:
         return Workload(lambda: 1, check=lambda output: None, work=Work())
@@ -59,7 +59,7 @@ def test_a_plugin_file_needs_no_registration(tmp_path: Path) -> None:
     (entry,) = registry.find(plugin(tmp_path))
     assert entry.name == "hello_world"
     assert entry.title == "A plugin of one's own."
-    assert (entry.arm_field, entry.baseline, entry.arms) == ("how", "slow", ("slow", "fast"))
+    assert (entry.variant_field, entry.baseline, entry.variants) == ("how", "slow", ("slow", "fast"))
     assert entry.sweep("length") == (3, 5, 7)
     others = {"word": "", "few": 0, "part": 0.0, "on": False}
     assert entry.defaults == {"length": 3, "ratio": 0.5, "how": "slow"} | others
@@ -103,7 +103,7 @@ def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, tex
         ('"none"', '"linear"', "declare scaling"),
         ("length: int = axis(3, 5, 7)", "length: int", "give every axis a default"),
         ("def prepare", "def prepared", "have prepare"),
-        ("ratio: float = 0.5", 'ratio: Literal["a"] = arm(baseline="a")', "at most one arm"),
+        ("ratio: float = 0.5", 'ratio: Literal["a"] = variant(baseline="a")', "at most one variant"),
         ("@dataclass(frozen=True, kw_only=True)", "", "be a dataclass"),
         ("length: int = axis(3, 5, 7)", "length: tuple[int, ...] = (3, 5)", "declare every axis as bool, int"),
         ("length: int = axis(3, 5, 7)", "length: int | None = None", "declare every axis as bool, int"),
@@ -113,8 +113,8 @@ def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, tex
         ("length: int = axis(3, 5, 7)", "length: str = axis('a', 5)", "a value of 'length' must be of its type, str"),
         ("length: int = axis(3, 5, 7)", "length: 'Tensor' = 3", "have types that can be looked up"),
         ("ratio: float = 0.5", "ratio: float = float('inf')", "a value of 'ratio' must be finite"),
-        ('arm(baseline="slow")', 'arm(baseline="slaw")', "did you mean 'slow'"),
-        ('Literal["fast", "slow"]', "str", "declare its arm as a Literal"),
+        ('variant(baseline="slow")', 'variant(baseline="slaw")', "did you mean 'slow'"),
+        ('Literal["fast", "slow"]', "str", "declare its variant as a Literal"),
         ("from dataclasses", "raise SystemExit('a script')\nfrom dataclasses", "SystemExit: a script"),
         ("class HelloWorld", "class Hello", "import without an error"),
         ("from dataclasses", "from datacasses", "import without an error"),
@@ -175,9 +175,9 @@ def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_name_a_subject_or_an_exercise_says_which_scenarios(name: str, found: list[str]) -> None:
     assert [entry.name for entry in registry.find(name)] == found
-    assert [comparison.scenario for comparison in make(Wish(names=[name, name], devices="cpu:1")).comparisons] == [
-        each for each in found for _ in (3, 5)
-    ]
+    assert [
+        comparison.scenario for comparison in make(RunRequest(names=[name, name], devices="cpu:1")).comparisons
+    ] == [each for each in found for _ in (3, 5)]
 
 
 @pytest.mark.usefixtures("orchestra")
@@ -225,9 +225,9 @@ def test_two_scenarios_of_one_name_are_refused_where_that_name_is_needed(
     points = EntryPoints([*registry.entry_points(group=registry.GROUP), twin])
     monkeypatch.setattr(registry, "entry_points", points.select)
     both = r"'flute' of .*scenarios.orchestra.winds:Flute.* and .*scenarios.twin:Flute"
-    for wish in (Wish(names=["flute"], devices="cpu:1"), Wish(devices="cpu:1", preset="chapter")):
+    for run_request in (RunRequest(names=["flute"], devices="cpu:1"), RunRequest(devices="cpu:1", preset="chapter")):
         with pytest.raises(UsageError, match=both):
-            make(wish)
+            make(run_request)
     assert [entry.name for entry in registry.find("0.1.0")] == ["violin"]
     assert [entry.reference for entry in registry.find("scenarios.twin:Flute")] == ["scenarios.twin:Flute"]
     assert run_app(["list"]) == 0
@@ -237,21 +237,21 @@ def test_two_scenarios_of_one_name_are_refused_where_that_name_is_needed(
 @pytest.mark.usefixtures("orchestra")
 @pytest.mark.parametrize(("preset", "lengths"), [(None, [3, 5]), ("smoke", [3]), ("chapter", [3, 5]), ("full", [9])])
 def test_presets_sweep_an_axis_over_its_default_its_values_or_all(preset: str | None, lengths: list[int]) -> None:
-    plan = make(Wish(names=["flute"], devices="cpu:1", preset=preset))
+    plan = make(RunRequest(names=["flute"], devices="cpu:1", preset=preset))
     assert [comparison.params["length"] for comparison in plan.comparisons] == lengths
 
 
 @pytest.mark.usefixtures("orchestra")
 @pytest.mark.parametrize("preset", ["chapter", "full"])
 def test_the_larger_presets_take_every_scenario(preset: str) -> None:
-    plan = make(Wish(devices="cpu:1", preset=preset))
+    plan = make(RunRequest(devices="cpu:1", preset=preset))
     assert [*dict.fromkeys(comparison.scenario for comparison in plan.comparisons)] == ["violin", "flute", "singer"]
 
 
 @pytest.mark.usefixtures("orchestra")
 @pytest.mark.parametrize("preset", ["smoke", "full"])
 def test_a_setting_goes_before_the_preset(preset: str) -> None:
-    plan = make(Wish(names=["flute"], devices="cpu:1", preset=preset, settings=["flute.length=7,8"]))
+    plan = make(RunRequest(names=["flute"], devices="cpu:1", preset=preset, settings=["flute.length=7,8"]))
     assert [comparison.params["length"] for comparison in plan.comparisons] == [7, 8]
 
 

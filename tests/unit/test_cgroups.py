@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.device import cpu_quota
 from harness.journal.measurement_warnings import Kind
-from harness.telemetry.cpu_load import Load, busy_ticks, doubts
+from harness.telemetry.cpu_load import CpuTime, busy_ticks, warnings_of
 from tests.limits import LIMIT_S
 
 V2 = "0::/user.slice/job 7.scope\n"
@@ -79,10 +79,10 @@ def test_no_text_of_the_kernel_is_an_error(limit: str, stat: str) -> None:
 
 
 def test_what_a_quota_took_is_a_warning_of_its_own_and_no_foreign_load() -> None:
-    (doubt,) = doubts([Load(1.0, 0.5, 0.495, 0.535, 0.98), Load(1.0, 0.99, 0.01, 1.0, 0.98)])
-    assert doubt.kind is Kind.CPU_THROTTLED and doubt.rank == 0 and "50%" in doubt.fact
-    assert "--cpus" in doubt.remedy
-    assert not doubts([Load(1.0, 0.5, 0.495, 0.535, None)])
+    (warning,) = warnings_of([CpuTime(1.0, 0.5, 0.495, 0.535, 0.98), CpuTime(1.0, 0.99, 0.01, 1.0, 0.98)])
+    assert warning.kind is Kind.CPU_THROTTLED and warning.rank == 0 and "50%" in warning.fact
+    assert "--cpus" in warning.remedy
+    assert not warnings_of([CpuTime(1.0, 0.5, 0.495, 0.535, None)])
 
 
 def test_a_stat_file_that_lacks_a_cpu_tells_nothing_of_it() -> None:
@@ -97,12 +97,12 @@ import os, sys, time
 from pathlib import Path
 Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))
 from harness.device import cpu_quota as cgroups
-from harness.telemetry.cpu_load import Load
+from harness.telemetry.cpu_load import CpuTime
 assert cgroups.shortage(1), "no quota was seen"
-before, end_s = Load.now(), time.monotonic() + 60
-while (Load.now() - before).held_back < 0.2 and time.monotonic() < end_s:
+before, end_s = CpuTime.now(), time.monotonic() + 60
+while (CpuTime.now() - before).held_back < 0.2 and time.monotonic() < end_s:
     pass
-print((Load.now() - before).held_back >= 0.2)
+print((CpuTime.now() - before).held_back >= 0.2)
 """
 
 

@@ -220,7 +220,7 @@ def test_what_a_devices_own_marks_can_hardly_tell_is_undecided_too(tmp_path):
 
 
 def test_cases_of_one_run_alone_are_told(base, new):
-    found = compare(base, new(arms=("whole", "third")).root, None)
+    found = compare(base, new(variants=("whole", "third")).root, None)
     assert found.only_in_base == tuple(f"split[how=pieces,size=1024]@{size}" for size in (1, 2))
     assert found.only_in_new == tuple(f"split[how=third,size=1024]@{size}" for size in (1, 2))
     assert (len(found.cases), found.regression, found.undecided) == (2, False, True)

@@ -114,7 +114,7 @@ def test_a_comment_never_outgrows_githubs_limit(changes):
 def test_foreign_text_does_nothing_in_a_comment(changes):
     told = {
         "scenario": hostile.EVERYTHING,
-        "arm": hostile.EVERYTHING,
+        "variant": hostile.EVERYTHING,
         "reason": f"in NEW it broke ({hostile.EVERYTHING})",
     }
     there = Difference(name="variables.NCCL_X", base=hostile.MARKDOWN, new=hostile.MARKUP)
@@ -131,9 +131,9 @@ def test_foreign_text_does_nothing_in_a_comment(changes):
 
 def test_foreign_text_does_nothing_in_a_terminal(tmp_path):
     """From the file on: what a scenario is called, and what its check says."""
-    like = SMALL | {"sizes": (512,), "arms": ("whole", hostile.EVERYTHING.replace("\ud800", ""))}
-    key = f"split[how={like['arms'][1]},size=512]@2"
-    outcomes = {(3, key): ("error", 0, like["arms"][1])}
+    like = SMALL | {"sizes": (512,), "variants": ("whole", hostile.EVERYTHING.replace("\ud800", ""))}
+    key = f"split[how={like['variants'][1]},size=512]@2"
+    outcomes = {(3, key): ("error", 0, like["variants"][1])}
     roots = [
         factories.build(tmp_path / str(seed), seed=seed, outcomes=outcomes if seed == 2 else {}, **like).root
         for seed in (1, 2)

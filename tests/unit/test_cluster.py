@@ -19,7 +19,7 @@ from ray._private import ray_constants
 from harness.common.errors import RankbenchError, UsageError
 from launch.ray_cluster.actor import Seat, index
 from launch.ray_cluster.cluster import STRICT, Cluster, cause, fits
-from launch.ray_cluster.launcher import Outcome, died, places
+from launch.ray_cluster.launcher import ActorResult, died, places
 
 NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GPU": st.integers(0, 4)}), max_size=5)
 
@@ -147,28 +147,28 @@ def test_ranks_are_counted_on_each_node(drawn: list[tuple[int, int]]) -> None:
             assert device == f"{kind}:{seats[rank].gpu if kind == 'cuda' else local}"
 
 
-LOST = Outcome(message="its process or its node was lost")
-OWN = Outcome(9, "ValueError: planted", "own")
-ECHO = Outcome(9, "RuntimeError: Connection closed by peer", "echo")
+LOST = ActorResult(message="its process or its node was lost")
+OWN = ActorResult(9, "ValueError: planted", "own")
+ECHO = ActorResult(9, "RuntimeError: Connection closed by peer", "echo")
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "first"),
+    ("results", "first"),
     [
         ({0: LOST, 1: OWN}, 1),  # an error of a rank's own is none of another's death
         ({1: OWN, 0: LOST}, 1),
         ({0: ECHO, 1: LOST}, 1),
         ({0: ECHO, 2: ECHO, 1: OWN}, 1),
         ({2: ECHO, 0: ECHO}, 2),  # the one that ended first
-        ({0: Outcome(5), 1: LOST}, 1),
+        ({0: ActorResult(5), 1: LOST}, 1),
     ],
 )
-def test_the_rank_that_failed_by_itself_is_named(outcomes: dict[int, Outcome], first: int) -> None:
-    ending = died(outcomes)
+def test_the_rank_that_failed_by_itself_is_named(results: dict[int, ActorResult], first: int) -> None:
+    ending = died(results)
     assert ending is not None
-    assert (ending.rank, ending.message) == (first, outcomes[first].message)
-    assert [fate.rank for fate in ending.fates] == sorted(rank for rank in outcomes if outcomes[rank].failed)
+    assert (ending.rank, ending.message) == (first, results[first].message)
+    assert [outcome.rank for outcome in ending.outcomes] == sorted(rank for rank in results if results[rank].failed)
 
 
 def test_a_gang_whose_ranks_all_ended_well_has_not_died() -> None:
-    assert died({0: Outcome(5), 1: Outcome(0)}) is None
+    assert died({0: ActorResult(5), 1: ActorResult(0)}) is None

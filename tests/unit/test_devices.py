@@ -19,7 +19,7 @@ from harness.common.errors import UsageError
 from harness.device import affinity, device, nvml
 from harness.device.device import parse
 from harness.planning.builder import make
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 from tests.limits import LIMIT_S
 
 Cores = list[tuple[int, ...]]
@@ -119,7 +119,7 @@ def test_a_rank_that_comes_bound_to_cores_of_its_own_keeps_them(monkeypatch: pyt
     assert pinned(monkeypatch, "cuda:3", 1, own) == tuple(own)
     assert pinned(monkeypatch, "cpu:3", 2, own) == (30, 31)  # these eight may be those of all ranks of the host
     assert pinned(monkeypatch, "cpu:4", 2, own) == (24, 25)
-    assert make(Wish(names=["split"]), (8, 8)).devices == tuple(f"cpu:{rank}" for rank in range(8))
+    assert make(RunRequest(names=["split"]), (8, 8)).devices == tuple(f"cpu:{rank}" for rank in range(8))
 
 
 AFFINITY = """
@@ -147,7 +147,7 @@ def test_a_torchrun_that_openmp_has_bound_to_one_core_is_told_why(monkeypatch: p
     monkeypatch.setattr(device, "cores", lambda: [0])
     monkeypatch.setattr(affinity, "DROPPED", ("OMP_PROC_BIND",))
     with pytest.raises(UsageError, match="unset OMP_PROC_BIND: it bound torchrun"):
-        make(Wish(names=["split"], devices="cpu"), (2, 2))
+        make(RunRequest(names=["split"], devices="cpu"), (2, 2))
 
 
 def test_a_physical_core_is_used_before_its_sibling(monkeypatch: pytest.MonkeyPatch) -> None:

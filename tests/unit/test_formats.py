@@ -48,12 +48,12 @@ def found(run):
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory):
-    """A run whose every text is foreign, and whose worst arm is wrong, too."""
+    """A run whose every text is foreign, and whose worst variant is wrong, too."""
     root = tmp_path_factory.mktemp("evil") / "run"
     key = f"split[how={EVIL},note={EVIL},size=1024]@2"
     return factories.build(
         root,
-        arms=("whole", EVIL),
+        variants=("whole", EVIL),
         params={"note": EVIL},
         rounds=4,
         outcomes={(0, key): ("wrong", 1, EVIL)},
@@ -338,12 +338,12 @@ def test_openmetrics_has_the_numbers_of_the_summary(run, found):
 
 def test_foreign_text_is_a_labels_value_in_openmetrics(evil):
     told = families(formats.export(evil, "openmetrics"))
-    arms = {sample.labels["arm"] for sample in told["rankbench_step_seconds"].samples}
-    (arm,) = arms - {"whole"}
-    assert hostile.MARKUP in arm
-    assert r"| a || b \| c" in arm
-    assert arm.endswith("end\\")
-    assert arm.isprintable()
+    variants = {sample.labels["variant"] for sample in told["rankbench_step_seconds"].samples}
+    (variant,) = variants - {"whole"}
+    assert hostile.MARKUP in variant
+    assert r"| a || b \| c" in variant
+    assert variant.endswith("end\\")
+    assert variant.isprintable()
 
 
 def test_the_benchmark_action_gets_a_chart_a_case_and_none_for_what_failed(run, found):

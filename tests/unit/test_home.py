@@ -18,7 +18,7 @@ from harness.common.errors import UsageError
 from harness.device import fingerprint
 from harness.journal.plan import Side
 from harness.planning.builder import make
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 from tests.limits import LIMIT_S
 
 ASK = """
@@ -134,7 +134,7 @@ def test_another_version_of_a_scenario_is_refused_before_anything_is_measured(mo
 
 def test_a_plan_tells_the_code_of_all_scenarios_but_ours(tmp_path: Path) -> None:
     (file := tmp_path / "mine.py").write_text(SCENARIO)
-    plan = make(Wish(names=["split", f"{file}:Mine"], devices="cpu:1"))
+    plan = make(RunRequest(names=["split", f"{file}:Mine"], devices="cpu:1"))
     assert fingerprint.code_of(plan) == {f"{file}:Mine": plan.comparisons[-1].code}
 
 

@@ -162,7 +162,7 @@ def evil(root: Path, seed: int) -> RunDir:
         root,
         scenario="s\x1b[2Jplit",
         title=text,
-        arms=("whole", "p\x1b]0;t\x07ieces"),
+        variants=("whole", "p\x1b]0;t\x07ieces"),
         command=f"rankbench {text}",
         outcomes={(0, "s\x1b[2Jplit[how=whole,size=1024]@2"): ("error", 1, more)},
         host=lambda *_: "no\x1b[1mde",

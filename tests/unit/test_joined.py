@@ -14,7 +14,7 @@ from rich.console import Console
 from harness.common.errors import FullError, JournalError, RankbenchError, UsageError
 from harness.journal.run_directory import RunDir
 from harness.planning.builder import make
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 from launch import external
 from tests.limits import LIMIT_S
 
@@ -70,6 +70,6 @@ def test_a_gang_that_is_lost_before_or_after_its_launch_is_a_line_of_each_rank(
     monkeypatch.setattr(external, "_joined", lose)
     monkeypatch.setitem(os.environ, "RANK", local)
     monkeypatch.setitem(os.environ, "LOCAL_RANK", local)
-    plan = make(Wish(names=["split"], devices="cpu:1"))
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
     assert external.joined(RunDir("nowhere"), plan, Console()) is well  # type: ignore[arg-type]
     assert capsys.readouterr().err == f"rankbench: rank {local}: Connection closed by peer\n"

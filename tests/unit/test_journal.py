@@ -22,7 +22,7 @@ from harness.journal.log import Journal, read, sealed, torn_bytes
 from harness.journal.records import BeginRecord, CellRecord, Samples
 from harness.journal.run_directory import RunDir
 from harness.planning.builder import make
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 from launch.supervision.run_state import opened
 from tests import factories
 
@@ -244,7 +244,7 @@ def test_a_disk_that_stays_full_is_told_in_the_end(tmp_path: Path, monkeypatch: 
 
 
 def test_a_run_directory_whose_maker_was_killed_while_it_wrote_the_plan_is_still_an_empty_one(tmp_path: Path) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1"))
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
     (tmp_path / ".plan.json.4711.part").write_text(plan.to_json()[:20])
     RunDir(tmp_path).create(plan)
     assert RunDir(tmp_path).plan() == plan
@@ -258,7 +258,7 @@ def test_of_two_makers_of_a_run_directory_one_is_refused(
 ) -> None:
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", Mock(side_effect=PermissionError("no links here")))
-    first, second = (make(Wish(names=["split"], devices="cpu:1", seed=seed)) for seed in range(2))
+    first, second = (make(RunRequest(names=["split"], devices="cpu:1", seed=seed)) for seed in range(2))
     RunDir(tmp_path).create(first)
     monkeypatch.setattr(Path, "iterdir", lambda _: iter(()))  # as it was when the other looked
     if links:

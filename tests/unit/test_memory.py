@@ -14,7 +14,7 @@ import torch
 from harness.journal.measurement_warnings import Kind
 from harness.plugins import registry
 from harness.work.counting import count
-from harness.work.memory import doubts, peak, retries, shortage
+from harness.work.memory import peak, retries, shortage, warnings_of
 from tests.ranks import gang
 
 MB = 2**20
@@ -111,10 +111,10 @@ def test_retries_are_counted_on_gpus_and_doubted(monkeypatch: pytest.MonkeyPatch
     Allocator(monkeypatch)
     assert retries(torch.device("cuda", 0)) == 2
     assert retries(cpu) == 0
-    first, second = doubts([0, 1, 3])
+    first, second = warnings_of([0, 1, 3])
     assert (first.rank, first.kind) == (1, Kind.ALLOCATOR_RETRIES) and "full once in its visits" in first.fact
     assert (second.rank, "full 3 times" in second.fact) == (2, True)
-    assert doubts([0, 0]) == []
+    assert warnings_of([0, 0]) == []
 
 
 class Large:

@@ -13,7 +13,7 @@ from harness.journal.measurement_warnings import Kind
 from harness.journal.records import Samples
 from reports import summary
 from reports.analysis import steadiness
-from reports.analysis.steadiness import Clocks, Patient, diagnose, doubts
+from reports.analysis.steadiness import Clocks, Patient, diagnose, warnings_of
 from reports.reading.run import load
 from reports.statistics.measured import measure
 from reports.statistics.series import LONGEST, Series, ranks_p, trend_p
@@ -233,9 +233,9 @@ def test_of_a_sample_the_slowest_devices_clock_counts_and_only_heat_and_power_ho
 
 def test_a_doubt_about_clocks_takes_both_a_reason_and_a_clock_that_fell():
     fell = Clocks(mhz=1500, low_mhz=1400, high_mhz=1980, throttled=0.4)
-    (told,) = doubts([fell, Clocks(mhz=1980, low_mhz=1980, high_mhz=1980, throttled=0.0)], 0.05).items()
+    (told,) = warnings_of([fell, Clocks(mhz=1980, low_mhz=1980, high_mhz=1980, throttled=0.0)], 0.05).items()
     assert told[0] == Kind.THROTTLED
     assert told[1].startswith("in 1 of 2 launches: a device held its clock back in up to 40")
-    assert set(doubts([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980)], 0.05)) == {Kind.UNSTEADY_CLOCK}
-    assert doubts([Clocks(mhz=1970, low_mhz=1960, high_mhz=1980, throttled=1.0)], 0.05) == {}
-    assert doubts([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980, throttled=0.4)], 0.5) == {}
+    assert set(warnings_of([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980)], 0.05)) == {Kind.UNSTEADY_CLOCK}
+    assert warnings_of([Clocks(mhz=1970, low_mhz=1960, high_mhz=1980, throttled=1.0)], 0.05) == {}
+    assert warnings_of([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980, throttled=0.4)], 0.5) == {}

@@ -23,7 +23,7 @@ def told(run, *records):
 
 
 def test_each_case_has_a_link_a_rank_or_the_first_line_of_a_reason(run):
-    one, two = (case.key for case in run.plan().comparisons[0].cases if case.arm == "whole")
+    one, two = (case.key for case in run.plan().comparisons[0].cases if case.variant == "whole")
     files = tuple(f"00-00-split@2-rank{rank}.json.gz" for rank in range(2))
     summary = told(
         run,

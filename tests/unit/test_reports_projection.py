@@ -38,7 +38,7 @@ def projected(path, *, truth=TRUTHS["tree"], host=HOST, hosts=None, **changes):
     like = {
         "truth": time,
         "world_sizes": (1, 2, 4, 8),
-        "arms": ("whole",),
+        "variants": ("whole",),
         "launch_noise": 0.01,
         "noise": 0.002,
         **changes,

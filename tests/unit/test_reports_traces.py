@@ -69,4 +69,4 @@ def test_only_launches_that_have_the_effect_give_cause_for_a_doubt(tmp_path):
     mixed = [own if '"launch":3' not in own else other for own, other in zip(*both, strict=True)]
     factories.write_texts(run, mixed)
     _, rows = told(run)
-    assert {row.launch for row in rows if Kind.DRIFT in row.doubts} == {0, 1, 2, 4, 5}
+    assert {row.launch for row in rows if Kind.DRIFT in row.warnings} == {0, 1, 2, 4, 5}

@@ -18,7 +18,7 @@ from reports.text import units
 from tests import factories
 from tests.pages import text_of
 
-QUIET = {"noise": 0.002, "launch_noise": 0.002, "arms": ("whole",)}
+QUIET = {"noise": 0.002, "launch_noise": 0.002, "variants": ("whole",)}
 
 
 def found_in(tmp_path, **changes):
@@ -90,23 +90,23 @@ def test_plurals_are_words():
 
 def test_nothing_is_said_of_two_times_below_resolution(tmp_path):
     tiny = {"truth": lambda case: 2e-6 if not case.probe else factories.work_time(case), "packed": False}
-    found = found_in(tmp_path, arms=("whole", "pieces"), **tiny)
+    found = found_in(tmp_path, variants=("whole", "pieces"), **tiny)
     assert {(row.verdict, row.reason) for row in found.comparisons} == {("undecided", DROWNED)}
 
 
 def test_a_winner_needs_intervals_that_are_apart(tmp_path):
-    """Three arms that are alike have no fastest: neither in the headline nor above a figure."""
-    like = {"arms": ("a", "b", "c"), "noise": 0.02, "launch_noise": 0.02}
+    """Three variants that are alike have no fastest: neither in the headline nor above a figure."""
+    like = {"variants": ("a", "b", "c"), "noise": 0.02, "launch_noise": 0.02}
     found = found_in(tmp_path / "alike", **like)
     assert re.match(r"On 2 devices: 1\.\d\dx to 1\.\d\dx in 3 cases, which are not told apart; ", plain(found.headline))
     (figures,) = [drawings(part, found) for part in sections(found)]
     assert not re.search("`[abc]`", figures["time"].sentence + figures["speedup"].sentence)
-    apart = found_in(tmp_path / "apart", arms=("whole", "each"), truth=_slower_on_two)
+    apart = found_in(tmp_path / "apart", variants=("whole", "each"), truth=_slower_on_two)
     assert re.match(r"On 2 devices: from 1\.\d\dx \(`split how=each`\) to", plain(apart.headline))
 
 
 def _slower_on_two(case):
-    return factories.work_time(case) * (1.2 if case.arm == "each" and case.gang_size > 1 else 1.0)
+    return factories.work_time(case) * (1.2 if case.variant == "each" and case.gang_size > 1 else 1.0)
 
 
 def test_a_speed_up_says_how_many_launches_it_rests_on(tmp_path):
@@ -140,7 +140,7 @@ def test_not_all_are_narrow_where_one_has_no_interval(tmp_path):
 
 def test_what_is_not_comparable_is_nowhere_drawn_as_a_ratio(tmp_path):
     key = "split[how=pieces,size=1024]@2"
-    found = found_in(tmp_path, arms=("whole", "pieces"), outcomes={(3, key): ("died", 1, "signal 9")})
+    found = found_in(tmp_path, variants=("whole", "pieces"), outcomes={(3, key): ("died", 1, "signal 9")})
     (row,) = [row for row in found.comparisons if row.world_size == 2]
     assert (row.verdict, row.ratio, row.ratio_low) == ("not comparable", None, None)
 
@@ -234,14 +234,14 @@ def test_the_base_is_named_as_it_was_measured(tmp_path):
 
 
 def hundred(case):
-    """A comparison of a hundred arms, of which the last is by far the slowest."""
-    pace = 1 + int(case.arm[1:]) / 1000 if case.arm else 1.0
-    return factories.work_time(case.model_copy(update={"arm": None})) * (2.0 if case.arm == "a99" else pace)
+    """A comparison of a hundred variants, of which the last is by far the slowest."""
+    pace = 1 + int(case.variant[1:]) / 1000 if case.variant else 1.0
+    return factories.work_time(case.model_copy(update={"variant": None})) * (2.0 if case.variant == "a99" else pace)
 
 
-def test_a_comparison_of_a_hundred_arms_folds_and_draws_the_surest(tmp_path):
-    arms = tuple(f"a{place}" for place in range(100))
-    like = {"arms": arms, "truth": hundred, "packed": False, "rounds": 2}
+def test_a_comparison_of_a_hundred_variants_folds_and_draws_the_surest(tmp_path):
+    variants = tuple(f"a{place}" for place in range(100))
+    like = {"variants": variants, "truth": hundred, "packed": False, "rounds": 2}
     run = factories.build(tmp_path / "run", **(QUIET | like))
     found = summary.summarise(run)
     (part,) = sections(found)
@@ -252,5 +252,5 @@ def test_a_comparison_of_a_hundred_arms_folds_and_draws_the_surest(tmp_path):
     heights = [float(re.search(r'viewBox="0 0 \d+ ([\d.]+)"', figure.svg)[1]) for figure in figures.values()]
     assert max(heights) < 1000
     text = text_of(run)
-    assert "<summary>100 arms, 200 cases</summary>" in text
-    assert "Figures show 12 of 100 arms" in text
+    assert "<summary>100 variants, 200 cases</summary>" in text
+    assert "Figures show 12 of 100 variants" in text

@@ -7,7 +7,7 @@ import torch
 
 from harness.journal.measurement_warnings import Kind
 from harness.planning.builder import make
-from harness.planning.request import Wish
+from harness.planning.request import RunRequest
 from harness.plugins import roofline
 from harness.plugins.registry import load
 from harness.work.counting import count
@@ -50,10 +50,10 @@ def test_the_types_of_products_are_told_and_tf32_is_put_back(small: None) -> Non
 def test_roofs_are_measured_once_a_launch_on_devices_of_their_own_and_of_a_cpu_its_memory_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def planned(**wish) -> list[list[str]]:
-        plan = make(Wish(names=["split", "frobenius"], **wish))
-        beside = [[case for case in each.cases if case.probe] for each in plan.comparisons]
-        return [[case.key for case in each if "roofline" in case.reference] for each in beside]
+    def planned(**run_request) -> list[list[str]]:
+        plan = make(RunRequest(names=["split", "frobenius"], **run_request))
+        telemetry = [[case for case in each.cases if case.probe] for each in plan.comparisons]
+        return [[case.key for case in each if "roofline" in case.reference] for each in telemetry]
 
     assert planned(devices="cpu:1") == [["copy[way=copy]@1"], []]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
