@@ -131,9 +131,9 @@ def main(options: argparse.Namespace) -> None:
     kinds = ["same"] * options.same + ["planted"] * options.planted
     random.Random(SEED).shuffle(kinds)
     for place, kind in enumerate(kinds[len(done) :], len(done)):
-        beside = kinds[:place].count(kind) < options.beside
+        telemetry = kinds[:place].count(kind) < options.telemetry
         tools = options.tools or list(TOOLS)
-        done.append(bout(kind, tools if beside else tools[:1]))
+        done.append(bout(kind, tools if telemetry else tools[:1]))
         with file.open("a") as lines:
             lines.write(json.dumps(done[-1]) + "\n")
         print(place + 1, "of", len(kinds), json.dumps(done[-1]), flush=True)

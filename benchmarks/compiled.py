@@ -15,13 +15,14 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness import worker, world
-from harness.catalog import load
-from harness.journal import CellRecord
-from harness.messages import Order
-from harness.plan import Case, Comparison, Plan, Record, Side
-from harness.precision import launch_value
-from harness.scenario import Gang, Scaling, Work, Workload, arm
+from harness.journal.plan import Case, Comparison, Plan, Record, Side
+from harness.journal.protocol import Order
+from harness.journal.records import CellRecord
+from harness.measure import worker
+from harness.planning.stopping_rule import launch_value
+from harness.plugins.registry import load
+from harness.scenario import Gang, Scaling, Work, Workload, variant
+from harness.world import world
 
 OPERATIONS = 40
 HOW = "eager", "compiled"
@@ -36,7 +37,7 @@ class Chain:
 
     scaling: ClassVar[Scaling] = "none"
     size: int = 256
-    how: Literal["eager", "compiled"] = arm(baseline="eager")
+    how: Literal["eager", "compiled"] = variant(baseline="eager")
 
     def prepare(self, gang: Gang) -> Workload:
         """One n × n matrix."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report_size
-from harness.lines import sealed, texts
-from harness.rundir import RunDir
+from harness.journal.log import sealed, texts
+from harness.journal.run_directory import RunDir
 
 NASTY: tuple[Any, ...] = (
     *(None, True, -1, 0, 1 << 40, 10**400, 1e308, 0.5, "", "x" * 5000, "\x1b[2J", "\ud800", [], {}, [[]], {"a": [1]}),

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from benchmarks import report_size
 from benchmarks.damage import Original
-from harness.errors import RankbenchError
-from harness.lines import Journal, sealed
-from harness.rundir import RunDir
-from launch.ledger import Ledger
-from reports.evidence import load
-from reports.page import write
+from harness.common.errors import RankbenchError
+from harness.journal.log import Journal, sealed
+from harness.journal.run_directory import RunDir
+from launch.supervision.run_state import Ledger
+from reports.page.page import write
+from reports.reading.run import load
 
 LIMIT_S = 10
 """For one directory: a hang is told by its seed."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 
-from harness import loop_threads
+from harness.device import gloo_threads
 
 CLASSES = {"as gloo has it": os.SCHED_OTHER, "SCHED_IDLE": os.SCHED_IDLE, "SCHED_BATCH": os.SCHED_BATCH}
 CALLS = "epoll_wait", "recvfrom"
@@ -30,16 +30,16 @@ def main(steps: int) -> None:
     os.sched_setaffinity(0, {rank})
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    for beside, neighbour in (("quiet", contextlib.nullcontext()), ("busy neighbour", busy(1, rank))):
+    for telemetry, neighbour in (("quiet", contextlib.nullcontext()), ("busy neighbour", busy(1, rank))):
         with neighbour:
             for name, policy in CLASSES.items():
-                for thread in loop_threads.threads((loop_threads.LOOP,)):
+                for thread in gloo_threads.threads((gloo_threads.LOOP,)):
                     os.sched_setscheduler(thread, policy, os.sched_param(0))
                 with counted(steps) if "perf" in sys.argv and rank == 0 else contextlib.nullcontext():
                     seconds = sorted(taken(steps))
                 if rank == 0:
                     median, tail = statistics.median(seconds), seconds[int(0.99 * len(seconds))]
-                    print(f"| {beside} | {name} | {1e6 * median:.0f} us | {1e6 * tail:.0f} us |")
+                    print(f"| {telemetry} | {name} | {1e6 * median:.0f} us | {1e6 * tail:.0f} us |")
     dist.destroy_process_group()
 
 
@@ -58,7 +58,7 @@ def taken(steps: int) -> Iterator[float]:
 @contextlib.contextmanager
 def counted(steps: int) -> Iterator[None]:
     """Print how often gloo's loop in this process calls the kernel in a step meanwhile."""
-    loop = ",".join(map(str, loop_threads.threads((loop_threads.LOOP,))))
+    loop = ",".join(map(str, gloo_threads.threads((gloo_threads.LOOP,))))
     line = ["perf", "stat", "-x,", "-e", ",".join(f"syscalls:sys_enter_{call}" for call in CALLS), "-t", loop]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as perf:
         time.sleep(1)  # until it counts

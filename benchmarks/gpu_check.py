@@ -30,7 +30,7 @@ def missing() -> str | None:
     try:
         import torch
 
-        from harness import no_gpu
+        from harness.device import no_gpu
     except ModuleNotFoundError as error:
         return f"{sys.executable} has no {error.name}: run `make env` where there is a network, once"
     if torch.cuda.is_available():

@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils import benchmark
 
-from harness import headstart, planner, world
-from harness.plan import Case
-from harness.sampling import Sampling
-from harness.trial import Trial
-from harness.world import World
+from harness.journal.plan import Case
+from harness.measure import launch_ahead
+from harness.measure.case_runner import CaseRunner
+from harness.measure.sampling import Sampling
+from harness.planning import builder
+from harness.world import world
+from harness.world.world import World
 
 PRODUCTS = {"gemm": "fp32", "gemm_bf16": "bf16"}
 ROUNDS = 11
@@ -58,30 +60,30 @@ HEADING = """| step | tool | µs | over rounds | TFLOP/s | rankbench over it |
 |---|---|---|---|---|---|"""
 
 
-def ready(case: Case, here: World) -> Trial:
+def ready(case: Case, here: World) -> CaseRunner:
     """A case as the harness would measure it: its steps, its head start."""
-    trial = Trial(case, here.gang(case, 0), here)
-    trial.prepare()
-    policy, step_s = Sampling(), min(lap.end_s - lap.start_s for lap in trial.visit(2))
+    runner = CaseRunner(case, here.gang(case, 0), here)
+    runner.prepare()
+    policy, step_s = Sampling(), min(lap.end_s - lap.start_s for lap in runner.visit(2))
     if here.device.queues:
-        trial.look_ahead(min(headstart.MOST, policy.inner(step_s)))
-        trial.ahead = headstart.queueable([trial.room])
-        policy = replace(policy, most=int(trial.room.steps)) if trial.ahead else policy
-    trial.inner, trial.warm = policy.inner(step_s), policy.warm(step_s)
-    return trial
+        runner.look_ahead(min(launch_ahead.MOST, policy.inner(step_s)))
+        runner.ahead = launch_ahead.queueable([runner.room])
+        policy = replace(policy, most=int(runner.room.steps)) if runner.ahead else policy
+    runner.inner, runner.warm = policy.inner(step_s), policy.warm(step_s)
+    return runner
 
 
-def ours(trial: Trial) -> float:
-    return statistics.median(lap.seconds for lap in trial.visit(SAMPLES)) / trial.inner
+def ours(runner: CaseRunner) -> float:
+    return statistics.median(lap.seconds for lap in runner.visit(SAMPLES)) / runner.inner
 
 
-def tools(trial: Trial) -> dict[str, Callable[[], float]]:
+def tools(runner: CaseRunner) -> dict[str, Callable[[], float]]:
     """Each tool on the same step; do_bench where there is a GPU, and Triton."""
-    assert trial.workload is not None
-    step = trial.workload.step
+    assert runner.workload is not None
+    step = runner.workload.step
     timer = benchmark.Timer("step()", globals={"step": step})
-    found = {OURS: lambda: ours(trial), TIMER: lambda: float(timer.blocked_autorange(min_run_time=0.1).median)}
-    if trial.world.device.torch.type == "cuda":
+    found = {OURS: lambda: ours(runner), TIMER: lambda: float(timer.blocked_autorange(min_run_time=0.1).median)}
+    if runner.world.device.torch.type == "cuda":
         from triton.testing import do_bench
 
         found[DO_BENCH] = lambda: float(do_bench(step, return_mode="median")) / 1e3
@@ -112,18 +114,20 @@ def complaints(products: Sequence[Told], floor_s: float) -> list[str]:
 
 
 def main(device: str) -> int:
-    plan = planner.make(planner.Wish(names=("harness.probes:Null",), devices=device, world_sizes="1"))
+    plan = builder.make(
+        builder.RunRequest(names=("harness.plugins.floor_and_ceiling:Null",), devices=device, world_sizes="1")
+    )
     with world.alone(plan) as here:
         probes = {case.scenario: case for case in plan.comparisons[0].cases if case.probe}
         null = ready(probes["null"], here)
         floor_s = statistics.median(ours(null) for _ in range(ROUNDS))
         products = []
         for name in (name for name in PRODUCTS if name in probes):
-            trial = ready(probes[name], here)
-            assert trial.workload is not None
-            products.append(Told(PRODUCTS[name], trial.workload.work.flops, in_turn(tools(trial))))
-            trial.check()
-            trial.close()
+            runner = ready(probes[name], here)
+            assert runner.workload is not None
+            products.append(Told(PRODUCTS[name], runner.workload.work.flops, in_turn(tools(runner))))
+            runner.check()
+            runner.close()
         print(f"{here.device.model}, PyTorch {torch.__version__}, {ROUNDS} rounds\n\n{HEADING}")
     print(*(row for told in products for row in told.rows()), sep="\n")
     print(f"\nA step that does nothing takes {1e6 * floor_s:.3f} µs.")

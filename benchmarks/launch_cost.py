@@ -9,8 +9,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from harness.journal import CellRecord, EndRecord
-from harness.rundir import RunDir
+from harness.journal.records import CellRecord, EndRecord
+from harness.journal.run_directory import RunDir
 
 
 def main(run: RunDir) -> None:

@@ -16,19 +16,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from harness.lines import sealed
-from harness.plan import Case, Comparison, Plan, Side
-from harness.probes import cases as probes
-from harness.rundir import RunDir
+from harness.journal.log import sealed
+from harness.journal.plan import Case, Comparison, Plan, Side
+from harness.journal.run_directory import RunDir
+from harness.plugins.floor_and_ceiling import cases as probes
 
 LAUNCHES = 6
-ARMS = ("whole", "columns", "inner")
+VARIANTS = ("whole", "columns", "inner")
 PER_VISIT = 8
 FLOPS = 4.3e9
 
 
 def plan(comparisons: int, devices: int) -> Plan:
-    """Comparisons of three arms on 1, 2, 4, … devices, with packed copies and probes."""
+    """Comparisons of three variants on 1, 2, 4, … devices, with packed copies and probes."""
     sizes = tuple(2**power for power in range(devices.bit_length()))
     return Plan(
         version="0.1.0",
@@ -48,20 +48,20 @@ def comparison(size: int, world_sizes: tuple[int, ...]) -> Comparison:
         Case(
             scenario="split",
             reference="scenarios.split:Split",
-            params={"how": arm, "size": size},
-            arm=arm,
+            params={"how": variant, "size": size},
+            variant=variant,
             world_size=devices,
             packed=packed,
         )
         for devices in world_sizes
-        for arm in ARMS
+        for variant in VARIANTS
         for packed in ((False, True) if devices > 1 else (False,))
     ]
     return Comparison(
         scenario="split",
         title="Matrix products on one device in sequence, or on several at once.",
         scaling="strong",
-        arm_field="how",
+        variant_field="how",
         baseline="whole",
         params={"size": size},
         cases=(*made, *probes(world_sizes)),
@@ -124,14 +124,14 @@ def cell(launch: int, index: int, case: Case, samples: int, noise: np.random.Gen
 
 def place(case: Case) -> int:
     """Within a round."""
-    return ARMS.index(case.arm) if case.arm else len(ARMS)
+    return VARIANTS.index(case.variant) if case.variant else len(VARIANTS)
 
 
 def step_s(case: Case) -> float:
     """True seconds of one step."""
     if case.probe:
         return 2e-7 if case.scenario == "null" else 0.025
-    return 0.030 / (1 if case.packed else case.world_size) * (1.0 if case.arm == "whole" else 1.1)
+    return 0.030 / (1 if case.packed else case.world_size) * (1.0 if case.variant == "whole" else 1.1)
 
 
 def line(journal: BinaryIO, record: dict[str, Any]) -> None:

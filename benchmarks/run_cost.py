@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import planner
-from harness.journal import CellRecord, EndRecord
-from harness.rundir import RunDir
+from harness.journal.records import CellRecord, EndRecord
+from harness.journal.run_directory import RunDir
+from harness.planning import builder
 
 LAUNCHES = 6
 BUDGET_S = 3.0
@@ -47,8 +47,8 @@ def null_run(out: Path, *, strict: bool) -> tuple[float, bool]:
     in the fewest rounds, which only a plan can ask for.
     """
     plugin = f"{Path(__file__).with_name('nothing.py')}:Nothing"
-    wish = planner.Wish(names=(plugin,), devices="cpu:2", launches=LAUNCHES, budget_s=BUDGET_S)
-    RunDir(out).create(planner.make(wish).model_copy(update={"strict": strict}))
+    request = builder.RunRequest(names=(plugin,), devices="cpu:2", launches=LAUNCHES, budget_s=BUDGET_S)
+    RunDir(out).create(builder.make(request).model_copy(update={"strict": strict}))
     took_s = timed(sys.executable, "-m", "harness", "run", "--resume", out)
     entries = list(RunDir(out).entries())
     statuses = [entry.status for entry in entries if isinstance(entry, CellRecord)]

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 from two_ranks import HEADING, joined, relaunch, row
 
-from harness.clocks import Lap, Stopwatch, now
-from harness.measure import sample
-from harness.plan import Case
+from harness.device.timing import RankSample, Timer, now
+from harness.journal.plan import Case
+from harness.measure.timing_loop import sample
 from harness.scenario import Work, Workload
-from harness.world import World
+from harness.world.world import World
 
 SAMPLES = 2000
 WARM = 100
@@ -22,9 +22,9 @@ WARM = 100
 NOTHING = Workload(lambda: None, check=lambda _: None, work=Work())
 
 
-def laps(here: World, case: Case) -> list[Lap]:
+def laps(here: World, case: Case) -> list[RankSample]:
     """Many samples of a null step in a row, after some that do not count."""
-    line, watch = here.line(case), Stopwatch(here.device)
+    line, watch = here.line(case), Timer(here.device)
     return [sample(NOTHING, 1, here.device, line, watch)[0] for _ in range(WARM + SAMPLES)][WARM:]
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     with joined() as (here, cases):
         rows = []
         for size, case in cases.items():
-            here.agreement.settle(None)
+            here.control.settle(None)
             if here.rank >= size:
                 continue
             taken = laps(here, case)

@@ -12,9 +12,9 @@ import numpy as np
 import torch.distributed as dist
 from two_ranks import HEADING, joined, relaunch, row
 
-from harness import lines
-from harness.clocks import StartLine, now
-from harness.journal import CellRecord
+from harness.device.timing import StartLine, now
+from harness.journal import log
+from harness.journal.records import CellRecord
 
 TIMES = 1000
 
@@ -37,8 +37,8 @@ def main() -> None:
             dist.barrier(group=group)
             left["gloo barrier"].append(now())
         told, spare = (
-            here.agreement.gather(left, dict[str, list[float]]),
-            np.min(here.agreement.gather(agreed, list[float]), axis=0),
+            here.control.gather(left, dict[str, list[float]]),
+            np.min(here.control.gather(agreed, list[float]), axis=0),
         )
         if here.rank == 0:
             print(f"lead {1e6 * here.lead_s:.0f} µs, {TIMES} starts each, interleaved\n{HEADING}")
@@ -50,7 +50,7 @@ def main() -> None:
 
 def of_run(run: Path) -> None:
     """The skew of every two-rank sample of a run, as its journal has it."""
-    cells = (entry.samples for entry in lines.read(run / "journal.jsonl") if isinstance(entry, CellRecord))
+    cells = (entry.samples for entry in log.read(run / "journal.jsonl") if isinstance(entry, CellRecord))
     skew = np.concatenate([np.abs(np.subtract(*told.start_s)) for told in cells if told and len(told.start_s) == 2])
     print(HEADING, row(f"{len(skew)} samples of {run.name}: start skew", skew), sep="\n")
     print(f"more than 10 µs apart: {np.mean(skew > 10e-6):.0%}")

@@ -15,13 +15,14 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from harness import planner, world
-from harness.clocks import Stopwatch, now
-from harness.measure import sample
-from harness.plan import DEADLINE_S
+from harness.device.timing import Timer, now
+from harness.journal.plan import DEADLINE_S
+from harness.measure.timing_loop import sample
+from harness.planning import builder
 from harness.scenario import Work, Workload
-from harness.sentry import Sentry
-from launch.lifeline import kill_all, marked, temporary
+from harness.world import world
+from harness.world.watchdog import Watchdog
+from launch.processes.cleanup import kill_all, marked, temporary
 
 BLOCKS, SAMPLES = 60, 300
 NOTHING = Workload(lambda: None, check=lambda _: None, work=Work())
@@ -31,21 +32,23 @@ WATCHES = {"no sentry": None, f"a deadline of {DEADLINE_S:g} s": DEADLINE_S, "a 
 
 def samples() -> None:
     """Null samples beside a sentry and without one, in blocks whose order is drawn anew in each round."""
-    plan = planner.make(planner.Wish(names=("harness.probes:Null",), devices="cpu:1", launcher="inline"))
+    plan = builder.make(
+        builder.RunRequest(names=("harness.plugins.floor_and_ceiling:Null",), devices="cpu:1", launcher="inline")
+    )
     read: dict[str, list[float]] = {name: [] for name in WATCHES}
     periods: dict[str, list[float]] = {name: [] for name in WATCHES}
     with world.alone(plan) as here:
         case = next(case for case in plan.comparisons[0].cases if case.probe and case.scenario == "null")
-        line, watch, sentry = here.line(case), Stopwatch(here.device), Sentry()
+        line, watch, watchdog = here.line(case), Timer(here.device), Watchdog()
         for _ in range(BLOCKS):
             for name in random.sample(list(WATCHES), len(WATCHES)):
                 deadline_s = WATCHES[name]
-                with sentry.posted(0, deadline_s, lambda _: None) if deadline_s else nullcontext():
+                with watchdog.posted(0, deadline_s, lambda _: None) if deadline_s else nullcontext():
                     start_s = now()
                     for _ in range(SAMPLES):
                         read[name].append(sample(NOTHING, 1, here.device, line, watch)[0].seconds)
                         if deadline_s:
-                            sentry.beat()
+                            watchdog.beat()
                     periods[name].append((now() - start_s) / SAMPLES)
     print(f"{'a null sample, µs':<32}{'median':>9}{'p99':>9}{'whole, median of blocks':>26}")
     for name, each in read.items():
@@ -64,7 +67,7 @@ def timed(action: Callable[[], object], times: int) -> list[float]:
 
 
 def post() -> None:
-    with Sentry().posted(0, DEADLINE_S, lambda _: None):
+    with Watchdog().posted(0, DEADLINE_S, lambda _: None):
         pass
 
 

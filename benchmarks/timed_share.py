@@ -12,9 +12,9 @@ from collections import Counter
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from harness import lines
-from harness.journal import CellRecord
-from harness.sampling import Sampling
+from harness.journal import log
+from harness.journal.records import CellRecord
+from harness.measure.sampling import Sampling
 
 ARGUMENTS = ["--devices", "cpu:2", "--launches", "3", "--budget", "20", "--out"]
 
@@ -61,7 +61,7 @@ def spent(cells: list[CellRecord]) -> Counter[str]:
 
 
 def main(out: Path) -> None:
-    entries = lines.read(out / "journal.jsonl")
+    entries = log.read(out / "journal.jsonl")
     cells = [entry for entry in entries if isinstance(entry, CellRecord) and entry.samples]
     cells.sort(key=lambda cell: (cell.launch, cell.comparison))
     total: Counter[str] = Counter()

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from harness import planner, world
-from harness.load import Load
-from harness.plan import Case
-from harness.world import World
+from harness.journal.plan import Case
+from harness.planning import builder
+from harness.telemetry.cpu_load import CpuTime
+from harness.world import world
+from harness.world.world import World
 
-PLAN = planner.Wish(names=("harness.probes:Null",), devices="cpu:2")
+PLAN = builder.RunRequest(names=("harness.plugins.floor_and_ceiling:Null",), devices="cpu:2")
 
 
 def relaunch() -> None:
@@ -30,13 +31,13 @@ def relaunch() -> None:
 @contextmanager
 def joined() -> Iterator[tuple[World, dict[int, Case]]]:
     """The world of two pinned ranks, and the null case alone and on both, by world size."""
-    plan = planner.make(PLAN, ranks=(2, 2))
+    plan = builder.make(PLAN, ranks=(2, 2))
     cases = {case.world_size: case for case in plan.comparisons[0].cases if case.probe and case.scenario == "null"}
     with world.joined(plan) as here:
-        before = Load.now()
+        before = CpuTime.now()
         yield here, cases
-        mine = Load.now() - before
-        told = here.agreement.gather((mine.delay_s or 0.0) / mine.wall_s, float)
+        mine = CpuTime.now() - before
+        told = here.control.gather((mine.delay_s or 0.0) / mine.wall_s, float)
         if here.rank == 0:  # not Load.foreign: it takes off all that gloo's threads ran, and so reads 0 here
             each = ", ".join(f"rank {rank} {share:.1%}" for rank, share in enumerate(told))
             print(f"main thread waited for its core, own gloo threads included: {each}")

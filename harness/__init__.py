@@ -1,5 +1,5 @@
 """The core: what a case is, how it is measured, what a result is."""
 
-from harness import affinity as affinity  # before anything imports PyTorch
+from harness.device import affinity as affinity  # before anything imports PyTorch
 
 __version__ = "0.1.0"

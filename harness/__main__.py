@@ -11,7 +11,7 @@ import gc
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.home import HOME, PACKAGES
+from harness.common.packages import HOME, PACKAGES
 
 
 def strangers() -> str | None:
@@ -31,7 +31,7 @@ def main() -> None:
     """Run the command line."""
     if wrong := strangers():
         sys.exit(f"rankbench: {wrong}")
-    from harness.cli import run_app
+    from harness.cli.app import run_app
 
     code = run_app(sys.argv[1:])
     gc.freeze()  # nothing of PyTorch needs to be searched before this ends: that takes a second

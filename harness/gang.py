@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 carrier: Any = dist
-"""What carries the messages. Where samples do not count, and only there, ``harness.waits`` puts an observer here."""
+"""What carries the messages. ``harness.measure.collective_times`` observes it, in samples that do not count."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Gang:
     device: torch.device
     """Where this rank's tensors belong."""
     generator: torch.Generator
-    """Seeded alike for every arm of a comparison, differently on each rank."""
+    """Seeded alike for every variant of a comparison, differently on each rank."""
     shared_generator: torch.Generator
-    """Seeded alike for every arm of a comparison, on every rank and at every world size."""
+    """Seeded alike for every variant of a comparison, on every rank and at every world size."""
     folder: Path = Path("scratch")
     """Where ``scratch`` is made."""
     groups: Mapping[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)

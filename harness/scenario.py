@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from harness.gang import Gang
-from harness.plan import Exercise, Scaling, Value
+from harness.journal.plan import Exercise, Scaling, Value
 
-__all__ = ["Exercise", "Facts", "Gang", "Scaling", "Scenario", "Work", "Workload", "arm", "axis"]
+__all__ = ["Exercise", "Facts", "Gang", "Scaling", "Scenario", "Work", "Workload", "axis", "variant"]
 
 T = TypeVar("T")
 
 Facts = Mapping[str, Value]
-"""What a check has established about an arm, by name: numbers, words, yes or no. The chapter's answers quote them."""
+"""What a check established about a variant, by name: numbers, words, yes or no. The chapter's answers quote them."""
 
 
 def axis(default: T, *more: T, full: tuple[T, ...] = ()) -> T:
@@ -30,14 +30,14 @@ def axis(default: T, *more: T, full: tuple[T, ...] = ()) -> T:
     return made
 
 
-def arm(*, baseline: str) -> Any:
+def variant(*, baseline: str) -> Any:
     """The field whose values (its ``Literal``) are compared with one another, against ``baseline``."""
-    return field(default=baseline, metadata={"arm": True})
+    return field(default=baseline, metadata={"variant": True})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What this rank does in one step, as the task defines it: the same for every arm of a comparison."""
+    """What this rank does in one step, as the task defines it: the same for every variant of a comparison."""
 
     flops: float = 0
     """Floating-point operations."""
@@ -75,7 +75,7 @@ class Workload:
     uncounted: bool = field(default=False, kw_only=True)
     """True where a step computes in code that PyTorch does not see: a Triton kernel, a C extension. Custom operators
     and NumPy are seen by themselves. Its declared work is then taken for what it does, with a warning."""
-    uneven: bool = field(default=False, kw_only=True)
+    asymmetric: bool = field(default=False, kw_only=True)
     """True where, in a gang of several, one rank does by design what the others do not and their ``work`` does not
     tell: it reads for all, say. Then no rank is called slow."""
 

@@ -7,13 +7,14 @@ import threading
 from contextlib import ExitStack
 from typing import Self
 
-from harness import worker, world
-from harness.devices import Device
-from harness.errors import first_line
-from harness.halt import Halt
-from harness.messages import Order
-from launch.gangs import Ending, Hear
-from launch.lifeline import MARK, below, kill_all, marked, temporary
+from harness.common.text import first_line
+from harness.device.device import Device
+from harness.journal.protocol import Order
+from harness.measure import worker
+from harness.world import world
+from harness.world.control import StopRequest
+from launch.launcher import Ending, Hear
+from launch.processes.cleanup import MARK, below, kill_all, marked, temporary
 
 BROKEN = "a case before it failed, and nothing more can be done on this process's device ({}): use --resume"
 
@@ -24,9 +25,9 @@ ANSWER_S = 30.0
 class Inline:
     """Measures in the parent's own process. A case that kills its process kills the run."""
 
-    def __init__(self, halt: Halt | None = None) -> None:
-        """``halt`` is asked for by whoever interrupts the run."""
-        self._halt = halt or Halt()
+    def __init__(self, stop_request: StopRequest | None = None) -> None:
+        """``stop_request`` is asked for by whoever interrupts the run."""
+        self._stop_request = stop_request or StopRequest()
         self._stack = ExitStack()
         self._broken: str | None = None
         """What the device says since a case has broken it for this process."""
@@ -37,7 +38,7 @@ class Inline:
             return Ending("skipped", BROKEN.format(self._broken))
         before = below([os.getpid()])
         with world.alone(order.plan) as alone:
-            alone.agreement.halt = self._halt
+            alone.control.stop_request = self._stop_request
             if not worker.run(order, alone, hear):
                 self._broken = _fault(alone.device)
         kill_all(below([os.getpid()]) - before | marked(self._mark))

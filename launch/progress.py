@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from harness import neighbours
-from harness.affinity import dropped
-from harness.cgroups import shortage
-from harness.journal import CellRecord, LaunchRecord, ProfileRecord
-from harness.messages import VisitNote
-from harness.plan import Plan, Record
+from harness.device import other_runs
+from harness.device.affinity import dropped
+from harness.device.cpu_quota import shortage
+from harness.journal.plan import Plan, Record
+from harness.journal.protocol import VisitNote
+from harness.journal.records import CellRecord, LaunchRecord, ProfileRecord
 
 REFRESH_S = 0.5
 """Seldom enough not to disturb what is being measured."""
@@ -81,7 +81,7 @@ class Progress:
 
     def warn(self, cores: int) -> None:
         """Say what is odd about this host, where ``cores`` of its cores are to be used."""
-        for warning in filter(None, (shortage(cores), dropped(), neighbours.warning())):
+        for warning in filter(None, (shortage(cores), dropped(), other_runs.warning())):
             self.say(warning, "yellow")
 
     def profiling(self) -> None:

@@ -7,20 +7,20 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
-from harness.halt import Halt
-from harness.host_limits import allow_open_files
-from harness.plan import Plan, Side
-from harness.ray_address import require_ray
-from harness.rundir import RunDir
-from launch.files import fingerprints, opened
-from launch.gangs import Launcher
+from harness.device.host_limits import allow_open_files
+from harness.journal.plan import Plan, Side
+from harness.journal.run_directory import RunDir
+from harness.planning.ray_address import require_ray
+from harness.world.control import StopRequest
 from launch.inline import Inline
-from launch.interrupt import Interrupt, heard
-from launch.profiling import Profiling
+from launch.launcher import Launcher
+from launch.local.torchrun import Torchrun
+from launch.processes.scratch import scratch
 from launch.progress import Progress
-from launch.scratch import scratch
-from launch.supervisor import Supervisor
-from launch.torchrun import Torchrun
+from launch.supervision.profiling import Profiling
+from launch.supervision.run_state import fingerprints, opened
+from launch.supervision.stop_signals import Interrupt, heard
+from launch.supervision.supervisor import Supervisor
 
 
 def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False) -> bool:
@@ -56,12 +56,12 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
             return well
 
 
-def _launcher(side: Side, run: RunDir, plan: Plan, halt: Halt) -> Launcher:
+def _launcher(side: Side, run: RunDir, plan: Plan, stop_request: StopRequest) -> Launcher:
     if side.launcher == "inline":
-        return Inline(halt)
+        return Inline(stop_request)
     if side.launcher == "torchrun":
-        return Torchrun(run.root / "logs", side.python or sys.executable, side.variables, halt)
+        return Torchrun(run.root / "logs", side.python or sys.executable, side.variables, stop_request)
     require_ray()
-    from launch.actors import Actors
+    from launch.ray_cluster.launcher import RayLauncher
 
-    return Actors(plan.ray_address, plan.placement, halt)
+    return RayLauncher(plan.ray_address, plan.placement, stop_request)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.errors import UsageError
-from harness.lines import torn_bytes
-from harness.rundir import RunDir, write_whole
-from reports import exports, units
-from reports import table as terminal
-from reports.document import Summary
-from reports.rows import SideRow
+from harness.common.errors import UsageError
+from harness.journal.log import torn_bytes
+from harness.journal.run_directory import RunDir, write_whole
+from reports.formats import formats, terminal
+from reports.schema.cases import SideRow
+from reports.schema.summary import Summary
+from reports.text import units
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class Reported:
 
 def report(runs: list[Path]) -> Iterator[Reported]:
     """Write summary.json and report.html of each run, one after the other."""
-    from reports.page import write
+    from reports.page.page import write
 
     return (Reported(RunDir(root).page_path, write(RunDir(root))) for root in runs)
 
 
 def history(reported: Sequence[Reported], console: Console) -> None:
     """Write a page of all runs that were measured alike, and say which were not, a line each."""
-    from reports.history.build import Told, alike, apart
-    from reports.history.history_page import write
+    from reports.compare.history import Told, alike, apart
+    from reports.compare.history_page import write
 
     runs = {each.page.parent.resolve(): Told(RunDir(each.page.parent), each.summary) for each in reported}
     groups, alone = alike(runs.values())
@@ -76,18 +76,18 @@ def _unsure(row: SideRow) -> bool:
 
 def compare(base: Path, new: Path, margin: float | None, form: str, console: Console) -> tuple[bool, bool]:
     """Compare two runs and print what came out; return whether NEW is worse, and whether anything is undecided."""
-    from reports.changes import forms
-    from reports.changes.changes import compare as compared
+    from reports.compare import render
+    from reports.compare.compare import compare as compared
 
-    forms.known(form)
+    render.known(form)
     changes = compared(base, new, margin)
-    forms.printed(changes, form, console)
+    render.printed(changes, form, console)
     return changes.regression, changes.undecided
 
 
 def export(run: Path, format: str, out: Path | None) -> None:  # noqa: A002 - it is what the option is called
     """Write a run in another format to a file, or to standard output."""
-    form = exports.known(format)
+    form = formats.known(format)
     told = form.write(RunDir(run))
     appended = os.environ.get(form.append_to) if form.append_to else None
     if out is not None:

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.plan import Comparison, Exercise, Plan, Side
-from harness.rundir import RunDir
-from reports import again
-from reports.advice import advice_rows
-from reports.answers import chapter
-from reports.audit.examined import Examined
-from reports.audit.twelve import audit_rows
-from reports.book import Book
-from reports.cells import cell_rows
-from reports.claims import claims
-from reports.contrasts import contrast_rows, margin
-from reports.document import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
-from reports.evidence import WORST_FIRST, Cell, Evidence, load
-from reports.findings import Findings, headline
-from reports.health import health
-from reports.heat import heat_rows
-from reports.losses import loss_rows
-from reports.measured import Measured, measure
-from reports.probes import ceiling_rows, floor_rows
-from reports.profiles import profile_rows
-from reports.projection import projection_rows
-from reports.roofs import roof_rows
-from reports.sides import side_rows
-from reports.stragglers import rank_rows
-from reports.traces import trace_rows
-from reports.variance import variance_rows
+from harness.journal.plan import Comparison, Exercise, Plan, Side
+from harness.journal.run_directory import RunDir
+from reports.analysis.audit import Examined, audit_rows
+from reports.analysis.cases import cell_rows
+from reports.analysis.contrasts import contrast_rows, margin
+from reports.analysis.limits import ceiling_rows, floor_rows, roof_rows
+from reports.analysis.losses import loss_rows
+from reports.analysis.projection import projection_rows
+from reports.analysis.ranks import heat_rows, rank_rows
+from reports.analysis.sides import side_rows
+from reports.analysis.steadiness import health
+from reports.analysis.timeline import trace_rows
+from reports.reading.run import WORST_FIRST, Cell, Evidence, load
+from reports.schema.summary import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
+from reports.statistics.measured import Measured, measure
+from reports.statistics.variance import advice_rows, variance_rows
+from reports.wording import commands
+from reports.wording.answers import chapter
+from reports.wording.claims import claims, profile_rows
+from reports.wording.findings import Findings, headline
+from reports.wording.lookup import Book
 
 
 def summarise(run: RunDir) -> Summary:
@@ -48,7 +43,7 @@ def summary_of(measured: Measured) -> Summary:
         run=_run_facts(measured.evidence),
         strip=_strip(measured.evidence),
         cells=cells,
-        beside=tuple(row for other in others for row in cell_rows(other, rank_rows(other), health(other))),
+        telemetry=tuple(row for other in others for row in cell_rows(other, rank_rows(other), health(other))),
         sides=side_rows(measured, others),
         comparisons=contrast_rows(measured),
         floors=floor_rows(measured),
@@ -62,7 +57,7 @@ def summary_of(measured: Measured) -> Summary:
         run=found.run,
         counts=_counts(found.strip),
         claims=claims(found),
-        cells=found.cells + found.beside,
+        cells=found.cells + found.telemetry,
         sides=found.sides,
         comparisons=found.comparisons,
         ceilings=ceiling_rows(measured),
@@ -99,7 +94,7 @@ def _strip(evidence: Evidence) -> tuple[Planned, ...]:
             status=cell.state,
             rank=cell.record.rank if cell.record else None,
             message=cell.record.message if cell.record else None,
-            fates=cell.record.fates if cell.record else (),
+            outcomes=cell.record.outcomes if cell.record else (),
             again=_again(evidence, cell),
         )
         for cell in evidence.all_cells
@@ -109,7 +104,7 @@ def _strip(evidence: Evidence) -> tuple[Planned, ...]:
 def _again(evidence: Evidence, cell: Cell) -> str | None:
     if cell.state in ("ok", "missing") or cell.case.probe:
         return None
-    return again.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
+    return commands.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
 
 
 def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
@@ -120,7 +115,7 @@ def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
             title=comparison.title,
             exercises=tuple(exercise.number for exercise in _exercises(measured.evidence.plan, comparison)),
             scaling=comparison.scaling,
-            arm_field=comparison.arm_field,
+            variant_field=comparison.variant_field,
             baseline=comparison.baseline,
             params=comparison.params,
             aa=measured.aa_by_comparison[index],

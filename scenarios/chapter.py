@@ -1,7 +1,7 @@
 """The chapter's exercises: what each asks, and the sentence with which a run answers it.
 
 Chapter 5 of *Dive into Deep Learning*, PyTorch edition, in our own words. Figures of the run stand in braces,
-``{arm.figure}`` (docs/scenarios.md says which there are); what a figure rests on has passed its check.
+``{variant.figure}`` (docs/scenarios.md says which there are); what a figure rests on has passed its check.
 """
 
 from __future__ import annotations

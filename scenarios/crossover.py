@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
 from scenarios.replicas import assert_alike
@@ -25,7 +25,7 @@ class Crossover:
     scaling: ClassVar[Scaling] = "strong"
 
     size: int = axis(32, 256, 1024, full=(32, 64, 128, 256, 512, 1024, 2048))
-    where: Literal["host", "resident", "copied"] = arm(baseline="host")
+    where: Literal["host", "resident", "copied"] = variant(baseline="host")
 
     def cores(self, device: torch.device) -> int:
         """How many cores a product on the host may use: of a GPU's rank all that it runs on, a share of the host's.
@@ -76,12 +76,12 @@ class Crossover:
         step = copied if self.where == "copied" else in_place
         if self.where == "host" and cores != torch.get_num_threads():  # a CPU device has set them
             step = partial(_product, rows, b, cores)
-        uneven = self.where == "copied"  # rank 0 makes the copies
-        return Workload(step, check=check, work=work, reset=reset, uneven=uneven)
+        asymmetric = self.where == "copied"  # rank 0 makes the copies
+        return Workload(step, check=check, work=work, reset=reset, asymmetric=asymmetric)
 
 
 def _product(a: torch.Tensor, b: torch.Tensor, threads: int) -> torch.Tensor:
-    """A product on the host with so many threads; afterwards there are as many as before, for other arms."""
+    """A product on the host with so many threads; afterwards there are as many as before, for other variants."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import TOLERANCE, normwise_error
 from scenarios.chapter import exercises
 from scenarios.replicas import assert_alike
@@ -29,7 +29,7 @@ class Fourier:
 
     batch: int = axis(4096, full=(16384,))
     size: int = axis(256, full=(257, 4096, 4099))
-    way: Literal["full", "real", "matrix"] = arm(baseline="full")
+    way: Literal["full", "real", "matrix"] = variant(baseline="full")
 
     def memory(self, ranks: int) -> int:
         """Every rank draws all samples, and transforms a part of them."""

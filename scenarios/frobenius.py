@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.replicas import assert_alike
 
@@ -27,14 +27,14 @@ class Frobenius:
 
     matrices: int = 1000
     size: int = axis(100, full=(100, 512))
-    log: Literal["each", "deferred", "batched"] = arm(baseline="each")
+    log: Literal["each", "deferred", "batched"] = variant(baseline="each")
 
     def memory(self, ranks: int) -> int:  # noqa: ARG002
         """Every rank draws both stacks."""
         return 4 * 2 * self.matrices * self.size**2
 
     def operands(self, gang: Gang) -> tuple[torch.Tensor, torch.Tensor]:
-        """Two stacks of matrices, the same bits in every arm and on every rank: shape ``[matrices, size, size]``."""
+        """Two stacks of matrices, the same bits in each variant and on each rank: shape ``[matrices, size, size]``."""
         shape = self.matrices, self.size, self.size
         a, b = (torch.randn(shape, device=gang.device, generator=gang.shared_generator) for _ in range(2))
         return a, b

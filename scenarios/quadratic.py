@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
 
@@ -37,7 +37,7 @@ class Quadratic:
     batch: int = 64
     inputs: int = axis(128, full=(512,))
     outputs: int = axis(256, full=(16, 1024))
-    way: Literal["einsum", "outer", "contract", "bilinear"] = arm(baseline="einsum")
+    way: Literal["einsum", "outer", "contract", "bilinear"] = variant(baseline="einsum")
 
     def memory(self, ranks: int) -> int:
         """Every rank draws all forms, and keeps a part of them."""

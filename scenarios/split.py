@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness.overlap import overlap
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
+from harness.work.product_overlap import overlap
 from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
 from scenarios.replicas import assert_alike
@@ -24,14 +24,14 @@ class Split:
 
     products: int = 2
     size: int = axis(1024, full=(2048, 8192))
-    how: Literal["whole", "columns", "inner"] = arm(baseline="whole")
+    how: Literal["whole", "columns", "inner"] = variant(baseline="whole")
 
     def memory(self, ranks: int) -> int:
         """Every rank draws all operands, and multiplies a part of them."""
         return 4 * self.size**2 * self.products * (2 * ranks + 1) // ranks
 
     def operands(self, gang: Gang) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Every product's two matrices, each ``[size, size]``: the same bits in every arm and on every rank."""
+        """Every product's two matrices, each ``[size, size]``: the same bits in every variant and on every rank."""
         pair = 2, self.size, self.size
         return [
             tuple(torch.randn(pair, device=gang.device, generator=gang.shared_generator)) for _ in range(self.products)

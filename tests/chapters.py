@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from harness.plan import Exercise
-from reports import units
+from harness.journal.plan import Exercise
+from reports.text import units
 from tests import factories
 from tests.factories import Synthetic
 
@@ -26,7 +26,7 @@ def exact(case):
     """Pieces take 1.5 times as long as the whole; four devices are twice as fast as one."""
     if case.probe:
         return factories.work_time(case)
-    return (0.15 if case.arm == "pieces" else 0.1) / math.sqrt(1 if case.packed else case.world_size)
+    return (0.15 if case.variant == "pieces" else 0.1) / math.sqrt(1 if case.packed else case.world_size)
 
 
 EXACT = {"truth": exact, "noise": 0.0, "launch_noise": 0.0}
@@ -36,7 +36,7 @@ def crossing_time(case):
     """Equal at a size of 100, above which pieces are ahead; two devices are ahead of one above 300."""
     if case.probe:
         return factories.work_time(case)
-    one = (40e-6 if case.arm == "whole" else 20e-6) * case.params["size"] + (0 if case.arm == "whole" else 2e-3)
+    one = (40e-6 if case.variant == "whole" else 20e-6) * case.params["size"] + (0 if case.variant == "whole" else 2e-3)
     return one if case.world_size == 1 or case.packed else one / 2 + 6e-3
 
 
@@ -48,7 +48,7 @@ WRONG = {(2, "quick[how=pieces,size=1024]@2"): ("wrong", 1, HOSTILE)}
 
 
 def counted(case, launch, rank):
-    busy = case.arm == "pieces"
+    busy = case.variant == "pieces"
     return {
         "held_bytes": 40 * 2**20,
         "peak_bytes": 3 * 2**20 if busy else 0,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from harness.rundir import RunDir
+from harness.journal.run_directory import RunDir
 from tests.ranks import Ranks
 
 settings.register_profile("ours", deadline=None, derandomize="RANKBENCH_EXPLORE" not in os.environ)
@@ -19,7 +19,7 @@ settings.load_profile("ours")
 @pytest.fixture(scope="session")
 def chapter_run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A run of a whole chapter, with its page, which takes seconds to draw."""
-    from reports import page
+    from reports.page import page
     from tests.chapters import many
 
     run = many(tmp_path_factory.mktemp("chapter"))

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.doubts import Doubt
-from harness.journal import CellRecord, EndRecord, LaunchRecord, Rank, RankFacts, Samples, Waits
-from harness.lines import sealed, texts
-from harness.plan import Case, Comparison, Exercise, Plan, Side, Value
-from harness.rundir import RunDir
+from harness.journal.log import sealed, texts
+from harness.journal.measurement_warnings import MeasurementWarning
+from harness.journal.plan import Case, Comparison, Exercise, Plan, Side, Value
+from harness.journal.records import CellRecord, CollectiveTimes, EndRecord, LaunchRecord, Rank, RankFacts, Samples
+from harness.journal.run_directory import RunDir
 
 ROOFS = ("gemm_tf32", "gemm_bf16", "gemm_fp16", "copy", "upload", "download")
 FLOPS = 4.0e9
@@ -27,7 +27,7 @@ def work_time(case: Case) -> float:
         busy = 1.02 if case.world_size > 1 else 1.0
         alone = {"null": 2e-6, "spin": 5e-3, "gemm": 4e-3} | dict.fromkeys(ROOFS, 1e-3)
         return alone[case.scenario] * (busy if case.scenario == "gemm" else 1.0)
-    whole = 0.1 * (1.5 if case.arm in ("each", "pieces") else 1.0)
+    whole = 0.1 * (1.5 if case.variant in ("each", "pieces") else 1.0)
     if case.packed:
         return whole * 1.03
     if case.world_size == 1:
@@ -41,8 +41,8 @@ class Synthetic:
 
     scenario: str = "split"
     scaling: str = "strong"
-    arms: tuple[str, ...] = ("whole", "pieces")
-    arm_field: str | None = "how"
+    variants: tuple[str, ...] = ("whole", "pieces")
+    variant_field: str | None = "how"
     sizes: tuple[int, ...] = (1024,)
     """Values of the axis ``size``: a comparison each."""
     world_sizes: tuple[int, ...] = (1, 2)
@@ -64,7 +64,7 @@ class Synthetic:
     """Factor on a rank's own time."""
     outcomes: Mapping[tuple[int, str], tuple[str, int | None, str]] = field(default_factory=dict)
     """Status, rank and message by launch and key, for cells that are not ok; ``missing`` writes no record."""
-    doubts: Mapping[tuple[int, str], tuple[Doubt, ...]] = field(default_factory=dict)
+    warnings: Mapping[tuple[int, str], tuple[MeasurementWarning, ...]] = field(default_factory=dict)
     probes: bool = True
     roofs: bool = False
     """A GPU's, on one device."""
@@ -181,10 +181,14 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
     shared: dict[str, Value] = {"size": size, **told.params}
     cases: list[Case] = []
     for world_size in told.world_sizes:
-        for arm in told.arms if told.arm_field else (None,):
-            params = {**shared, told.arm_field: arm} if told.arm_field and arm else shared
+        for variant in told.variants if told.variant_field else (None,):
+            params = {**shared, told.variant_field: variant} if told.variant_field and variant else shared
             one = Case(
-                scenario=told.scenario, reference="scenarios.split:Split", params=params, arm=arm, world_size=world_size
+                scenario=told.scenario,
+                reference="scenarios.split:Split",
+                params=params,
+                variant=variant,
+                world_size=world_size,
             )
             cases.append(one)
             if told.packed and world_size > 1:
@@ -193,7 +197,7 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
             cases += [
                 Case(
                     scenario=name,
-                    reference=f"harness.probes:{name.title()}",
+                    reference=f"harness.plugins.floor_and_ceiling:{name.title()}",
                     params={},
                     world_size=world_size,
                     packed=world_size > 1 and name != "null",
@@ -203,7 +207,7 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
             ]
     if told.roofs:
         cases += [
-            Case(scenario=name, reference="harness.roofs:Product", params={}, world_size=1, probe=True)
+            Case(scenario=name, reference="harness.plugins.roofline:Product", params={}, world_size=1, probe=True)
             for name in ROOFS
         ]
     return Comparison(
@@ -211,8 +215,8 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
         title=told.title,
         exercises=told.exercises,
         scaling=told.scaling,
-        arm_field=told.arm_field,
-        baseline=told.arms[0] if told.arm_field else None,
+        variant_field=told.variant_field,
+        baseline=told.variants[0] if told.variant_field else None,
         params=shared,
         cases=tuple(cases),
     )
@@ -274,7 +278,7 @@ def _cell(
         message=message,
         unit="product",
         inner=told.inner,
-        doubts=told.doubts.get((launch, case.key), ()),
+        warnings=told.warnings.get((launch, case.key), ()),
         **kept,
     )
 
@@ -334,7 +338,7 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float, sid
     )
 
 
-def _waits(told: Synthetic, case: Case, launch: int, noise: random.Random, bias: float) -> Waits | None:
+def _waits(told: Synthetic, case: Case, launch: int, noise: random.Random, bias: float) -> CollectiveTimes | None:
     true = told.watched(case) if case.gang_size > 1 and not case.probe else None
     if true is None:
         return None
@@ -342,7 +346,7 @@ def _waits(told: Synthetic, case: Case, launch: int, noise: random.Random, bias:
     work = [[part * (1 + bias) * (1 + noise.gauss(0, told.noise)) for _ in range(5)] for part in own]
     last = [max(each) for each in zip(*work, strict=True)]
     sent = [told.counted(case, launch, rank).get("traffic_bytes") or 0 for rank in range(case.world_size)]
-    return Waits(
+    return CollectiveTimes(
         collectives=(1.0,) * 5,
         work_s=work,
         wait_s=[[end - mine for end, mine in zip(last, each, strict=True)] for each in work],

@@ -10,7 +10,7 @@ import pynvml
 import pytest
 import torch
 
-from harness import gpus
+from harness.device import nvml
 
 UUIDS = ("aaaa", "bbbb")
 NVLINKS = 4
@@ -62,7 +62,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, sysfs: Path) -> None:
     }
     for name, answer in answers.items():
         monkeypatch.setattr(pynvml, name, answer)
-    monkeypatch.setattr(gpus, "PCI", sysfs)
+    monkeypatch.setattr(nvml, "PCI", sysfs)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(UUIDS))
     monkeypatch.setattr(torch.cuda, "get_device_properties", _properties)
     monkeypatch.setattr(torch.cuda, "can_device_access_peer", lambda one, other: one != other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from reports import page
+from reports.page import page
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 

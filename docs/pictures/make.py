@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports import cli, table
+from reports import cli
+from reports.formats import terminal
 
 HERE = Path(__file__).parent
 CHROMIUM = (
@@ -37,7 +38,7 @@ def main(run: Path) -> None:
     shoot(reported.page, "page-light.png", 1000, 1900)
     shoot(reported.page, "page-dark.png", 1000, 1900, "--blink-settings=preferredColorScheme=0")
     console = Console(record=True, width=112, force_terminal=True, file=Path("/dev/null").open("w"))
-    table.show(reported.summary, console)
+    terminal.show(reported.summary, console)
     svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="rankbench run"), flags=re.DOTALL)
     view = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     width, height = (int(float(side)) + 1 for side in view.groups())

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.rundir import RunDir
-from reports import labels, units
-from reports.document import Summary
-from reports.evidence import State
-from reports.rows import CellRow
+from harness.journal.run_directory import RunDir
+from reports.reading.run import State
+from reports.schema.cases import CellRow
+from reports.schema.summary import Summary
 from reports.summary import summarise
+from reports.text import labels, units
 
 UNIT, SCALE = "ms", 1e3
 """One unit for all cases and for ever: the action compares bare numbers."""

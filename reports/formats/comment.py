@@ -6,17 +6,17 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.rundir import RunDir
-from reports import github_markdown as md
-from reports import units
-from reports.claims import leading
-from reports.document import Summary
-from reports.formats.fates import Fate, fates
-from reports.labels import Labels
-from reports.rows import CellRow, ContrastRow
-from reports.sentences import WORDS
+from harness.common.errors import UsageError
+from harness.journal.run_directory import RunDir
+from reports.formats import markdown as md
+from reports.schema.cases import CellRow, ContrastRow
+from reports.schema.summary import Summary
 from reports.summary import summarise
+from reports.text import units
+from reports.text.labels import Labels
+from reports.wording.claims import leading
+from reports.wording.outcomes import Fate, outcomes
+from reports.wording.sentences import WORDS
 
 CLAIMS = 12
 """Sentences that are not folded away."""
@@ -43,13 +43,13 @@ def job_summary(run: RunDir) -> str:
 def markdown(summary: Summary, limit: int) -> str:
     """The run in at most ``limit`` bytes."""
     names = Labels.of(summary.cells)
-    bad = [fate for fate in fates(summary) if fate.status != "ok"]
+    bad = [outcome for outcome in outcomes(summary) if outcome.status != "ok"]
     claims = [claim for claim in summary.claims if claim.kind != "failure"]
     first = leading(tuple(claims), CLAIMS)
     rest = [claim for claim in claims if claim not in first]
     answers = [f"- **{md.inert(row.exercise)}** {md.sentence(row.answer)}" for row in summary.chapter if row.answer]
     blocks = [
-        md.Block([_failure(fate) for fate in bad], md.head("not ok", "what became of it")),
+        md.Block([_failure(outcome) for outcome in bad], md.head("not ok", "what became of it")),
         md.Block([f"- {md.sentence(claim.text)}" for claim in first]),
         md.Block(list(_cases(summary, names)), _head(summary), units.count(len(summary.cells), "case"), not bad),
         md.Block(answers, title=units.count(len(answers), "exercise")),
@@ -60,8 +60,8 @@ def markdown(summary: Summary, limit: int) -> str:
     return md.fitted(opening, blocks, limit, "`summary.json` and `report.html` have it all.")
 
 
-def _failure(fate: Fate) -> str:
-    return md.row(md.code(fate.key), md.code(fate.told))
+def _failure(outcome: Fate) -> str:
+    return md.row(md.code(outcome.key), md.code(outcome.told))
 
 
 def _head(summary: Summary) -> Sequence[str]:
@@ -71,12 +71,12 @@ def _head(summary: Summary) -> Sequence[str]:
 
 def _cases(summary: Summary, names: Labels) -> Iterator[str]:
     contrasts: dict[tuple[int, str | None, int], ContrastRow] = {
-        (row.comparison, row.arm, row.world_size): row for row in summary.comparisons
+        (row.comparison, row.variant, row.world_size): row for row in summary.comparisons
     }
     several = len(summary.run.sides) > 1
     for row in summary.cells:
         own = summary.run.sides[0].name == row.side
-        contrast = contrasts.get((row.comparison, row.arm, row.world_size)) if own else None
+        contrast = contrasts.get((row.comparison, row.variant, row.world_size)) if own else None
         side = [md.code(row.side)] if several else []
         yield md.row(
             md.code(names.case(row)), str(row.world_size), _time(row), *_scaling(row), _against(contrast), *side

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from xml.etree import ElementTree as ET
 
-from harness.rundir import RunDir
-from reports import labels, units
-from reports.document import ComparisonFacts, Summary
-from reports.evidence import State
-from reports.formats.fates import Fate, fates
-from reports.rows import CellRow
+from harness.journal.run_directory import RunDir
+from reports.reading.run import State
+from reports.schema.cases import CellRow
+from reports.schema.summary import ComparisonFacts, Summary
 from reports.summary import summarise
+from reports.text import labels, units
+from reports.wording.outcomes import Fate, outcomes
 
 OUTCOMES: dict[State, str] = {"wrong": "failure", "skipped": "skipped", "ok": ""}
 """The element that tells of a state; of any other it is an error."""
@@ -27,9 +27,9 @@ def junit(run: RunDir) -> str:
     """The document; no character that XML forbids is in it, whatever the run's texts hold."""
     summary = summarise(run)
     root = ET.Element("testsuites", name="rankbench")
-    found = fates(summary)
+    found = outcomes(summary)
     for about in summary.about:
-        root.append(_suite(summary, about, [fate for fate in found if fate.comparison == about.comparison]))
+        root.append(_suite(summary, about, [outcome for outcome in found if outcome.comparison == about.comparison]))
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, 0)) for suite in root)))
     ET.indent(root, " ")
@@ -40,16 +40,16 @@ def junit(run: RunDir) -> str:
 
 def _suite(summary: Summary, about: ComparisonFacts, own: list[Fate]) -> ET.Element:
     rows = {row.key: row for row in summary.first if row.comparison == about.comparison}
-    counted = Counter(OUTCOMES.get(fate.status, "error") for fate in own)
+    counted = Counter(OUTCOMES.get(outcome.status, "error") for outcome in own)
     suite = ET.Element("testsuite", name=_name(about), tests=str(len(own)))
-    for name, outcome in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(name, str(counted[outcome]))
+    for name, element in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(name, str(counted[element]))
     if summary.run.started:
         suite.set("timestamp", labels.plain(summary.run.started)[:19])
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(summary):
         ET.SubElement(properties, "property", name=name, value=labels.plain(value))
-    suite.extend([_case(fate, about, rows.get(fate.key)) for fate in own])
+    suite.extend([_case(outcome, about, rows.get(outcome.key)) for outcome in own])
     return suite
 
 
@@ -66,16 +66,16 @@ def _properties(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "environment", summary.run.fingerprint or "not told"
 
 
-def _case(fate: Fate, about: ComparisonFacts, row: CellRow | None) -> ET.Element:
-    case = ET.Element("testcase", name=labels.plain(fate.key), classname=_name(about))
+def _case(outcome: Fate, about: ComparisonFacts, row: CellRow | None) -> ET.Element:
+    case = ET.Element("testcase", name=labels.plain(outcome.key), classname=_name(about))
     shown = row is not None and row.median_s is not None and not row.below_resolution
     if row is not None and row.median_s is not None and shown:
         case.set("time", f"{Decimal(repr(row.median_s)):f}")
-    outcome = OUTCOMES.get(fate.status, "error")
-    if outcome:
-        told = ET.SubElement(case, outcome, message=fate.told)
-        if outcome != "skipped":
-            told.set("type", fate.status)
+    element = OUTCOMES.get(outcome.status, "error")
+    if element:
+        told = ET.SubElement(case, element, message=outcome.told)
+        if element != "skipped":
+            told.set("type", outcome.status)
     elif row is not None and shown:
         ET.SubElement(case, "system-out").text = _figures(row)
     return case

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.doubts import Kind
-from harness.rundir import RunDir
-from reports import labels
-from reports.document import Summary
-from reports.rows import CellRow
+from harness.journal.measurement_warnings import Kind
+from harness.journal.run_directory import RunDir
+from reports.schema.cases import CellRow
+from reports.schema.summary import Summary
 from reports.summary import summarise
+from reports.text import labels
 
 Pairs = dict[str, str]
 
@@ -95,7 +95,7 @@ def _labels(row: CellRow) -> Pairs:
     return {
         "case": row.key,
         "scenario": row.scenario,
-        "arm": row.arm or "",
+        "variant": row.variant or "",
         "world_size": str(row.world_size),
         "side": row.side,
         "ranks_per_host": "+".join(map(str, row.ranks_per_host)),

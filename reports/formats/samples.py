@@ -1,4 +1,4 @@
-"""Every sample as a table: a row a sample and rank, a row for a cell without samples; see ``reports.frame``.
+"""Every sample as a table: a row a sample and rank, a row for a cell without samples; see ``reports.formats.samples``.
 
 A case that is wrong in any launch has no seconds in any: those launches that its check let pass are no better.
 """
@@ -6,15 +6,83 @@ A case that is wrong in any launch has no seconds in any: those launches that it
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from harness.errors import UsageError
-from harness.rundir import RunDir
-from reports.evidence import Evidence, load
-from reports.frame import CASE, COLUMNS, frame
+from harness.common.errors import UsageError
+from harness.journal.plan import Plan
+from harness.journal.run_directory import RunDir
+from reports.reading.run import Cell, Evidence, load
+
+COLUMNS = (
+    *("launch", "comparison", "scenario", "variant", "world_size", "packed", "probe", "rank", "round"),
+    *("sample", "position", "inner", "start_s", "seconds", "status"),
+)
+"""The fixed columns; a column for each parameter follows, sorted by name."""
+
+CASE = "case"
+"""For the reports alone, the last column: the case's key."""
+
+WHOLE = ("rank", "round", "sample", "position", "inner")
+"""Whole numbers, empty where a cell has no samples."""
+READ = (*WHOLE, "start_s", "seconds")
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+def parameters(plan: Plan) -> dict[str, str]:
+    """Column by parameter, over all scenarios; one that is named like a fixed column gets ``param_`` before it."""
+    names = sorted({name for comparison in plan.comparisons for case in comparison.cases for name in case.params})
+    return {name: f"param_{name}" if name in COLUMNS else name for name in names}
+
+
+def frame(evidence: Evidence) -> pd.DataFrame:
+    """Every sample of every rank: the columns ``COLUMNS``, the parameters, and last ``CASE``.
+
+    ``seconds`` is one step's: the device's own time where it has one, else the host's, divided by ``inner``.
+    """
+    columns = parameters(evidence.plan)
+    parts = [_part(cell, columns) for cell in evidence.cells]
+    names = (*COLUMNS, *columns.values(), CASE)
+    table = pd.DataFrame({name: _joined([part[name] for part in parts]) for name in names})
+    kinds = dict.fromkeys(("launch", "comparison", "world_size"), "int64") | dict.fromkeys(("packed", "probe"), "bool")
+    return table.astype(kinds | dict.fromkeys(WHOLE, "Int64") | dict.fromkeys(("start_s", "seconds"), "float64"))
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.concatenate(parts) if parts else np.array([], dtype=object)
+
+
+def _part(cell: Cell, columns: Mapping[str, str]) -> Columns:
+    """The rows of one cell."""
+    case, taken = cell.case, _readings(cell)
+    told = {"launch": cell.launch, "comparison": cell.comparison, "scenario": case.scenario, "variant": case.variant}
+    told |= {"world_size": case.world_size, "packed": case.packed, "probe": case.probe, "status": cell.state}
+    told |= {column: case.params.get(name) for name, column in columns.items()} | {CASE: case.key}
+    rows = len(taken["seconds"])
+    return taken | {name: np.array([value], dtype=object).repeat(rows) for name, value in told.items()}
+
+
+def _readings(cell: Cell) -> Columns:
+    """What the ranks of a cell read, rank by rank; one empty row where it has no samples."""
+    taken, record = cell.taken, cell.record
+    if taken is None or record is None or record.status != "ok":
+        return {name: np.array([np.nan]) for name in READ}
+    ranks, samples = taken.start_s.shape
+    return {
+        "rank": np.arange(ranks).repeat(samples),
+        "round": np.tile(taken.round, ranks),
+        "sample": np.tile(np.arange(samples), ranks),
+        "position": np.tile(taken.position, ranks),
+        "inner": np.full(ranks * samples, record.inner),
+        "start_s": taken.start_s.ravel(),
+        "seconds": taken.seconds(record.inner).ravel(),
+    }
+
 
 MORE = ("side", "shared_device")
 """Columns of runs with several sides, and of those whose ranks shared a device."""
@@ -29,7 +97,7 @@ def csv(run: RunDir) -> str:
 def parquet(run: RunDir) -> bytes:
     """As Parquet. Raises UsageError where pyarrow is not installed."""
     table, file = _table(run), io.BytesIO()
-    kinds = dict.fromkeys(("scenario", "arm", "status"), "string")
+    kinds = dict.fromkeys(("scenario", "variant", "status"), "string")
     kinds |= {name: _kind(table[name]) for name in table.columns if name not in (*COLUMNS, *MORE)}
     try:
         table.astype(kinds).to_parquet(file, engine="pyarrow", index=False)

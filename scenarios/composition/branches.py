@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.composition.parallel import Fused, Parallel, Slices, Spread, Streams
@@ -32,10 +32,10 @@ class Branches:
     width: int = 512
     imbalance: int = 2
     """Every other branch is so many times as wide."""
-    how: Literal["serial", "slices", "fused", "streams", "spread"] = arm(baseline="serial")
+    how: Literal["serial", "slices", "fused", "streams", "spread"] = variant(baseline="serial")
 
     def linears(self, gang: Gang) -> list[nn.Linear]:
-        """The branches: the same bits in every arm and on every rank."""
+        """The branches: the same bits in every variant and on every rank."""
         widths = [self.width * (self.imbalance if i % 2 else 1) for i in range(self.branches)]
         made = [nn.Linear(self.features, width, device=gang.device) for width in widths]
         for parameter in (each for branch in made for each in branch.parameters()):
@@ -43,7 +43,7 @@ class Branches:
         return made
 
     def block(self, branches: list[nn.Linear], gang: Gang) -> nn.Module:
-        """The parallel block that this arm is about."""
+        """The parallel block that this variant is about."""
         if self.how == "spread":
             return Spread(branches, gang)
         return {"serial": Parallel, "slices": Slices, "fused": Fused, "streams": Streams}[self.how](branches)

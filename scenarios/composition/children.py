@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error
 from scenarios.chain import chained
 from scenarios.chapter import exercises
@@ -35,7 +35,7 @@ class Children:
     depth: int = axis(128, full=(1024,))
     width: int = 16
     batch: int = 8
-    container: Literal["sequential", "module_list", "list"] = arm(baseline="sequential")
+    container: Literal["sequential", "module_list", "list"] = variant(baseline="sequential")
 
     def block(self, *children: nn.Module) -> nn.Module:
         """The sequential block, of any children."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.composition import factory
@@ -34,7 +34,7 @@ class Instances:
     hidden: int = 512
     outputs: int = 10
     batch: int = axis(1, 32, full=(1, 1024))
-    made: Literal["instances", "repeated", "copies"] = arm(baseline="instances")
+    made: Literal["instances", "repeated", "copies"] = variant(baseline="instances")
 
     def net(self, gang: Gang) -> nn.Sequential:
         """The network, with the same weights on every rank."""
@@ -51,7 +51,7 @@ class Instances:
         return nn.Sequential(*self.factory(block, self.blocks), linear(self.width, self.outputs))
 
     def factory(self, build: Callable[[], nn.Module], count: int) -> list[nn.Module]:
-        """So many blocks by the factory that this arm is about."""
+        """So many blocks by the factory that this variant is about."""
         return {"instances": factory.instances, "repeated": factory.repeated, "copies": factory.copies}[self.made](
             build, count
         )

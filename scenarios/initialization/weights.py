@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.initialization.draws import Fans, fill
 from scenarios.initialization.laws import Law, normal, refuse_another, truncated, uniform
@@ -41,7 +41,7 @@ class Initialization:
     width: int = axis(384, full=(8192,))
     initializer: Literal[
         "normal", "constant", "trunc_normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "orthogonal"
-    ] = arm(baseline="normal")
+    ] = variant(baseline="normal")
 
     def memory(self, ranks: int) -> int:
         """The rows of a rank."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error
 from scenarios.chain import chained
 from scenarios.chapter import exercises
@@ -30,7 +30,7 @@ class Construction:
     inputs: int = 20
     outputs: int = 10
     batch: int = 2
-    how: Literal["eager", "first", "lazy", "meta"] = arm(baseline="eager")
+    how: Literal["eager", "first", "lazy", "meta"] = variant(baseline="eager")
 
     @property
     def dims(self) -> list[tuple[int, int]]:

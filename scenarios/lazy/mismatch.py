@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.lazy import dryrun
 from scenarios.lazy.dryrun import Mismatched
@@ -30,7 +30,7 @@ class Mismatch:
     width: int = axis(128, 1024, full=(512, 2048, 4096))
     outputs: int = 10
     batch: int = 32
-    how: Literal["forward", "meta", "declared"] = arm(baseline="forward")
+    how: Literal["forward", "meta", "declared"] = variant(baseline="forward")
 
     def prepare(self, gang: Gang) -> Workload:
         """The last layer takes half of what it gets: a forward pass finds out last of all."""

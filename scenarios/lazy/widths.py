@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error, tolerance
 from scenarios.chapter import exercises
 from scenarios.lazy.encoders import Adapters, Padded, Sliced, moved, refuses
@@ -28,7 +28,7 @@ class Widths:
     hidden: int = 256
     outputs: int = 10
     samples: int = axis(512, full=(65536,))
-    how: Literal["pad", "slice", "adapters"] = arm(baseline="pad")
+    how: Literal["pad", "slice", "adapters"] = variant(baseline="pad")
 
     @property
     def known(self) -> list[int]:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm
+from harness.scenario import Facts, Gang, Scaling, Workload, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import formats
 from scenarios.roundtrip.proof import assert_read, assert_same, read
@@ -28,7 +28,7 @@ class Load:
 
     layers: int = 4
     width: int = 1024
-    by: Literal["copy", "assign", "mmap", "safetensors", "pinned", "broadcast"] = arm(baseline="copy")
+    by: Literal["copy", "assign", "mmap", "safetensors", "pinned", "broadcast"] = variant(baseline="copy")
 
     def prepare(self, gang: Gang) -> Workload:
         """Rank 0 writes the file; each step ends with all of it on the device, parameters and buffers, and read."""
@@ -61,7 +61,7 @@ class Load:
             assert more["tie"] == ("kept" if copied else "lost"), f"the tie of two layers is {more['tie']}"
             return {"parameters": len(mine), "kept": len(known.intersection(mine)), "pinned": pinned, **more}
 
-        return Workload(step, check=check, work=carried(state), reset=reset, uneven=self.by == "broadcast")
+        return Workload(step, check=check, work=carried(state), reset=reset, asymmetric=self.by == "broadcast")
 
     def load(self, path: Path, live: nn.Module, gang: Gang) -> nn.Module:
         """The network with what the file holds: ``live``, or a new one that takes the tensors as they come."""

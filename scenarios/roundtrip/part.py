@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm
+from harness.scenario import Facts, Gang, Scaling, Workload, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.limits import misnamed, one_further, shifted
@@ -34,7 +34,7 @@ class Part:
     layers: int = 4
     width: int = 1024
     reused: int = 2
-    reader: Literal["full", "mmap", "safetensors", "dcp"] = arm(baseline="full")
+    reader: Literal["full", "mmap", "safetensors", "dcp"] = variant(baseline="full")
 
     def architecture(self) -> nn.Sequential:
         """The new network: the layers that are reused, and a head of its own."""

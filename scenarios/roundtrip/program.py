@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm
+from harness.scenario import Facts, Gang, Scaling, Workload, variant
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.roundtrip import exported, formats
@@ -36,7 +36,7 @@ class Program:
 
     layers: int = 4
     width: int = 1024
-    file: Literal["parameters", "program"] = arm(baseline="parameters")
+    file: Literal["parameters", "program"] = variant(baseline="parameters")
 
     def prepare(self, gang: Gang) -> Workload:
         """Every rank saves a file of its own, and predicts with what it loads from there."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from safetensors import safe_open
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm
+from harness.scenario import Facts, Gang, Scaling, Workload, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.proof import assert_read, assert_same, read
@@ -24,7 +24,7 @@ class Restore:
 
     layers: int = 4
     width: int = 1024
-    how: Literal["whole", "slices", "dcp"] = arm(baseline="whole")
+    how: Literal["whole", "slices", "dcp"] = variant(baseline="whole")
 
     def prepare(self, gang: Gang) -> Workload:
         """Rank 0 writes one file, or a checkpoint; then all ranks read it, each step all of its rows."""
@@ -66,8 +66,8 @@ class Restore:
             assert_read(sums, due)
             return {"parameter_bytes": size(state)}
 
-        uneven = self.how == "dcp"  # rank 0 makes everyone's plan
-        return Workload(step, check=check, work=carried(due), reset=reset, uneven=uneven)
+        asymmetric = self.how == "dcp"  # rank 0 makes everyone's plan
+        return Workload(step, check=check, work=carried(due), reset=reset, asymmetric=asymmetric)
 
     def rows(self, state: State, gang: Gang) -> State:
         """This rank's rows; where the ranks do not divide them, DTensors are cut in another way."""

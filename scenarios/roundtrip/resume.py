@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import formats
 from scenarios.roundtrip.proof import assert_same
@@ -25,7 +25,7 @@ class Resume:
     width: int = axis(256, full=(8192,))
     steps: int = 40
     saved: int = 30
-    after: Literal["restart", "resume"] = arm(baseline="restart")
+    after: Literal["restart", "resume"] = variant(baseline="restart")
 
     def prepare(self, gang: Gang) -> Workload:
         """Every rank has a run of its own, which has left a checkpoint of step ``saved``, and has been to its end."""

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness.scenario import Facts, Gang, Scaling, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.proof import assert_same
@@ -30,7 +30,7 @@ class Save:
     layers: int = 4
     width: int = 1024
     durable: bool = axis(False, full=(True,))
-    how: Literal["rank0", "torch", "safetensors", "dcp"] = arm(baseline="rank0")
+    how: Literal["rank0", "torch", "safetensors", "dcp"] = variant(baseline="rank0")
 
     def rows(self, state: State, gang: Gang) -> State:
         """What this rank saves. Its rows are copies: a view would take to disk all that it is a view of."""
@@ -71,7 +71,7 @@ class Save:
             return {"parameter_bytes": size(state), "stored_bytes": stored, "files": len(files)}
 
         work = carried(checkpoint.local(mine))
-        return Workload(step, check=check, work=work, reset=reset, uneven=self.how == "dcp")  # rank 0: the index
+        return Workload(step, check=check, work=work, reset=reset, asymmetric=self.how == "dcp")  # rank 0: the index
 
     def load(self, path: Path, like: State) -> State:
         """What a file, or the folder of a checkpoint, holds of the parameters ``like``."""

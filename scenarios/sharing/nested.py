@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import TOLERANCE, normwise_error
 from scenarios.chapter import exercises
 from scenarios.replicas import assert_alike
@@ -41,7 +41,7 @@ class Nested:
     scaling: ClassVar[Scaling] = "strong"
 
     batch: int = axis(2048, full=(1_048_576,))
-    halve: Literal["loop", "exponent"] = arm(baseline="loop")
+    halve: Literal["loop", "exponent"] = variant(baseline="loop")
 
     def model(self, gang: Gang, generator: torch.Generator) -> nn.Sequential:
         """The model, with values from ``generator``."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 
 from harness.gang import seeded
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 
@@ -31,7 +31,7 @@ class Symmetry:
 
     samples: int = 64
     length: int = axis(1024, full=(262_144,))
-    filters: Literal["untied", "tied"] = arm(baseline="untied")
+    filters: Literal["untied", "tied"] = variant(baseline="untied")
 
     def equations(self, gang: Gang) -> tuple[torch.Tensor, torch.Tensor]:
         """True filters ``[length, TAPS, 2]``, and at each position a row for each sample: a window and two answers.
@@ -49,7 +49,7 @@ class Symmetry:
         return truth, torch.cat([windows, answers], -1)
 
     def fitted(self, equations: torch.Tensor) -> torch.Tensor:
-        """The filters of this arm that fit best, in float64: shape ``[1 or length, TAPS, 2]``."""
+        """The filters of this variant that fit best, in float64: shape ``[1 or length, TAPS, 2]``."""
         rows = (equations.flatten(0, 1)[None] if self.filters == "tied" else equations).double()
         r = torch.linalg.qr(rows, mode="r").R  # of the equations themselves: nothing is squared
         solved: torch.Tensor = torch.linalg.solve_triangular(r[:, :TAPS, :TAPS], r[:, :TAPS, TAPS:], upper=True)
@@ -58,7 +58,7 @@ class Symmetry:
     def errors(self, gang: Gang) -> Facts:
         """Squared errors on new signals, relative to the answers' own: of several draws the least, median and most.
 
-        A draw has filters, signals and noise of its own, and is the same in every arm.
+        A draw has filters, signals and noise of its own, and is the same in every variant.
         """
         short = replace(self, length=min(self.length, 256))
         errors = []

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Work, Workload, arm, axis
+from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, variant
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.sharing.replay import replay
@@ -33,10 +33,10 @@ class Tying:
     batch: int = 64
     uses: int = 8
     width: int = axis(256, full=(4096,))
-    hidden: Literal["untied", "tied"] = arm(baseline="untied")
+    hidden: Literal["untied", "tied"] = variant(baseline="untied")
 
     def network(self, gang: Gang) -> nn.Sequential:
-        """The same values in either arm: untied layers begin as copies of one another.
+        """The same values in either variant: untied layers begin as copies of one another.
 
         A tanh is smooth. The gradient of a ReLU network jumps wherever rounding turns a unit on.
         """

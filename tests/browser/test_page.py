@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 
-from harness import cli
-from harness.doubts import Doubt, Kind
-from harness.plan import Exercise, Side
-from reports import page
+from harness.cli import app
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.journal.plan import Exercise, Side
+from reports.page import page
 from tests import factories
 from tests.hostile import EVERYTHING
 from tests.limits import LIMIT_S
@@ -62,12 +62,14 @@ def test_a_page_of_markup_and_control_characters_runs_nothing(tmp_path):
         tmp_path / "run",
         scenario=name,
         title=evil,
-        arms=("whole", f"p{evil}"),
+        variants=("whole", f"p{evil}"),
         params={"text": evil},
         exercises=(
             Exercise(number=poison, task=evil, answer=f"{evil.replace('{', '').replace('}', '')} {{whole.speedup}}."),
         ),
-        doubts={(0, f"{name}[how=whole,size=1024,text={evil}]@2"): (Doubt(kind=Kind.FOREIGN_LOAD, fact=evil),)},
+        warnings={
+            (0, f"{name}[how=whole,size=1024,text={evil}]@2"): (MeasurementWarning(kind=Kind.FOREIGN_LOAD, fact=evil),)
+        },
         outcomes={(2, f"{name}[how=whole,size=1024,text={evil}]@1"): ("error", 0, evil)},
         host=lambda *_: evil,
         command=evil,
@@ -233,7 +235,7 @@ def brightness(shot):
 
 def test_a_history_of_runs_asks_for_nothing_and_does_not_scroll_sideways(tmp_path):
     runs = [factories.build(tmp_path / f"run{seed}", seed=seed, sizes=(512, 1024)) for seed in range(3)]
-    assert cli.run_app(["report", *(str(run.root) for run in runs)]) == 0
+    assert app.run_app(["report", *(str(run.root) for run in runs)]) == 0
     (path,) = tmp_path.glob("*/history.html")
     told = chromium(tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{path}")
     assert "Content Security Policy" not in told.stderr

@@ -19,10 +19,10 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.cli import run_app
-from harness.devices import cores
-from harness.journal import BeginRecord, CellRecord, Entry, LaunchRecord
-from harness.rundir import RunDir
+from harness.cli.app import run_app
+from harness.device.device import cores
+from harness.journal.records import BeginRecord, CellRecord, Entry, LaunchRecord
+from harness.journal.run_directory import RunDir
 from tests.limits import LIMIT_S
 
 PLUGINS = Path(__file__).with_name("plugins.py")

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from harness.scenario import Gang, Work, Workload, arm
+from harness.scenario import Gang, Work, Workload, variant
 from scenarios.roundtrip import checkpoint, exported, formats
 
 SMALL, LARGE = 1000, 8_000_000
@@ -24,7 +24,7 @@ class Fills:
 
     scaling: ClassVar = "weak"
     disk: str = "tmpfs"
-    how: Literal["small", "torch", "path", "safetensors", "dcp", "program"] = arm(baseline="small")
+    how: Literal["small", "torch", "path", "safetensors", "dcp", "program"] = variant(baseline="small")
 
     def prepare(self, gang: Gang) -> Workload:
         state = {str(gang.rank): torch.rand(SMALL, generator=gang.generator)}

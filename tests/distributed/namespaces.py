@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from launch.lifeline import below, kill_all
+from launch.processes.cleanup import below, kill_all
 from tests.limits import LIMIT_S
 
 OWN = ("unshare", "--net", "--uts", "--ipc", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child")

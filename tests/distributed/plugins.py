@@ -20,8 +20,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
-from harness.scenario import Gang, Work, Workload, arm
-from harness.world import World
+from harness.scenario import Gang, Work, Workload, variant
+from harness.world.world import World
 
 N = 192
 
@@ -55,10 +55,10 @@ class WrongOnOne:
 
 @dataclass(frozen=True, kw_only=True)
 class Lazy:
-    """One arm hands out what it made before, and declares the same work."""
+    """One variant hands out what it made before, and declares the same work."""
 
     scaling: ClassVar = "weak"
-    how: Literal["honest", "cached"] = arm(baseline="honest")
+    how: Literal["honest", "cached"] = variant(baseline="honest")
 
     def prepare(self, gang: Gang) -> Workload:
         a, b = operands(gang)
@@ -113,7 +113,7 @@ class Dies:
     """Rank 1 goes, one way or another, after a few steps."""
 
     scaling: ClassVar = "weak"
-    way: Literal["kill", "exit"] = arm(baseline="kill")
+    way: Literal["kill", "exit"] = variant(baseline="kill")
 
     def prepare(self, gang: Gang) -> Workload:
         a, b = operands(gang)
@@ -135,7 +135,7 @@ class SlowOnOne:
 
     scaling: ClassVar = "weak"
     step_s: float = 0.004
-    ranks: Literal["apart", "together"] = arm(baseline="apart")
+    ranks: Literal["apart", "together"] = variant(baseline="apart")
 
     def prepare(self, gang: Gang) -> Workload:
         due_s = self.step_s * (1.2 if gang.rank == 1 else 1.0)
@@ -203,10 +203,10 @@ class Keeps:
 
 @dataclass(frozen=True, kw_only=True)
 class Spins:
-    """One arm never ends its twelfth step, and brings the alarm near that waits for it."""
+    """One variant never ends its twelfth step, and brings the alarm near that waits for it."""
 
     scaling: ClassVar = "weak"
-    moves: Literal["yes", "no"] = arm(baseline="yes")
+    moves: Literal["yes", "no"] = variant(baseline="yes")
 
     def prepare(self, gang: Gang) -> Workload:
         a, b = operands(gang)
@@ -227,7 +227,7 @@ class Shy:
     """Rank 1 works while it is measured, and fails one way or another once a profiler looks on."""
 
     scaling: ClassVar = "weak"
-    way: Literal["raise", "exit", "none"] = arm(baseline="none")
+    way: Literal["raise", "exit", "none"] = variant(baseline="none")
 
     def prepare(self, gang: Gang) -> Workload:
         a, b = operands(gang)
@@ -249,7 +249,7 @@ class Steps:
     """A step of 0.2 s, and one that never ends; each step is noted in a file."""
 
     scaling: ClassVar = "weak"
-    ends: Literal["yes", "no"] = arm(baseline="yes")
+    ends: Literal["yes", "no"] = variant(baseline="yes")
 
     def prepare(self, gang: Gang) -> Workload:
         path = Path(os.environ["RANKBENCH_STEPS"])
@@ -352,10 +352,10 @@ class Loads:
 
 @dataclass(frozen=True, kw_only=True)
 class Trains:
-    """Training by what holds the gang's process group; in two arms rank 1 raises, and one takes the default group."""
+    """Training that holds the gang's process group; in two variants rank 1 raises, one takes the default group."""
 
     scaling: ClassVar = "weak"
-    by: Literal["gang", "ddp", "fsdp", "functional", "dtensor", "gang_raises", "ddp_raises", "default"] = arm(
+    by: Literal["gang", "ddp", "fsdp", "functional", "dtensor", "gang_raises", "ddp_raises", "default"] = variant(
         baseline="gang"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.rundir import RunDir
+from harness.journal.run_directory import RunDir
 from tests.distributed.conftest import Run, command, rankbench
 
 PLANTED = f"{Path(__file__).with_name('planted.py')}:Planted"

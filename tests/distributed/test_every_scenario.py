@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog
+from harness.plugins import registry
 from tests.distributed.conftest import rankbench
 from tests.unit.test_every_scenario import SMALL
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
-ENTRIES = catalog.scenarios()
+ENTRIES = registry.scenarios()
 
 
 @pytest.mark.parametrize(("launcher", "sizes"), [("inline", (1,)), ("torchrun", (1, 2))])
 def test_every_scenario_runs(launcher: str, sizes: tuple[int, ...], tmp_path: Path) -> None:
     root = tmp_path / "run"
     small = [f"{name}.{field}={value}" for name, fields in SMALL.items() for field, value in fields.items()]
-    small += [f"{entry.name}.{entry.arm_field}={entry.baseline}" for entry in ENTRIES.values()]
+    small += [f"{entry.name}.{entry.variant_field}={entry.baseline}" for entry in ENTRIES.values()]
     settings = [word for setting in small for word in ("--set", setting)]
     run = rankbench(
         "run", *ENTRIES, "--preset", "smoke", "--devices", f"cpu:{len(sizes)}", "--launcher", launcher,
@@ -29,6 +29,6 @@ def test_every_scenario_runs(launcher: str, sizes: tuple[int, ...], tmp_path: Pa
     )  # fmt: skip
     assert run.code == 0, run.out
     assert {cell.status for cell in run.cells} == {"ok"}
-    rows = {(row["scenario"], row["arm"], row["world_size"]) for row in run.summary["cells"]}
+    rows = {(row["scenario"], row["variant"], row["world_size"]) for row in run.summary["cells"]}
     assert rows == {(entry.name, entry.baseline, size) for entry in ENTRIES.values() for size in sizes}
     assert not (root / "scratch").exists()

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.journal import CellRecord
-from harness.rundir import RunDir
+from harness.journal.records import CellRecord
+from harness.journal.run_directory import RunDir
 from tests.distributed.conftest import PLUGINS, Run, torchrun
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
@@ -103,9 +103,9 @@ def test_a_rank_whose_peers_nothing_frees_is_told_long_before_the_deadline(fault
     """Which is an hour off."""
     (deserted,) = [cell for cell in faulty_run.cells if cell.case == "deserts@2"]
     assert (deserted.status, deserted.rank, deserted.message) == ("error", 1, "ValueError: the twelfth step")
-    fates = {fate.rank: fate for fate in deserted.fates}
-    assert fates[1].fate == "rank 1, which has failed" and 'raise ValueError("the twelfth step")' in (
-        fates[1].words or ""
+    outcomes = {outcome.rank: outcome for outcome in deserted.outcomes}
+    assert outcomes[1].outcome == "rank 1, which has failed" and 'raise ValueError("the twelfth step")' in (
+        outcomes[1].words or ""
     )
 
 
@@ -115,10 +115,10 @@ def test_where_it_failed_is_told(faulty_run: Run) -> None:
     assert {cell.status for cell in told} == {"error", "wrong"}
     for cell in told:
         if cell.status == "wrong":
-            assert not cell.fates, cell.case
+            assert not cell.outcomes, cell.case
         else:
-            (fate,) = [fate for fate in cell.fates if fate.rank == cell.rank]
-            assert re.search(r'plugins.py", line \d+, in (step|prepare)', fate.words or ""), (cell.case, fate)
+            (outcome,) = [outcome for outcome in cell.outcomes if outcome.rank == cell.rank]
+            assert re.search(r'plugins.py", line \d+, in (step|prepare)', outcome.words or ""), (cell.case, outcome)
 
 
 @pytest.mark.parametrize(

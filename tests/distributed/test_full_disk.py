@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.journal import CellRecord, EndRecord
-from harness.lines import read
+from harness.journal.log import read
+from harness.journal.records import CellRecord, EndRecord
 from tests.distributed.conftest import PLUGINS, RANKBENCH, TWO, Run, torchrun
 from tests.limits import LIMIT_S
 
@@ -23,7 +23,7 @@ FILLS = f"{Path(__file__).with_name('full_disk.py')}:Fills"
 HOGS = f"{Path(__file__).with_name('full_disk.py')}:Hogs"
 IMPATIENT = """
 import sys
-from harness import cli, lines
+from harness.cli import app as cli; from harness.journal import log as lines
 lines.PATIENCE_S = 1.0
 sys.exit(cli.run_app(sys.argv[1:]))
 """
@@ -48,10 +48,10 @@ def told(cells: list[CellRecord], scenario: str) -> dict[str, tuple[str, str]]:
     return {cell.case: (cell.status, cell.message or "") for cell in cells if cell.case.startswith(scenario)}
 
 
-def judge(cells: list[CellRecord], arms: int) -> None:
+def judge(cells: list[CellRecord], variants: int) -> None:
     """Every case of Fills but the small ones says that the disk is full."""
     fills = told(cells, "fills")
-    assert len(fills) == arms * 3
+    assert len(fills) == variants * 3
     for case, (status, message) in fills.items():
         if "how=small" in case:
             assert (status, message) == ("ok", ""), case

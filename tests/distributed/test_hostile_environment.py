@@ -23,7 +23,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from helper_of_mine import Squares
-from harness.scenario import Gang, Work, Workload, arm
+from harness.scenario import Gang, Work, Workload, variant
 
 
 class Rooted(Squares):
@@ -37,7 +37,7 @@ class Loads:
     scaling: ClassVar = "weak"
     dropout: float = 0
     label: str = ""
-    how: Literal["forked", "fresh", "fails"] = arm(baseline="forked")
+    how: Literal["forked", "fresh", "fails"] = variant(baseline="forked")
 
     def prepare(self, gang: Gang) -> Workload:
         if self.how == "fails":

@@ -7,9 +7,9 @@ from statistics import median
 
 import pytest
 
-from harness.doubts import Kind
-from harness.journal import CellRecord
-from harness.load import LIMIT, Load
+from harness.journal.measurement_warnings import Kind
+from harness.journal.records import CellRecord
+from harness.telemetry.cpu_load import LIMIT, CpuTime
 from tests.distributed.conftest import Run
 
 pytestmark = [
@@ -19,11 +19,11 @@ pytestmark = [
 
 
 def foreign(cell: CellRecord, rank: int) -> float:
-    return Load.of(cell.facts[rank]).foreign
+    return CpuTime.of(cell.facts[rank]).foreign
 
 
 def flagged(cell: CellRecord) -> set[int | None]:
-    return {doubt.rank for doubt in cell.doubts if doubt.kind is Kind.FOREIGN_LOAD}
+    return {warning.rank for warning in cell.warnings if warning.kind is Kind.FOREIGN_LOAD}
 
 
 def test_without_a_neighbour_hardly_a_cell_is_flagged(main_run: Run) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.rundir import RunDir
-from harness.signals import name_of
-from launch.interrupt import SAID
+from harness.common.signals import name_of
+from harness.journal.run_directory import RunDir
+from launch.supervision.stop_signals import SAID
 from tests.distributed.conftest import PLUGINS, RANKBENCH, Run, command, offspring_of, wait_until
 from tests.distributed.namespaces import await_words
 from tests.limits import LIMIT_S

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.journal import CellRecord
-from harness.rundir import RunDir
+from harness.journal.records import CellRecord
+from harness.journal.run_directory import RunDir
 from tests.distributed.conftest import RANKBENCH, SMALL, TWO, offspring_of
 from tests.limits import LIMIT_S
 

@@ -9,8 +9,8 @@ from statistics import median
 
 import pytest
 
-from harness.rundir import RunDir
-from harness.sampling import Sampling
+from harness.journal.run_directory import RunDir
+from harness.measure.sampling import Sampling
 from tests.distributed.conftest import Run
 
 pytestmark = [
@@ -40,7 +40,7 @@ def test_every_planned_cell_is_ok(main_run: Run) -> None:
     assert "report.html" in main_run.out
 
 
-def test_every_world_size_and_arm_is_inside_every_launch(main_run: Run) -> None:
+def test_every_world_size_and_variant_is_inside_every_launch(main_run: Run) -> None:
     seen = defaultdict(set)
     for cell in main_run.cells:
         seen[cell.launch].add((cell.comparison, cell.case))
@@ -122,8 +122,8 @@ def test_every_gang_was_watched_and_the_waiting_ranks_wait(main_run: Run) -> Non
         meets = cell.case.endswith("@2") and not cell.case.startswith(("null", "spin", "gemm"))
         assert (cell.waits is not None) == meets, cell.case
         if cell.waits is not None:
-            name, _, arm = cell.case.partition("@")[0].rstrip("]").partition("[")
-            collectives.setdefault(f"{name} {arm.partition(',')[0]}", set()).update(cell.waits.collectives)
+            name, _, variant = cell.case.partition("@")[0].rstrip("]").partition("[")
+            collectives.setdefault(f"{name} {variant.partition(',')[0]}", set()).update(cell.waits.collectives)
     assert collectives["slow_on_one ranks=together"] == {1.0}
     assert collectives["slow_on_one ranks=apart"] == collectives["split how=whole"] == {0.0}
     assert collectives["split how=inner"] == {2.0}
@@ -156,7 +156,7 @@ def test_the_summary_can_be_recomputed_from_the_csv(main_run: Run) -> None:
     samples: dict[tuple[str, ...], dict[int, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in main_run.csv():
         if row["status"] == "ok":
-            key = (row["scenario"], row["arm"], row["world_size"], row["packed"])
+            key = (row["scenario"], row["variant"], row["world_size"], row["packed"])
             if row["probe"] == "True":
                 key = (*key, row["comparison"])
             launch = samples[key][int(row["launch"])]
@@ -168,14 +168,16 @@ def test_the_summary_can_be_recomputed_from_the_csv(main_run: Run) -> None:
     }
     checked = 0
     for index, row in enumerate(main_run.summary["cells"]):
-        arm = row["arm"] or ""
-        mine = times[row["scenario"], arm, str(row["world_size"]), "False"]
+        variant = row["variant"] or ""
+        mine = times[row["scenario"], variant, str(row["world_size"]), "False"]
         assert row["median_s"] == pytest.approx(median(mine.values()), rel=1e-9), index
         assert (row["ci_low_s"], row["ci_high_s"]) == pytest.approx(interval(list(mine.values())), rel=1e-9)
         assert row["launches"] == 6
-        assert row["samples"] == sum(map(len, samples[row["scenario"], arm, str(row["world_size"]), "False"].values()))
+        assert row["samples"] == sum(
+            map(len, samples[row["scenario"], variant, str(row["world_size"]), "False"].values())
+        )
         if row["world_size"] == 2:
-            base = times[row["scenario"], arm, "1", "False"]
+            base = times[row["scenario"], variant, "1", "False"]
             factor = 2 if row["scenario"] == "slow_on_one" else 1  # weak scaling: twice the work
             ratio = median(base.values()) / median(mine.values())
             own = interval([base[launch] / mine[launch] for launch in mine])
@@ -188,7 +190,7 @@ def test_the_summary_can_be_recomputed_from_the_csv(main_run: Run) -> None:
     assert checked == 3 * 2 + 3 * 2 + 2 * 2
     for row in main_run.summary["comparisons"]:
         size = str(row["world_size"])
-        base, mine = (times[row["scenario"], arm, size, "False"] for arm in (row["baseline"], row["arm"]))
+        base, mine = (times[row["scenario"], variant, size, "False"] for variant in (row["baseline"], row["variant"]))
         assert row["ratio"] == pytest.approx(median(mine.values()) / median(base.values()), rel=1e-9)
         own = interval([mine[launch] / base[launch] for launch in mine])
         assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(own, rel=1e-9)

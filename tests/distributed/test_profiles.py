@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.journal import ProfileRecord
+from harness.journal.records import ProfileRecord
 from tests.distributed.conftest import PLUGINS, TWO, Run, rankbench
 from tests.pages import Checked
 

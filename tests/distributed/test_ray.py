@@ -18,21 +18,21 @@ import psutil
 import pytest
 import ray
 
-from harness.cli import run_app
-from harness.halt import Halt
-from harness.journal import CellRecord, LaunchRecord
-from harness.lines import Journal
-from harness.messages import Order, VisitNote
-from harness.plan import Record
-from harness.planner import make
-from harness.rundir import RunDir
-from harness.wish import Wish
-from launch.actor import Outbox
-from launch.actors import Actors, Inbox
-from launch.mailbox import Mailbox
-from launch.scratch import scratch
-from launch.supervisor import Supervisor
-from launch.vigil import Vigil
+from harness.cli.app import run_app
+from harness.journal.log import Journal
+from harness.journal.plan import Record
+from harness.journal.protocol import Order, VisitNote
+from harness.journal.records import CellRecord, LaunchRecord
+from harness.journal.run_directory import RunDir
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.world.control import StopRequest
+from launch.processes.scratch import scratch
+from launch.ray_cluster.actor import Outbox
+from launch.ray_cluster.launcher import Inbox, RayLauncher
+from launch.ray_cluster.mailbox import Mailbox
+from launch.supervision.hang_detector import HangDetector
+from launch.supervision.supervisor import Supervisor
 from tests.distributed.conftest import PLUGINS, SMALL, TWO, Run, rankbench
 from tests.limits import LIMIT_S
 
@@ -60,7 +60,7 @@ def test_torchrun_and_ray_take_turns_and_both_measure_everything(both: Run) -> N
 def test_their_journals_differ_in_the_launchers_name_only(both: Run) -> None:
     def shape(value: object) -> object:
         if isinstance(value, dict):
-            return {name: shape(each) for name, each in sorted(value.items()) if name not in ("doubts", "variables")}
+            return {name: shape(each) for name, each in sorted(value.items()) if name not in ("warnings", "variables")}
         return [shape(each) for each in value][:1] if isinstance(value, list) else type(value).__name__
 
     lines = [json.loads(line) for line in (both.root / "journal.jsonl").read_text().splitlines()]
@@ -108,12 +108,12 @@ def test_what_a_cluster_cannot_give_is_refused_at_once(
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actors]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayLauncher]:
     """One of our own, started in a folder that has files called as modules are, ours and others."""
     folder = tmp_path_factory.mktemp("work")
     for name in ("launch.py", "harness.py", "random.py"):
         (folder / name).write_text("raise RuntimeError('this is no module')\n")
-    with contextlib.chdir(folder), Actors(None, "pack") as actors:
+    with contextlib.chdir(folder), RayLauncher(None, "pack") as actors:
         yield actors
 
 
@@ -128,11 +128,11 @@ def listeners() -> set[str]:
     return found
 
 
-def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Actors, tmp_path: Path) -> None:
+def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: RayLauncher, tmp_path: Path) -> None:
     names = [f"{PLUGINS}:{name}" for name in ("Trains", "Dies", "Hangs")]
     settings = ["dies.way=kill", "trains.by=gang,ddp,gang_raises"]
-    wish = Wish(names=names, settings=settings, devices="cpu:2", world_sizes="2", launcher="ray")
-    plan = make(replace(wish, launches=1, budget_s=8, deadline_s=8))
+    run_request = RunRequest(names=names, settings=settings, devices="cpu:2", world_sizes="2", launcher="ray")
+    plan = make(replace(run_request, launches=1, budget_s=8, deadline_s=8))
     run = RunDir(tmp_path / "run")
     run.create(plan)
     listening: set[str] = set()
@@ -159,12 +159,12 @@ def test_what_befalls_an_actor_is_its_cell_and_the_rest_is_measured(cluster: Act
 
 
 def test_devices_that_others_use_are_not_waited_for_without_end(
-    cluster: Actors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: RayLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:2", launcher="ray", launches=1))
+    plan = make(RunRequest(names=["split"], devices="cpu:2", launcher="ray", launches=1))
     order = Order(plan=plan, launch=0, attempt=0, todo={}, budget_s=1, fingerprint="f", scratch=str(tmp_path))
     with cluster._cluster.room([{"CPU": 1.0}], "PACK"):  # once what was there before has gone
-        monkeypatch.setattr("launch.cluster.PLACEMENT_S", 1.0)
+        monkeypatch.setattr("launch.ray_cluster.cluster.PLACEMENT_S", 1.0)
         ending = cluster.launch(order, lambda _: None)
     assert ending is not None and ending.status == "skipped"
     cores = len(os.sched_getaffinity(0))
@@ -180,7 +180,7 @@ print("a stranger's task ran in process", ray.get(ray.remote(lambda: __import__(
 
 
 @pytest.mark.parametrize("mode", ["disabled", "token"])
-def test_a_cluster_of_our_own_obeys_nobody_else(cluster: Actors, mode: str, tmp_path: Path) -> None:
+def test_a_cluster_of_our_own_obeys_nobody_else(cluster: RayLauncher, mode: str, tmp_path: Path) -> None:
     stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     tokens = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "another"}
     told = subprocess.run(
@@ -193,11 +193,11 @@ def test_a_cluster_of_our_own_obeys_nobody_else(cluster: Actors, mode: str, tmp_
     assert re.search("Authentication token is missing|Invalid.*token|Unauthenticated", told.stderr), told.stderr
 
 
-def test_lines_that_ray_delivers_out_of_order_reach_the_journal_in_order(cluster: Actors) -> None:
+def test_lines_that_ray_delivers_out_of_order_reach_the_journal_in_order(cluster: RayLauncher) -> None:
     """From two threads, as of a rank and of its watchdog; every tenth is large, which small ones overtake."""
     mailbox = ray.remote(Mailbox).options(num_cpus=0).remote()
-    outbox, heard = Outbox(0, mailbox, Halt()), []
-    inbox = Inbox(mailbox, heard.append, Vigil(1, 60))
+    outbox, heard = Outbox(0, mailbox, StopRequest()), []
+    inbox = Inbox(mailbox, heard.append, HangDetector(1, 60))
 
     def send(thread: int) -> None:
         for number in range(150):
@@ -219,13 +219,13 @@ def test_lines_that_ray_delivers_out_of_order_reach_the_journal_in_order(cluster
 
 
 def test_a_line_that_never_arrives_is_noticed_and_the_others_are_kept(
-    cluster: Actors, monkeypatch: pytest.MonkeyPatch
+    cluster: RayLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launch.actors.ARRIVAL_S", 0.5)
+    monkeypatch.setattr("launch.ray_cluster.launcher.ARRIVAL_S", 0.5)
     mailbox, heard = ray.remote(Mailbox).options(num_cpus=0).remote(), []
     notes = [VisitNote(comparison=0, case=str(number), round=0, rounds=1).model_dump_json() for number in range(4)]
     ray.get([mailbox.put.remote(0, number, notes[number]) for number in (3, 0, 2)])
-    ending = Inbox(mailbox, heard.append, Vigil(1, 60)).finish({0: 4})
+    ending = Inbox(mailbox, heard.append, HangDetector(1, 60)).finish({0: 4})
     assert ending is not None
     assert (ending.message, ending.rank) == ("1 of the 4 records of rank 0 did not arrive within 0.5 s", 0)
     assert [note.case for note in heard] == ["0", "2", "3"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.rundir import RunDir
-from launch.interrupt import SAID
+from harness.journal.run_directory import RunDir
+from launch.supervision.stop_signals import SAID
 from tests import factories
 from tests.distributed.conftest import PLUGINS, Run
 from tests.distributed.terminals import CTRL_C, Seen, on_a_terminal

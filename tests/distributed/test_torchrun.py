@@ -20,7 +20,7 @@ def test_two_invocations_are_two_launches_of_one_run(joined_run: list[Run]) -> N
         assert run.code == 0, run.out
     assert [launch.launch for launch in run.launches] == [0, 1]
     assert {cell.status for cell in run.cells} == {"ok"}
-    (row,) = [row for row in run.summary["cells"] if (row["arm"], row["world_size"]) == ("each", 2)]
+    (row,) = [row for row in run.summary["cells"] if (row["variant"], row["world_size"]) == ("each", 2)]
     assert row["launches"] == 2
     assert row["speedup"] > 0 and row["median_s"] > 0
 
@@ -43,7 +43,7 @@ def test_an_invocation_of_another_plan_is_refused_by_one_line(joined_run: list[R
 LATE = """
 import os, sys, time
 from pathlib import Path
-from harness import cli
+from harness.cli import app as cli
 
 refused, sleep = Path(__file__).with_name("refused"), time.sleep
 if os.environ["RANK"] == "1":

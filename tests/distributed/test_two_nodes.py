@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.rundir import RunDir
+from harness.journal.run_directory import RunDir
 from tests.distributed.conftest import SMALL, Run, wait_for_case
 from tests.distributed.namespaces import Node, possible, two_nodes
 from tests.limits import LIMIT_S

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from harness.journal import CellRecord
-from harness.lines import read
-from harness.rundir import RunDir
+from harness.journal.log import read
+from harness.journal.records import CellRecord
+from harness.journal.run_directory import RunDir
 from tests.distributed.conftest import RANKBENCH, offspring_of
 from tests.faults.planted import CARELESS, HEALTHY, MOMENTS
 
@@ -63,10 +63,10 @@ class Setting:
     launcher: str
     ranks: int
     ddp: bool
-    """Whether an arm beside them holds the gang's process group."""
+    """Whether a variant beside them holds the gang's process group."""
 
     def __str__(self) -> str:
-        return f"{self.launcher}, {self.ranks} rank{'s' * (self.ranks > 1)}{', DDP beside' * self.ddp}"
+        return f"{self.launcher}, {self.ranks} rank{'s' * (self.ranks > 1)}{', DDP telemetry' * self.ddp}"
 
 
 SETTINGS = [(1, False), (1, True), (2, False), (2, True), (2, True)]

@@ -1,4 +1,4 @@
-"""A scenario in which one rank comes to harm: in one way, at one moment; beside an arm of DDP, if wanted."""
+"""A scenario in which one rank comes to harm: in one way, at one moment; beside a variant of DDP, if wanted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from harness.scenario import Gang, Work, Workload, arm, axis
+from harness.scenario import Gang, Work, Workload, axis, variant
 
 Kind = Literal[
     "none", "ddp", "raise", "quit", "exit0", "exit1", "kill", "crash", "stop", "loop", "wait", "memory", "deaf",
@@ -151,7 +151,7 @@ def _moment() -> str:
     while frame.f_back:
         frame = frame.f_back
         names |= {Path(frame.f_code.co_filename).name, frame.f_code.co_name}
-    if "measure.py" not in names:
+    if "timing_loop.py" not in names:
         return "warmup"
     return "sample" if "_rounds" in names else "pilot"
 
@@ -163,7 +163,7 @@ class Planted:
     scaling: ClassVar = "weak"
     size: int = 64
     moment: str = axis(*MOMENTS)
-    kind: Kind = arm(baseline="none")  # noqa: RUF009
+    kind: Kind = variant(baseline="none")  # noqa: RUF009
 
     def __post_init__(self) -> None:
         if self.kind == "constructor":

@@ -14,13 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.journal import CellRecord
-from harness.messages import Order
-from harness.plan import Record
-from harness.planner import make
-from harness.wish import Wish
-from launch.lifeline import kill_all, marked
-from launch.torchrun import Torchrun
+from harness.journal.plan import Record
+from harness.journal.protocol import Order
+from harness.journal.records import CellRecord
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from launch.local.torchrun import Torchrun
+from launch.processes.cleanup import kill_all, marked
 from tests.distributed.conftest import LOOPBACK, PLUGINS, RANKBENCH, listeners
 from tests.faults.matrix import ALONE, EXPECTED, Setting, plant
 
@@ -57,9 +57,11 @@ def test_a_run_whose_reader_has_gone_goes_on(tmp_path: Path) -> None:
 @TWO
 def test_an_agent_that_somebody_has_killed_is_replaced_and_one_whose_ranks_hang_is_not(tmp_path: Path) -> None:
     names, settings = [f"{PLUGINS}:Hangs", "split"], ["split.size=64", "split.how=whole"]
-    wish = Wish(names=names, settings=settings, devices="cpu:2", world_sizes="2", launches=1, budget_s=4, deadline_s=4)
-    plan, told = make(wish), []
-    single = make(Wish(names=["split"], settings=settings, devices="cpu:1", launches=1, budget_s=4))
+    run_request = RunRequest(
+        names=names, settings=settings, devices="cpu:2", world_sizes="2", launches=1, budget_s=4, deadline_s=4
+    )
+    plan, told = make(run_request), []
+    single = make(RunRequest(names=["split"], settings=settings, devices="cpu:1", launches=1, budget_s=4))
     hang, good, alone = (
         Order(
             plan=plan,

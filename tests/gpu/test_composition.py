@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.device.cuda import CudaDevice
 from harness.gang import Gang, seeded
-from harness.gpu import CudaDevice
 from scenarios.composition.branches import Branches
 from tests.distributed.conftest import rankbench
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.clocks import StartLine, Stopwatch
-from harness.gpu import CudaDevice
-from harness.measure import sample
+from harness.device.cuda import CudaDevice
+from harness.device.timing import StartLine, Timer
+from harness.measure.timing_loop import sample
 from tests.distributed.conftest import rankbench
 from tests.stand_ins import workload
 
@@ -20,8 +20,8 @@ def test_events_see_work_that_the_launch_does_not_wait_for() -> None:
     device = CudaDevice(0)
     line = StartLine(lambda value: value, 1e-4)
     cycles = 50_000_000
-    lap, _ = sample(workload(lambda: torch.cuda._sleep(cycles)), 4, device, line, Stopwatch(device))
-    one, _ = sample(workload(lambda: torch.cuda._sleep(cycles)), 1, device, line, Stopwatch(device))
+    lap, _ = sample(workload(lambda: torch.cuda._sleep(cycles)), 4, device, line, Timer(device))
+    one, _ = sample(workload(lambda: torch.cuda._sleep(cycles)), 1, device, line, Timer(device))
     assert lap.device_s is not None
     assert lap.seconds == pytest.approx(4 * one.seconds, rel=0.1)
     assert lap.end_s - lap.start_s >= lap.device_s * 0.99

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.clocks import StartLine, Stopwatch
+from harness.device.cuda import CudaDevice
+from harness.device.timing import StartLine, Timer
 from harness.gang import Gang, seeded
-from harness.gpu import CudaDevice
-from harness.measure import sample
+from harness.measure.timing_loop import sample
 from scenarios.crossover import Crossover
 from scenarios.split import Split
 from tests.distributed.conftest import rankbench
@@ -27,7 +27,7 @@ def gpu_gang() -> Gang:
 
 
 @pytest.mark.parametrize(("where", "due"), [("host", "cpu"), ("resident", "cuda:0"), ("copied", "cpu")])
-def test_the_product_is_where_its_arm_says(where: str, due: str) -> None:
+def test_the_product_is_where_its_variant_says(where: str, due: str) -> None:
     ready = Crossover(where=where, size=256).prepare(gpu_gang())
     ready.reset()
     product = ready.step()
@@ -65,7 +65,7 @@ def test_two_streams_on_one_device_are_no_second_device() -> None:
             main.wait_stream(stream)
 
     def seconds(step: Callable[[], Any]) -> float:
-        laps = [sample(workload(step), 4, device, line, Stopwatch(device))[0] for _ in range(6)]
+        laps = [sample(workload(step), 4, device, line, Timer(device))[0] for _ in range(6)]
         return min(lap.seconds for lap in laps[1:])
 
     assert seconds(in_turn) / seconds(at_once) == pytest.approx(1, abs=0.2)

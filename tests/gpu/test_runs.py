@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.journal import CellRecord, ProfileRecord
+from harness.journal.records import CellRecord, ProfileRecord
 from tests.distributed.conftest import Run, rankbench
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

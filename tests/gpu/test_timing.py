@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.clocks import Lap, StartLine, Stopwatch
-from harness.gpu import CudaDevice
-from harness.headstart import head_start_s, room
-from harness.measure import sample
+from harness.device.cuda import CudaDevice
+from harness.device.timing import RankSample, StartLine, Timer
+from harness.measure.launch_ahead import head_start_s, room
+from harness.measure.timing_loop import sample
 from tests.stand_ins import workload
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -25,12 +25,14 @@ def device() -> CudaDevice:
     return CudaDevice(0)
 
 
-def laps(device: CudaDevice, step: Callable[[], Any], inner: int = 1, *, cold: bool = False, **how: Any) -> list[Lap]:
-    line, watch = StartLine(lambda value: value, 1e-4), Stopwatch(device, **how)
+def laps(
+    device: CudaDevice, step: Callable[[], Any], inner: int = 1, *, cold: bool = False, **how: Any
+) -> list[RankSample]:
+    line, watch = StartLine(lambda value: value, 1e-4), Timer(device, **how)
     return [sample(workload(step), inner, device, line, watch, cold=cold)[0] for _ in range(8)][2:]
 
 
-def seconds(found: list[Lap]) -> float:
+def seconds(found: list[RankSample]) -> float:
     return median(lap.seconds for lap in found)
 
 
@@ -54,7 +56,7 @@ def test_small_kernels_are_timed_without_the_gaps_between_their_launches(device:
         return x.add_(1)
 
     step()
-    found = room(step, 256, device, Stopwatch(device)._now)
+    found = room(step, 256, device, Timer(device)._now)
     assert found.steps >= 64
     inner = min(256, int(found.steps))
     ahead = laps(device, step, inner, head_start_s=head_start_s(inner, found))
@@ -64,7 +66,7 @@ def test_small_kernels_are_timed_without_the_gaps_between_their_launches(device:
 
 def test_a_step_that_waits_for_the_gpu_is_found_out(device: CudaDevice) -> None:
     x = torch.zeros(32, device="cuda:0")
-    assert room(lambda: x.sum().item(), 8, device, Stopwatch(device)._now).steps == 0
+    assert room(lambda: x.sum().item(), 8, device, Timer(device)._now).steps == 0
 
 
 def test_work_on_a_side_stream_is_inside_the_sample_only_where_it_is_joined(device: CudaDevice) -> None:

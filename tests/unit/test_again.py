@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import devices
-from harness.fields import split, written
-from harness.plan import Plan, Side
-from harness.planner import make
-from harness.wish import Wish
-from reports.again import command
+from harness.device import device
+from harness.journal.plan import Plan, Side
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.plugins.fields import split, written
+from reports.wording.commands import command
 from tests.limits import LIMIT_S
 
 PLUGINS = Path(__file__).parents[1] / "distributed" / "plugins.py"
@@ -42,13 +42,13 @@ def parsed(line: str, **more: object) -> Plan:
             told["settings"] = [*told["settings"], value]  # type: ignore[misc]
         else:
             field = FIELDS[option]
-            told[field] = type(getattr(Wish(launches=1, devices="", world_sizes="", launcher=""), field))(value)
-    return make(Wish(names=[words[2]], **told, **more))  # type: ignore[arg-type]
+            told[field] = type(getattr(RunRequest(launches=1, devices="", world_sizes="", launcher=""), field))(value)
+    return make(RunRequest(names=[words[2]], **told, **more))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["split", f"{PLUGINS}:Dies"])
 def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
-    plan = make(Wish(names=[name], devices="cpu:2", launcher="ray", placement="spread", seed=3, deadline_s=7))
+    plan = make(RunRequest(names=[name], devices="cpu:2", launcher="ray", placement="spread", seed=3, deadline_s=7))
     for comparison in plan.comparisons:
         for case in comparison.cases:
             if case.probe:
@@ -62,8 +62,8 @@ def test_the_case_of_a_command_line_is_the_case_that_failed(name: str) -> None:
 
 
 def test_a_case_shares_a_device_again_only_where_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "cores", lambda: [0, 1])
-    plan = make(Wish(names=["split"], devices="cpu:3", share_device=True))
+    monkeypatch.setattr(device, "cores", lambda: [0, 1])
+    plan = make(RunRequest(names=["split"], devices="cpu:3", share_device=True))
     for case in plan.comparisons[0].cases:
         if not case.probe:
             line = command(plan, plan.sides[0], case)
@@ -106,7 +106,7 @@ def axes(tmp_path_factory: pytest.TempPathFactory) -> str:
 )
 def test_any_values_that_axes_may_have_are_set_again(axes: str, on: bool, whole: int, number: float, word: str) -> None:
     params = {"on": on, "whole": whole, "number": number, "word": word}
-    plan = make(Wish(names=[axes], devices="cpu:1"))
+    plan = make(RunRequest(names=[axes], devices="cpu:1"))
     case = plan.comparisons[0].cases[0].model_copy(update={"params": params})
     (only,) = parsed(command(plan, plan.sides[0], case)).comparisons
     assert only.cases[0] == case
@@ -123,17 +123,17 @@ def test_a_case_of_another_side_is_measured_again_as_on_that_side(tmp_path: Path
     told, python = tmp_path / "told", tmp_path / "other python"
     python.write_text(f'#!/bin/sh\necho "$NCCL_SOCKET_IFNAME" "$@" > {told}\n')
     python.chmod(0o755)
-    plan = make(Wish(names=["split"], devices="cpu:1"))
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
     side = Side(name="b", launcher="torchrun", python=str(python), variables={"NCCL_SOCKET_IFNAME": "^lo; $HOME"})
     line = command(plan, side, plan.comparisons[0].cases[0])
     subprocess.run(line, shell=True, check=True)
     root = Path(__file__).parents[2]
-    program = root / "harness" / "abroad.py"
+    program = root / "harness" / "cli" / "other_interpreter.py"
     assert told.read_text().startswith(f"^lo; $HOME {program} run scenarios.split:Split --devices cpu:1 ")
 
 
 def test_the_command_line_runs_by_an_interpreter_that_lacks_these_packages(tmp_path: Path) -> None:
-    line = [sys.executable, str(Path(__file__).parents[2] / "harness" / "abroad.py"), "--version"]
+    line = [sys.executable, str(Path(__file__).parents[2] / "harness" / "cli" / "other_interpreter.py"), "--version"]
     (tmp_path / "launch.py").write_text("raise SystemExit('a file of the current folder was imported')")
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert (done.returncode, done.stderr, done.stdout.split()[0]) == (0, "", "rankbench")

@@ -9,10 +9,10 @@ import pytest
 import torch.distributed as dist
 from pydantic import ValidationError
 
-from harness.agreement import Agreement, Failure
-from harness.clocks import Lap
+from harness.device.timing import RankSample
 from harness.gang import Gang
-from harness.headstart import Room
+from harness.measure.launch_ahead import QueueDepth
+from harness.world.control import ControlPlane, Failure
 from tests.ranks import Ranks
 
 
@@ -26,18 +26,18 @@ class Told:
 
 
 VALUES = (
-    (Lap(0.1, 0.2, None), Room(), None, {7: (1, 2.5)}, "größe 1"),
-    (Lap(1e9 / 3, math.inf, 0.5, -math.inf), Room(3), "a\x00b\n", {}, ""),
+    (RankSample(0.1, 0.2, None), QueueDepth(), None, {7: (1, 2.5)}, "größe 1"),
+    (RankSample(1e9 / 3, math.inf, 0.5, -math.inf), QueueDepth(3), "a\x00b\n", {}, ""),
 )
-KIND = tuple[Lap, Room, str | None, dict[int, tuple[int, float]], str]
+KIND = tuple[RankSample, QueueDepth, str | None, dict[int, tuple[int, float]], str]
 
 
 def talk(mine: Gang) -> Told:
-    agreement = Agreement(mine.rank, 2, {2: dist.group.WORLD})
-    gathered = agreement.gather(VALUES[mine.rank], KIND)
-    collected = agreement.collect(bytes(range(256)) * 100 if mine.rank else b"")
+    control = ControlPlane(mine.rank, 2, {2: dist.group.WORLD})
+    gathered = control.gather(VALUES[mine.rank], KIND)
+    collected = control.collect(bytes(range(256)) * 100 if mine.rank else b"")
     failure = Failure.of("error", "\ud800 cannot be written", 1, math.inf) if mine.rank else None
-    return Told(gathered, collected, agreement.settle(failure))
+    return Told(gathered, collected, control.settle(failure))
 
 
 def test_values_arrive_as_they_were_sent_and_traces_at_the_first_rank_only(two_ranks: Ranks) -> None:
@@ -49,10 +49,10 @@ def test_values_arrive_as_they_were_sent_and_traces_at_the_first_rank_only(two_r
 
 
 def mistyped(mine: Gang) -> str:
-    agreement = Agreement(mine.rank, 2, {2: dist.group.WORLD})
+    control = ControlPlane(mine.rank, 2, {2: dist.group.WORLD})
     value, kind = ("text", str) if mine.rank == 0 else (1, int)
     with pytest.raises(ValidationError):
-        agreement.gather(value, kind)
+        control.gather(value, kind)
     return "refused"
 
 
@@ -61,5 +61,5 @@ def test_what_a_rank_does_not_expect_is_refused(two_ranks: Ranks) -> None:
 
 
 def test_a_rank_alone_agrees_with_itself() -> None:
-    assert Agreement().gather(VALUES[0], KIND) == [VALUES[0]]
-    assert Agreement().collect(b"a") == [b"a"]
+    assert ControlPlane().gather(VALUES[0], KIND) == [VALUES[0]]
+    assert ControlPlane().collect(b"a") == [b"a"]

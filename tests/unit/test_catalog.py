@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from harness import catalog, errors
-from harness.cli import run_app
-from harness.errors import UsageError
-from harness.planner import make
-from harness.wish import Wish
+from harness.cli.app import run_app
+from harness.common.errors import UsageError
+from harness.common.text import nearest
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.plugins import registry
 from tests.limits import LIMIT_S
 
 GOOD = '''
@@ -25,7 +26,7 @@ GOOD = '''
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 from pydantic import Field
-from harness.scenario import Gang, Work, Workload, arm, axis
+from harness.scenario import Gang, Work, Workload, variant, axis
 
 @dataclass(frozen=True, kw_only=True)
 class HelloWorld:
@@ -36,7 +37,7 @@ class HelloWorld:
     few: Literal[0, 4] = 0
     part: Annotated[float, Field(le=1)] = 0
     on: bool = False
-    how: Literal["fast", "slow"] = arm(baseline="slow")
+    how: Literal["fast", "slow"] = variant(baseline="slow")
 
     def prepare(self, gang: Gang) -> Workload:
         return Workload(lambda: 1, check=lambda output: None, work=Work())
@@ -50,23 +51,23 @@ def plugin(folder: Path, text: str = GOOD) -> str:
 
 
 def test_the_projects_scenarios_are_found_by_name_and_by_exercise() -> None:
-    assert {"frobenius", "split"} <= set(catalog.scenarios())
-    assert [entry.name for entry in catalog.find("5.6.4")] == ["split"]
+    assert {"frobenius", "split"} <= set(registry.scenarios())
+    assert [entry.name for entry in registry.find("5.6.4")] == ["split"]
 
 
 def test_a_plugin_file_needs_no_registration(tmp_path: Path) -> None:
-    (entry,) = catalog.find(plugin(tmp_path))
+    (entry,) = registry.find(plugin(tmp_path))
     assert entry.name == "hello_world"
     assert entry.title == "A plugin of one's own."
-    assert (entry.arm_field, entry.baseline, entry.arms) == ("how", "slow", ("slow", "fast"))
+    assert (entry.variant_field, entry.baseline, entry.variants) == ("how", "slow", ("slow", "fast"))
     assert entry.sweep("length") == (3, 5, 7)
     others = {"word": "", "few": 0, "part": 0.0, "on": False}
     assert entry.defaults == {"length": 3, "ratio": 0.5, "how": "slow"} | others
-    assert catalog.load(entry.reference).cls is entry.cls
+    assert registry.load(entry.reference).cls is entry.cls
 
 
 def test_text_becomes_a_value_of_the_fields_type(tmp_path: Path) -> None:
-    (entry,) = catalog.find(plugin(tmp_path))
+    (entry,) = registry.find(plugin(tmp_path))
     texts = {"length": "-12", "ratio": "0", "word": "", "few": "4", "part": "-0.5", "on": "true", "how": "fast"}
     values = {name: entry.value(name, text) for name, text in texts.items()}
     assert values == {"length": -12, "ratio": 0, "word": "", "few": 4, "part": -0.5, "on": True, "how": "fast"}
@@ -89,7 +90,7 @@ def test_text_becomes_a_value_of_the_fields_type(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, text: str, told: str) -> None:
-    (entry,) = catalog.find(plugin(tmp_path))
+    (entry,) = registry.find(plugin(tmp_path))
     with pytest.raises(UsageError, match=told) as error:
         entry.value(field, text)
     assert "\n" not in str(error.value)
@@ -102,7 +103,7 @@ def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, tex
         ('"none"', '"linear"', "declare scaling"),
         ("length: int = axis(3, 5, 7)", "length: int", "give every axis a default"),
         ("def prepare", "def prepared", "have prepare"),
-        ("ratio: float = 0.5", 'ratio: Literal["a"] = arm(baseline="a")', "at most one arm"),
+        ("ratio: float = 0.5", 'ratio: Literal["a"] = variant(baseline="a")', "at most one variant"),
         ("@dataclass(frozen=True, kw_only=True)", "", "be a dataclass"),
         ("length: int = axis(3, 5, 7)", "length: tuple[int, ...] = (3, 5)", "declare every axis as bool, int"),
         ("length: int = axis(3, 5, 7)", "length: int | None = None", "declare every axis as bool, int"),
@@ -112,8 +113,8 @@ def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, tex
         ("length: int = axis(3, 5, 7)", "length: str = axis('a', 5)", "a value of 'length' must be of its type, str"),
         ("length: int = axis(3, 5, 7)", "length: 'Tensor' = 3", "have types that can be looked up"),
         ("ratio: float = 0.5", "ratio: float = float('inf')", "a value of 'ratio' must be finite"),
-        ('arm(baseline="slow")', 'arm(baseline="slaw")', "did you mean 'slow'"),
-        ('Literal["fast", "slow"]', "str", "declare its arm as a Literal"),
+        ('variant(baseline="slow")', 'variant(baseline="slaw")', "did you mean 'slow'"),
+        ('Literal["fast", "slow"]', "str", "declare its variant as a Literal"),
         ("from dataclasses", "raise SystemExit('a script')\nfrom dataclasses", "SystemExit: a script"),
         ("class HelloWorld", "class Hello", "import without an error"),
         ("from dataclasses", "from datacasses", "import without an error"),
@@ -121,7 +122,7 @@ def test_a_bad_value_is_one_line_with_the_remedy(tmp_path: Path, field: str, tex
 )
 def test_a_scenario_that_says_too_little_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        catalog.find(plugin(tmp_path, GOOD.replace(old, new)))
+        registry.find(plugin(tmp_path, GOOD.replace(old, new)))
 
 
 PART = """
@@ -152,11 +153,11 @@ def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / f"{module.replace('.', '/')}.py").write_text(PART.format(name=name, told=own))
     named = {"Singer": "diva"}  # not its own name
     points = EntryPoints(
-        EntryPoint(named.get(name, name.lower()), f"scenarios.{module}:{name}", catalog.GROUP)
+        EntryPoint(named.get(name, name.lower()), f"scenarios.{module}:{name}", registry.GROUP)
         for module, name in parts.items()
     )
     monkeypatch.setattr(scenarios, "__path__", [*scenarios.__path__, str(tmp_path)])
-    monkeypatch.setattr(catalog, "entry_points", points.select)
+    monkeypatch.setattr(registry, "entry_points", points.select)
     for module in ("orchestra", *parts, "twin"):
         monkeypatch.delitem(sys.modules, f"scenarios.{module}", raising=False)
 
@@ -173,40 +174,40 @@ def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_name_a_subject_or_an_exercise_says_which_scenarios(name: str, found: list[str]) -> None:
-    assert [entry.name for entry in catalog.find(name)] == found
-    assert [comparison.scenario for comparison in make(Wish(names=[name, name], devices="cpu:1")).comparisons] == [
-        each for each in found for _ in (3, 5)
-    ]
+    assert [entry.name for entry in registry.find(name)] == found
+    assert [
+        comparison.scenario for comparison in make(RunRequest(names=[name, name], devices="cpu:1")).comparisons
+    ] == [each for each in found for _ in (3, 5)]
 
 
 @pytest.mark.usefixtures("orchestra")
 def test_a_name_imports_its_own_module_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "soloist.py").write_text("raise ImportError")
-    assert [entry.name for entry in catalog.find("flute")] == ["flute"]
+    assert [entry.name for entry in registry.find("flute")] == ["flute"]
     assert "scenarios.orchestra.strings" not in sys.modules
     with pytest.raises(UsageError, match="import without an error"):
-        catalog.find("singer")
+        registry.find("singer")
 
 
 @pytest.mark.usefixtures("orchestra")
 def test_a_misspelt_subject_or_exercise_is_answered_with_the_nearest() -> None:
-    for name, nearest in (("orchestre", "orchestra"), ("0.1.00", "0.1.0")):
-        with pytest.raises(UsageError, match=f"did you mean '{nearest}'"):
-            catalog.find(name)
+    for name, close in (("orchestre", "orchestra"), ("0.1.00", "0.1.0")):
+        with pytest.raises(UsageError, match=f"did you mean '{close}'"):
+            registry.find(name)
 
 
 @pytest.mark.usefixtures("orchestra")
 def test_a_scenario_is_found_by_the_name_of_its_entry_point_too() -> None:
-    assert catalog.find("diva") == catalog.find("singer")
+    assert registry.find("diva") == registry.find("singer")
 
 
 @pytest.mark.usefixtures("orchestra")
 def test_a_plugin_that_does_not_load_takes_no_other_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "soloist.py").write_text("raise SystemExit('no licence')")
-    assert [entry.name for entry in catalog.find("0.2")] == ["violin", "flute"]
-    assert set(catalog.scenarios()) == {"violin", "flute"}
+    assert [entry.name for entry in registry.find("0.2")] == ["violin", "flute"]
+    assert set(registry.scenarios()) == {"violin", "flute"}
     with pytest.raises(UsageError, match="did you mean 'violin'"):
-        catalog.find("violins")
+        registry.find("violins")
     assert run_app(["list"]) == 0
     told = capsys.readouterr()
     assert "violin" in told.out
@@ -220,15 +221,15 @@ def test_two_scenarios_of_one_name_are_refused_where_that_name_is_needed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "twin.py").write_text(PART.format(name="Flute", told=""))
-    twin = EntryPoint(name, "scenarios.twin:Flute", catalog.GROUP)
-    points = EntryPoints([*catalog.entry_points(group=catalog.GROUP), twin])
-    monkeypatch.setattr(catalog, "entry_points", points.select)
+    twin = EntryPoint(name, "scenarios.twin:Flute", registry.GROUP)
+    points = EntryPoints([*registry.entry_points(group=registry.GROUP), twin])
+    monkeypatch.setattr(registry, "entry_points", points.select)
     both = r"'flute' of .*scenarios.orchestra.winds:Flute.* and .*scenarios.twin:Flute"
-    for wish in (Wish(names=["flute"], devices="cpu:1"), Wish(devices="cpu:1", preset="chapter")):
+    for run_request in (RunRequest(names=["flute"], devices="cpu:1"), RunRequest(devices="cpu:1", preset="chapter")):
         with pytest.raises(UsageError, match=both):
-            make(wish)
-    assert [entry.name for entry in catalog.find("0.1.0")] == ["violin"]
-    assert [entry.reference for entry in catalog.find("scenarios.twin:Flute")] == ["scenarios.twin:Flute"]
+            make(run_request)
+    assert [entry.name for entry in registry.find("0.1.0")] == ["violin"]
+    assert [entry.reference for entry in registry.find("scenarios.twin:Flute")] == ["scenarios.twin:Flute"]
     assert run_app(["list"]) == 0
     assert re.search(both, capsys.readouterr().err)
 
@@ -236,21 +237,21 @@ def test_two_scenarios_of_one_name_are_refused_where_that_name_is_needed(
 @pytest.mark.usefixtures("orchestra")
 @pytest.mark.parametrize(("preset", "lengths"), [(None, [3, 5]), ("smoke", [3]), ("chapter", [3, 5]), ("full", [9])])
 def test_presets_sweep_an_axis_over_its_default_its_values_or_all(preset: str | None, lengths: list[int]) -> None:
-    plan = make(Wish(names=["flute"], devices="cpu:1", preset=preset))
+    plan = make(RunRequest(names=["flute"], devices="cpu:1", preset=preset))
     assert [comparison.params["length"] for comparison in plan.comparisons] == lengths
 
 
 @pytest.mark.usefixtures("orchestra")
 @pytest.mark.parametrize("preset", ["chapter", "full"])
 def test_the_larger_presets_take_every_scenario(preset: str) -> None:
-    plan = make(Wish(devices="cpu:1", preset=preset))
+    plan = make(RunRequest(devices="cpu:1", preset=preset))
     assert [*dict.fromkeys(comparison.scenario for comparison in plan.comparisons)] == ["violin", "flute", "singer"]
 
 
 @pytest.mark.usefixtures("orchestra")
 @pytest.mark.parametrize("preset", ["smoke", "full"])
 def test_a_setting_goes_before_the_preset(preset: str) -> None:
-    plan = make(Wish(names=["flute"], devices="cpu:1", preset=preset, settings=["flute.length=7,8"]))
+    plan = make(RunRequest(names=["flute"], devices="cpu:1", preset=preset, settings=["flute.length=7,8"]))
     assert [comparison.params["length"] for comparison in plan.comparisons] == [7, 8]
 
 
@@ -310,9 +311,9 @@ def test_what_a_scenario_has_no_business_with_is_seen(mistake: str) -> None:
 
 def test_a_file_without_its_class_is_answered_with_how_to_name_one() -> None:
     with pytest.raises(UsageError, match=r"name the class that is in a file, but .* e.g. my/work.py:Mine"):
-        catalog.find("my/work.py")
+        registry.find("my/work.py")
     with pytest.raises(UsageError, match=r"be a scenario, and no command line, but is 'python x.py'"):
-        catalog.find("python x.py")
+        registry.find("python x.py")
 
 
 BESIDE = GOOD.replace("axis(3, 5, 7)", "LENGTH").replace(
@@ -321,7 +322,7 @@ BESIDE = GOOD.replace("axis(3, 5, 7)", "LENGTH").replace(
 SPAWNS = """
 import sys
 from multiprocessing import get_context
-from harness import catalog
+from harness.plugins import registry as catalog
 
 if __name__ == "__main__":
     sample = catalog.load(sys.argv[1]).cls(length=4)
@@ -346,10 +347,10 @@ def test_a_module_of_the_current_folder_is_a_scenario_as_well(tmp_path: Path, mo
     (tmp_path / "plugin.py").rename(tmp_path / "my_very_own_work.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
-    assert catalog.load("my_very_own_work:HelloWorld").name == "hello_world"
+    assert registry.load("my_very_own_work:HelloWorld").name == "hello_world"
     with pytest.raises(UsageError, match="No module named 'nobodys_work'"):
-        catalog.load("nobodys_work:HelloWorld")
+        registry.load("nobodys_work:HelloWorld")
 
 
 def test_each_choice_is_told_once() -> None:
-    assert errors.nearest("zzz", ["b", "a", "b"]) == "choose from a, b"
+    assert nearest("zzz", ["b", "a", "b"]) == "choose from a, b"

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cgroups
-from harness.doubts import Kind
-from harness.load import Load, busy_ticks, doubts
+from harness.device import cpu_quota
+from harness.journal.measurement_warnings import Kind
+from harness.telemetry.cpu_load import CpuTime, busy_ticks, warnings_of
 from tests.limits import LIMIT_S
 
 V2 = "0::/user.slice/job 7.scope\n"
@@ -26,7 +26,7 @@ def tree(root: Path, cgroup: str, mounts: str) -> tuple[Path, ...]:
     """The groups of a process whose /proc files say so; mount points are below ``root``, which is called ROOT there."""
     (root / "cgroup").write_text(cgroup)
     (root / "mountinfo").write_text(mounts.replace("ROOT", str(root)))
-    return cgroups.groups(root)
+    return cpu_quota.groups(root)
 
 
 def write(folder: Path, **files: str) -> None:
@@ -40,10 +40,10 @@ def test_a_quota_of_a_parent_is_found_in_version_2(tmp_path: Path) -> None:
     assert found == (tmp_path / "sys/user.slice/job 7.scope", tmp_path / "sys/user.slice", tmp_path / "sys")
     write(found[0], cpu__max="max 100000\n", cpu__stat="usage_usec 9\nnr_throttled 0\nthrottled_usec 0\n")
     write(found[1], cpu__max="150000 100000\n", cpu__stat="nr_throttled 3\nthrottled_usec 250000\n")
-    assert cgroups.quota(found) == 1.5
-    assert cgroups.throttled_s(found) == pytest.approx(0.25) and cgroups.throttled_periods(found) == 3
+    assert cpu_quota.quota(found) == 1.5
+    assert cpu_quota.throttled_s(found) == pytest.approx(0.25) and cpu_quota.throttled_periods(found) == 3
     write(found[0], cpu__max="50000 100000\n")
-    assert cgroups.quota(found) == 0.5
+    assert cpu_quota.quota(found) == 0.5
 
 
 def test_a_quota_is_found_in_version_1_beside_a_version_2_that_has_none(tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_a_quota_is_found_in_version_1_beside_a_version_2_that_has_none(tmp_path
     assert {folder.relative_to(tmp_path).parts[0] for folder in found} == {"cpu", "unified"}
     own, pod = tmp_path / "cpu/kubepods/pod1/c2", tmp_path / "cpu/kubepods/pod1"
     write(own, cpu__cfs_quota_us="-1\n", cpu__cfs_period_us="100000\n", cpu__stat="nr_throttled 0\nthrottled_time 0\n")
-    assert cgroups.quota(found) is None
+    assert cpu_quota.quota(found) is None
     write(pod, cpu__cfs_quota_us="200000\n", cpu__cfs_period_us="100000\n", cpu__stat="throttled_time 1500000000\n")
-    assert cgroups.quota(found) == 2 and cgroups.throttled_s(found) == pytest.approx(1.5)
+    assert cpu_quota.quota(found) == 2 and cpu_quota.throttled_s(found) == pytest.approx(1.5)
 
 
 def test_a_container_has_its_group_at_the_mount_point_whatever_the_host_calls_it(tmp_path: Path) -> None:
@@ -73,16 +73,16 @@ def test_no_text_of_the_kernel_is_an_error(limit: str, stat: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), cpu__max=limit)
         (Path(folder) / "cpu.stat").write_text(stat, encoding="utf-8")
-        quota = cgroups.quota([Path(folder)])
+        quota = cpu_quota.quota([Path(folder)])
         assert quota is None or quota > 0
-        assert cgroups.throttled_s([Path(folder)]) >= 0
+        assert cpu_quota.throttled_s([Path(folder)]) >= 0
 
 
 def test_what_a_quota_took_is_a_warning_of_its_own_and_no_foreign_load() -> None:
-    (doubt,) = doubts([Load(1.0, 0.5, 0.495, 0.535, 0.98), Load(1.0, 0.99, 0.01, 1.0, 0.98)])
-    assert doubt.kind is Kind.CPU_THROTTLED and doubt.rank == 0 and "50%" in doubt.fact
-    assert "--cpus" in doubt.remedy
-    assert not doubts([Load(1.0, 0.5, 0.495, 0.535, None)])
+    (warning,) = warnings_of([CpuTime(1.0, 0.5, 0.495, 0.535, 0.98), CpuTime(1.0, 0.99, 0.01, 1.0, 0.98)])
+    assert warning.kind is Kind.CPU_THROTTLED and warning.rank == 0 and "50%" in warning.fact
+    assert "--cpus" in warning.remedy
+    assert not warnings_of([CpuTime(1.0, 0.5, 0.495, 0.535, None)])
 
 
 def test_a_stat_file_that_lacks_a_cpu_tells_nothing_of_it() -> None:
@@ -96,18 +96,18 @@ BUSY = """
 import os, sys, time
 from pathlib import Path
 Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))
-from harness import cgroups
-from harness.load import Load
+from harness.device import cpu_quota as cgroups
+from harness.telemetry.cpu_load import CpuTime
 assert cgroups.shortage(1), "no quota was seen"
-before, end_s = Load.now(), time.monotonic() + 60
-while (Load.now() - before).held_back < 0.2 and time.monotonic() < end_s:
+before, end_s = CpuTime.now(), time.monotonic() + 60
+while (CpuTime.now() - before).held_back < 0.2 and time.monotonic() < end_s:
     pass
-print((Load.now() - before).held_back >= 0.2)
+print((CpuTime.now() - before).held_back >= 0.2)
 """
 
 
 def test_a_real_quota_is_seen_by_a_process_that_it_holds_back() -> None:
-    parent = next((folder for folder in cgroups.groups() if (folder / "cgroup.procs").exists()), None)
+    parent = next((folder for folder in cpu_quota.groups() if (folder / "cgroup.procs").exists()), None)
     folder = (parent or Path("/nowhere")) / f"rankbench-{uuid.uuid4().hex[:8]}"
     try:
         folder.mkdir()

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from harness import cli
-from harness.errors import UsageError
-from harness.plan import Side
+from harness.cli import app
+from harness.common.errors import UsageError
+from harness.journal.plan import Side
 from reports import summary
-from reports.changes.changes import compare
+from reports.compare.compare import compare
 from tests import factories
 
 SMALL = {"rounds": 4, "visits": 1, "probes": False, "packed": False}
@@ -220,7 +220,7 @@ def test_what_a_devices_own_marks_can_hardly_tell_is_undecided_too(tmp_path):
 
 
 def test_cases_of_one_run_alone_are_told(base, new):
-    found = compare(base, new(arms=("whole", "third")).root, None)
+    found = compare(base, new(variants=("whole", "third")).root, None)
     assert found.only_in_base == tuple(f"split[how=pieces,size=1024]@{size}" for size in (1, 2))
     assert found.only_in_new == tuple(f"split[how=third,size=1024]@{size}" for size in (1, 2))
     assert (len(found.cases), found.regression, found.undecided) == (2, False, True)
@@ -247,7 +247,7 @@ def test_runs_that_were_not_measured_alike_are_refused_and_the_field_is_named(ba
     root = altered(new(), **changes)
     with pytest.raises(UsageError, match=expected):
         compare(base, root, None)
-    assert cli.run_app(["compare", str(base), str(root)]) == 2
+    assert app.run_app(["compare", str(base), str(root)]) == 2
     told = capsys.readouterr()
     assert (told.out, told.err.count("\n")) == ("", 1)
 
@@ -352,12 +352,12 @@ EXITS = {
 @pytest.mark.parametrize("what", EXITS)
 def test_exit_codes(base, new, what, capsys):
     changes, options, code = EXITS[what]
-    assert cli.run_app(["compare", str(base), str(new(**changes).root), *options]) == code
+    assert app.run_app(["compare", str(base), str(new(**changes).root), *options]) == code
     assert bool(capsys.readouterr().out) == (code != 2)
 
 
 def test_a_journal_that_cannot_be_read_is_no_regression(base, new, capsys):
     run = new()
     run.journal_path.write_text("{}\n")
-    assert cli.run_app(["compare", str(base), str(run.root)]) == 2
+    assert app.run_app(["compare", str(base), str(run.root)]) == 2
     assert "journal.jsonl, line 1" in capsys.readouterr().err

@@ -10,11 +10,10 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from harness import cli
-from reports.changes.changes import compare
-from reports.changes.comment import comment
-from reports.changes.rows import ChangeRow, Changes, Difference
-from reports.changes.table import show
+from harness.cli import app
+from reports.compare.compare import compare
+from reports.compare.render import comment, show
+from reports.schema.compare import ChangeRow, Changes, Difference
 from tests import factories, hostile
 
 SMALL = {"rounds": 4, "visits": 1, "probes": False, "packed": False, "sizes": (512, 1024)}
@@ -75,14 +74,14 @@ def test_colour_only_on_a_terminal(changes):
 
 
 def test_the_json_is_the_whole_of_it(runs, changes, capsys):
-    assert cli.run_app(["compare", *map(str, runs), "--format", "json"]) == 1
+    assert app.run_app(["compare", *map(str, runs), "--format", "json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["schema"] == 1
     assert Changes.model_validate(told) == changes
 
 
 def test_the_comment_has_what_is_worse_first_and_folds_the_rest(runs, changes, capsys):
-    assert cli.run_app(["compare", *map(str, runs), "--format", "markdown"]) == 1
+    assert app.run_app(["compare", *map(str, runs), "--format", "markdown"]) == 1
     text = capsys.readouterr().out
     assert text == comment(changes)
     lines = text.splitlines()
@@ -115,7 +114,7 @@ def test_a_comment_never_outgrows_githubs_limit(changes):
 def test_foreign_text_does_nothing_in_a_comment(changes):
     told = {
         "scenario": hostile.EVERYTHING,
-        "arm": hostile.EVERYTHING,
+        "variant": hostile.EVERYTHING,
         "reason": f"in NEW it broke ({hostile.EVERYTHING})",
     }
     there = Difference(name="variables.NCCL_X", base=hostile.MARKDOWN, new=hostile.MARKUP)
@@ -132,9 +131,9 @@ def test_foreign_text_does_nothing_in_a_comment(changes):
 
 def test_foreign_text_does_nothing_in_a_terminal(tmp_path):
     """From the file on: what a scenario is called, and what its check says."""
-    like = SMALL | {"sizes": (512,), "arms": ("whole", hostile.EVERYTHING.replace("\ud800", ""))}
-    key = f"split[how={like['arms'][1]},size=512]@2"
-    outcomes = {(3, key): ("error", 0, like["arms"][1])}
+    like = SMALL | {"sizes": (512,), "variants": ("whole", hostile.EVERYTHING.replace("\ud800", ""))}
+    key = f"split[how={like['variants'][1]},size=512]@2"
+    outcomes = {(3, key): ("error", 0, like["variants"][1])}
     roots = [
         factories.build(tmp_path / str(seed), seed=seed, outcomes=outcomes if seed == 2 else {}, **like).root
         for seed in (1, 2)

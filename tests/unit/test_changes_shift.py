@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.changes.gate import gate, holm, needed
-from reports.changes.shift import TAIL, interval_rank, orders, p_slower, shift, smallest_p
+from reports.schema.compare import TAIL
+from reports.statistics.gate import gate, holm, needed
+from reports.statistics.shift import interval_rank, orders, p_slower, shift, smallest_p
 
 LAUNCHES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=9)
 

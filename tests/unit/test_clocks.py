@@ -7,16 +7,16 @@ import threading
 
 import pytest
 
-from harness.clocks import Lap, StartLine, Stopwatch
-from harness.errors import CollectiveError
-from harness.measure import sample
+from harness.common.errors import CollectiveError
+from harness.device.timing import RankSample, StartLine, Timer
+from harness.measure.timing_loop import sample
 from tests.gpus import Clock, FakeGpu
 from tests.stand_ins import workload
 
 
-def take(device: FakeGpu, clock: Clock, inner: int, work_s: float) -> Lap:
+def take(device: FakeGpu, clock: Clock, inner: int, work_s: float) -> RankSample:
     line = StartLine(lambda value: value, 1e-4, clock)
-    return sample(workload(lambda: device.launch(work_s)), inner, device, line, Stopwatch(device, clock))[0]
+    return sample(workload(lambda: device.launch(work_s)), inner, device, line, Timer(device, clock))[0]
 
 
 @pytest.mark.parametrize("marks", [True, False])
@@ -69,14 +69,14 @@ def test_putting_the_state_back_is_outside_the_clock(marks: bool) -> None:
         device.launch(0.010)
 
     line = StartLine(lambda value: value, 1e-4, clock)
-    lap, _ = sample(workload(step, reset=reset), 3, device, line, Stopwatch(device, clock))
+    lap, _ = sample(workload(step, reset=reset), 3, device, line, Timer(device, clock))
     assert told == ["reset", "step", "step", "step"]
     assert lap.seconds == pytest.approx(0.030, rel=1e-3)
 
 
 def test_the_devices_own_time_is_preferred_to_the_hosts() -> None:
-    assert Lap(1.0, 3.0, 0.5).seconds == 0.5
-    assert Lap(1.0, 3.0, None).seconds == 2.0
+    assert RankSample(1.0, 3.0, 0.5).seconds == 0.5
+    assert RankSample(1.0, 3.0, None).seconds == 2.0
 
 
 def test_the_sample_returns_the_last_steps_output() -> None:
@@ -84,7 +84,7 @@ def test_the_sample_returns_the_last_steps_output() -> None:
     device = FakeGpu(clock, marks=False)
     outputs = iter(range(10))
     line = StartLine(lambda value: value, 0.0, clock)
-    _, output = sample(workload(lambda: next(outputs)), 4, device, line, Stopwatch(device, clock))
+    _, output = sample(workload(lambda: next(outputs)), 4, device, line, Timer(device, clock))
     assert output == 3
 
 

@@ -16,17 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray._private import ray_constants
 
-from harness.errors import RankbenchError, UsageError
-from launch.actor import Seat, index
-from launch.actors import Outcome, died, places
-from launch.cluster import STRICT, Cluster, cause, fits
+from harness.common.errors import RankbenchError, UsageError
+from launch.ray_cluster.actor import Seat, index
+from launch.ray_cluster.cluster import STRICT, Cluster, cause, fits
+from launch.ray_cluster.launcher import ActorResult, died, places
 
 NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 9)}, optional={"GPU": st.integers(0, 4)}), max_size=5)
 
 
 NICE = """
 import contextlib, os, sys
-from launch.actor import Rank
+from launch.ray_cluster.actor import Rank
 before = os.getpriority(os.PRIO_PROCESS, 0)
 os.nice(7)  # as Ray does with its workers
 Rank(os.getcwd())
@@ -110,9 +110,9 @@ def test_a_cluster_of_our_own_that_does_not_start_tells_why_in_a_line_and_leaves
         raise RuntimeError("The current node timed out during startup.\nThis could happen because of anything.")
 
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr("launch.cluster.Config", SimpleNamespace(initialize=str))
+    monkeypatch.setattr("launch.ray_cluster.cluster.Config", SimpleNamespace(initialize=str))
     monkeypatch.setattr(ray, "init", fail)
-    monkeypatch.setattr("launch.cluster.gettempdir", lambda: "/a/folder/with/a/very/long/path")
+    monkeypatch.setattr("launch.ray_cluster.cluster.gettempdir", lambda: "/a/folder/with/a/very/long/path")
     with pytest.raises(RankbenchError) as told:
         Cluster(None).__enter__()
     assert str(told.value).endswith("on this machine: (raylet) dlmalloc.cc:161: failed to open /dev/shm")
@@ -147,28 +147,28 @@ def test_ranks_are_counted_on_each_node(drawn: list[tuple[int, int]]) -> None:
             assert device == f"{kind}:{seats[rank].gpu if kind == 'cuda' else local}"
 
 
-LOST = Outcome(message="its process or its node was lost")
-OWN = Outcome(9, "ValueError: planted", "own")
-ECHO = Outcome(9, "RuntimeError: Connection closed by peer", "echo")
+LOST = ActorResult(message="its process or its node was lost")
+OWN = ActorResult(9, "ValueError: planted", "own")
+ECHO = ActorResult(9, "RuntimeError: Connection closed by peer", "echo")
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "first"),
+    ("results", "first"),
     [
         ({0: LOST, 1: OWN}, 1),  # an error of a rank's own is none of another's death
         ({1: OWN, 0: LOST}, 1),
         ({0: ECHO, 1: LOST}, 1),
         ({0: ECHO, 2: ECHO, 1: OWN}, 1),
         ({2: ECHO, 0: ECHO}, 2),  # the one that ended first
-        ({0: Outcome(5), 1: LOST}, 1),
+        ({0: ActorResult(5), 1: LOST}, 1),
     ],
 )
-def test_the_rank_that_failed_by_itself_is_named(outcomes: dict[int, Outcome], first: int) -> None:
-    ending = died(outcomes)
+def test_the_rank_that_failed_by_itself_is_named(results: dict[int, ActorResult], first: int) -> None:
+    ending = died(results)
     assert ending is not None
-    assert (ending.rank, ending.message) == (first, outcomes[first].message)
-    assert [fate.rank for fate in ending.fates] == sorted(rank for rank in outcomes if outcomes[rank].failed)
+    assert (ending.rank, ending.message) == (first, results[first].message)
+    assert [outcome.rank for outcome in ending.outcomes] == sorted(rank for rank in results if results[rank].failed)
 
 
 def test_a_gang_whose_ranks_all_ended_well_has_not_died() -> None:
-    assert died({0: Outcome(5), 1: Outcome(0)}) is None
+    assert died({0: ActorResult(5), 1: ActorResult(0)}) is None

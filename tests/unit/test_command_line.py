@@ -13,11 +13,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from harness import catalog, cli, devices, measuring, planner, running
-from harness.errors import UsageError
-from harness.planner import make
-from harness.rundir import RunDir
-from harness.wish import Wish
+from harness.cli import app, run
+from harness.common.errors import UsageError
+from harness.device import device
+from harness.journal.run_directory import RunDir
+from harness.planning import builder
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.plugins import registry
 from tests.limits import LIMIT_S
 
 BROKEN = "import torch\nraise RuntimeError('no such cluster')\nclass Mine: ...\n"
@@ -97,7 +100,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "precious.txt").write_text("mine")
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
-    assert cli.run_app(line.split()) == 2
+    assert app.run_app(line.split()) == 2
     told = capsys.readouterr()
     assert BAD[line] in told.err
     assert told.err.startswith("rankbench: ")
@@ -110,19 +113,19 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has the GPU that must be missing")
 def test_a_gpu_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_app(["run", "split", "--devices", "cuda:0"]) == 2
+    assert app.run_app(["run", "split", "--devices", "cuda:0"]) == 2
     assert "use --devices cpu" in capsys.readouterr().err
 
 
 def test_list_is_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_app(["list", "--json"]) == 0
+    assert app.run_app(["list", "--json"]) == 0
     told = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
-    assert told["split"]["arms"] == ["whole", "columns", "inner"]
+    assert told["split"]["variants"] == ["whole", "columns", "inner"]
     assert told["frobenius"]["exercises"] == ["5.6.3"]
 
 
 def test_help_shows_the_commands_and_doctor_examines(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_app(["--help"]) == 0
+    assert app.run_app(["--help"]) == 0
     told = capsys.readouterr().out
     assert re.findall(r"^  (\w+)  ", told, re.MULTILINE)[-7:] == [
         "list",
@@ -133,7 +136,7 @@ def test_help_shows_the_commands_and_doctor_examines(capsys: pytest.CaptureFixtu
         "export",
         "doctor",
     ]
-    assert cli.run_app(["doctor"]) == 0
+    assert app.run_app(["doctor"]) == 0
     assert "PyTorch" in capsys.readouterr().out
 
 
@@ -164,42 +167,44 @@ def test_without_assertions_nothing_is_measured_since_they_are_the_checks(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_the_plan_holds_every_arm_world_size_and_packed_copy() -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1"))
+def test_the_plan_holds_every_variant_world_size_and_packed_copy() -> None:
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
     assert {case.key for case in plan.comparisons[0].cases if not case.probe} == {
         f"split[how={how},products=2,size=1024]@1" for how in ("whole", "columns", "inner")
     }
 
 
 def test_two_devices_add_packed_copies_and_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner.devices, "cores", lambda: [0, 1, 2, 3])
-    plan = make(Wish(names=["split"], settings=["split.how=whole,inner"]))
+    monkeypatch.setattr(builder.device, "cores", lambda: [0, 1, 2, 3])
+    plan = make(RunRequest(names=["split"], settings=["split.how=whole,inner"]))
     assert plan.world_sizes == (1, 2, 4)
     keys = {case.key.replace("products=2,size=1024", "") for case in plan.comparisons[0].cases}
-    arms = {f"split[how={how},]@{size}" for how in ("whole", "inner") for size in ("1", "2", "4", "1x2", "1x4")}
+    variants = {f"split[how={how},]@{size}" for how in ("whole", "inner") for size in ("1", "2", "4", "1x2", "1x4")}
     probes = {"null@1", "null@2", "null@4"} | {
         f"{name}@{size}" for name in ("spin", "gemm") for size in ("1", "1x2", "1x4")
     }
-    assert keys == arms | probes | {"copy[way=copy]@1"}
+    assert keys == variants | probes | {"copy[way=copy]@1"}
 
 
 def test_more_ranks_than_devices_are_refused_with_the_remedy() -> None:
     with pytest.raises(UsageError, match="at most the 1 devices, but is 2; start 1 or fewer ranks"):
-        make(Wish(devices="cpu:1"), ranks=(2, 2))
+        make(RunRequest(devices="cpu:1"), ranks=(2, 2))
 
 
 def test_the_whole_chapter_at_full_size_takes_minutes_on_eight_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "parse", lambda *_, share: tuple(f"cuda:{index}" for index in range(8)))
-    plan = make(Wish(preset="full"))
-    assert {comparison.scenario for comparison in plan.comparisons} == set(catalog.scenarios())
+    monkeypatch.setattr(device, "parse", lambda *_, share: tuple(f"cuda:{index}" for index in range(8)))
+    plan = make(RunRequest(preset="full"))
+    assert {comparison.scenario for comparison in plan.comparisons} == set(registry.scenarios())
     assert (plan.launches, plan.world_sizes) == (6, (1, 2, 4, 8))
     assert plan.budget_s <= 600
 
 
 def test_full_sweeps_the_axes_and_settings_override() -> None:
-    full = make(Wish(names=["frobenius"], devices="cpu:1", preset="full"))
+    full = make(RunRequest(names=["frobenius"], devices="cpu:1", preset="full"))
     assert [comparison.params["size"] for comparison in full.comparisons] == [100, 512]
-    chosen = make(Wish(names=["frobenius"], devices="cpu:1", settings=["frobenius.size=8,16", "frobenius.matrices=4"]))
+    chosen = make(
+        RunRequest(names=["frobenius"], devices="cpu:1", settings=["frobenius.size=8,16", "frobenius.matrices=4"])
+    )
     assert [comparison.params for comparison in chosen.comparisons] == [
         {"matrices": 4, "size": 8},
         {"matrices": 4, "size": 16},
@@ -207,18 +212,18 @@ def test_full_sweeps_the_axes_and_settings_override() -> None:
 
 
 def test_a_small_budget_plans_fewer_launches() -> None:
-    assert make(Wish(names=["split"], devices="cpu:1", budget_s=6)).launches < 6
-    assert make(Wish(names=["split"], devices="cpu:1", budget_s=600)).launches == 6
+    assert make(RunRequest(names=["split"], devices="cpu:1", budget_s=6)).launches < 6
+    assert make(RunRequest(names=["split"], devices="cpu:1", budget_s=600)).launches == 6
 
 
 def test_runs_of_one_plan_belong_together_however_often_they_are_launched() -> None:
-    one, more = (make(Wish(names=["split"], devices="cpu:1", launches=count)) for count in (1, 3))
-    other = make(Wish(names=["split"], devices="cpu:1", seed=1))
+    one, more = (make(RunRequest(names=["split"], devices="cpu:1", launches=count)) for count in (1, 3))
+    other = make(RunRequest(names=["split"], devices="cpu:1", seed=1))
     assert one.identity == more.identity != other.identity
 
 
 def test_list_of_one_scenario_shows_how_to_set_its_axes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_app(["list", "5.6.3"]) == 0
+    assert app.run_app(["list", "5.6.3"]) == 0
     told = capsys.readouterr().out
     assert "--set frobenius.matrices=1000" in told
     assert "5.6.3  Multiply 1000 pairs" in told
@@ -226,8 +231,8 @@ def test_list_of_one_scenario_shows_how_to_set_its_axes(capsys: pytest.CaptureFi
 
 
 def test_of_many_comparisons_every_fourth_has_probes_beside_it() -> None:
-    few = make(Wish(names=["split", "frobenius"], devices="cpu:1"))
-    many = make(Wish(preset="chapter", devices="cpu:1"))
+    few = make(RunRequest(names=["split", "frobenius"], devices="cpu:1"))
+    many = make(RunRequest(preset="chapter", devices="cpu:1"))
     assert all(any(case.probe for case in comparison.cases) for comparison in few.comparisons)
     probed = [any(case.probe for case in comparison.cases) for comparison in many.comparisons]
     assert len(probed) > 6
@@ -238,42 +243,42 @@ def test_the_chapter_leaves_packed_copies_to_runs_of_a_scenario_so_that_it_fits_
     """Ten minutes hold six launches of some 200 cases on two cores, and not of 300."""
 
     def copies(**wished: Any) -> int:
-        plan = make(Wish(devices="cpu:2", **wished))
+        plan = make(RunRequest(devices="cpu:2", **wished))
         return sum(case.packed and not case.probe for each in plan.comparisons for case in each.cases)
 
     assert copies(preset="chapter") == 0
     assert copies(preset="full") > 0
-    assert copies(names=list(catalog.scenarios())) > 0
+    assert copies(names=list(registry.scenarios())) > 0
 
 
 def test_what_only_the_whole_cluster_has_is_refused_where_torchrun_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner.devices, "cores", lambda: [0, 1])
+    monkeypatch.setattr(builder.device, "cores", lambda: [0, 1])
     nodes = [{"cpu": 2, "cuda": 0}] * 2
     for launcher, most in (("ray", 4), ("torchrun,ray", 2)):
         like = {"names": ["split"], "launcher": launcher, "nodes": nodes}
-        assert len(make(Wish(devices=f"cpu:{most}", **like)).devices) == most
+        assert len(make(RunRequest(devices=f"cpu:{most}", **like)).devices) == most
     with pytest.raises(UsageError, match="--devices must name 1 to 2 CPU devices, but is cpu:4"):
-        make(Wish(devices="cpu:4", **like))
+        make(RunRequest(devices="cpu:4", **like))
 
 
 def test_a_run_on_a_cluster_is_resumed_where_the_cluster_is_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses = []
-    monkeypatch.setattr(running, "measure", lambda directory, plan, *rest: addresses.append(plan.ray_address) or 0)
+    monkeypatch.setattr(run, "measure", lambda directory, plan, *rest: addresses.append(plan.ray_address) or 0)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.9:6379")  # as in a job
     nodes = [{"cpu": 2, "cuda": 0}]
     for launcher, address in (("ray", "10.0.0.1:6379"), ("torchrun", None)):
         directory = RunDir(tmp_path / launcher)
-        directory.create(make(Wish(names=["split"], launcher=launcher, ray_address=address, nodes=nodes)))
-        assert cli.run_app(["run", "--resume", str(directory.root)]) == 0
+        directory.create(make(RunRequest(names=["split"], launcher=launcher, ray_address=address, nodes=nodes)))
+        assert app.run_app(["run", "--resume", str(directory.root)]) == 0
     assert addresses == ["10.0.0.9:6379", None]
 
 
 def test_a_gang_that_never_met_has_no_run_to_report_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Under somebody's torchrun: rank 0 has said why already, and there is no plan."""
-    plan = make(Wish(names=["split"], devices="cpu:1"))
-    assert running.measure(RunDir(tmp_path / "run"), plan, lambda *_: False) == 1
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
+    assert run.measure(RunDir(tmp_path / "run"), plan, lambda *_: False) == 1
     assert capsys.readouterr().err == ""
 
 
@@ -283,17 +288,17 @@ def test_runs_that_start_in_one_second_get_a_folder_each(tmp_path: Path, monkeyp
         def now(cls, tz: dt.tzinfo | None = None) -> Self:
             return cls(2026, 1, 2, 3, 4, 5, tzinfo=tz)
 
-    monkeypatch.setattr(measuring.dt, "datetime", Frozen)
+    monkeypatch.setattr(run.dt, "datetime", Frozen)
     monkeypatch.chdir(tmp_path)
-    names = [measuring._directory(None).root.name for _ in range(3)]
+    names = [run._directory(None).root.name for _ in range(3)]
     assert names == ["2026-01-02-030405", "2026-01-02-030405-2", "2026-01-02-030405-3"]
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("harness.lines.disk_usage", lambda _: Mock(free=999_999))
-    assert cli.run_app(["run", "split", "--devices", "cpu:1", "--out", str(tmp_path / "new" / "run")]) == 2
+    monkeypatch.setattr("harness.journal.log.disk_usage", lambda _: Mock(free=999_999))
+    assert app.run_app(["run", "split", "--devices", "cpu:1", "--out", str(tmp_path / "new" / "run")]) == 2
     assert "--out must have room for 1000 kB" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -302,7 +307,7 @@ def test_a_terminal_that_does_not_know_its_width_shows_something(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "0")
-    assert cli.run_app(["--version"]) == 0
+    assert app.run_app(["--version"]) == 0
     assert capsys.readouterr().out.startswith("rankbench")
 
 
@@ -318,9 +323,9 @@ def test_files_of_the_working_directory_take_no_module_s_place(tmp_path: Path) -
 def test_a_run_whose_code_has_changed_is_not_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, root = tmp_path / "mine.py", tmp_path / "run"
     file.write_text(SCENARIO)
-    RunDir(root).create(make(Wish(names=[f"{file}:Mine"], devices="cpu:1")))
+    RunDir(root).create(make(RunRequest(names=[f"{file}:Mine"], devices="cpu:1")))
     file.write_text(SCENARIO + "# another step\n")
-    assert cli.run_app(["run", "--resume", str(root)]) == 2
+    assert app.run_app(["run", "--resume", str(root)]) == 2
     said = capsys.readouterr().err
     assert said == (
         "rankbench: --resume must measure what was planned, but is mine, whose code has changed since; "

@@ -12,15 +12,15 @@ from typing import Any, ClassVar, Literal
 import pytest
 import torch
 
-from harness import profiles
-from harness.devices import CpuDevice
-from harness.journal import CellRecord
-from harness.messages import Order
-from harness.plan import Case, Comparison, Plan, Record, Side
-from harness.scenario import Gang, Work, Workload, arm
-from harness.trial import Trial
-from harness.worker import run
-from harness.world import World
+from harness.device.device import CpuDevice
+from harness.journal.plan import Case, Comparison, Plan, Record, Side
+from harness.journal.protocol import Order
+from harness.journal.records import CellRecord
+from harness.measure import profiler
+from harness.measure.case_runner import CaseRunner
+from harness.measure.worker import run
+from harness.scenario import Gang, Work, Workload, variant
+from harness.world.world import World
 
 SIZES = 4, 8, 16, 32, 64, 128
 OPERATIONS = 40
@@ -38,7 +38,7 @@ class Chain:
 
     scaling: ClassVar = "none"
     size: int = 4
-    how: Literal["sines", "cosines"] = arm(baseline="sines")
+    how: Literal["sines", "cosines"] = variant(baseline="sines")
 
     def prepare(self, gang: Gang) -> Workload:
         name = self.how, self.size
@@ -102,8 +102,8 @@ def test_every_timed_step_runs_what_was_compiled_however_many_cases_there_are() 
 def test_a_profile_is_of_what_was_compiled(tmp_path: Path) -> None:
     here = world()
     for case in CASES:
-        trial = Trial(case, here.gang(case), here)
-        trial.prepare()
-        profiles.traced(trial, 2, tmp_path / "trace.json.gz")
-        trial.close()
+        runner = CaseRunner(case, here.gang(case), here)
+        runner.prepare()
+        profiler.traced(runner, 2, tmp_path / "trace.json.gz")
+        runner.close()
     assert {name: steps[name] - runs[name] for name in NAMES} == dict.fromkeys(NAMES, 1)

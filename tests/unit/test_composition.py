@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.gang import Gang, seeded
-from harness.ledger import Count, count
 from harness.scenario import Workload
+from harness.work.counting import Count, count
 from scenarios.composition import branches, children, factory
 from scenarios.composition.branches import Branches
 from scenarios.composition.children import Children
@@ -179,14 +179,14 @@ class Reversed(nn.Sequential):
 
 
 @pytest.mark.parametrize("planted", [InList, InListWithHead, ParametersAlone])
-def test_an_arm_that_claims_to_register_and_does_not_is_wrong(
+def test_a_variant_that_claims_to_register_and_does_not_is_wrong(
     planted: type[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(children, "InModuleList", planted)
     refused(Children(depth=3, container="module_list").prepare(gang(0, 1)), "is due")
 
 
-def test_an_arm_that_claims_to_forget_its_children_and_does_not_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_claims_to_forget_its_children_and_does_not_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "InList", InModuleList)
     refused(Children(depth=3, container="list").prepare(gang(0, 1)), "is due")
 

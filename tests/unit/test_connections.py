@@ -11,9 +11,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from harness.connections import Connection, hang_up, opened
 from harness.gang import Gang
-from harness.world import World
+from harness.world.connections import Connection, hang_up, opened
+from harness.world.world import World
 from tests.gpus import FakeGpu
 from tests.limits import LIMIT_S
 from tests.ranks import Ranks

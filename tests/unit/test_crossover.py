@@ -1,4 +1,4 @@
-"""The CPU against the device: the copies are made at every step, both ways, and every arm does the same work."""
+"""The CPU against the device: the copies are made at every step, both ways, and every variant does the same work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.gang import Gang, seeded
-from harness.ledger import Count, count
+from harness.work.counting import Count, count
 from scenarios.crossover import Crossover
 from tests.ranks import Ranks, gang
 
@@ -47,7 +47,7 @@ def told(mine: Gang, where: str, size: int) -> tuple[dict[str, Any], Count, floa
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("n", [1, 2, 7, 32])
-def test_alone_every_arm_multiplies_the_same_matrices(where: str, n: int) -> None:
+def test_alone_every_variant_multiplies_the_same_matrices(where: str, n: int) -> None:
     facts, done, flops, product = told(gang(0, 1), where, n)
     assert flops == done.flops == 2 * n**3
     assert done.host_reads == (where == "copied")
@@ -214,7 +214,7 @@ def test_without_its_messages_the_product_is_wrong_on_every_rank(two_ranks: Rank
     assert all("shape" in told for told in two_ranks.do(verdict, Unjoined))
 
 
-def test_operands_are_the_same_bits_in_every_arm_and_are_put_back_alike() -> None:
+def test_operands_are_the_same_bits_in_every_variant_and_are_put_back_alike() -> None:
     products = []
     for where in WHERE:
         workload = Crossover(where=where, size=16).prepare(gang(0, 1))

@@ -14,11 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import affinity, devices, gpus, startup
-from harness.devices import parse
-from harness.errors import UsageError
-from harness.planner import make
-from harness.wish import Wish
+from harness.common import startup
+from harness.common.errors import UsageError
+from harness.device import affinity, device, nvml
+from harness.device.device import parse
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
 from tests.limits import LIMIT_S
 
 Cores = list[tuple[int, ...]]
@@ -27,10 +28,10 @@ Cores = list[tuple[int, ...]]
 def pinned(monkeypatch: pytest.MonkeyPatch, name: str, threads: int, have: list[int], *shared: int) -> tuple[int, ...]:
     """The CPUs that a rank is pinned to; nothing of this process changes."""
     set_to: list[tuple[int, ...]] = []
-    monkeypatch.setattr(devices, "siblings", lambda: [(cpu,) for cpu in have])
+    monkeypatch.setattr(device, "siblings", lambda: [(cpu,) for cpu in have])
     monkeypatch.setattr(os, "sched_setaffinity", lambda _, cpus: set_to.append(cpus))
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
-    _, mine = devices.claim(name, threads, *shared)
+    _, mine = device.claim(name, threads, *shared)
     assert set(set_to) == {mine}  # every thread of it
     return mine
 
@@ -59,7 +60,7 @@ def hosts(draw: st.DrawFn) -> tuple[Cores, list[frozenset[int]]]:
 @given(hosts())
 def test_gpu_ranks_have_whole_cores_near_their_gpus_and_of_their_own(host: tuple[Cores, list[frozenset[int]]]) -> None:
     physical, near = host
-    seats = [devices.seat(physical, near, gpu) for gpu in range(len(near))]
+    seats = [device.seat(physical, near, gpu) for gpu in range(len(near))]
     assert all(seats)
     for mine, around in zip(seats, near, strict=True):
         assert all(set(core) <= set(mine) for core in physical if set(core) & set(mine))
@@ -74,20 +75,20 @@ def test_gpus_of_two_nodes_share_the_cores_of_their_own_and_one_core_is_left_ove
     physical = [(cpu, cpu + 16) for cpu in range(16)]
     left, right = (frozenset(cpu + way for cpu in range(8) for way in (base, base + 16)) for base in (0, 8))
     near = [left, left, right, right]
-    assert devices.seat(physical, near, 0) == (0, 16, 1, 17, 2, 18, 3, 19)
-    assert devices.seat(physical, near, 1) == (4, 20, 5, 21, 6, 22, 7, 23)
-    assert devices.seat(physical, near, 3) == (11, 27, 12, 28, 13, 29)
-    assert devices.seat(physical, near, 2, before=1, among=2) == (9, 25)  # two ranks share this one
+    assert device.seat(physical, near, 0) == (0, 16, 1, 17, 2, 18, 3, 19)
+    assert device.seat(physical, near, 1) == (4, 20, 5, 21, 6, 22, 7, 23)
+    assert device.seat(physical, near, 3) == (11, 27, 12, 28, 13, 29)
+    assert device.seat(physical, near, 2, before=1, among=2) == (9, 25)  # two ranks share this one
 
 
 def test_fewer_cores_than_gpus_are_shared() -> None:
-    assert [devices.seat([(0,), (1,)], [frozenset()] * 3, gpu) for gpu in range(3)] == [(0,), (1,), (0,)]
+    assert [device.seat([(0,), (1,)], [frozenset()] * 3, gpu) for gpu in range(3)] == [(0,), (1,), (0,)]
 
 
 def test_a_rank_on_a_gpu_is_pinned_near_it(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     monkeypatch.setattr(torch.cuda, "set_device", told.append)
-    monkeypatch.setattr(gpus, "near", lambda: [frozenset({0, 1}), frozenset({2, 3})])
+    monkeypatch.setattr(nvml, "near", lambda: [frozenset({0, 1}), frozenset({2, 3})])
     assert pinned(monkeypatch, "cuda:1", 1, [0, 1, 2, 3, 4]) == (2, 3)
     assert pinned(monkeypatch, "cuda:1", 1, [0, 1, 2, 3, 4], 1, 2) == (3,)
     assert told == [1, 1]
@@ -97,15 +98,15 @@ def test_a_rank_on_a_gpu_is_pinned_near_it(monkeypatch: pytest.MonkeyPatch) -> N
 def test_cores_that_a_cluster_counts_but_a_rank_may_not_use_are_missed(
     name: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "cores", lambda: [0])
+    monkeypatch.setattr(device, "cores", lambda: [0])
     with pytest.raises(UsageError, match=f"cores for each rank, but is {name} where 1 may be used"):
-        devices.claim(name, threads)
+        device.claim(name, threads)
 
 
 def test_a_rank_that_comes_bound_to_cores_of_its_own_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever its number: another one of its host has other cores."""
     monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
-    monkeypatch.setattr(gpus, "near", lambda: [frozenset(range(64))] * 8)
+    monkeypatch.setattr(nvml, "near", lambda: [frozenset(range(64))] * 8)
     own = list(range(24, 32))
     assert pinned(monkeypatch, "cuda:3", 1, own) == (27,)
     monkeypatch.setattr(affinity, "NARROWED", True)
@@ -118,16 +119,16 @@ def test_a_rank_that_comes_bound_to_cores_of_its_own_keeps_them(monkeypatch: pyt
     assert pinned(monkeypatch, "cuda:3", 1, own) == tuple(own)
     assert pinned(monkeypatch, "cpu:3", 2, own) == (30, 31)  # these eight may be those of all ranks of the host
     assert pinned(monkeypatch, "cpu:4", 2, own) == (24, 25)
-    assert make(Wish(names=["split"]), (8, 8)).devices == tuple(f"cpu:{rank}" for rank in range(8))
+    assert make(RunRequest(names=["split"]), (8, 8)).devices == tuple(f"cpu:{rank}" for rank in range(8))
 
 
 AFFINITY = """
 import os
 free = os.sched_getaffinity(0)
-from harness import devices
+from harness.device import device as devices
 assert set(devices.cores()) == free, (devices.cores(), free)
 assert not os.environ.keys() & {"OMP_PROC_BIND", "OMP_PLACES"}
-from harness.affinity import dropped
+from harness.device.affinity import dropped
 print(dropped())
 """
 
@@ -143,10 +144,10 @@ def test_openmp_binds_nobody_to_one_core() -> None:
 
 
 def test_a_torchrun_that_openmp_has_bound_to_one_core_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "cores", lambda: [0])
+    monkeypatch.setattr(device, "cores", lambda: [0])
     monkeypatch.setattr(affinity, "DROPPED", ("OMP_PROC_BIND",))
     with pytest.raises(UsageError, match="unset OMP_PROC_BIND: it bound torchrun"):
-        make(Wish(names=["split"], devices="cpu"), (2, 2))
+        make(RunRequest(names=["split"], devices="cpu"), (2, 2))
 
 
 def test_a_physical_core_is_used_before_its_sibling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,14 +158,14 @@ def test_a_physical_core_is_used_before_its_sibling(monkeypatch: pytest.MonkeyPa
         cpu = int(text.removeprefix("/sys/devices/system/cpu/cpu").partition("/")[0])
         return SimpleNamespace(exists=lambda: True, read_text=lambda: siblings[cpu])
 
-    monkeypatch.setattr(devices, "Path", path)
-    assert devices.cores() == [0, 1, 2, 3]
+    monkeypatch.setattr(device, "Path", path)
+    assert device.cores() == [0, 1, 2, 3]
     siblings.update({0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"})
-    assert devices.cores() == [0, 2, 1, 3]
+    assert device.cores() == [0, 2, 1, 3]
 
 
 def test_the_best_devices_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "cores", lambda: [0, 1, 2])
+    monkeypatch.setattr(device, "cores", lambda: [0, 1, 2])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert parse(None) == ("cpu:0", "cpu:1", "cpu:2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -189,9 +190,9 @@ def test_threads_that_end_while_they_are_pinned_are_passed_over(monkeypatch: pyt
         if thread == 1:
             threads.add(started)  # by a thread whose turn had not come
 
-    monkeypatch.setattr(devices, "_threads", lambda: set(threads))
+    monkeypatch.setattr(device, "_threads", lambda: set(threads))
     monkeypatch.setattr(os, "sched_setaffinity", set_affinity)
-    devices.pin({0})
+    device.pin({0})
     assert pinned == [1, started]
 
 
@@ -203,10 +204,10 @@ def test_what_a_rank_took_of_this_process_is_given_back() -> None:
     thread, threads = tid.get(), torch.get_num_threads()
     before = os.sched_getaffinity(0)
     try:
-        with devices.borrowed() as cpus:
+        with device.borrowed() as cpus:
             assert cpus == before
             torch.set_num_threads(threads + 1)
-            devices.pin({min(before)})
+            device.pin({min(before)})
             assert os.sched_getaffinity(thread) == {min(before)}
         assert os.sched_getaffinity(0) == os.sched_getaffinity(thread) == before
         assert torch.get_num_threads() == threads
@@ -217,10 +218,10 @@ def test_what_a_rank_took_of_this_process_is_given_back() -> None:
 
 def test_memory_for_a_gpu_is_made_by_a_rank_that_is_pinned_near_it(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr(gpus, "near", lambda: [frozenset({0})])
+    monkeypatch.setattr(nvml, "near", lambda: [frozenset({0})])
     monkeypatch.setattr(torch.cuda, "set_device", lambda _: order.append("device"))
-    monkeypatch.setattr(devices, "pin", lambda _: order.append("pin"))
+    monkeypatch.setattr(device, "pin", lambda _: order.append("pin"))
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
-    monkeypatch.setattr(devices, "siblings", lambda: [(0,)])
-    devices.claim("cuda:0", 1)
+    monkeypatch.setattr(device, "siblings", lambda: [(0,)])
+    device.claim("cuda:0", 1)
     assert order == ["pin", "device"]

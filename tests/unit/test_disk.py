@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.disk import complaint
-from harness.errors import LONGEST_WORDS, first_line, words_of
+from harness.common.text import LONGEST_WORDS, first_line, words_of
+from harness.journal.full_disk import complaint
 
 
 def save_to_open_file(path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from harness.cli import app
+from harness.cli.app import app
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "clusters.md"

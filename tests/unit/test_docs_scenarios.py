@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import catalog, contract
 from harness.gang import Gang
+from harness.plugins import registry
+from harness.work import contract
 from tests.ranks import Ranks, gang
 
 UNIT = Path(__file__).parent
@@ -21,7 +22,7 @@ def test_every_exercise_has_a_mistake_that_a_test_plants() -> None:
     rows = re.findall(r"^\| (5\.[^|]*) \| ([^|]+) \| `([^`:]+)::([^`]+)` \|$", TABLE, re.MULTILINE)
     assert len(rows) == TABLE.count("\n| 5.")
     named = {number for numbers, *_ in rows for number in numbers.split(", ")}
-    assert named == {number for entry in catalog.scenarios().values() for number in entry.numbers}
+    assert named == {number for entry in registry.scenarios().values() for number in entry.numbers}
     for _, _, file, test in rows:
         assert f"\ndef {test}(" in (UNIT / file).read_text(), test
 

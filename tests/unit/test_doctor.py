@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor, host_limits, neighbours
+from harness.cli import doctor
+from harness.device import host_limits, other_runs
 
 
 @pytest.mark.parametrize(("hard", "ranks"), [(1024, 96), (100, 4), (30, 0), (resource.RLIM_INFINITY, 2**31)])
@@ -75,7 +76,7 @@ def test_a_file_system_without_locks_is_no_place_for_runs(monkeypatch: pytest.Mo
     ],
 )
 def test_what_measures_is_known_by_its_command_line(line: str, found: bool) -> None:
-    assert neighbours.measures(line.split()) is found
+    assert other_runs.measures(line.split()) is found
 
 
 def test_another_run_is_named_as_such() -> None:
@@ -84,8 +85,8 @@ def test_another_run_is_named_as_such() -> None:
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert other.pid in neighbours.other_runs()
-        assert "rankbench run" in str(neighbours.warning())
+        assert other.pid in other_runs.other_runs()
+        assert "rankbench run" in str(other_runs.warning())
         other.communicate()
 
 
@@ -98,8 +99,8 @@ def test_another_run_is_named_as_such() -> None:
     ],
 )
 def test_other_runs_are_named_by_their_processes(monkeypatch: pytest.MonkeyPatch, runs: list[int], words: str) -> None:
-    monkeypatch.setattr(neighbours, "other_runs", lambda: runs)
-    assert str(neighbours.warning()).startswith(words)
+    monkeypatch.setattr(other_runs, "other_runs", lambda: runs)
+    assert str(other_runs.warning()).startswith(words)
 
 
 def test_load_of_nobody_who_can_be_named_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness import environment
+from harness.device import fingerprint
 
 
 def test_devices_of_other_hosts_are_named_and_no_more() -> None:
-    told = environment.describe(["cpu:0", "cuda:900"])
+    told = fingerprint.describe(["cpu:0", "cuda:900"])
     assert [sorted(device) for device in told["devices"]] == [["model", "name"], ["name"]]
     assert told["devices"][1] == {"name": "cuda:900"}
 
@@ -22,7 +22,7 @@ def test_nothing_secret_is_recorded_by_name_or_within_an_address(monkeypatch: py
     }
     for name, value in (told | {"NCCL_ALGO": "Ring"}).items():
         monkeypatch.setenv(name, value)
-    recorded = environment.variables()
+    recorded = fingerprint.variables()
     assert recorded["NCCL_ALGO"] == "Ring"
     assert recorded["RAY_REDIS_ADDRESS"] == "redis://…@host:1"
     assert not {name for name, value in recorded.items() if "abc" in value}
@@ -40,4 +40,4 @@ def test_nothing_secret_is_recorded_by_name_or_within_an_address(monkeypatch: py
 )
 def test_no_shape_of_a_secret_is_recorded(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    assert "abc" not in str(environment.variables())
+    assert "abc" not in str(fingerprint.variables())

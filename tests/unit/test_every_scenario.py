@@ -1,4 +1,4 @@
-"""Every scenario of the catalog, in every arm: right on one device and on two, and as much work as its kind says.
+"""Every scenario of the catalog, in every variant: right on one device and on two, and as much work as its kind says.
 
 And every answer of the chapter quotes figures that there are.
 """
@@ -16,13 +16,14 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from harness import catalog, ledger
 from harness.gang import Gang
-from harness.journal import RankFacts
-from harness.ledger import Count
-from harness.plan import Case, Comparison
-from harness.planner import Wish, make
+from harness.journal.plan import Case, Comparison
+from harness.journal.records import RankFacts
+from harness.planning.builder import RunRequest, make
+from harness.plugins import registry
 from harness.scenario import Work
+from harness.work import counting
+from harness.work.counting import Count
 from tests.ranks import Ranks, gang
 
 SMALL = {
@@ -45,9 +46,9 @@ SMALL = {
 """So that it takes no time; the others are small by default."""
 UNEVEN = {("load", "broadcast"), ("save", "dcp"), ("restore", "dcp"), ("crossover", "copied")}
 """Where one rank does by design what the declared work does not tell."""
-ENTRIES = catalog.scenarios()
+ENTRIES = registry.scenarios()
 FIGURES = {"time", "versus", "speedup", "ideal", "ceiling", "held", "memory", "traffic", "reads", "crossover"}
-"""What the report knows of every arm."""
+"""What the report knows of every variant."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,17 @@ class Told:
     count: Count
     made: int
     """Bytes of the tensors that a step returns."""
-    uneven: bool
+    asymmetric: bool
 
 
 def told(mine: Gang, reference: str, params: dict[str, Any]) -> Told:
     """Three steps on a rank, in the harness's order."""
-    workload = catalog.load(reference).cls(**params).prepare(mine)
+    workload = registry.load(reference).cls(**params).prepare(mine)
     try:
         workload.reset()
         workload.step()
         workload.reset()
-        count = ledger.count(workload.step)
+        count = counting.count(workload.step)
         workload.reset()
         output = workload.step()
         mine.barrier()
@@ -78,7 +79,7 @@ def told(mine: Gang, reference: str, params: dict[str, Any]) -> Told:
             wrong, found = "", dict(workload.check(output) or {})
         except AssertionError as error:
             wrong, found = str(error) or "wrong", {}
-        return Told(wrong, found, workload.work, count, made(output), workload.uneven)
+        return Told(wrong, found, workload.work, count, made(output), workload.asymmetric)
     finally:
         workload.close()
         mine.barrier()
@@ -102,8 +103,8 @@ def measured(
 ) -> tuple[Comparison, dict[Case, list[Told]]]:
     """A scenario's comparison, and what every rank said of each of its cases."""
     small = [f"{request.param}.{field}={value}" for field, value in SMALL.get(request.param, {}).items()]
-    wish = Wish(names=[request.param], devices="cpu:2", preset="smoke", settings=small)
-    (comparison,) = make(wish).comparisons
+    run_request = RunRequest(names=[request.param], devices="cpu:2", preset="smoke", settings=small)
+    (comparison,) = make(run_request).comparisons
     cases = [case for case in comparison.cases if not (case.packed or case.probe)]
     folder = tmp_path_factory.mktemp("every") / "scratch"
     return comparison, {
@@ -117,10 +118,12 @@ def measured(
 def test_it_is_right_on_one_device_and_on_two_and_does_what_its_scaling_kind_claims(measured: Any) -> None:
     comparison, ranks = measured
     entry = ENTRIES[comparison.scenario]
-    assert {(case.arm, case.world_size) for case in ranks} == {(arm, size) for arm in entry.arms for size in (1, 2)}
+    assert {(case.variant, case.world_size) for case in ranks} == {
+        (variant, size) for variant in entry.variants for size in (1, 2)
+    }
     for case, each in ranks.items():
         assert [rank.wrong for rank in each] == [""] * case.world_size, case.key
-        (alone,) = next(base for other, base in ranks.items() if (other.arm, other.world_size) == (case.arm, 1))
+        (alone,) = next(base for other, base in ranks.items() if (other.variant, other.world_size) == (case.variant, 1))
         times = 1 if entry.scaling == "strong" else case.world_size
         assert sum(rank.work.flops for rank in each) == pytest.approx(times * alone.work.flops), case.key
         assert sum(rank.work.items for rank in each) == pytest.approx(times * alone.work.items), case.key
@@ -138,7 +141,7 @@ def test_where_one_rank_does_more_the_work_tells_or_the_scenario(measured: Any) 
     comparison, ranks = measured
     for case, each in ranks.items():
         if case.world_size > 1:
-            assert {rank.uneven for rank in each} == {(comparison.scenario, case.arm) in UNEVEN}, case.key
+            assert {rank.asymmetric for rank in each} == {(comparison.scenario, case.variant) in UNEVEN}, case.key
 
 
 def test_the_ledger_has_nothing_against_it(measured: Any) -> None:
@@ -156,46 +159,46 @@ def test_the_ledger_has_nothing_against_it(measured: Any) -> None:
         ]
         for case, each in ranks.items()
     }
-    assert ledger.audit(comparison, facts) == ({}, {})
+    assert counting.audit(comparison, facts) == ({}, {})
 
 
 def quotes(answer: str) -> Iterator[tuple[str, str, bool, str]]:
-    """Scenario (or nothing), arm, whether on the most devices, and figure."""
+    """Scenario (or nothing), variant, whether on the most devices, and figure."""
     for _, field, _, _ in Formatter().parse(answer.replace(".", "\0")):
         if field:
             who, figure = field.split("\0")
-            scenario, _, arm = who.removesuffix("@most").rpartition("/")
-            yield scenario, arm, who.endswith("@most"), figure
+            scenario, _, variant = who.removesuffix("@most").rpartition("/")
+            yield scenario, variant, who.endswith("@most"), figure
 
 
 def test_its_answers_quote_figures_that_it_has(measured: Any) -> None:
     comparison, ranks = measured
     entry = ENTRIES[comparison.scenario]
     for exercise in entry.exercises:
-        for scenario, arm, most, figure in (*quotes(exercise.answer), *quotes(exercise.on_cpu)):
-            if scenario in ("", entry.name) and arm in entry.arms:
-                (case,) = (case for case in ranks if (case.arm, case.world_size) == (arm, 1 + most))
+        for scenario, variant, most, figure in (*quotes(exercise.answer), *quotes(exercise.on_cpu)):
+            if scenario in ("", entry.name) and variant in entry.variants:
+                (case,) = (case for case in ranks if (case.variant, case.world_size) == (variant, 1 + most))
                 known = FIGURES | entry.defaults.keys() | ranks[case][0].found.keys()
-                assert figure in known, (exercise.number, arm, figure)
+                assert figure in known, (exercise.number, variant, figure)
 
 
 def test_on_cpu_devices_no_answer_compares_the_cpu_with_itself() -> None:
     for device, quoted in (("cuda:0", {"resident", "copied"}), ("cpu:0", set())):
         (asked,) = (exercise.on(device) for exercise in ENTRIES["crossover"].exercises)
-        crossings = {(arm, most) for _, arm, most, figure in quotes(asked.answer) if figure == "crossover"}
-        assert {arm for arm, most in crossings if not most} == quoted
-        assert {arm for arm, most in crossings if most} == {"resident", "copied"}  # more devices against one
-    (planned,) = make(Wish(names=["crossover"], devices="cpu:1", preset="smoke")).comparisons
+        crossings = {(variant, most) for _, variant, most, figure in quotes(asked.answer) if figure == "crossover"}
+        assert {variant for variant, most in crossings if not most} == quoted
+        assert {variant for variant, most in crossings if most} == {"resident", "copied"}  # more devices against one
+    (planned,) = make(RunRequest(names=["crossover"], devices="cpu:1", preset="smoke")).comparisons
     assert planned.exercises[0].answer == ENTRIES["crossover"].exercises[0].on_cpu
 
 
-def test_every_exercise_of_the_chapter_is_answered_and_every_quote_names_one_arm() -> None:
+def test_every_exercise_of_the_chapter_is_answered_and_every_quote_names_one_variant() -> None:
     asked = {exercise.number: exercise for entry in ENTRIES.values() for exercise in entry.exercises}
     last = {"1": 3, "2": 4, "3": 3, "4": 2, "5": 3, "6": 4}
     assert set(asked) == {f"5.{section}.{number}" for section in last for number in range(1, last[section] + 1)}
     for number, exercise in asked.items():
         quoted = list(quotes(exercise.answer))
         assert quoted, number
-        for scenario, arm, *_ in quoted:
-            having = [entry.name for entry in ENTRIES.values() if number in entry.numbers and arm in entry.arms]
-            assert [name for name in having if scenario in ("", name)] in [[name] for name in having], (number, arm)
+        for scenario, variant, *_ in quoted:
+            having = [entry.name for entry in ENTRIES.values() if number in entry.numbers and variant in entry.variants]
+            assert [name for name in having if scenario in ("", name)] in [[name] for name in having], (number, variant)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness import flight
+from harness.world import flight_recorder
 
-RECORDER = "harness.flight.c10d."
+RECORDER = "harness.world.flight_recorder.c10d."
 
 
 def entry(number: int, *, ago_s: float = 0.0, **more: Any) -> dict[str, Any]:
@@ -43,14 +43,14 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_what_has_ended_and_what_was_begun_long_ago_is_not_in_flight(recorder: list[dict[str, Any]]) -> None:
     recorder += [entry(1, ago_s=60), entry(2, retired=True), entry(3, state="completed"), entry(4)]
-    assert flight.pending(30) == (
+    assert flight_recorder.pending(30) == (
         "nccl:all_reduce number 4 of group 1 (undefined), Float [3, 4] and Half [5]: started",
     )
 
 
 def test_messages_between_two_have_their_own_numbers(recorder: list[dict[str, Any]]) -> None:
     recorder.append(entry(1, is_p2p=True, profiling_name="nccl:send 0->1"))
-    assert flight.pending(30)[0].startswith("nccl:send 0->1 number 101 of group 1")
+    assert flight_recorder.pending(30)[0].startswith("nccl:send 0->1 number 101 of group 1")
 
 
 def test_the_newest_are_told_the_oldest_first_and_each_once(
@@ -58,7 +58,7 @@ def test_the_newest_are_told_the_oldest_first_and_each_once(
 ) -> None:
     recorder += [entry(number, ago_s=20 - number) for number in range(20)]
     monkeypatch.setattr(f"{RECORDER}_dump_fr_trace_json", lambda: json.dumps({"entries": recorder}))  # one for both
-    assert [each.split()[2] for each in flight.pending(30)] == [str(number) for number in range(12, 20)]
+    assert [each.split()[2] for each in flight_recorder.pending(30)] == [str(number) for number in range(12, 20)]
 
 
 def test_a_recorder_that_hangs_is_not_waited_for(
@@ -68,7 +68,7 @@ def test_a_recorder_that_hangs_is_not_waited_for(
     monkeypatch.setattr(f"{RECORDER}_dump_fr_trace_json", lambda: str(never.wait()))
     recorder.append(entry(1))
     try:
-        assert len(flight.pending(30)) == 1
+        assert len(flight_recorder.pending(30)) == 1
     finally:
         never.set()
 
@@ -78,12 +78,12 @@ def test_a_recorder_that_hangs_is_not_waited_for(
 )
 def test_without_a_recorder_nothing_is_told(monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
     monkeypatch.setattr(f"{RECORDER}_dump_fr_trace_json", lambda: nothing)
-    assert flight.pending(30) == ()
-    assert not flight.used_default_group(30)
+    assert flight_recorder.pending(30) == ()
+    assert not flight_recorder.used_default_group(30)
 
 
 def test_who_used_the_default_group_lately_is_known(recorder: list[dict[str, Any]]) -> None:
     recorder += [entry(1, ago_s=60, process_group=["0", "default_pg"]), entry(2)]
-    assert not flight.used_default_group(30) and flight.used_default_group(90)
+    assert not flight_recorder.used_default_group(30) and flight_recorder.used_default_group(90)
     recorder.append(entry(3, process_group=["0", "default_pg"], retired=True, state="completed"))
-    assert flight.used_default_group(30)
+    assert flight_recorder.used_default_group(30)

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ledger import count
+from harness.work.counting import count
 
 sizes = st.integers(2, 6)
 

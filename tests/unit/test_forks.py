@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.channel import Server
+from launch.local.channel import Server
 
 FORKS = """
 import os, sys, time
@@ -63,7 +63,7 @@ def ended(process: subprocess.Popen[str]) -> None:
 
 def test_a_rank_that_dies_hangs_up_though_its_child_lives(parent: Callable[..., subprocess.Popen[str]]) -> None:
     server = Server()
-    make = "from launch.channel import Client; line = Client(sys.argv[1]); line.send({'type': 'hello'})"
+    make = "from launch.local.channel import Client; line = Client(sys.argv[1]); line.send({'type': 'hello'})"
     ended(parent(make.replace("sys.argv[1]", repr(server.address))))
     kinds: list[str] = []
     while len(kinds) < 2:
@@ -76,7 +76,9 @@ def test_a_rank_that_dies_hangs_up_though_its_child_lives(parent: Callable[..., 
 def test_a_folder_goes_with_who_made_it_and_not_with_its_child(
     parent: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    make = f"from launch.scratch import scratch; from pathlib import Path; it = scratch(Path({str(tmp_path)!r}))"
+    make = (
+        f"from launch.processes.scratch import scratch; from pathlib import Path; it = scratch(Path({str(tmp_path)!r}))"
+    )
     process = parent(make + "; it.__enter__()", "it.__exit__(None, None, None)")
     assert (tmp_path / "scratch").is_dir()
     ended(process)
@@ -84,8 +86,10 @@ def test_a_folder_goes_with_who_made_it_and_not_with_its_child(
 
 
 def test_a_journal_is_free_once_its_run_has_died(parent: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    from harness.lines import Journal
+    from harness.journal.log import Journal
 
     path = tmp_path / "journal.jsonl"
-    ended(parent(f"from harness.lines import Journal; from pathlib import Path; it = Journal(Path({str(path)!r}))"))
+    ended(
+        parent(f"from harness.journal.log import Journal; from pathlib import Path; it = Journal(Path({str(path)!r}))")
+    )
     Journal(path).close()

@@ -13,11 +13,12 @@ import pytest
 from markdown_it import MarkdownIt
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from harness import cli
-from harness.errors import UsageError
-from harness.plan import Exercise, Side
-from reports import exports, summary
-from reports import github_markdown as md
+from harness.cli import app
+from harness.common.errors import UsageError
+from harness.journal.plan import Exercise, Side
+from reports import summary
+from reports.formats import formats
+from reports.formats import markdown as md
 from reports.formats.comment import markdown
 from tests import factories, hostile
 
@@ -31,7 +32,7 @@ OUTCOMES = {
     (4, "split[how=pieces,size=512]@1"): ("skipped", None, "the budget was spent"),
     (5, "split[how=pieces,size=512]@2"): ("missing", None, ""),
 }
-TEXTS = [name for name in exports.FORMATS if name != "parquet"]
+TEXTS = [name for name in formats.FORMATS if name != "parquet"]
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +48,12 @@ def found(run):
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory):
-    """A run whose every text is foreign, and whose worst arm is wrong, too."""
+    """A run whose every text is foreign, and whose worst variant is wrong, too."""
     root = tmp_path_factory.mktemp("evil") / "run"
     key = f"split[how={EVIL},note={EVIL},size=1024]@2"
     return factories.build(
         root,
-        arms=("whole", EVIL),
+        variants=("whole", EVIL),
         params={"note": EVIL},
         rounds=4,
         outcomes={(0, key): ("wrong", 1, EVIL)},
@@ -63,26 +64,26 @@ def evil(tmp_path_factory):
 
 
 def test_every_format_is_known_to_the_help(capsys):
-    assert cli.run_app(["export", "--help"]) == 0
+    assert app.run_app(["export", "--help"]) == 0
     told = re.findall(r"^  ([a-z][a-z-]*)(?:  +\S.*)?$", capsys.readouterr().out, re.MULTILINE)
-    assert told == list(exports.FORMATS)
+    assert told == list(formats.FORMATS)
 
 
 @pytest.mark.parametrize("form", TEXTS)
 def test_texts_go_where_they_are_asked_to(run, form, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    assert cli.run_app(["export", str(run.root), "--format", form]) == 0
+    assert app.run_app(["export", str(run.root), "--format", form]) == 0
     text = capsys.readouterr().out
-    assert text == exports.export(run, form)
+    assert text == formats.export(run, form)
     assert text.endswith("\n")
-    assert cli.run_app(["export", str(run.root), "--format", form, "--out", str(tmp_path / "out")]) == 0
+    assert app.run_app(["export", str(run.root), "--format", form, "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out").read_text() == text
 
 
 @pytest.mark.parametrize("form", TEXTS)
 def test_a_wrong_case_has_no_time_anywhere(run, form):
     """Its time is about 80 ms: no line that names it has such a figure, nor one of those up to the next name."""
-    text = exports.export(run, form)
+    text = formats.export(run, form)
     told, its = [], False
     for line in text.splitlines():
         cells = line.split(",")
@@ -96,13 +97,13 @@ def test_a_wrong_case_has_no_time_anywhere(run, form):
 
 
 def test_the_json_is_the_summary(run, found):
-    assert exports.export(run, "json") == found.to_json()
+    assert formats.export(run, "json") == found.to_json()
 
 
 def test_parquet_has_what_the_csv_has(run, tmp_path):
     path = tmp_path / "samples.parquet"
-    assert cli.run_app(["export", str(run.root), "--format", "parquet", "--out", str(path)]) == 0
-    table, text = pd.read_parquet(path), exports.export(run, "csv")
+    assert app.run_app(["export", str(run.root), "--format", "parquet", "--out", str(path)]) == 0
+    table, text = pd.read_parquet(path), formats.export(run, "csv")
     assert table.to_csv(index=False, lineterminator="\n") == text
     assert (str(table["size"].dtype), str(table["how"].dtype), str(table["rank"].dtype)) == ("Int64", "string", "Int64")
 
@@ -110,7 +111,7 @@ def test_parquet_has_what_the_csv_has(run, tmp_path):
 def test_parquet_takes_parameters_of_several_kinds(tmp_path):
     one = factories.Synthetic(scenario="one", params={"x": 1, "y": True, "z": 2**70, "w": 1}, rounds=4, launches=1)
     other = factories.Synthetic(scenario="other", params={"x": "a", "y": False, "w": 0.5}, rounds=4, launches=1)
-    told = exports.export(factories.build(tmp_path / "run", one, other), "parquet")
+    told = formats.export(factories.build(tmp_path / "run", one, other), "parquet")
     table = pd.read_parquet(io.BytesIO(told))
     assert {name: str(table[name].dtype) for name in "xyzw"} == {
         "x": "string", "y": "boolean", "z": "string", "w": "Float64",
@@ -123,8 +124,8 @@ def test_samples_of_all_sides_are_there_and_told_apart(tmp_path, params):
     sides = (Side(name="torchrun"), Side(name="ray", launcher="ray"))
     like = {"sides": sides, "launches": 4, "rounds": 4, "params": params}
     told = factories.build(tmp_path / "run", outcomes={(0, WHOLE): ("wrong", 0, "off")} if not params else {}, **like)
-    table = pd.read_parquet(io.BytesIO(exports.export(told, "parquet")))
-    text = exports.export(told, "csv")
+    table = pd.read_parquet(io.BytesIO(formats.export(told, "parquet")))
+    text = formats.export(told, "csv")
     assert table.to_csv(index=False, lineterminator="\n") == text
     assert list(table.columns[:3]) == ["launch", "side", "comparison"]
     plan = told.plan()
@@ -142,10 +143,10 @@ def test_samples_of_all_sides_are_there_and_told_apart(tmp_path, params):
 
 
 def test_parquet_goes_to_a_pipe_but_not_to_a_terminal(run, capfdbinary, monkeypatch):
-    assert cli.run_app(["export", str(run.root), "--format", "parquet"]) == 0
+    assert app.run_app(["export", str(run.root), "--format", "parquet"]) == 0
     assert capfdbinary.readouterr().out[:4] == b"PAR1"
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert cli.run_app(["export", str(run.root), "--format", "parquet"]) == 2
+    assert app.run_app(["export", str(run.root), "--format", "parquet"]) == 2
     assert b"--out must be given for parquet, which is no text" in capfdbinary.readouterr().err
 
 
@@ -160,7 +161,7 @@ def test_without_pyarrow_the_remedy_is_told(run, monkeypatch):
     monkeypatch.setattr("pandas.io.parquet.import_optional_dependency", lambda name, **_: absent(name))
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(UsageError, match=r"must find pyarrow, but is not installed; pip install -e '\.\[parquet\]'"):
-        exports.export(run, "parquet")
+        formats.export(run, "parquet")
 
 
 def as_html(text):
@@ -168,7 +169,7 @@ def as_html(text):
 
 
 def test_the_comment_tells_failures_first_and_folds_the_table(run, found):
-    text = exports.export(run, "markdown")
+    text = formats.export(run, "markdown")
     assert len(text) < 65_536
     lines = text.splitlines()
     assert lines[0].startswith("### On 2 devices: ")
@@ -190,7 +191,7 @@ def test_the_comment_tells_failures_first_and_folds_the_table(run, found):
 
 
 def test_a_run_that_is_well_shows_its_table_at_once(tmp_path):
-    text = exports.export(factories.build(tmp_path / "run", rounds=4), "markdown")
+    text = formats.export(factories.build(tmp_path / "run", rounds=4), "markdown")
     assert "<details open><summary>4 cases</summary>" in text
     assert "not ok |" not in text
 
@@ -209,7 +210,7 @@ def test_markdown_stays_below_any_limit(tmp_path, limit):
 
 
 def test_foreign_text_does_nothing_in_markdown(evil):
-    text = exports.export(evil, "markdown")
+    text = formats.export(evil, "markdown")
     html = as_html(text)
     ours = {"h3", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "strong", "ul", "li", "details", "summary"}
     assert set(re.findall(r"<(\w+)", html)) <= ours
@@ -225,14 +226,14 @@ def test_the_job_summary_is_added_to_what_the_step_has_written(run, tmp_path, mo
     path = tmp_path / "summary.md"
     path.write_text("# Before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-    assert cli.run_app(["export", str(run.root), "--format", "github"]) == 0
+    assert app.run_app(["export", str(run.root), "--format", "github"]) == 0
     assert capsys.readouterr().out == ""
-    assert path.read_text() == "# Before\n" + exports.export(run, "github")
+    assert path.read_text() == "# Before\n" + formats.export(run, "github")
     path.write_bytes(b"x" * (md.JOB_SUMMARY - 5_000))
-    assert cli.run_app(["export", str(run.root), "--format", "github"]) == 0
+    assert app.run_app(["export", str(run.root), "--format", "github"]) == 0
     assert md.JOB_SUMMARY - 5_000 < path.stat().st_size <= md.JOB_SUMMARY
     path.write_bytes(b"x" * (1 << 20))
-    assert cli.run_app(["export", str(run.root), "--format", "github"]) == 2
+    assert app.run_app(["export", str(run.root), "--format", "github"]) == 2
     assert "$GITHUB_STEP_SUMMARY must have room left" in capsys.readouterr().err
 
 
@@ -274,7 +275,7 @@ def checked(text):
 
 
 def test_junit_has_a_test_case_for_every_planned_case(run, found):
-    root = checked(exports.export(run, "junit"))
+    root = checked(formats.export(run, "junit"))
     cases = {(suite.get("name"), case.get("name")): case for suite in root for case in suite.findall("testcase")}
     assert len(cases) == len({(cell.comparison, cell.case) for cell in found.strip}) == 24
     assert len({(case.get("classname"), case.get("name")) for case in cases.values()}) == 24
@@ -294,12 +295,12 @@ def test_junit_writes_no_exponents(tmp_path):
     def truth(case):
         return factories.work_time(case) if case.probe else 2e-5
 
-    root = checked(exports.export(factories.build(tmp_path / "run", rounds=4, truth=truth), "junit"))
+    root = checked(formats.export(factories.build(tmp_path / "run", rounds=4, truth=truth), "junit"))
     assert any(0 < float(case.get("time", 0)) < 1e-4 for case in root.iter("testcase"))
 
 
 def test_foreign_text_is_text_in_junit(evil):
-    root = checked(exports.export(evil, "junit"))
+    root = checked(formats.export(evil, "junit"))
     (failure,) = root.iter("failure")
     assert "<img src=x onerror=alert(1)>" in failure.get("message")
     assert root.get("failures") == "1"
@@ -311,7 +312,7 @@ def families(text):
 
 
 def test_openmetrics_has_the_numbers_of_the_summary(run, found):
-    text = exports.export(run, "openmetrics")
+    text = formats.export(run, "openmetrics")
     assert text.endswith("\n# EOF\n")
     told = families(text)
     for name, field in (
@@ -336,17 +337,17 @@ def test_openmetrics_has_the_numbers_of_the_summary(run, found):
 
 
 def test_foreign_text_is_a_labels_value_in_openmetrics(evil):
-    told = families(exports.export(evil, "openmetrics"))
-    arms = {sample.labels["arm"] for sample in told["rankbench_step_seconds"].samples}
-    (arm,) = arms - {"whole"}
-    assert hostile.MARKUP in arm
-    assert r"| a || b \| c" in arm
-    assert arm.endswith("end\\")
-    assert arm.isprintable()
+    told = families(formats.export(evil, "openmetrics"))
+    variants = {sample.labels["variant"] for sample in told["rankbench_step_seconds"].samples}
+    (variant,) = variants - {"whole"}
+    assert hostile.MARKUP in variant
+    assert r"| a || b \| c" in variant
+    assert variant.endswith("end\\")
+    assert variant.isprintable()
 
 
 def test_the_benchmark_action_gets_a_chart_a_case_and_none_for_what_failed(run, found):
-    told = json.loads(exports.export(run, "github-action-benchmark"))
+    told = json.loads(formats.export(run, "github-action-benchmark"))
     assert {frozenset(entry) for entry in told} == {frozenset(("name", "unit", "value", "range", "extra"))} | {
         frozenset(("name", "unit", "value", "extra"))  # five launches have no interval
     }
@@ -362,6 +363,6 @@ def test_the_benchmark_action_gets_a_chart_a_case_and_none_for_what_failed(run, 
 
 
 def test_foreign_text_is_plain_for_the_benchmark_action(evil):
-    told = json.loads(exports.export(evil, "github-action-benchmark"))
+    told = json.loads(formats.export(evil, "github-action-benchmark"))
     assert all(entry["name"].isprintable() for entry in told)
     assert len(told) == 3

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gang import Gang
-from harness.ledger import Count, count
 from harness.scenario import Facts, Work
+from harness.work.counting import Count, count
 from scenarios.fourier import Fourier, dft
 from tests.ranks import Ranks, gang
 
@@ -170,7 +170,7 @@ def test_two_ranks_share_the_samples_and_nothing_is_sent(two_ranks: Ranks, way: 
     assert all(mine[3].traffic_bytes == mine[3].host_reads == 0 for mine in told)
 
 
-def test_operands_are_the_same_bits_in_every_arm() -> None:
+def test_operands_are_the_same_bits_in_every_variant() -> None:
     spectra = []
     for way in WAYS:
         Fourier.layer, kept = lambda self, device: torch.clone, Fourier.layer

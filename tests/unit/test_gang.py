@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gang import Gang
-from harness.ledger import Count, count
+from harness.work.counting import Count, count
 from tests.ranks import Ranks, gang
 
 

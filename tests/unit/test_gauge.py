@@ -13,12 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
-from harness import gauge
-from harness.agreement import Agreement
-from harness.beside import Beside, beside
-from harness.clocks import Lap, now
-from harness.gauging import Read, gauged
-from harness.readings import LAYOUT, Readings
+from harness.device.timing import RankSample, now
+from harness.telemetry import poller
+from harness.telemetry.case_telemetry import CaseTelemetry, telemetry
+from harness.telemetry.readings import LAYOUT, Readings
+from harness.world.control import ControlPlane
+from harness.world.telemetry_session import Read, gauged
 from tests.limits import LIMIT_S
 
 DRIVER = """
@@ -44,7 +44,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
 
 
-class Two(Agreement):
+class Two(ControlPlane):
     """Two ranks of one host, of which this is one; the other is on the second GPU."""
 
     def gather(self, value: object, kind: object) -> list[object]:
@@ -64,7 +64,7 @@ def until(read: Read, count: int) -> Readings:
 
 
 def gauges() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "harness.gauge" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "harness.telemetry.poller" in child.cmdline()]
 
 
 def test_it_reads_every_gpu_of_the_host_on_a_core_that_no_rank_has_and_ends_with_its_readers(driver: None) -> None:
@@ -82,7 +82,7 @@ def test_it_reads_every_gpu_of_the_host_on_a_core_that_no_rank_has_and_ends_with
 
 
 def test_a_gpu_that_is_divided_has_no_power_of_its_own(driver: None) -> None:
-    with gauged(Agreement(), "GPU-b", cpus=(), free=sorted(os.sched_getaffinity(0))) as read:
+    with gauged(ControlPlane(), "GPU-b", cpus=(), free=sorted(os.sched_getaffinity(0))) as read:
         table = until(read, 2).table
     assert set(table["mhz"]) == {1501} and set(table["held_back"]) == {4}
     assert set(table["energy_mj"]) == {0} and set(table["power_mw"]) == {0}
@@ -90,8 +90,9 @@ def test_a_gpu_that_is_divided_has_no_power_of_its_own(driver: None) -> None:
 
 def test_it_does_not_outlive_a_process_that_is_killed(driver: None) -> None:
     code = (
-        "import os, time; from harness.agreement import Agreement; from harness.gauging import gauged\n"
-        "with gauged(Agreement(), 'GPU-a', (), sorted(os.sched_getaffinity(0))) as read:\n"
+        "import os, time\n"
+        "from harness.world.control import ControlPlane\nfrom harness.world.telemetry_session import gauged\n"
+        "with gauged(ControlPlane(), 'GPU-a', (), sorted(os.sched_getaffinity(0))) as read:\n"
         "    print(flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
@@ -104,16 +105,16 @@ def test_it_does_not_outlive_a_process_that_is_killed(driver: None) -> None:
 
 
 def test_without_a_driver_nothing_is_read_and_nothing_fails() -> None:
-    with gauged(Agreement(), "GPU-a", (), sorted(os.sched_getaffinity(0))) as read:
-        assert read is not None and beside(read(), [[Lap(1.0, 2.0, None)]], 0.0) == [Beside()]
-    with gauged(Agreement(), None, (), []) as read:
+    with gauged(ControlPlane(), "GPU-a", (), sorted(os.sched_getaffinity(0))) as read:
+        assert read is not None and telemetry(read(), [[RankSample(1.0, 2.0, None)]], 0.0) == [CaseTelemetry()]
+    with gauged(ControlPlane(), None, (), []) as read:
         assert read is None
     assert gauges() == []
 
 
 def test_a_record_is_what_it_is_read_as() -> None:
-    content = gauge.RECORD.pack(12.5, 1, 1980, 4, 123_456_789_012, 700_000, 61)
-    assert gauge.RECORD.size == LAYOUT.itemsize
+    content = poller.RECORD.pack(12.5, 1, 1980, 4, 123_456_789_012, 700_000, 61)
+    assert poller.RECORD.size == LAYOUT.itemsize
     (row,) = Readings.of(content + b"torn", 1).table.tolist()
     assert row == (12.5, 1, 1980, 4, 123_456_789_012, 700_000, 61)
     assert len(Readings.of(content, 0).table) == 0
@@ -121,7 +122,7 @@ def test_a_record_is_what_it_is_read_as() -> None:
 
 def readings(*rows: tuple[float, int, int]) -> Readings:
     """Of (seconds, MHz, reasons)."""
-    return Readings.of(b"".join(gauge.RECORD.pack(at_s, 0, mhz, held, 0, 0, 0) for at_s, mhz, held in rows), 0)
+    return Readings.of(b"".join(poller.RECORD.pack(at_s, 0, mhz, held, 0, 0, 0) for at_s, mhz, held in rows), 0)
 
 
 def test_of_several_readings_the_mean_counts_and_every_reason_of_none_the_nearest() -> None:
@@ -136,10 +137,13 @@ def test_of_several_readings_the_mean_counts_and_every_reason_of_none_the_neares
 
 def test_a_sample_is_looked_up_by_its_own_hosts_clock() -> None:
     read = readings((1.0, 1900, 0), (2.0, 1500, 4))
-    (told,) = beside(read, [[Lap(10.99, 11.01, None), Lap(11.99, 12.01, None)]], ahead_s=10.0)
-    assert told == Beside((1900.0, 1500.0), (0, 4), None)
+    (told,) = telemetry(read, [[RankSample(10.99, 11.01, None), RankSample(11.99, 12.01, None)]], ahead_s=10.0)
+    assert told == CaseTelemetry((1900.0, 1500.0), (0, 4), None)
 
 
 def test_where_one_sample_has_no_reading_the_case_has_none() -> None:
     read = readings((1.0, 1900, 0))
-    assert beside(read, [[Lap(0.99, 1.01, None), Lap(5.0, 5.01, None)], []], 0.0) == [Beside(), Beside()]
+    assert telemetry(read, [[RankSample(0.99, 1.01, None), RankSample(5.0, 5.01, None)], []], 0.0) == [
+        CaseTelemetry(),
+        CaseTelemetry(),
+    ]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.clocks import Stopwatch
-from harness.gpu import CACHES, MARKS, CudaDevice
+from harness.device.cuda import CACHES, MARKS, CudaDevice
+from harness.device.timing import Timer
 from tests.cuda_api import L2, Cuda
 
 
@@ -17,7 +17,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
 
 
 def test_it_is_timed_by_events_on_the_current_stream_in_seconds_and_synchronised_once(cuda: Cuda) -> None:
-    watch = Stopwatch(CudaDevice(1))
+    watch = Timer(CudaDevice(1))
     watch.start()
     cuda.now_ms += 12.5
     lap = watch.stop()
@@ -79,7 +79,7 @@ def test_what_a_pause_took_is_known_however_many_marks_come_before_the_next(cuda
 def test_the_head_start_ends_at_the_start_mark(cuda: Cuda) -> None:
     device = CudaDevice(0)
     device.hold(0.001)
-    watch = Stopwatch(device, lambda: 5.0, head_start_s=0.002, streams=(cuda.side,))
+    watch = Timer(device, lambda: 5.0, head_start_s=0.002, streams=(cuda.side,))
     cuda.told.clear()
     watch.start()
     cuda.now_ms += 0.25

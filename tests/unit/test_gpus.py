@@ -8,10 +8,12 @@ import pynvml
 import pytest
 import torch
 
-from harness import doctor, environment, gpus
-from harness.errors import UsageError
-from harness.gpu import CudaDevice
-from harness.world import one_rank_each
+from harness.cli import doctor
+from harness.common.errors import UsageError
+from harness.device import fingerprint
+from harness.device import nvml as gpus
+from harness.device.cuda import CudaDevice
+from harness.world.world import one_rank_each
 from tests import nvml
 
 
@@ -89,7 +91,7 @@ def test_lists_of_cpus_are_read(text: str, told: set[int]) -> None:
 def test_the_environment_tells_of_gpus_and_its_hash_leaves_out_what_is_fleeting(
     two: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = environment.describe(["cuda:0", "cuda:1", "cuda:9"])
+    told = fingerprint.describe(["cuda:0", "cuda:1", "cuda:9"])
     assert [device["name"] for device in told["devices"]] == ["cuda:0", "cuda:1", "cuda:9"]  # the last is elsewhere
     assert told["devices"][0]["uuid"] == "GPU-aaaa" and "uuid" not in told["devices"][2]
     assert told["links"][0]["peer"] is True
@@ -102,11 +104,11 @@ def test_the_environment_tells_of_gpus_and_its_hash_leaves_out_what_is_fleeting(
         "processes": 1,
     }
     monkeypatch.setattr(pynvml, "nvmlDeviceGetPowerUsage", lambda _: 300_000)
-    again = environment.describe(["cuda:0", "cuda:1", "cuda:9"])
+    again = fingerprint.describe(["cuda:0", "cuda:1", "cuda:9"])
     assert again["gpus_now"] != told["gpus_now"] and again["hash"] == told["hash"]
-    assert "gpus_now" not in environment.differences(told, again)
+    assert "gpus_now" not in fingerprint.differences(told, again)
     monkeypatch.setattr(torch.cuda, "can_device_access_peer", lambda *_: False)
-    assert environment.describe(["cuda:0", "cuda:1", "cuda:9"])["hash"] != told["hash"]
+    assert fingerprint.describe(["cuda:0", "cuda:1", "cuda:9"])["hash"] != told["hash"]
 
 
 def test_the_doctor_warns_of_other_processes_on_a_gpu(two: None) -> None:
@@ -115,5 +117,5 @@ def test_the_doctor_warns_of_other_processes_on_a_gpu(two: None) -> None:
 
 
 def test_without_gpus_the_environment_has_nothing_of_them() -> None:
-    told = environment.describe(["cpu:0"])
+    told = fingerprint.describe(["cpu:0"])
     assert "links" not in told and "gpus_now" not in told

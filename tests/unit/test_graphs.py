@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.errors import RefusedError
-from harness.graphs import captured, refusal
-from harness.ledger import Count, count
+from harness.common.errors import RefusedError
+from harness.measure.cuda_graphs import captured, refusal
+from harness.work.counting import Count, count
 from tests.cuda_api import Cuda
 
 GPU = torch.device("cuda", 0)

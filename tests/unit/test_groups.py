@@ -10,11 +10,12 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from harness import devices, gpus, groups, world
-from harness.agreement import Agreement
-from harness.gpu import CudaDevice
-from harness.planner import make
-from harness.wish import Wish
+from harness.device import device, nvml
+from harness.device.cuda import CudaDevice
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.world import process_groups, world
+from harness.world.control import ControlPlane
 from tests.gpus import FakeGpu
 
 TIMEOUT = dt.timedelta(seconds=60)
@@ -49,7 +50,7 @@ def nccl(monkeypatch: pytest.MonkeyPatch) -> Nccl:
 
 
 def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> None:
-    group, setup = groups.over_nccl(2, nccl.gpu, Agreement(), TIMEOUT, nccl.gpu.clock)
+    group, setup = process_groups.over_nccl(2, nccl.gpu, ControlPlane(), TIMEOUT, nccl.gpu.clock)
     assert group == "a group" and setup.size == 2
     assert setup.setup_s == pytest.approx(SETUP_S, rel=1e-3)
     assert setup.first_s == pytest.approx(FIRST_S, rel=1e-3)
@@ -58,13 +59,13 @@ def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> N
 
 
 def test_a_gloo_group_has_its_time_limit_too(nccl: Nccl) -> None:
-    groups.over_gloo(2, TIMEOUT)
+    process_groups.over_gloo(2, TIMEOUT)
     assert nccl.made == [{"ranks": [0, 1], "timeout": 60.0, "backend": "gloo"}]
 
 
 def test_a_rank_outside_of_the_group_makes_it_too_but_operates_on_nothing(nccl: Nccl) -> None:
-    outside = Agreement(rank=1)
-    groups.over_nccl(1, nccl.gpu, outside, TIMEOUT, nccl.gpu.clock)
+    outside = ControlPlane(rank=1)
+    process_groups.over_nccl(1, nccl.gpu, outside, TIMEOUT, nccl.gpu.clock)
     assert len(nccl.made) == 1 and nccl.operations == 0
 
 
@@ -72,13 +73,13 @@ def test_the_device_is_set_before_any_group_is_made_and_gloo_carries_agreement(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[str] = []
-    plan = make(Wish(names=["split"], devices="cpu:1")).model_copy(update={"devices": ("cuda:0",)})
+    plan = make(RunRequest(names=["split"], devices="cpu:1")).model_copy(update={"devices": ("cuda:0",)})
     around = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
     for name, value in around.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
-    monkeypatch.setattr(devices, "siblings", lambda: [(0,)])
-    monkeypatch.setattr(gpus, "near", lambda: [frozenset()])
+    monkeypatch.setattr(device, "siblings", lambda: [(0,)])
+    monkeypatch.setattr(nvml, "near", lambda: [frozenset()])
     monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(f"set device {index}"))
     monkeypatch.setattr(CudaDevice, "board", "a")
     limits: list[float] = []
@@ -111,7 +112,7 @@ def test_where_a_parent_watches_no_wait_has_a_limit_and_who_fails_takes_no_leave
 ) -> None:
     told: list[str] = []
     limits: list[dt.timedelta] = []
-    plan = make(Wish(names=["split"], devices="cpu:1", deadline_s=5))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", deadline_s=5))
     for name, value in {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(dist, "init_process_group", lambda _, *, timeout, **__: limits.append(timeout))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.clocks import Lap, StartLine, Stopwatch
-from harness.doubts import Kind
-from harness.headstart import HOLD_S, MOST, Room, doubts, head_start_s, queueable, room, tightest
-from harness.measure import sample
+from harness.device.timing import RankSample, StartLine, Timer
+from harness.journal.measurement_warnings import Kind
+from harness.measure.launch_ahead import HOLD_S, MOST, QueueDepth, head_start_s, queueable, room, tightest, warnings_of
+from harness.measure.timing_loop import sample
 from tests.gpus import DEPTH, LAUNCH_S, FakeGpu
 from tests.stand_ins import workload
 
@@ -22,13 +22,13 @@ QUICK_S = 2e-6
 
 def take(
     gpu: FakeGpu, step: Callable[[], None], inner: int, *, head_start_s: float = 0.0, streams: tuple[str, ...] = ()
-) -> Lap:
+) -> RankSample:
     line = StartLine(lambda value: value, 1e-4, gpu.clock)
-    watch = Stopwatch(gpu, gpu.clock, head_start_s=head_start_s, streams=streams)
+    watch = Timer(gpu, gpu.clock, head_start_s=head_start_s, streams=streams)
     return sample(workload(step), inner, gpu, line, watch)[0]
 
 
-def looked(gpu: FakeGpu, step: Callable[[], None], steps: int = 100) -> Room:
+def looked(gpu: FakeGpu, step: Callable[[], None], steps: int = 100) -> QueueDepth:
     return room(step, steps, gpu, gpu.clock)
 
 
@@ -43,7 +43,7 @@ def test_the_order_is_flush_align_hold_mark_fork_steps_join_mark_and_one_wait() 
         gpu.told.append("reset")
 
     line = StartLine(latest, 1e-4, gpu.clock)
-    watch = Stopwatch(gpu, gpu.clock, head_start_s=1e-3, streams=("side",))
+    watch = Timer(gpu, gpu.clock, head_start_s=1e-3, streams=("side",))
     sample(workload(lambda: gpu.launch(1e-3, "step"), reset=reset), 3, gpu, line, watch, cold=True)
     before, after = ["reset", "flush", "synchronize", "align"], ["join side", "mark", "synchronize"]
     assert gpu.told == [*before, "mark", "hold", "mark", "fork side", "step", "step", "step", *after]
@@ -136,9 +136,9 @@ def test_launching_is_timed_by_the_host_and_not_by_the_device() -> None:
 
 
 def test_all_cases_of_a_comparison_get_a_head_start_or_none_does() -> None:
-    assert queueable([Room(3, 1e-5), Room(512, 1e-6)])
-    assert not queueable([Room(3, 1e-5), Room(0, math.inf)])
-    assert tightest([Room(), Room(7, 1e-5), Room(9, 3e-5)]) == Room(7, 3e-5)
+    assert queueable([QueueDepth(3, 1e-5), QueueDepth(512, 1e-6)])
+    assert not queueable([QueueDepth(3, 1e-5), QueueDepth(0, math.inf)])
+    assert tightest([QueueDepth(), QueueDepth(7, 1e-5), QueueDepth(9, 3e-5)]) == QueueDepth(7, 3e-5)
 
 
 def test_what_other_streams_do_is_inside_the_sample_once_they_are_joined() -> None:
@@ -155,9 +155,9 @@ def test_what_other_streams_do_is_inside_the_sample_once_they_are_joined() -> No
 
 
 def test_a_rank_that_often_launches_too_late_is_doubted() -> None:
-    early, late = Lap(1.0, 2.0, 0.9, launched_s=0.5), Lap(1.0, 2.0, 0.9, launched_s=1.5)
-    assert late.late and not early.late and not Lap(1.0, 2.0, None).late
-    assert doubts([[early] * 19 + [late]]) == []
-    (doubt,) = doubts([[early] * 20, [early] * 18 + [late] * 2])
-    assert (doubt.kind, doubt.rank) == (Kind.LAUNCH_GAPS, 1)
-    assert "10% of its samples (limit 5%)" in doubt.fact
+    early, late = RankSample(1.0, 2.0, 0.9, launched_s=0.5), RankSample(1.0, 2.0, 0.9, launched_s=1.5)
+    assert late.late and not early.late and not RankSample(1.0, 2.0, None).late
+    assert warnings_of([[early] * 19 + [late]]) == []
+    (warning,) = warnings_of([[early] * 20, [early] * 18 + [late] * 2])
+    assert (warning.kind, warning.rank) == (Kind.LAUNCH_GAPS, 1)
+    assert "10% of its samples (limit 5%)" in warning.fact

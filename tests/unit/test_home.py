@@ -13,21 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from harness import environment, home
-from harness.errors import UsageError
-from harness.plan import Side
-from harness.planner import make
-from harness.wish import Wish
+from harness.common import packages as home
+from harness.common.errors import UsageError
+from harness.device import fingerprint
+from harness.journal.plan import Side
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
 from tests.limits import LIMIT_S
 
 ASK = """
 import json, os, sys
 from importlib.metadata import version
 sys.path.insert(0, sys.argv[1])
-from harness import environment, home
-from harness.catalog import load
-from harness.plan import Side
-from harness.sources import digest
+from harness.device import fingerprint as environment; from harness.common import packages as home
+from harness.plugins.registry import load
+from harness.journal.plan import Side
+from harness.plugins.source_digest import digest
 
 assert str(home.HOME) == sys.argv[1]
 os.environ["PYTHONHOME"] = "/nowhere"  # of this interpreter
@@ -87,15 +88,15 @@ def test_a_path_for_this_interpreter_lends_no_pytorch_to_another(
 ) -> None:
     """Unless the side's own words say so."""
     told = ANSWER | {"torch": str(tmp_path / "torch" / "__init__.py")}
-    monkeypatch.setattr(environment, "_told_by", lambda *_: (told, ""))
+    monkeypatch.setattr(fingerprint, "_told_by", lambda *_: (told, ""))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"--b must measure its own PyTorch, .* take that folder out of PYTHONPATH"):
-        environment.described_by(Side(name="b", python="/other/python"), ["cpu:0"])
+        fingerprint.described_by(Side(name="b", python="/other/python"), ["cpu:0"])
     told["torch"] = "/other/lib/torch/__init__.py"
-    assert environment.described_by(Side(name="b", python="/other/python"), ["cpu:0"]) == {}
+    assert fingerprint.described_by(Side(name="b", python="/other/python"), ["cpu:0"]) == {}
     told["torch"] = str(tmp_path / "torch" / "__init__.py")
     own = Side(name="b", python="/other/python", variables={"PYTHONPATH": str(tmp_path)})
-    assert environment.described_by(own, ["cpu:0"]) == {}
+    assert fingerprint.described_by(own, ["cpu:0"]) == {}
 
 
 def test_libraries_of_this_environment_are_not_lent_to_another_interpreter(
@@ -104,7 +105,7 @@ def test_libraries_of_this_environment_are_not_lent_to_another_interpreter(
     """Those of a folder that belongs to neither are for both."""
     mine, shared = tmp_path / "mine/lib", tmp_path / "cuda/lib"
     told = ANSWER | {"libraries": [f"{shared}/libcudart.so.13", f"{mine}/libnccl.so.2"]}
-    monkeypatch.setattr(environment, "_told_by", lambda *_: (told, ""))
+    monkeypatch.setattr(fingerprint, "_told_by", lambda *_: (told, ""))
     monkeypatch.setattr(sys, "prefix", str(mine.parent))
     side = Side(name="b", python="/other/python")
     for folders, lent in (((shared,), False), ((shared, mine), True)):
@@ -114,27 +115,27 @@ def test_libraries_of_this_environment_are_not_lent_to_another_interpreter(
                 f"its own libraries, but is /other/python, which has libraries of {mine}; take that folder out of LD_L"
             )
             with pytest.raises(UsageError, match=words):
-                environment.described_by(side, ["cpu:0"])
+                fingerprint.described_by(side, ["cpu:0"])
         else:
-            assert environment.described_by(side, ["cpu:0"]) == {}
+            assert fingerprint.described_by(side, ["cpu:0"]) == {}
     asked = side.model_copy(update={"variables": {"LD_LIBRARY_PATH": str(mine)}})
-    assert environment.described_by(asked, ["cpu:0"]) == {}
+    assert fingerprint.described_by(asked, ["cpu:0"]) == {}
 
 
 def test_another_version_of_a_scenario_is_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_told_by", lambda *_: (ANSWER | {"code": {"plugin:Mine": "1" * 16}}, ""))
+    monkeypatch.setattr(fingerprint, "_told_by", lambda *_: (ANSWER | {"code": {"plugin:Mine": "1" * 16}}, ""))
     side = Side(name="b", python="/other/python")
-    assert environment.described_by(side, ["cpu:0"], {"plugin:Mine": "1" * 16}) == {}
+    assert fingerprint.described_by(side, ["cpu:0"], {"plugin:Mine": "1" * 16}) == {}
     with pytest.raises(
         UsageError, match="--b must measure the same, but is /other/python, where plugin:Mine has other"
     ):
-        environment.described_by(side, ["cpu:0"], {"plugin:Mine": "2" * 16})
+        fingerprint.described_by(side, ["cpu:0"], {"plugin:Mine": "2" * 16})
 
 
 def test_a_plan_tells_the_code_of_all_scenarios_but_ours(tmp_path: Path) -> None:
     (file := tmp_path / "mine.py").write_text(SCENARIO)
-    plan = make(Wish(names=["split", f"{file}:Mine"], devices="cpu:1"))
-    assert environment.code_of(plan) == {f"{file}:Mine": plan.comparisons[-1].code}
+    plan = make(RunRequest(names=["split", f"{file}:Mine"], devices="cpu:1"))
+    assert fingerprint.code_of(plan) == {f"{file}:Mine": plan.comparisons[-1].code}
 
 
 def test_the_path_of_a_side_comes_after_these_packages_and_names_no_current_folder(tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 
 from benchmarks import fuzz
 from benchmarks.damage import Original
-from harness import cli, files, lines, running
-from harness.errors import FullError, JournalError
-from harness.harmless import harmless
-from harness.plan import MOST_CELLS
-from harness.rundir import RunDir
-from reports.evidence import load
+from harness.cli import app
+from harness.cli import run as running
+from harness.common.errors import FullError, JournalError
+from harness.common.text import harmless
+from harness.journal import log, run_directory
+from harness.journal.plan import MOST_CELLS
+from harness.journal.run_directory import RunDir
+from reports.reading.run import load
 from tests import factories
 from tests.hostile import CONTROL, EVERYTHING
 
@@ -69,7 +71,7 @@ def test_a_link_in_a_run_directory_is_refused_and_what_it_leads_to_untouched(
     (run.root / name).unlink(missing_ok=True)
     (run.root / name).symlink_to(outside)
     for line in (["report", str(run.root)], ["run", "--resume", str(run.root)]):
-        assert cli.run_app(line) == 1
+        assert app.run_app(line) == 1
         told = capsys.readouterr().err
         assert told.count("\n") == 1
         assert f"{name} must be a file or a folder of the run's own, but is a symbolic link; remove it" in told
@@ -96,9 +98,9 @@ def test_a_pipe_is_no_journal_and_nobody_waits_for_it(run: RunDir) -> None:
 
 @pytest.mark.parametrize("name", ["plan.json", "environment.json"])
 def test_a_file_that_is_too_large_is_refused(run: RunDir, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(files, "LARGEST", max(run.plan_path.stat().st_size, 10_000))
+    monkeypatch.setattr(run_directory, "LARGEST", max(run.plan_path.stat().st_size, 10_000))
     with (run.root / name).open("ab") as file:
-        file.write(b" " * files.LARGEST)
+        file.write(b" " * run_directory.LARGEST)
     with pytest.raises(JournalError, match=rf"{name} must have at most \d+ bytes"):
         load(run)
 
@@ -145,11 +147,11 @@ def test_a_launch_that_no_plan_could_have_is_refused(run: RunDir) -> None:
     factories.edit(run, lambda text: text.replace('"launch":0', f'"launch":{MOST_CELLS}'))
     with pytest.raises(JournalError, match=f"launch {MOST_CELLS} is beyond any"):
         load(run)
-    assert cli.run_app(["run", "--resume", str(run.root)]) == 1
+    assert app.run_app(["run", "--resume", str(run.root)]) == 1
 
 
 def test_more_launches_than_could_be_reported_on_are_refused_beforehand(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_app(["run", "tying", "--devices", "cpu:1", "--launches", "1000000000"]) == 2
+    assert app.run_app(["run", "tying", "--devices", "cpu:1", "--launches", "1000000000"]) == 2
     assert "--launches must be at most" in capsys.readouterr().err
 
 
@@ -160,7 +162,7 @@ def evil(root: Path, seed: int) -> RunDir:
         root,
         scenario="s\x1b[2Jplit",
         title=text,
-        arms=("whole", "p\x1b]0;t\x07ieces"),
+        variants=("whole", "p\x1b]0;t\x07ieces"),
         command=f"rankbench {text}",
         outcomes={(0, "s\x1b[2Jplit[how=whole,size=1024]@2"): ("error", 1, more)},
         host=lambda *_: "no\x1b[1mde",
@@ -175,8 +177,8 @@ def test_nothing_of_a_file_steers_the_terminal(
     tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, other = evil(tmp_path / "a\x1b[2Jb", 1), evil(tmp_path / "other", 2)
-    cli.run_app([command, str(one.root), str(other.root)])
-    cli.run_app(["report", str(tmp_path / "none\x1b[2J")])
+    app.run_app([command, str(one.root), str(other.root)])
+    app.run_app(["report", str(tmp_path / "none\x1b[2J")])
     told = capsys.readouterr()
     for text in (told.out, told.err):
         assert text.strip()
@@ -184,7 +186,7 @@ def test_nothing_of_a_file_steers_the_terminal(
 
 
 def test_the_blanks_between_a_number_and_its_unit_are_no_signs(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.run_app(["report", str(run.root)])
+    app.run_app(["report", str(run.root)])
     told = capsys.readouterr().out
     assert f"{NO_BREAK}ms" in told
     assert "\N{REPLACEMENT CHARACTER}" not in told
@@ -203,7 +205,7 @@ def test_harmless_text_is_as_long_and_the_same_but_for_what_steers(text: str) ->
 class Takes:
     """A file that takes so many writes, until its disk is full."""
 
-    def __init__(self, journal: lines.Journal, writes: int) -> None:
+    def __init__(self, journal: log.Journal, writes: int) -> None:
         self.file, self.left = journal._file, writes
         self.fileno, self.close = self.file.fileno, self.file.close
 
@@ -218,20 +220,22 @@ class Takes:
 def test_a_disk_that_is_full_in_the_end_ends_the_run_with_what_there_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reports: bool
 ) -> None:
-    monkeypatch.setattr(lines, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(log, "PATIENCE_S", 0.0)
     run = factories.build(tmp_path / "run", launches=1)
     told = factories.texts_of(run)
 
     def fills(directory: RunDir, *_: object) -> bool:
         directory.journal_path.unlink()
-        with lines.Journal(directory.journal_path) as journal:
+        with log.Journal(directory.journal_path) as journal:
             journal._file = Takes(journal, len(told) - 2)
             for text in told:
-                journal.append(lines.parse(text))
+                journal.append(log.parse(text))
         return True
 
     if not reports:
-        monkeypatch.setattr("reports.page.write_whole", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        monkeypatch.setattr(
+            "reports.page.page.write_whole", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
+        )
     assert running.measure(run, run.plan(), fills) == 1
     err = capsys.readouterr().err
     assert "journal.jsonl cannot be written: No space left on device; make room on its disk" in err
@@ -244,8 +248,8 @@ def test_a_disk_that_is_full_in_the_end_ends_the_run_with_what_there_was(
 def test_a_disk_without_room_is_noticed_before_anything_is_measured(
     run: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lines, "LEAST_ROOM", 1 << 80)
-    assert cli.run_app(["run", "--resume", str(run.root)]) == 2
+    monkeypatch.setattr(log, "LEAST_ROOM", 1 << 80)
+    assert app.run_app(["run", "--resume", str(run.root)]) == 2
     assert "--out must have room for" in capsys.readouterr().err
 
 
@@ -256,13 +260,13 @@ def test_a_journal_that_may_not_be_written_is_noticed_before_anything_is_measure
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(run.journal_path), "open", refused)  # root may write anything, so it is acted out
-    with pytest.raises(lines.UsageError, match=r"--out must be writable, but is .* \(Permission denied\)"):
-        lines.Journal(run.journal_path)
+    with pytest.raises(log.UsageError, match=r"--out must be writable, but is .* \(Permission denied\)"):
+        log.Journal(run.journal_path)
 
 
 def test_a_record_that_cannot_be_written_is_an_error_of_the_run(tmp_path: Path) -> None:
-    with lines.Journal(tmp_path / "journal.jsonl") as journal:
+    with log.Journal(tmp_path / "journal.jsonl") as journal:
         journal._file = Takes(journal, 0)
         journal._file.write = lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error"))
         with pytest.raises(FullError, match="Input/output error"):
-            journal.append(lines.parse('{"type":"end","launch":0,"wall_s":1}'))
+            journal.append(log.parse('{"type":"end","launch":0,"wall_s":1}'))

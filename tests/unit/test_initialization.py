@@ -14,13 +14,13 @@ from scipy import stats
 from torch import nn
 
 from harness.gang import Gang, seeded
-from harness.ledger import count
+from harness.work.counting import count
 from scenarios.initialization import laws, weights
 from scenarios.initialization.draws import Fans, fill, orthonormal
 from scenarios.initialization.weights import Initialization
 from tests.ranks import Ranks, gang
 
-ARMS = ("normal", "constant", "trunc_normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "orthogonal")
+VARIANTS = ("normal", "constant", "trunc_normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "orthogonal")
 FANS = Fans(384, 1152)
 
 
@@ -29,9 +29,9 @@ def judge(law: laws.Law, x: torch.Tensor) -> None:
     laws.refuse_another(law, x.numel(), x.sum().item(), x.square().sum().item(), x.abs().max().item())
 
 
-def verdict(arm: str, draw: Callable[[torch.Tensor], object] | None = None, *, width: int = FANS.inputs) -> str:
-    """What the check says to a matrix that ``draw`` has filled, or the arm itself."""
-    workload = Initialization(initializer=arm, width=width).prepare(gang(0, 1))
+def verdict(variant: str, draw: Callable[[torch.Tensor], object] | None = None, *, width: int = FANS.inputs) -> str:
+    """What the check says to a matrix that ``draw`` has filled, or the variant itself."""
+    workload = Initialization(initializer=variant, width=width).prepare(gang(0, 1))
     drawn = workload.step()
     if draw is not None:
         with torch.no_grad():
@@ -103,7 +103,7 @@ def test_another_deviation_or_mean_is_refused(drawn: str, seed: int, by: float) 
 
 
 @pytest.mark.parametrize(
-    ("arm", "torchs"),
+    ("variant", "torchs"),
     [
         ("normal", lambda w, g: nn.init.normal_(w, std=0.01, generator=g)),
         ("constant", lambda w, g: nn.init.ones_(w)),
@@ -114,9 +114,9 @@ def test_another_deviation_or_mean_is_refused(drawn: str, seed: int, by: float) 
     ],
 )
 def test_one_rank_draws_what_torch_draws(
-    arm: str, torchs: Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+    variant: str, torchs: Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 ) -> None:
-    mine = fill(torch.empty(30, 10), arm, Fans(10, 30), gang(0, 1))
+    mine = fill(torch.empty(30, 10), variant, Fans(10, 30), gang(0, 1))
     due = torchs(torch.empty(30, 10), gang(0, 1).generator)
     torch.testing.assert_close(mine, due, rtol=1e-6, atol=0)
 
@@ -133,24 +133,24 @@ def test_orthonormal_columns_are_those_of_qr_with_a_positive_diagonal(columns: i
 # The scenario
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_every_initializer_passes_its_check(arm: str) -> None:
-    assert verdict(arm) == ""
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_initializer_passes_its_check(variant: str) -> None:
+    assert verdict(variant) == ""
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_each_step_draws_anew_and_its_facts_do_not_change(arm: str) -> None:
-    workload = Initialization(initializer=arm, width=48).prepare(gang(0, 1))
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_step_draws_anew_and_its_facts_do_not_change(variant: str) -> None:
+    workload = Initialization(initializer=variant, width=48).prepare(gang(0, 1))
     first = workload.step().clone()
     found = workload.check(first)
     second = workload.step()
-    assert torch.equal(first, second) == (arm == "constant")
+    assert torch.equal(first, second) == (variant == "constant")
     assert workload.check(second) == found
 
 
 def test_the_facts_are_the_chapters_formulas() -> None:
-    def facts(arm: str) -> object:
-        workload = Initialization(initializer=arm, width=100).prepare(gang(0, 1))
+    def facts(variant: str) -> object:
+        workload = Initialization(initializer=variant, width=100).prepare(gang(0, 1))
         return workload.check(workload.step())
 
     a, fans = math.sqrt(6 / 400), {"fan_in": 100, "fan_out": 300}
@@ -243,9 +243,9 @@ WRONG: dict[str, tuple[str, Callable[[torch.Tensor], object]]] = {
 
 @pytest.mark.parametrize("slip", WRONG)
 def test_what_is_published_wrong_is_wrong(slip: str) -> None:
-    arm, draw = WRONG[slip]
+    variant, draw = WRONG[slip]
     torch.manual_seed(5)
-    assert verdict(arm, draw)
+    assert verdict(variant, draw)
 
 
 def test_what_a_rectifier_keeps_of_a_signal_tells_the_initialisers_apart() -> None:
@@ -268,7 +268,7 @@ def test_what_a_rectifier_keeps_of_a_signal_tells_the_initialisers_apart() -> No
 # Two ranks
 
 
-def distributed(mine: Gang, arm: str, plant: str = "") -> tuple[str, int]:
+def distributed(mine: Gang, variant: str, plant: str = "") -> tuple[str, int]:
     fills = {
         "": weights.fill,
         "own fans": lambda rows, name, fans, mine: nn.init.xavier_uniform_(rows, generator=mine.generator),
@@ -279,7 +279,7 @@ def distributed(mine: Gang, arm: str, plant: str = "") -> tuple[str, int]:
     }
     true, weights.fill = weights.fill, fills[plant]
     try:
-        workload = Initialization(initializer=arm, width=129).prepare(mine)  # 387 rows: 194 and 193
+        workload = Initialization(initializer=variant, width=129).prepare(mine)  # 387 rows: 194 and 193
         counted = count(workload.step)
         try:
             workload.check(workload.step())
@@ -290,14 +290,14 @@ def distributed(mine: Gang, arm: str, plant: str = "") -> tuple[str, int]:
         weights.fill = true
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_two_ranks_draw_one_matrix_and_only_orthogonal_rows_need_each_other(two_ranks: Ranks, arm: str) -> None:
-    bytes_ = 2 * 129 * 129 * 4 if arm == "orthogonal" else 0
-    assert two_ranks.do(distributed, arm) == [("", bytes_)] * 2
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_ranks_draw_one_matrix_and_only_orthogonal_rows_need_each_other(two_ranks: Ranks, variant: str) -> None:
+    bytes_ = 2 * 129 * 129 * 4 if variant == "orthogonal" else 0
+    assert two_ranks.do(distributed, variant) == [("", bytes_)] * 2
 
 
 @pytest.mark.parametrize(
-    ("arm", "plant", "said"),
+    ("variant", "plant", "said"),
     [
         ("xavier_uniform", "own fans", "is due"),
         ("normal", "one seed", "a row was drawn once"),
@@ -305,7 +305,7 @@ def test_two_ranks_draw_one_matrix_and_only_orthogonal_rows_need_each_other(two_
     ],
 )
 def test_shards_that_are_drawn_as_if_they_were_the_matrix_are_wrong(
-    two_ranks: Ranks, arm: str, plant: str, said: str
+    two_ranks: Ranks, variant: str, plant: str, said: str
 ) -> None:
-    for told, _ in two_ranks.do(distributed, arm, plant):
+    for told, _ in two_ranks.do(distributed, variant, plant):
         assert said in told

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.errors import FullError, JournalError, RankbenchError, UsageError
-from harness.planner import make
-from harness.rundir import RunDir
-from harness.wish import Wish
-from launch import joined
+from harness.common.errors import FullError, JournalError, RankbenchError, UsageError
+from harness.journal.run_directory import RunDir
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from launch import external
 from tests.limits import LIMIT_S
 
 HEEDS = """
 import os, signal, sys, time
-from launch.interrupt import Interrupt
-from launch import joined
+from launch.supervision.stop_signals import Interrupt
+from launch import external as joined
 
 halt = Interrupt()
 joined._heed(halt)
@@ -54,7 +54,7 @@ def test_the_first_signal_is_a_request_a_later_one_the_end_and_forks_know_nothin
     ],
 )
 def test_a_refusal_is_the_same_error_on_every_rank(error: RankbenchError) -> None:
-    again = joined.Refusal.model_validate_json(joined.Refusal.of(error).model_dump_json()).error
+    again = external.Refusal.model_validate_json(external.Refusal.of(error).model_dump_json()).error
     assert type(again) is type(error) and str(again) == str(error)
 
 
@@ -67,9 +67,9 @@ def test_a_gang_that_is_lost_before_or_after_its_launch_is_a_line_of_each_rank(
     def lose(*_: object) -> bool:
         raise RuntimeError("Connection closed by peer\nand more")
 
-    monkeypatch.setattr(joined, "_joined", lose)
+    monkeypatch.setattr(external, "_joined", lose)
     monkeypatch.setitem(os.environ, "RANK", local)
     monkeypatch.setitem(os.environ, "LOCAL_RANK", local)
-    plan = make(Wish(names=["split"], devices="cpu:1"))
-    assert joined.joined(RunDir("nowhere"), plan, Console()) is well  # type: ignore[arg-type]
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
+    assert external.joined(RunDir("nowhere"), plan, Console()) is well  # type: ignore[arg-type]
     assert capsys.readouterr().err == f"rankbench: rank {local}: Connection closed by peer\n"

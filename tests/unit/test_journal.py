@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness import cli
-from harness.errors import FullError, JournalError, UsageError
-from harness.journal import BeginRecord, CellRecord, Samples
-from harness.lines import Journal, read, sealed, torn_bytes
-from harness.planner import make
-from harness.rundir import RunDir
-from harness.wish import Wish
-from launch.files import opened
+from harness.cli import app
+from harness.common.errors import FullError, JournalError, UsageError
+from harness.journal.log import Journal, read, sealed, torn_bytes
+from harness.journal.records import BeginRecord, CellRecord, Samples
+from harness.journal.run_directory import RunDir
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from launch.supervision.run_state import opened
 from tests import factories
 
 begin = BeginRecord(launch=0, comparison=0, case="split@1")
@@ -112,17 +112,17 @@ def test_without_a_journal_nothing_is_torn(tmp_path: Path, capsys: pytest.Captur
     run = factories.build(tmp_path / "run", launches=1)
     run.journal_path.unlink()
     assert torn_bytes(run.journal_path) == 0
-    assert cli.run_app(["report", str(run.root)]) in (0, 1)
+    assert app.run_app(["report", str(run.root)]) in (0, 1)
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_report_says_that_a_tail_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = factories.build(tmp_path / "run", launches=1)
-    assert cli.run_app(["report", str(run.root)]) == 0
+    assert app.run_app(["report", str(run.root)]) == 0
     assert "within a line" not in capsys.readouterr().out
     with run.journal_path.open("ab") as file:
         file.write(LINE[:7])
-    assert cli.run_app(["report", str(run.root)]) == 0
+    assert app.run_app(["report", str(run.root)]) == 0
     told = f"{run.journal_path} ends within a line, which is left out (7 bytes): --resume measures its cell again"
     assert told in capsys.readouterr().out
 
@@ -151,7 +151,7 @@ def test_a_file_system_without_locks_is_told_and_written(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("harness.lines.fcntl.flock", refuse)
+    monkeypatch.setattr("harness.journal.log.fcntl.flock", refuse)
     run, console = factories.build(tmp_path / "run", launches=1), Console(file=io.StringIO(), width=40)
     before = len(list(run.entries()))
     with opened(run, console) as journal:
@@ -165,7 +165,7 @@ def test_a_run_that_is_running_cannot_be_resumed(tmp_path: Path, capsys: pytest.
     run = factories.build(tmp_path / "run", launches=1)
     before = run.journal_path.read_bytes()
     with Journal(run.journal_path):
-        assert cli.run_app(["run", "--resume", str(run.root)]) == 2
+        assert app.run_app(["run", "--resume", str(run.root)]) == 2
     assert f"--out must belong to no running run, but is {run.root}" in capsys.readouterr().err
     assert run.journal_path.read_bytes() == before
     assert not run.environment_path.with_suffix(".torn").exists()
@@ -198,7 +198,7 @@ def test_a_line_without_a_checksum_is_foreign_wherever_it_stands(tmp_path: Path)
 
 
 def test_a_line_that_is_longer_than_any_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.lines.LONGEST", 300)
+    monkeypatch.setattr("harness.journal.log.LONGEST", 300)
     path = tmp_path / "journal.jsonl"
     for tail in (b"x" * 301, b"x" * 301 + LINE):
         path.write_bytes(LINE + tail)
@@ -235,7 +235,7 @@ def test_a_record_is_whole_though_the_disk_was_full_for_a_while(tmp_path: Path, 
 
 
 def test_a_disk_that_stays_full_is_told_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.lines.PATIENCE_S", 0.0)
+    monkeypatch.setattr("harness.journal.log.PATIENCE_S", 0.0)
     with Journal(tmp_path / "journal.jsonl") as journal:
         journal._file.close()
         journal._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115 - the journal closes it
@@ -244,7 +244,7 @@ def test_a_disk_that_stays_full_is_told_in_the_end(tmp_path: Path, monkeypatch: 
 
 
 def test_a_run_directory_whose_maker_was_killed_while_it_wrote_the_plan_is_still_an_empty_one(tmp_path: Path) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1"))
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
     (tmp_path / ".plan.json.4711.part").write_text(plan.to_json()[:20])
     RunDir(tmp_path).create(plan)
     assert RunDir(tmp_path).plan() == plan
@@ -258,7 +258,7 @@ def test_of_two_makers_of_a_run_directory_one_is_refused(
 ) -> None:
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", Mock(side_effect=PermissionError("no links here")))
-    first, second = (make(Wish(names=["split"], devices="cpu:1", seed=seed)) for seed in range(2))
+    first, second = (make(RunRequest(names=["split"], devices="cpu:1", seed=seed)) for seed in range(2))
     RunDir(tmp_path).create(first)
     monkeypatch.setattr(Path, "iterdir", lambda _: iter(()))  # as it was when the other looked
     if links:
@@ -273,7 +273,7 @@ def test_a_cell_that_is_longer_than_any_line_is_an_error_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no disk is called full."""
-    monkeypatch.setattr("harness.lines.LONGEST", 400)
+    monkeypatch.setattr("harness.journal.log.LONGEST", 400)
     times = (tuple(map(float, range(100))),)
     samples = Samples(round=(0,) * 100, position=(0,) * 100, start_s=times, end_s=times)
     cell = CellRecord(launch=0, comparison=0, case="a@1", status="ok", samples=samples)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
-from harness.plan import Side
-from reports.changes.changes import compare
-from reports.document import Summary
-from reports.exports import export
-from reports.layouts import head, words
-from reports.scaling_plots import efficiency_plot, speedup_plot
+from harness.common.errors import UsageError
+from harness.journal.plan import Side
+from reports.compare.compare import compare
+from reports.figures.scaling import efficiency_plot, speedup_plot
+from reports.formats.formats import export
+from reports.reading.run import head, words
+from reports.schema.summary import Summary
 from reports.summary import summarise
 from tests.factories import build
 

@@ -18,7 +18,7 @@ from torch.nn.functional import linear, pad
 from torch.nn.parameter import is_lazy
 
 from harness.gang import Gang
-from harness.ledger import count
+from harness.work.counting import count
 from scenarios.lazy import dryrun, encoders, mismatch, widths
 from scenarios.lazy.construction import Construction
 from scenarios.lazy.encoders import Adapters, Groups, Padded, Sliced

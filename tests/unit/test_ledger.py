@@ -1,4 +1,4 @@
-"""The work ledger: a step that does less than it declares is refused, and unequal arms are not compared."""
+"""The work ledger: a step that does less than it declares is refused, and unequal variants are not compared."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-from harness.doubts import REMEDIES, Kind
 from harness.gang import Gang
-from harness.journal import RankFacts
-from harness.ledger import audit, count
-from harness.plan import Case, Comparison, Scaling
-from harness.settings import Settings
+from harness.journal.measurement_warnings import REMEDIES, Kind
+from harness.journal.plan import Case, Comparison, Scaling
+from harness.journal.records import RankFacts
+from harness.measure.process_settings import Settings
+from harness.work.counting import audit, count
 from tests.ranks import Ranks
 
 
-def case(arm: str, world_size: int = 1) -> Case:
-    return Case(scenario="s", reference="m:S", params={"arm": arm}, arm=arm, world_size=world_size)
+def case(variant: str, world_size: int = 1) -> Case:
+    return Case(scenario="s", reference="m:S", params={"variant": variant}, variant=variant, world_size=world_size)
 
 
 def facts(flops: float, counted: float, items: float = 1) -> RankFacts:
@@ -32,7 +32,9 @@ def facts(flops: float, counted: float, items: float = 1) -> RankFacts:
 
 
 def comparison(scaling: Scaling = "strong") -> Comparison:
-    return Comparison(scenario="s", title="", scaling=scaling, arm_field="arm", baseline="a", params={}, cases=())
+    return Comparison(
+        scenario="s", title="", scaling=scaling, variant_field="variant", baseline="a", params={}, cases=()
+    )
 
 
 def test_products_and_host_reads_are_counted() -> None:
@@ -51,7 +53,7 @@ def test_products_and_host_reads_are_counted() -> None:
     assert count(step).host_reads == 8 + 3
 
 
-def test_an_arm_that_skips_work_is_refused() -> None:
+def test_a_variant_that_skips_work_is_refused() -> None:
     told = {case("a"): [facts(100, 99)], case("b"): [facts(100, 49)], case("c"): [facts(100, 0)]}
     refused, doubted = audit(comparison(), told)
     assert set(refused) == {case("b"), case("c")}
@@ -64,7 +66,7 @@ def test_declaring_more_than_is_done_is_refused_in_the_baseline_too() -> None:
     assert set(refused) == {case("a")}
 
 
-def test_honest_arms_pass() -> None:
+def test_honest_variants_pass() -> None:
     told = {case("a"): [facts(102, 100)], case("b"): [facts(102, 100)], case("a", 2): [facts(51, 50)] * 2}
     assert audit(comparison(), told) == ({}, {})
 
@@ -72,12 +74,12 @@ def test_honest_arms_pass() -> None:
 def test_work_that_cannot_be_counted_is_taken_as_declared_and_doubted() -> None:
     refused, doubted = audit(comparison(), {case("a"): [facts(100, 0)], case("b"): [facts(100, 0)]})
     assert not refused
-    assert [doubt.kind for doubts in doubted.values() for doubt in doubts] == [Kind.UNCOUNTED_WORK] * 2
+    assert [warning.kind for warnings in doubted.values() for warning in warnings] == [Kind.UNCOUNTED_WORK] * 2
 
 
-def test_arms_with_other_declared_work_are_doubted() -> None:
+def test_variants_with_other_declared_work_are_doubted() -> None:
     _, doubted = audit(comparison(), {case("a"): [facts(100, 100)], case("b"): [facts(50, 50)]})
-    assert [doubt.kind for doubt in doubted[case("b")]] == [Kind.WORK_DIFFERS]
+    assert [warning.kind for warning in doubted[case("b")]] == [Kind.WORK_DIFFERS]
 
 
 def test_without_flops_the_items_are_the_work() -> None:
@@ -133,7 +135,7 @@ def test_constant_operands_are_doubted_and_not_refused_packed_copies_and_probes_
     told = {case("a"): [one], case("a", 2): [facts(50, 50)] * 2, packed: [one] * 2, probe: [one]}
     refused, doubted = audit(comparison(), told)
     assert not refused
-    assert {key: [doubt.kind for doubt in doubts] for key, doubts in doubted.items()} == {
+    assert {key: [warning.kind for warning in warnings] for key, warnings in doubted.items()} == {
         key: [Kind.CONSTANT_OPERANDS] for key in (case("a"), packed, probe)
     }
     assert "multiplies 2 matrices of equal elements" in doubted[packed][0].fact
@@ -142,24 +144,26 @@ def test_constant_operands_are_doubted_and_not_refused_packed_copies_and_probes_
 def test_a_case_may_be_doubted_for_two_reasons_at_once() -> None:
     other = facts(50, 50).model_copy(update={"constant_operands": 3})
     _, doubted = audit(comparison(), {case("a"): [facts(100, 100)], case("b"): [other]})
-    assert {doubt.kind for doubt in doubted[case("b")]} == {Kind.CONSTANT_OPERANDS, Kind.WORK_DIFFERS}
+    assert {warning.kind for warning in doubted[case("b")]} == {Kind.CONSTANT_OPERANDS, Kind.WORK_DIFFERS}
 
 
 def test_every_doubt_has_a_remedy() -> None:
     assert set(REMEDIES) == set(Kind)
 
 
-def test_packed_copies_of_an_arm_that_does_less_are_refused_with_it() -> None:
+def test_packed_copies_of_a_variant_that_does_less_are_refused_with_it() -> None:
     comparison, facts = planted()
     refused, _ = audit(comparison, facts)
     assert {case.key for case in refused} == {"lies[how=less]@1", "lies[how=less]@1x2"}
 
 
 def planted() -> tuple[Comparison, dict[Case, list[RankFacts]]]:
-    """An honest arm, and one that does a tenth of what it declares, alone and as two copies."""
+    """An honest variant, and one that does a tenth of what it declares, alone and as two copies."""
 
     def case(how: str, size: int, *, packed: bool) -> Case:
-        return Case(scenario="lies", reference="x:Lies", params={"how": how}, arm=how, world_size=size, packed=packed)
+        return Case(
+            scenario="lies", reference="x:Lies", params={"how": how}, variant=how, world_size=size, packed=packed
+        )
 
     def fact(counted: float) -> RankFacts:
         return RankFacts(flops=100, bytes=0, items=1, counted_flops=counted, host_reads=0, first_s=0, cpu_s=0, wall_s=0)
@@ -170,7 +174,13 @@ def planted() -> tuple[Comparison, dict[Case, list[RankFacts]]]:
         for size, packed in ((1, False), (2, True))
     }
     comparison = Comparison(
-        scenario="lies", title="", scaling="strong", params={}, arm_field="how", baseline="honest", cases=tuple(facts)
+        scenario="lies",
+        title="",
+        scaling="strong",
+        params={},
+        variant_field="how",
+        baseline="honest",
+        cases=tuple(facts),
     )
     return comparison, facts
 
@@ -182,9 +192,9 @@ def test_without_a_baseline_that_counts_half_is_refused_and_none_is_doubted(
     comparison, facts = planted()
     case = comparison.cases[0]
     told = facts[case][0].model_copy(update={"counted_flops": counted})
-    refusals, doubts = audit(comparison, {case: [told]})
+    refusals, warnings = audit(comparison, {case: [told]})
     assert len(refusals) == refused
-    assert [doubt.kind for each in doubts.values() for doubt in each] == [Kind.UNCOUNTED_WORK] * doubted
+    assert [warning.kind for each in warnings.values() for warning in each] == [Kind.UNCOUNTED_WORK] * doubted
 
 
 def test_the_streams_that_a_step_launches_on_are_seen_but_for_its_own() -> None:
@@ -305,16 +315,16 @@ def test_of_a_tensor_parallel_step_each_rank_counts_its_part(two_ranks: Ranks) -
     assert two_ranks.do(_tensor_parallel) == [(flops, message_bytes, frozenset(), message_bytes)] * 2
 
 
-def test_an_arm_that_calls_what_cannot_be_counted_is_not_called_wrong() -> None:
-    """But it is said, and an arm that hides nothing is refused beside it."""
+def test_a_variant_that_calls_what_cannot_be_counted_is_not_called_wrong() -> None:
+    """But it is said, and a variant that hides nothing is refused beside it."""
     opaque = facts(100, 30).model_copy(update={"uncounted": ("mine.gemm", "mine.norm")})
     packed = case("b", 2).model_copy(update={"packed": True})
     told = {case("a"): [facts(100, 100)], case("b"): [opaque], packed: [opaque] * 2, case("c"): [facts(100, 30)]}
     refused, doubted = audit(comparison(), told)
     assert set(refused) == {case("c")}
-    (doubt,) = doubted[case("b")]
-    assert doubt.kind == Kind.UNCOUNTED_WORK
-    assert doubt.fact == (
+    (warning,) = doubted[case("b")]
+    assert warning.kind == Kind.UNCOUNTED_WORK
+    assert warning.fact == (
         "declares 100 FLOP a step, of which 30 were seen: what mine.gemm, mine.norm do cannot be counted"
     )
     whole = facts(100, 100).model_copy(update={"uncounted": ("aten.mv",)})

@@ -12,12 +12,14 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import host_limits
-from harness.errors import RankbenchError, UsageError
-from harness.fates import RankFate
-from launch import lifeline, network, stacks
-from launch.gangs import Ending, Gang
-from launch.torchrun import Torchrun
+from harness.common.errors import RankbenchError, UsageError
+from harness.device import host_limits
+from harness.journal.records import RankOutcome
+from launch.launcher import Ending
+from launch.local import stack_dumps
+from launch.local.gang_state import Gang
+from launch.local.torchrun import Torchrun
+from launch.processes import cleanup, network
 
 
 @pytest.mark.parametrize(("limits", "ranks", "raised"), [((64, 80), 2, 80), ((80, 80), 2, None), ((64, 79), 2, 79)])
@@ -44,16 +46,16 @@ def test_temporary_files_are_where_the_path_of_a_socket_fits(tmp_path: Path, mon
     (short := Path(tempfile.mkdtemp(dir="/tmp"))).chmod(0o700)
     (long := tmp_path / ("t" * 84)).mkdir()
     try:
-        monkeypatch.setattr(lifeline, "PLACES", (str(short),))
+        monkeypatch.setattr(cleanup, "PLACES", (str(short),))
         monkeypatch.setattr(tempfile, "tempdir", str(long))
-        with lifeline.temporary() as folder:
+        with cleanup.temporary() as folder:
             assert Path(folder).parent == short
             assert Path(folder).stat().st_mode & 0o777 == 0o700
             assert len(folder) + len("/pymp-12345678/listener-12345678") <= 107
         assert not Path(folder).exists()
-        monkeypatch.setattr(lifeline, "PLACES", ())
+        monkeypatch.setattr(cleanup, "PLACES", ())
         with pytest.raises(UsageError, match=r"TMPDIR must name a folder .* at most 56 characters"):
-            lifeline.temporary().__enter__()
+            cleanup.temporary().__enter__()
     finally:
         short.rmdir()
 
@@ -64,7 +66,7 @@ def test_a_socket_of_multiprocessing_fits_into_a_folder_of_the_longest_name(monk
     monkeypatch.setattr(util, "get_temp_dir", lambda: tempfile.mkdtemp(prefix="pymp-", dir=folder))
     with tempfile.TemporaryDirectory(prefix="rankbench-", dir="/tmp") as folder:
         path = connection.arbitrary_address("AF_UNIX")
-    assert len(path.removeprefix("/tmp")) == len(lifeline.SOCKET)
+    assert len(path.removeprefix("/tmp")) == len(cleanup.SOCKET)
 
 
 class Wedged:
@@ -97,8 +99,8 @@ def test_a_process_that_survives_a_kill_is_told(
 ) -> None:
     monkeypatch.setattr(psutil, "Process", lambda _: Wedged(status))
     monkeypatch.setattr(psutil, "wait_procs", lambda family, timeout: ([], family))
-    monkeypatch.setattr(lifeline, "KILL_S", 0.0)
-    lifeline.kill_all([4711])
+    monkeypatch.setattr(cleanup, "KILL_S", 0.0)
+    cleanup.kill_all([4711])
     assert capsys.readouterr().err.partition(":" if not words else ": it may")[0] == words
 
 
@@ -111,11 +113,11 @@ def test_a_dead_process_that_its_parent_does_not_reap_is_not_waited_for() -> Non
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child, started_s = psutil.Process(int(parent.stdout.readline())), time.monotonic()
-        lifeline.kill_all([child.pid])
+        cleanup.kill_all([child.pid])
         took_s = time.monotonic() - started_s
         assert child.status() == psutil.STATUS_ZOMBIE
         parent.kill()
-    assert took_s < lifeline.KILL_S
+    assert took_s < cleanup.KILL_S
 
 
 class Quiet(Torchrun):
@@ -146,8 +148,8 @@ def test_a_death_or_a_hang_names_the_log_in_which_there_is_something(
 
 
 def test_a_rank_that_could_not_speak_is_quoted_from_its_log(tmp_path: Path) -> None:
-    stacks.logs_of(1, tmp_path)[1].write_text("Segmentation fault\n" + "x" * 20_000)
-    first, second = stacks.told([RankFate(rank=rank, fate="") for rank in (0, 1)], tmp_path)
+    stack_dumps.logs_of(1, tmp_path)[1].write_text("Segmentation fault\n" + "x" * 20_000)
+    first, second = stack_dumps.told([RankOutcome(rank=rank, outcome="") for rank in (0, 1)], tmp_path)
     assert first.words is None and second.words == "x" * 4000
 
 

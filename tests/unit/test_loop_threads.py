@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness import loop_threads
+from harness.device import gloo_threads
 from harness.gang import Gang
 from tests.ranks import Ranks
 
 
 def _policies(gang: Gang) -> tuple[set[int], set[int]]:
-    loops = set(loop_threads.threads((loop_threads.LOOP,)))
+    loops = set(gloo_threads.threads((gloo_threads.LOOP,)))
     others = {int(task.name) for task in Path("/proc/self/task").iterdir()} - loops
-    loop_threads.to_background()
+    gloo_threads.to_background()
     gang.barrier()
     return {os.sched_getscheduler(each) for each in loops}, {os.sched_getscheduler(each) for each in others}
 
@@ -24,11 +24,11 @@ def test_the_loops_of_a_rank_are_in_the_batch_class_and_its_other_threads_are_no
 
 def test_communication_threads_are_told_from_the_one_that_computes(two_ranks: Ranks) -> None:
     for names, main in two_ranks.do(_names):
-        assert loop_threads.LOOP in names and "pt_gloo_runloop" in names
+        assert gloo_threads.LOOP in names and "pt_gloo_runloop" in names
         assert main not in names
 
 
 def _names(gang: Gang) -> tuple[set[str], str]:
     gang.barrier()
-    comm = {Path(f"/proc/self/task/{thread}/comm").read_text().strip() for thread in loop_threads.threads()}
+    comm = {Path(f"/proc/self/task/{thread}/comm").read_text().strip() for thread in gloo_threads.threads()}
     return comm, Path("/proc/self/comm").read_text().strip()

@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launch.mailbox import Lines
+from launch.ray_cluster.mailbox import Lines
 
 COUNTS = st.lists(st.integers(0, 8), min_size=1, max_size=3)
 

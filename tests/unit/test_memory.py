@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness import catalog
-from harness.doubts import Kind
-from harness.ledger import count
-from harness.memory import doubts, peak, retries, shortage
+from harness.journal.measurement_warnings import Kind
+from harness.plugins import registry
+from harness.work.counting import count
+from harness.work.memory import peak, retries, shortage, warnings_of
 from tests.ranks import gang
 
 MB = 2**20
@@ -111,10 +111,10 @@ def test_retries_are_counted_on_gpus_and_doubted(monkeypatch: pytest.MonkeyPatch
     Allocator(monkeypatch)
     assert retries(torch.device("cuda", 0)) == 2
     assert retries(cpu) == 0
-    first, second = doubts([0, 1, 3])
+    first, second = warnings_of([0, 1, 3])
     assert (first.rank, first.kind) == (1, Kind.ALLOCATOR_RETRIES) and "full once in its visits" in first.fact
     assert (second.rank, "full 3 times" in second.fact) == (2, True)
-    assert doubts([0, 0]) == []
+    assert warnings_of([0, 0]) == []
 
 
 class Large:
@@ -166,7 +166,7 @@ def apart() -> Iterator[None]:
 @pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("name", TELLING)
 def test_what_a_scenario_says_that_it_needs_is_there_once_it_has_done_a_step(name: str) -> None:
-    scenario = catalog.scenarios()[name].cls(**TELLING[name])
+    scenario = registry.scenarios()[name].cls(**TELLING[name])
     kept: list[Any] = []
 
     def prepare() -> None:

@@ -8,8 +8,8 @@ import pynvml
 import pytest
 import torch
 
-from harness.cli import run_app
-from harness.no_gpu import diagnosis
+from harness.cli.app import run_app
+from harness.device.no_gpu import diagnosis
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch.distributed as dist
 
-from harness.clocks import now
+from harness.device.timing import now
 from harness.gang import Gang
-from harness.offset import Offset, estimate
+from harness.world.aligned_start import Offset, estimate
 from tests.ranks import Ranks
 
 AHEAD_S = 1234.5

@@ -7,7 +7,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.order import rounds
+from harness.journal.plan import rounds
 
 
 @given(st.integers(1, 30), st.integers(0, 5), st.text(max_size=5))

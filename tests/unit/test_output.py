@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from harness.cli import run_app
-from harness.output import FIRST_S, Output, complain
-from harness.startup import VARIABLES, ranks_around
-from launch.interrupt import Interrupt, heard
+from harness.cli.app import run_app
+from harness.cli.console import FIRST_S, Output, complain
+from harness.common.startup import VARIABLES, ranks_around
+from launch.supervision.stop_signals import Interrupt, heard
 from tests.limits import LIMIT_S
 
 LINE = [sys.executable, "-m", "harness", "list"]
@@ -31,7 +31,7 @@ def test_what_its_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_a_stream_that_is_closed_from_the_start_is_none_of_the_runs_files(closed: str) -> None:
-    told = "import os, sys; from harness.cli import run_app; code = run_app(['list']); "
+    told = "import os, sys; from harness.cli.app import run_app; code = run_app(['list']); "
     told += "found = [os.readlink(f'/proc/self/fd/{number}') for number in range(3)]; "
     told += "os.write(int(sys.argv[1]), repr((code, found)).encode())"
     read, write = os.pipe()
@@ -56,7 +56,7 @@ def around(rank: int, local: int) -> dict[str, str]:
 def test_a_variable_that_a_container_sets_too_makes_no_rank(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
 ) -> None:
-    monkeypatch.setattr("harness.output.time.sleep", lambda due_s: pytest.fail("nobody else will say it"))
+    monkeypatch.setattr("harness.cli.console.time.sleep", lambda due_s: pytest.fail("nobody else will say it"))
     for name, value in around(9, 1).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv(missing)
@@ -80,7 +80,7 @@ def test_a_variable_that_a_container_sets_too_makes_no_rank(
 def test_variables_that_are_no_torchruns_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, told: str
 ) -> None:
-    monkeypatch.setattr("harness.output.FIRST_S", 0.0)
+    monkeypatch.setattr("harness.cli.console.FIRST_S", 0.0)
     for variable, usual in (around(9, 1) | {name: value}).items():
         monkeypatch.setenv(variable, usual)
     assert run_app(["run", "split", "--out", "nowhere"]) == 2
@@ -93,7 +93,7 @@ def test_what_the_first_rank_of_a_host_does_not_say_another_rank_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("harness.output.time.sleep", waited.append)
+    monkeypatch.setattr("harness.cli.console.time.sleep", waited.append)
     for rank, local in ((0, 0), (3, 3), (8, 0)):
         for name, value in around(rank, local).items():
             monkeypatch.setenv(name, value)

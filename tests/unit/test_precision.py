@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.errors import UsageError
-from harness.journal import CellRecord
-from harness.plan import Side
-from harness.planner import make
-from harness.precision import Widths, half_width, interval_ranks, launch_value
-from harness.sides import of_duel
-from harness.wish import Wish
-from reports.evidence import load
-from reports.measured import measure
+from harness.common.errors import UsageError
+from harness.journal.plan import Side
+from harness.journal.records import CellRecord
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.planning.sides import of_duel
+from harness.planning.stopping_rule import StoppingRule, half_width, interval_ranks, launch_value
+from reports.reading.run import load
+from reports.statistics.measured import measure
 from reports.summary import summarise
 from tests.factories import Synthetic, build, plan_of
 
@@ -66,15 +66,15 @@ def cells(folder: Path, **changes: object) -> list[CellRecord]:
 
 
 def test_five_launches_are_never_narrow_and_six_are_where_they_agree(tmp_path: Path) -> None:
-    widths = Widths(plan_of(Synthetic()))
+    widths = StoppingRule(plan_of(Synthetic()))
     for number, cell in enumerate(cells(tmp_path, launch_noise=0.0, noise=0.0), start=1):
         widths.add("case", cell)
         assert widths.within(0.01) == (number == 6)
-    assert not Widths(plan_of(Synthetic())).within(0.5)
+    assert not StoppingRule(plan_of(Synthetic())).within(0.5)
 
 
 def test_one_wide_series_is_enough_to_go_on_and_what_is_not_ok_is_not_asked(tmp_path: Path) -> None:
-    widths = Widths(plan_of(Synthetic()))
+    widths = StoppingRule(plan_of(Synthetic()))
     for cell in cells(tmp_path, launch_noise=0.1):
         widths.add("wide", cell)
         widths.add("died", cell.model_copy(update={"status": "died", "samples": None}))
@@ -93,8 +93,8 @@ def test_a_duel_asks_for_its_ratios_turn_by_turn(tmp_path: Path) -> None:
     taken = cell.samples
     assert taken is not None
 
-    def told(factor: Callable[[int], float]) -> Widths:
-        widths = Widths(plan)
+    def told(factor: Callable[[int], float]) -> StoppingRule:
+        widths = StoppingRule(plan)
         for launch in range(24):
             ends = [
                 [start + (end - start) * factor(launch) for start, end in zip(*rank, strict=True)]
@@ -111,38 +111,38 @@ def test_a_duel_asks_for_its_ratios_turn_by_turn(tmp_path: Path) -> None:
 
 def test_a_duel_goes_on_until_its_ratios_are_within_half_the_margin() -> None:
     like = {"names": ["split"], "devices": "cpu:1", "sides": of_duel("", "X=1")}
-    plan = make(Wish(margin="2%", **like))
+    plan = make(RunRequest(margin="2%", **like))
     assert plan.precision is not None and (plan.precision.fraction, plan.precision.limit_s) == (0.01, 420)
-    asked = make(Wish(margin="2%", precision="3%", budget_s=300, **like)).precision
+    asked = make(RunRequest(margin="2%", precision="3%", budget_s=300, **like)).precision
     assert asked is not None and (asked.fraction, asked.limit_s) == (0.03, 300)
     for settled in ({"launches": 7}, {"preset": "smoke"}, {"margin": "0"}):
-        assert make(Wish(**(like | settled))).precision is None
-    assert make(Wish(names=["split"], devices="cpu:1")).precision is None
+        assert make(RunRequest(**(like | settled))).precision is None
+    assert make(RunRequest(names=["split"], devices="cpu:1")).precision is None
 
 
 @pytest.mark.parametrize(("text", "fraction"), [("2%", 0.02), ("0.02", 0.02), (" 1.5 %", 0.015)])
 def test_it_is_asked_for_in_percent_or_as_a_fraction(text: str, fraction: float) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", precision=text, budget_s=600))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", precision=text, budget_s=600))
     assert plan.precision is not None
     assert (plan.precision.fraction, plan.precision.limit_s) == (pytest.approx(fraction), 600)
-    usual = make(Wish(names=["split"], devices="cpu:1"))
+    usual = make(RunRequest(names=["split"], devices="cpu:1"))
     assert (plan.launches, plan.budget_s) == (usual.launches, usual.budget_s)  # the rest is for more launches
 
 
 @pytest.mark.parametrize("text", ["0", "-1%", "100%", "two", "2%%", "nan", ""])
 def test_what_is_no_fraction_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--precision must be a fraction"):
-        make(Wish(names=["split"], devices="cpu:1", precision=text))
+        make(RunRequest(names=["split"], devices="cpu:1", precision=text))
 
 
 @pytest.mark.parametrize(("text", "fraction"), [("2%", 0.02), ("0.02", 0.02), ("0", 0)])
 def test_a_margin_is_written_alike_and_may_be_none(text: str, fraction: float) -> None:
-    assert make(Wish(names=["split"], devices="cpu:1", margin=text)).margin == pytest.approx(fraction)
+    assert make(RunRequest(names=["split"], devices="cpu:1", margin=text)).margin == pytest.approx(fraction)
 
 
 def test_it_needs_launches_of_our_own() -> None:
     with pytest.raises(UsageError, match="--precision must go with launches of our own"):
-        make(Wish(names=["split"], devices="cpu:1", precision="2%", launcher="inline"))
+        make(RunRequest(names=["split"], devices="cpu:1", precision="2%", launcher="inline"))
 
 
 @pytest.mark.parametrize(

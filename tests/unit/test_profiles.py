@@ -16,21 +16,21 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from harness import profiles
-from harness.devices import CpuDevice
-from harness.journal import CellRecord, ProfileRecord
-from harness.lines import Journal
-from harness.messages import Order, TraceNote, VisitNote
-from harness.plan import Case, Comparison, Plan, Record, Side
-from harness.planner import make
-from harness.rundir import RunDir
+from harness.device.device import CpuDevice
+from harness.journal.log import Journal
+from harness.journal.plan import Case, Comparison, Plan, Record, Side
+from harness.journal.protocol import Order, TraceNote, VisitNote
+from harness.journal.records import CellRecord, ProfileRecord
+from harness.journal.run_directory import RunDir
+from harness.measure import profiler
+from harness.measure.case_runner import CaseRunner
+from harness.measure.worker import run as work
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
 from harness.scenario import Gang, Work, Workload
-from harness.trial import Trial
-from harness.wish import Wish
-from harness.worker import run as work
-from harness.world import World
-from launch.gangs import Ending
-from launch.profiling import Profiling
+from harness.world.world import World
+from launch.launcher import Ending
+from launch.supervision.profiling import Profiling
 from tests.gpus import FakeGpu
 
 
@@ -88,14 +88,14 @@ def test_what_would_be_too_large_is_traced_for_one_step_or_not_at_all(
     trace: Callable[..., list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = iter([100, 10])
-    taken = profiles.Tracer._take
+    taken = profiler.Tracer._take
 
-    def take(self: profiles.Tracer, trial: Trial, steps: int) -> None:
-        taken(self, trial, steps)
+    def take(self: profiler.Tracer, runner: CaseRunner, steps: int) -> None:
+        taken(self, runner, steps)
         self._taken = b"x" * next(sizes)
 
-    monkeypatch.setattr(profiles.Tracer, "_take", take)
-    monkeypatch.setattr(profiles, "MOST_BYTES", 10)
+    monkeypatch.setattr(profiler.Tracer, "_take", take)
+    monkeypatch.setattr(profiler, "MOST_BYTES", 10)
     record = trace()[-1]
     assert isinstance(record, ProfileRecord)
     assert (record.bytes, record.steps) == (10, 1)
@@ -112,7 +112,7 @@ def test_who_is_to_end_traces_no_further_case(trace: Callable[..., list[Record]]
 
     def tell(record: Record) -> None:
         told.append(record)
-        world.agreement.halt.asked = True
+        world.control.stop_request.asked = True
 
     assert work(twice, world, tell)
     assert [type(record) for record in told] == [VisitNote, TraceNote, ProfileRecord]
@@ -122,7 +122,7 @@ def test_all_traces_of_a_run_are_bounded_too(trace: Callable[..., list[Record]],
     told: list[Record] = []
     twice = order(tmp_path).model_copy(update={"todo": {0: (CASE, CASE)}})
     here = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1, scratch=tmp_path)
-    tracer = profiles.Tracer(twice, here, told.append, left=1)
+    tracer = profiler.Tracer(twice, here, told.append, left=1)
     tracer.trace()
     first, second = [record for record in told if isinstance(record, ProfileRecord)]
     assert first.files and not second.files
@@ -161,13 +161,13 @@ def test_on_cuda_steps_are_nvtx_ranges_and_all_work_is_done_before_the_profiler_
         yield
         gpu.told.append("end")
 
-    monkeypatch.setattr(profiles, "profile", Profiler)
+    monkeypatch.setattr(profiler, "profile", Profiler)
     monkeypatch.setattr(torch.cuda.nvtx, "range", ranged)
-    trial = Trial(CASE, None, World(0, 1, gpu, "cuda:0", (0,), 1))  # type: ignore[arg-type]
-    trial.workload = Workload(
+    runner = CaseRunner(CASE, None, World(0, 1, gpu, "cuda:0", (0,), 1))  # type: ignore[arg-type]
+    runner.workload = Workload(
         lambda: gpu.launch(1e-3), check=lambda _: None, work=Work(), reset=lambda: gpu.told.append("reset")
     )
-    profiles.traced(trial, 1, tmp_path / "trace.json.gz")
+    profiler.traced(runner, 1, tmp_path / "trace.json.gz")
     steps = [[f"{CASE.key} step {number}", "launch", "end", "synchronize", "next"] for number in (0, 1)]
     assert gpu.told == ["reset", "start", *steps[0], *steps[1], "stop"]
     assert asked == [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
@@ -221,14 +221,14 @@ def silent(order: Order, hear: Callable[[Record], None]) -> Ending:
 
 
 def keep(folder: Path, *acts: Act, plan: Plan | None = None) -> tuple[Script, list[ProfileRecord]]:
-    """Profile a run of one launch in which all arms but ``inner`` were ok."""
-    plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=1, profile=True))
+    """Profile a run of one launch in which all variants but ``inner`` were ok."""
+    plan = plan or make(RunRequest(names=["split"], devices="cpu:1", launches=1, profile=True))
     run, script = RunDir(folder / "run"), Script(*acts)
     if not run.exists():
         run.create(plan)
     with Journal(run.journal_path) as journal:
         for _, index, case in plan.cells():
-            status = "error" if case.arm == "inner" else "ok"
+            status = "error" if case.variant == "inner" else "ok"
             journal.append(CellRecord(launch=0, comparison=index, case=case.key, status=status))
         Profiling(run, plan, journal, lambda _: None).run(script, str(folder))
     return script, [entry for entry in run.entries() if isinstance(entry, ProfileRecord)]
@@ -236,7 +236,7 @@ def keep(folder: Path, *acts: Act, plan: Plan | None = None) -> tuple[Script, li
 
 def test_each_case_that_was_ok_is_traced_once_and_probes_are_not(tmp_path: Path) -> None:
     script, told = keep(tmp_path, well)
-    assert [case.arm for case in script.orders[0].todo[0]] == ["whole", "columns"]
+    assert [case.variant for case in script.orders[0].todo[0]] == ["whole", "columns"]
     assert script.orders[0].profile
     assert sorted(path.name for path in (tmp_path / "run/profiles").iterdir()) == sorted(
         name for record in told for name in record.files
@@ -247,7 +247,7 @@ def test_each_case_that_was_ok_is_traced_once_and_probes_are_not(tmp_path: Path)
 
 
 def test_what_was_ok_on_another_side_only_is_not_traced(tmp_path: Path) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", launches=1, sides=(Side(name="a"), Side(name="b"))))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", launches=1, sides=(Side(name="a"), Side(name="b"))))
     run, script = RunDir(tmp_path / "run"), Script()
     run.create(plan)
     with Journal(run.journal_path) as journal:
@@ -260,7 +260,7 @@ def test_what_was_ok_on_another_side_only_is_not_traced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("act", "why"), [(dies, "rank 1 was killed by SIGKILL"), (spoiled, "CUDA error")])
 def test_after_a_case_that_ends_its_gang_another_gang_does_the_rest(tmp_path: Path, act: Act, why: str) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", launches=1, profile=True))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", launches=1, profile=True))
     RunDir(tmp_path / "run").create(plan)
     (tmp_path / "run/logs/profile-0-3").mkdir(parents=True)
     script, told = keep(tmp_path, act, well, plan=plan)
@@ -277,7 +277,7 @@ def test_gangs_that_tell_nothing_are_not_started_for_ever(tmp_path: Path) -> Non
 
 def test_files_that_cannot_be_written_are_a_warning(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    plan = make(Wish(names=["split"], devices="cpu:1", launches=1, profile=True))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", launches=1, profile=True))
     RunDir(tmp_path / "run").create(plan)
     (tmp_path / "run/profiles").write_text("in the way")
     _, told = keep(tmp_path, well, plan=plan)
@@ -286,6 +286,6 @@ def test_files_that_cannot_be_written_are_a_warning(tmp_path: Path) -> None:
 
 
 def test_figures_of_a_run_with_profiles_are_those_of_one_without() -> None:
-    plain = make(Wish(names=["split"], devices="cpu:1"))
-    assert plain.identity == make(Wish(names=["split"], devices="cpu:1", profile=True)).identity
-    assert replace(Wish(), profile=True) != Wish()
+    plain = make(RunRequest(names=["split"], devices="cpu:1"))
+    assert plain.identity == make(RunRequest(names=["split"], devices="cpu:1", profile=True)).identity
+    assert replace(RunRequest(), profile=True) != RunRequest()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.messages import VisitNote
-from harness.planner import make
-from harness.wish import Wish
+from harness.journal.protocol import VisitNote
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
 from launch import progress
 from launch.progress import Progress
 
@@ -23,7 +23,7 @@ def note(over_s: float) -> VisitNote:
 def shown() -> tuple[Progress, io.StringIO]:
     console = Console(file=io.StringIO(), width=300)
     assert isinstance(console.file, io.StringIO)
-    plan = make(Wish(names=["split"], devices="cpu:1", budget_s=20, launches=2))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", budget_s=20, launches=2))
     return Progress(plan, console), console.file
 
 

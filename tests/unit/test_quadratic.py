@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.gang import Gang
-from harness.ledger import Count, count
 from harness.scenario import Facts, Work
+from harness.work.counting import Count, count
 from scenarios import quadratic
 from scenarios.quadratic import Quadratic
 from tests.ranks import Ranks, gang
@@ -59,7 +59,7 @@ def test_the_reference_is_the_formula(batch: int, n: int, seed: int) -> None:
     torch.testing.assert_close(quadratic._values(x, form), in_full(x, form[:, :, None])[:, 0])
 
 
-def test_the_operands_are_the_same_bits_in_every_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operands_are_the_same_bits_in_every_variant(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     for way in WAYS:
         monkeypatch.setitem(quadratic.LAYERS, way, lambda x, weight: seen.append((x, weight)) or weight[0])

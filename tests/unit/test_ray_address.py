@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import ray_address
-from harness.cli import run_app
-from harness.errors import UsageError
-from harness.halt import Halt
-from harness.plan import Side
-from harness.planner import make
-from harness.ray_address import OLDEST, Address, address_of, nodes_of, require_ray, resumed
-from harness.rundir import RunDir
-from harness.wish import Wish
+from harness.cli.app import run_app
+from harness.common.errors import UsageError
+from harness.journal.plan import Side
+from harness.journal.run_directory import RunDir
+from harness.planning import ray_address
+from harness.planning.builder import make
+from harness.planning.ray_address import OLDEST, Address, address_of, nodes_of, require_ray, resumed
+from harness.planning.request import RunRequest
+from harness.world.control import StopRequest
 from launch.run import _launcher
 
 HEAD = "10.0.0.1:6379"
@@ -53,8 +53,8 @@ def test_an_address_is_of_use_to_ray_only_but_the_variable_may_be_there_for_othe
 
 def test_a_run_goes_on_where_its_cluster_is_now_if_it_has_one() -> None:
     nodes = [{"cpu": 2, "cuda": 0}]
-    on_ray = make(Wish(names=["split"], launcher="ray", ray_address="10.0.0.9:6379", nodes=nodes))
-    local = make(Wish(names=["split"], devices="cpu:1"))
+    on_ray = make(RunRequest(names=["split"], launcher="ray", ray_address="10.0.0.9:6379", nodes=nodes))
+    local = make(RunRequest(names=["split"], devices="cpu:1"))
     assert resumed(on_ray, BY_VARIABLE).ray_address == resumed(on_ray, BY_OPTION).ray_address == HEAD
     assert resumed(on_ray, None) == on_ray
     assert resumed(local, BY_VARIABLE) == resumed(local, None) == local
@@ -94,7 +94,7 @@ def test_a_ray_whose_clusters_obey_everybody_is_refused(
 
 
 def test_the_oldest_ray_is_the_one_that_is_declared() -> None:
-    project = Path(ray_address.__file__).parent.parent / "pyproject.toml"
+    project = Path(ray_address.__file__).parents[2] / "pyproject.toml"
     declared = tomllib.loads(project.read_text())["project"]["optional-dependencies"]["ray"]
     assert declared == [f"ray>={'.'.join(map(str, OLDEST))}"]
     assert importlib.metadata.version("ray")
@@ -102,6 +102,6 @@ def test_the_oldest_ray_is_the_one_that_is_declared() -> None:
 
 def test_a_run_that_goes_on_where_ray_is_not_is_one_line_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ray_address, "find_spec", lambda _: None)
-    plan = make(Wish(names=["split"], devices="cpu:1"))
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
     with pytest.raises(UsageError, match="--launcher ray must find Ray, but is not installed"):
-        _launcher(Side(name="ray", launcher="ray"), RunDir(tmp_path), plan, Halt())
+        _launcher(Side(name="ray", launcher="ray"), RunDir(tmp_path), plan, StopRequest())

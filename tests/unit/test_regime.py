@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness import devices, loop_threads
-from harness.errors import UsageError
-from harness.planner import make
-from harness.wish import Wish
-from harness.world import one_rank_each
+from harness.common.errors import UsageError
+from harness.device import device, gloo_threads
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.world.world import one_rank_each
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plan_says_how_it_is_measured(gpus: None) -> None:
-    plain = make(Wish(names=["split"], devices="cuda"))
+    plain = make(RunRequest(names=["split"], devices="cuda"))
     assert (plain.cache, plain.execution) == ("hot", "eager")
-    asked = make(Wish(names=["split"], devices="cuda", cache="cold", execution="graph"))
+    asked = make(RunRequest(names=["split"], devices="cuda", cache="cold", execution="graph"))
     assert (asked.cache, asked.execution) == ("cold", "graph")
     told = {name for name in plain.regime if plain.regime[name] != asked.regime[name]}
     assert told == {"cache", "execution"}
@@ -33,7 +33,7 @@ def test_a_plan_says_how_it_is_measured(gpus: None) -> None:
 
 
 def test_a_cpu_is_measured_as_ever() -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1"))
+    plan = make(RunRequest(names=["split"], devices="cpu:1"))
     assert plan.regime == {
         "alignment": "delay window",
         "cadence": "isolated samples of repeated steps",
@@ -45,13 +45,13 @@ def test_a_cpu_is_measured_as_ever() -> None:
         "affinity": "each rank has cores of its own",
         "gloo loop": "in the background: gloo's event loop yields to the step",
     }
-    as_is = make(Wish(names=["split"], devices="cpu:1", gloo_loop="as-is"))
+    as_is = make(RunRequest(names=["split"], devices="cpu:1", gloo_loop="as-is"))
     assert as_is.regime | {"gloo loop": ""} == plan.regime | {"gloo loop": ""}
     assert as_is.regime["gloo loop"] == "as gloo has it"
 
 
 @pytest.mark.parametrize(
-    ("wish", "complaint"),
+    ("run_request", "complaint"),
     [
         ({"cache": "cold"}, "--cache must be hot on CPU devices, but is cold; leave it out, or use --devices cuda"),
         ({"execution": "graph"}, "--execution must be eager on CPU devices, but is graph"),
@@ -59,30 +59,30 @@ def test_a_cpu_is_measured_as_ever() -> None:
         ({"execution": "grph"}, "--execution must be one of eager, graph, but is 'grph'; did you mean 'graph'?"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(wish: dict[str, str], complaint: str) -> None:
+def test_what_cannot_be_is_refused_in_one_line(run_request: dict[str, str], complaint: str) -> None:
     with pytest.raises(UsageError) as raised:
-        make(Wish(names=["split"], devices="cpu:1", **wish))  # type: ignore[arg-type]
+        make(RunRequest(names=["split"], devices="cpu:1", **run_request))  # type: ignore[arg-type]
     assert str(raised.value).startswith(complaint)
 
 
 def test_ranks_share_a_gpu_only_where_that_is_meant(gpus: None) -> None:
     with pytest.raises(UsageError) as raised:
-        make(Wish(names=["split"], devices="cuda:0,0"))
+        make(RunRequest(names=["split"], devices="cuda:0,0"))
     assert str(raised.value).startswith(
         "--devices must name each GPU once: NCCL takes one rank a GPU, but is cuda:0,cuda"
     )
     assert "--share-device" in str(raised.value)
-    plan = make(Wish(names=["split"], devices="cuda:0,0", share_device=True))
+    plan = make(RunRequest(names=["split"], devices="cuda:0,0", share_device=True))
     assert plan.shared_device and plan.world_sizes == (1, 2)
     assert plan.regime["collectives"].startswith("gloo")
-    assert not make(Wish(names=["split"], devices="cuda")).shared_device
+    assert not make(RunRequest(names=["split"], devices="cuda")).shared_device
 
 
 def test_ranks_share_cores_only_where_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take the CPU devices in turn, also the ranks of somebody's torchrun, who cannot name any."""
-    monkeypatch.setattr(devices, "cores", lambda: [4, 5])
+    monkeypatch.setattr(device, "cores", lambda: [4, 5])
     for ranks in ((), ((3, 3),)):
-        asked = Wish(names=["split"], devices=None if ranks else "cpu:3")
+        asked = RunRequest(names=["split"], devices=None if ranks else "cpu:3")
         with pytest.raises(UsageError, match="add --share-device to test more"):
             make(asked, *ranks)
         plan = make(replace(asked, share_device=True), *ranks)
@@ -90,15 +90,15 @@ def test_ranks_share_cores_only_where_that_is_meant(monkeypatch: pytest.MonkeyPa
         assert plan.shared_device and plan.world_sizes == (1, 2, 3)
         assert plan.regime["affinity"] == "ranks share cores"
     with pytest.raises(UsageError, match="--share-device must go without Ray"):
-        make(Wish(names=["split"], devices="cpu:3", share_device=True, launcher="torchrun,ray"))
-    plan = make(Wish(names=["split"], devices="cpu:3", threads=2, share_device=True))
+        make(RunRequest(names=["split"], devices="cpu:3", share_device=True, launcher="torchrun,ray"))
+    plan = make(RunRequest(names=["split"], devices="cpu:3", threads=2, share_device=True))
     assert plan.devices == ("cpu:0",) * 3
 
 
 @pytest.mark.parametrize("named", ["cuda:0,1", "cuda", "cpu:1"])
 def test_sharing_that_shares_nothing_is_refused(gpus: None, named: str) -> None:
     with pytest.raises(UsageError, match="--share-device must come with a GPU that is named twice"):
-        make(Wish(names=["split"], devices=named, share_device=True))
+        make(RunRequest(names=["split"], devices=named, share_device=True))
 
 
 def test_two_ranks_that_turn_out_to_be_on_one_gpu_are_refused_before_nccl_is_asked() -> None:
@@ -113,7 +113,7 @@ def test_where_no_thread_may_change_its_class_that_has_to_be_said(monkeypatch: p
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    loop_threads.to_background()
+    gloo_threads.to_background()
     with pytest.raises(UsageError, match=r"--gloo-loop must be as-is where threads keep their class \(Operation not"):
-        make(Wish(names=["split"], devices="cpu:1"))
-    assert make(Wish(names=["split"], devices="cpu:1", gloo_loop="as-is")).gloo_loop == "as-is"
+        make(RunRequest(names=["split"], devices="cpu:1"))
+    assert make(RunRequest(names=["split"], devices="cpu:1", gloo_loop="as-is")).gloo_loop == "as-is"

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import catalog
 from harness.gang import Gang, seeded
+from harness.plugins import registry
 from scenarios import replicas
 from scenarios.replicas import checksum
 from tests.ranks import Ranks
@@ -64,7 +64,7 @@ def verdict(mine: Gang, name: str, stranger: int | None) -> str:
     """What the check says on a rank where one has drawn its operands from a generator of its own."""
     drawn = seeded(mine.device, "its own") if mine.rank == stranger else mine.shared_generator
     settings: dict[str, Any] = SMALL.get(name, {}) | ({"size": 8, "batch": 6} if name == "fourier" else {})
-    workload = catalog.load(ENTRIES[name].reference).cls(**settings).prepare(replace(mine, shared_generator=drawn))
+    workload = registry.load(ENTRIES[name].reference).cls(**settings).prepare(replace(mine, shared_generator=drawn))
     workload.reset()
     try:
         workload.check(workload.step())

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.doubts import Doubt, Kind
-from harness.plan import Exercise
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.journal.plan import Exercise
 from reports import summary
-from reports.answers import answered
-from reports.book import Book, Subject
-from reports.counts import agreed
-from reports.crossings import _line
-from reports.document import ComparisonFacts
-from reports.rows import CellRow
+from reports.analysis.cases import agreed
+from reports.schema.cases import CellRow
+from reports.schema.summary import ComparisonFacts
+from reports.wording.answers import answered
+from reports.wording.crossings import _line
+from reports.wording.lookup import Book, Subject
 from tests import factories
 from tests.chapters import CROSSING, EXACT, SWEPT, ask, spaced
 from tests.factories import Synthetic
@@ -53,7 +53,7 @@ def test_what_the_shares_of_the_work_allow_and_what_the_machine_does(tmp_path):
 
     like = Synthetic(exercises=ask("{whole.ideal}, {whole.ceiling}"), rounds=4, **(EXACT | {"truth": truth}))
     found = summary.summarise(factories.build(tmp_path / "two" / "run", like))
-    (row,) = (row for row in found.cells if (row.arm, row.world_size) == ("whole", 2))
+    (row,) = (row for row in found.cells if (row.variant, row.world_size) == ("whole", 2))
     assert row.ceiling_speedup == pytest.approx(1.6, rel=0.05)
     assert spaced(found.chapter[0].answer) == f"2.00x, {row.ceiling_speedup:.2f}x"
     assert found.chapter[0].answered
@@ -79,7 +79,7 @@ def test_what_the_shares_of_the_work_allow_and_what_the_machine_does(tmp_path):
 )
 def test_verdicts_are_those_of_the_table(tmp_path, factor, noise, verdict, words):
     def truth(case):
-        return factories.work_time(case) if case.probe else 0.1 * (factor if case.arm == "pieces" else 1)
+        return factories.work_time(case) if case.probe else 0.1 * (factor if case.variant == "pieces" else 1)
 
     like = Synthetic(exercises=ask("{pieces.versus}"), truth=truth, noise=noise, launch_noise=0.0)
     found = summary.summarise(factories.build(tmp_path / "run", like))
@@ -90,7 +90,7 @@ def test_verdicts_are_those_of_the_table(tmp_path, factor, noise, verdict, words
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.06, 2.0])
 def test_an_interval_reads_upwards_and_holds_its_figure(tmp_path, factor):
     def truth(case):
-        return factories.work_time(case) if case.probe else 0.1 * (factor if case.arm == "pieces" else 1)
+        return factories.work_time(case) if case.probe else 0.1 * (factor if case.variant == "pieces" else 1)
 
     text, _ = told(tmp_path, "{pieces.versus} {pieces.speedup}", truth=truth, noise=0.05)
     text = re.sub(r"; margin [^)]*", "", text).replace("−", "-").replace("than whole by", "by")
@@ -119,7 +119,7 @@ def test_weak_scaling_is_a_throughput(tmp_path):
 
 def test_counts_come_from_the_rank_that_has_most_and_traffic_from_the_most_devices(tmp_path):
     def counted(case, launch, rank):
-        busy = case.arm == "pieces"
+        busy = case.variant == "pieces"
         return {
             "held_bytes": (3 + rank) * 2**29 if busy else None,
             "peak_bytes": (512 + rank) * 2**20 if busy else None,
@@ -211,7 +211,7 @@ def test_sentences_about_what_was_not_measured_give_way_to_one_remark(tmp_path):
     assert not whole
 
 
-def test_clauses_about_arms_that_were_left_out_give_way_too(tmp_path):
+def test_clauses_about_variants_that_were_left_out_give_way_too(tmp_path):
     template = (
         "Halves take {halves.time}; and split in pieces, which is {pieces.versus}, {pieces.time}; {halves.speedup}."
     )
@@ -237,8 +237,8 @@ def test_what_was_never_measured_is_said_so(tmp_path):
     ("template", "text"),
     [
         ("{whole.tme}", "[not answered: whole has no figure called tme]"),
-        ("{whole}", "[not answered: {whole} names no figure of an arm]"),
-        ("{}", "[not answered: {} names no figure of an arm]"),
+        ("{whole}", "[not answered: {whole} names no figure of a variant]"),
+        ("{}", "[not answered: {} names no figure of a variant]"),
         ("{whole.time:.2f}", "[not answered: {whole.time} has a format]"),
         ("{whole.time!r}", "[not answered: {whole.time} has a format]"),
         ("{whole.__class__}", "[not answered: whole has no figure called __class__]"),
@@ -279,7 +279,7 @@ def book(*values):
             title="",
             exercises=(),
             scaling="strong",
-            arm_field="how",
+            variant_field="how",
             baseline="whole",
             params=params,
             aa=0,
@@ -292,8 +292,8 @@ def book(*values):
             comparison=place,
             key="",
             scenario="split",
-            arm="whole",
-            arm_field="how",
+            variant="whole",
+            variant_field="how",
             params=params,
             scaling="strong",
             world_size=size,
@@ -327,21 +327,21 @@ def test_below_resolution_there_is_no_time(tmp_path):
 
 
 @pytest.mark.parametrize("key", [ONE, "split[how=whole,size=1024]@1"])
-def test_arms_that_declare_different_work_are_not_compared(tmp_path, key):
-    doubts = {(launch, key): (Doubt(kind=Kind.WORK_DIFFERS, fact="more"),) for launch in range(6)}
-    text, _ = told(tmp_path, "{pieces.versus}", doubts=doubts)
-    assert text == "[not answered: pieces and whole are not comparable: the arms declare different work]"
+def test_variants_that_declare_different_work_are_not_compared(tmp_path, key):
+    warnings = {(launch, key): (MeasurementWarning(kind=Kind.WORK_DIFFERS, fact="more"),) for launch in range(6)}
+    text, _ = told(tmp_path, "{pieces.versus}", warnings=warnings)
+    assert text == "[not answered: pieces and whole are not comparable: the variants declare different work]"
 
 
-def test_a_scenario_without_arms_is_it(tmp_path):
-    text, whole = told(tmp_path, "{it.time} {it.speedup} {it.size}", arm_field=None, **EXACT)
+def test_a_scenario_without_variants_is_it(tmp_path):
+    text, whole = told(tmp_path, "{it.time} {it.speedup} {it.size}", variant_field=None, **EXACT)
     assert (text, whole) == ("100 ms 1.41x as fast on 2 devices as on 1 (1.41-1.41) 1024", True)
 
 
 def test_scenarios_that_share_an_exercise_are_told_apart(tmp_path):
     text = "{split/whole.time}, {sum/whole.time}, {halves.time}, {whole.time}, {it.time}"
-    other = Synthetic(scenario="sum", arms=("whole", "halves"), exercises=ask(text), rounds=4, **EXACT)
-    lone = Synthetic(scenario="lone", arm_field=None, exercises=ask(text), rounds=4, **EXACT)
+    other = Synthetic(scenario="sum", variants=("whole", "halves"), exercises=ask(text), rounds=4, **EXACT)
+    lone = Synthetic(scenario="lone", variant_field=None, exercises=ask(text), rounds=4, **EXACT)
     (row,) = rows_of(tmp_path, text, others=(other, lone), **EXACT)
     assert spaced(row.answer) == "100 ms, 100 ms, 100 ms, [not answered: whole stands in split and sum], 100 ms"
     assert (row.scenarios, row.comparisons, row.labels) == (
@@ -362,10 +362,15 @@ def test_exercises_stand_in_the_order_of_their_numbers(tmp_path):
 def test_a_crossover_is_bracketed_by_two_measured_sizes_and_figures_are_those_of_the_first(tmp_path):
     (row,) = rows_of(tmp_path, CROSSING, **SWEPT)
     assert spaced(row.answer) == "between 64 and 256 (margin 5 %); between 256 and 1024 (margin 5 %); 2.56 ms; 64"
-    arms, devices = row.crossings
-    assert (arms.axis, arms.arm, arms.baseline, arms.world_sizes) == ("size", "pieces", "whole", (1,))
-    assert (arms.comparisons, arms.after, arms.before) == ((1, 0, 3, 2), 64, 256)
-    assert (devices.arm, devices.baseline, devices.world_sizes) == ("whole", None, (1, 2))
+    variants, devices = row.crossings
+    assert (variants.axis, variants.variant, variants.baseline, variants.world_sizes) == (
+        "size",
+        "pieces",
+        "whole",
+        (1,),
+    )
+    assert (variants.comparisons, variants.after, variants.before) == ((1, 0, 3, 2), 64, 256)
+    assert (devices.variant, devices.baseline, devices.world_sizes) == ("whole", None, (1, 2))
     assert (devices.after, devices.before) == (256, 1024)
 
 
@@ -388,7 +393,7 @@ def test_a_crossover_of_few_launches_rests_on_ratios_and_says_so(tmp_path):
     assert text == "between 64 and 256 (no interval yet; margin 5 %)"
 
 
-def test_an_arm_that_is_never_ahead_is_said_so(tmp_path):
+def test_a_variant_that_is_never_ahead_is_said_so(tmp_path):
     text, _ = told(tmp_path, "{pieces.crossover}", **(SWEPT | {"sizes": (16, 32, 64)}))
     assert text == "not up to 64 (margin 5 %)"
     text, _ = told(tmp_path / "on", "{pieces.crossover}", **(SWEPT | {"sizes": (256, 512)}))

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from reports import summary, units
+from reports import summary
+from reports.text import units
 from tests import factories
 from tests.pages import text_of
 
@@ -113,7 +114,7 @@ def test_each_rule_that_can_fail_was_made_to():
     ("changes", "rules"),
     [
         ({"world_sizes": (1,)}, {1, 10, 11}),
-        ({"arm_field": None}, {7}),
+        ({"variant_field": None}, {7}),
         ({"scaling": "none"}, {1, 11}),
         ({"devices": ("cpu:0", "cpu:0")}, {1, 11}),
         ({"launches": 5}, {6}),

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from harness.doubts import REMEDIES, Doubt, Kind
+from harness.journal.measurement_warnings import REMEDIES, Kind, MeasurementWarning
 from reports import summary
 from tests import factories
 
 QUIET = factories.Synthetic(rounds=4)
 
 
-def doubts(path, **changes):
+def warnings_of(path, **changes):
     """By case key the facts of each kind."""
     found = summary.summarise(factories.build(path / "run", replace(QUIET, **changes)))
     return {row.key: {caution.kind: caution.fact for caution in row.warnings} for row in found.cells}
 
 
 def kinds(path, **changes):
-    return {kind for facts in doubts(path, **changes).values() for kind in facts}
+    return {kind for facts in warnings_of(path, **changes).values() for kind in facts}
 
 
 def test_a_quiet_run_raises_none(tmp_path):
@@ -84,20 +84,22 @@ def test_a_cause_raises_its_own_doubt_and_no_other(tmp_path, kind):
 
 def test_a_heavy_tail_is_told_with_both_numbers(tmp_path):
     """Every seventh step takes a hundred times as long; where no more than one sample does, there is no tail."""
-    tail = doubts(tmp_path / "tail", rounds=14, truth=lambda _: 1e-3, course=lambda place, _: 100.0 ** (place % 7 == 6))
+    tail = warnings_of(
+        tmp_path / "tail", rounds=14, truth=lambda _: 1e-3, course=lambda place, _: 100.0 ** (place % 7 == 6)
+    )
     fact = tail["split[how=whole,size=1024]@1"][Kind.HEAVY_TAIL].replace("\N{NO-BREAK SPACE}", " ")
     assert re.fullmatch(
         r"a step takes 1[56]\.\d ms in the mean, 1[56]\.\d× the median of 1\.0\d ms \(limit 1\.25×\)", fact
     )
-    once = doubts(tmp_path / "once", rounds=16, course=lambda place, _: 5.0 ** (place == 9))
+    once = warnings_of(tmp_path / "once", rounds=16, course=lambda place, _: 5.0 ** (place == 9))
     assert not any(Kind.HEAVY_TAIL in facts for facts in once.values())
 
 
 def test_late_starts_are_not_slow_ranks(tmp_path):
     """A rank that starts late is slow at nothing, and one that is slow need not start late."""
-    late = doubts(tmp_path, late=0.02)["split[how=whole,size=1024]@2"]
+    late = warnings_of(tmp_path, late=0.02)["split[how=whole,size=1024]@2"]
     assert late[Kind.LATE_START].startswith("ranks started 20.0\N{NO-BREAK SPACE}ms apart")
-    slow = doubts(tmp_path / "slow", slow_ranks={1: 1.3})
+    slow = warnings_of(tmp_path / "slow", slow_ranks={1: 1.3})
     assert slow["split[how=whole,size=1024]@2"][Kind.RANK_SKEW].startswith("rank 1 (cpu:1) takes 1.30")
     assert slow["split[how=whole,size=1024]@1"] == {}
 
@@ -107,14 +109,14 @@ def test_a_stream_is_unjoined_beyond_a_tenth_and_100_us(tmp_path, share, least, 
     """The host span exceeds the device time of a step by ``share``; the step takes 100 ms, or ``least / share``."""
     step = least / share if least else 0.1
     changes = {"truth": lambda _: step, "inner": 1, "overhang": share * step, "device_events": True, "noise": 0.0}
-    found = doubts(tmp_path, **changes, launch_noise=0.0, probes=False, world_sizes=(1,))
+    found = warnings_of(tmp_path, **changes, launch_noise=0.0, probes=False, world_sizes=(1,))
     assert all((Kind.UNJOINED_STREAM in facts) is raised for facts in found.values())
 
 
 @pytest.mark.parametrize(("least", "raised"), [(0.06, False), (0.08, True)])
 def test_a_sample_that_the_devices_marks_can_hardly_tell_is_below_resolution(tmp_path, least, raised):
     """A sample of two steps of 100 ms takes 200 ms: three times ``least``, or less."""
-    found = doubts(tmp_path, truth=lambda _: 0.1, least=least, noise=0.0, launch_noise=0.0, probes=False)
+    found = warnings_of(tmp_path, truth=lambda _: 0.1, least=least, noise=0.0, launch_noise=0.0, probes=False)
     assert all((Kind.BELOW_RESOLUTION in facts) is raised for facts in found.values())
     for facts in found.values():
         assert not raised or facts[Kind.BELOW_RESOLUTION].endswith(
@@ -128,8 +130,10 @@ def test_without_device_events_no_stream_is_unjoined(tmp_path):
 
 def test_recorded_doubts_are_one_entry_a_kind_with_the_launches_they_hit(tmp_path):
     key = "split[how=whole,size=1024]@2"
-    load = {(launch, key): (Doubt(kind=Kind.FOREIGN_LOAD, fact=f"fact {launch}", rank=1),) for launch in (1, 3)}
-    found = summary.summarise(factories.build(tmp_path / "run", replace(QUIET, doubts=load)))
+    load = {
+        (launch, key): (MeasurementWarning(kind=Kind.FOREIGN_LOAD, fact=f"fact {launch}", rank=1),) for launch in (1, 3)
+    }
+    found = summary.summarise(factories.build(tmp_path / "run", replace(QUIET, warnings=load)))
     (row,) = [row for row in found.cells if row.warnings]
     (caution,) = row.warnings
     assert (row.key, caution.kind) == (key, Kind.FOREIGN_LOAD)
@@ -139,12 +143,12 @@ def test_recorded_doubts_are_one_entry_a_kind_with_the_launches_they_hit(tmp_pat
 
 def test_a_kind_that_is_both_recorded_and_derived_is_one_entry(tmp_path):
     key = "split[how=whole,size=1024]@2"
-    told = {(0, key): (Doubt(kind=Kind.LATE_START, fact="rank 1 missed the start"),)}
-    facts = doubts(tmp_path, late=0.02, doubts=told)[key]
+    told = {(0, key): (MeasurementWarning(kind=Kind.LATE_START, fact="rank 1 missed the start"),)}
+    facts = warnings_of(tmp_path, late=0.02, warnings=told)[key]
     assert facts[Kind.LATE_START].startswith("in 1 of 6 launches: rank 1 missed the start; ranks started")
 
 
 def test_a_case_without_a_time_keeps_only_what_was_recorded(tmp_path):
     key = "split[how=whole,size=1024]@2"
     outcomes = {(launch, key): ("wrong", 0, "differs") for launch in range(6)}
-    assert doubts(tmp_path, late=0.02, outcomes=outcomes)[key] == {}
+    assert warnings_of(tmp_path, late=0.02, outcomes=outcomes)[key] == {}

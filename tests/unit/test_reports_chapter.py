@@ -6,9 +6,9 @@ from html import unescape
 
 import pytest
 
-from reports import page
-from reports.markup import answer_marked
-from reports.solutions import solutions
+from reports.page import page
+from reports.page.chapter import solutions
+from reports.page.markup import answer_marked
 from reports.summary import summarise
 from tests import factories
 from tests.chapters import SWEPT, ask, counted, spaced
@@ -127,9 +127,9 @@ def test_curves_cross_in_a_shaded_bracket(tmp_path):
         "Time of one step over size on 1 device",
         "Time of one step over size",
     ]
-    arms, devices = (figure.svg for figure in found.figures)
-    assert all("fill: var(--wash)" in svg for svg in (arms, devices))
-    assert ">pieces</text>" in arms and ">whole</text>" in arms
+    variants, devices = (figure.svg for figure in found.figures)
+    assert all("fill: var(--wash)" in svg for svg in (variants, devices))
+    assert ">pieces</text>" in variants and ">whole</text>" in variants
     assert ">1 device</text>" in devices and ">2 devices</text>" in devices
     unshaded = solved(tmp_path / "none", "{pieces.crossover}", **(SWEPT | {"sizes": (16, 64)}))
     assert "fill: var(--wash)" not in unshaded.figures[0].svg
@@ -147,7 +147,7 @@ def test_of_a_sweep_the_page_says_whose_figures_they_are(chapter):
     assert "Figures are those of <code>split size=64</code>" in text
 
 
-def test_what_was_counted_is_a_table_where_arms_differ(tmp_path):
+def test_what_was_counted_is_a_table_where_variants_differ(tmp_path):
     found = solved(tmp_path, "{pieces.memory} {pieces.traffic} {whole.p} {whole.same}", counted=counted, found=facts)
     (tally,) = found.tallies
     assert tally.columns == ("memory a step adds", "traffic", "p", "same")
@@ -158,7 +158,7 @@ def test_what_was_counted_is_a_table_where_arms_differ(tmp_path):
 
 
 def facts(case, launch):
-    return {"p": 2 if case.arm == "pieces" else 1, "same": 1}
+    return {"p": 2 if case.variant == "pieces" else 1, "same": 1}
 
 
 def test_counts_that_say_nothing_are_no_columns(tmp_path):

@@ -2,11 +2,12 @@
 
 import re
 
-from harness.doubts import Doubt, Kind
-from harness.plan import Exercise
-from reports import summary, units
-from reports.claims import leading
-from reports.document import Claim
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.journal.plan import Exercise
+from reports import summary
+from reports.schema.summary import Claim
+from reports.text import units
+from reports.wording.claims import leading
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"
@@ -26,7 +27,7 @@ def told(claims, *words):
 
 
 def same_time(case):
-    return factories.work_time(case.model_copy(update={"arm": None}))
+    return factories.work_time(case.model_copy(update={"variant": None}))
 
 
 def test_scaling_says_base_interval_launches_ceiling_and_losses(tmp_path):
@@ -129,18 +130,20 @@ def test_a_slow_rank_is_named_once_and_otherwise_nobody(tmp_path):
 
 
 def test_foreign_load_is_told_with_a_remedy(tmp_path):
-    doubt = Doubt(kind=Kind.FOREIGN_LOAD, fact="rank 1 waited for its core 31% of the time (limit 5%)", rank=1)
-    _, claims = claims_of(tmp_path, doubts={(launch, KEY): (doubt,) for launch in range(4)})
+    warning = MeasurementWarning(
+        kind=Kind.FOREIGN_LOAD, fact="rank 1 waited for its core 31% of the time (limit 5%)", rank=1
+    )
+    _, claims = claims_of(tmp_path, warnings={(launch, KEY): (warning,) for launch in range(4)})
     (claim,) = told(claims, "Other processes disturbed 1 of 4 cases")
     assert "in 4 of 6 launches" in claim
     assert "stop the other processes" in claim
 
 
 def test_a_cpu_quota_is_told_with_a_remedy(tmp_path):
-    doubt = Doubt(
+    warning = MeasurementWarning(
         kind=Kind.CPU_THROTTLED, fact="a CPU quota held rank 0 back for up to 50% of the time (limit 5%)", rank=0
     )
-    _, claims = claims_of(tmp_path, doubts={(0, KEY): (doubt,)})
+    _, claims = claims_of(tmp_path, warnings={(0, KEY): (warning,)})
     (claim,) = told(claims, "A CPU quota held ranks back in 1 of 4 cases")
     assert "raise the control group's CPU limit" in claim
 
@@ -171,7 +174,7 @@ def test_weak_scaling_is_told_as_efficiency(tmp_path):
 
 
 def test_one_launch_on_one_device_says_what_it_can(tmp_path):
-    found, claims = claims_of(tmp_path, launches=1, world_sizes=(1,), arm_field=None, probes=False)
+    found, claims = claims_of(tmp_path, launches=1, world_sizes=(1,), variant_field=None, probes=False)
     assert found.headline == "1 case timed on 1 device; the one planned cell is ok."
     assert told(claims, "With 1 launch there are no intervals")
 

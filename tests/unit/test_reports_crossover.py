@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.crossover import bracket
+from reports.wording.crossings import bracket
 
 VERDICTS = ("faster", "slower", "equivalent", "undecided")
 LETTERS = {"F": "faster", "S": "slower", "E": "equivalent", "U": "undecided"}

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from harness.plan import Side
-from reports import cycles, page, summary, units
-from reports.changes import forms
-from reports.changes.changes import compare
-from reports.taken import Taken
+from harness.journal.plan import Side
+from reports import summary
+from reports.analysis import cycles
+from reports.compare import render
+from reports.compare.compare import compare
+from reports.page import page
+from reports.reading.samples import Taken
+from reports.text import units
 from tests import factories
 
 QUIET = {"noise": 0.002, "launch_noise": 0.002, "probes": False, "packed": False}
@@ -18,12 +21,12 @@ DUEL = (Side(name="a"), Side(name="b"))
 
 
 def cool(case, side):
-    """Arm ``pieces`` makes its devices hold back: they run at 90 %; so do two devices, and side b."""
-    return 2000.0 * (0.9 if "pieces" in (case.arm, side) or side == "b" else 1.0)
+    """Variant ``pieces`` makes its devices hold back: they run at 90 %; so do two devices, and side b."""
+    return 2000.0 * (0.9 if "pieces" in (case.variant, side) or side == "b" else 1.0)
 
 
 def as_much_work(case):
-    """Both arms take 200 million cycles; seconds differ by the clock alone."""
+    """Both variants take 200 million cycles; seconds differ by the clock alone."""
     return 0.2e9 / case.world_size / (cool(case, "") * 1e6)
 
 
@@ -58,7 +61,7 @@ def test_where_clocks_are_alike_cycles_say_what_seconds_say_and_no_sentence_is_s
 
 
 def test_the_same_verdict_at_a_surely_other_clock_is_told_too(tmp_path):
-    told = found(tmp_path, truth=lambda case: as_much_work(case) * (1.5 if case.arm == "pieces" else 1), mhz=cool)
+    told = found(tmp_path, truth=lambda case: as_much_work(case) * (1.5 if case.variant == "pieces" else 1), mhz=cool)
     for row in told.comparisons:
         assert row.verdict == "slower" and row.in_cycles.ratio == pytest.approx(1.5, rel=0.01)
         assert row.in_cycles.disagrees
@@ -68,12 +71,12 @@ def test_clocks_within_the_margin_are_told_only_where_they_make_the_verdict(tmp_
     """Clocks are 3 % apart, and the margin is 5 %."""
 
     def mhz(case, _):
-        return 2000.0 * (0.97 if case.arm == "pieces" else 1.0)
+        return 2000.0 * (0.97 if case.variant == "pieces" else 1.0)
 
     for extra, verdict, disagrees in ((1.035, "slower", True), (1.2, "slower", False), (1.0, "equivalent", False)):
 
         def truth(case, extra=extra):
-            return 0.1 / case.world_size * (extra / 0.97 if case.arm == "pieces" else 1.0)
+            return 0.1 / case.world_size * (extra / 0.97 if case.variant == "pieces" else 1.0)
 
         for row in found(tmp_path / str(extra), truth=truth, mhz=mhz).comparisons:
             assert (row.verdict, row.in_cycles.disagrees) == (verdict, disagrees)
@@ -93,7 +96,7 @@ def test_world_sizes_are_compared_in_cycles_too(tmp_path, scaling, due):
     def mhz(case, side):
         return 2000.0 * (0.8 if case.world_size == 2 else 1.0)
 
-    told = found(tmp_path, scaling=scaling, arms=("whole",), truth=lambda case: 2e8 / mhz(case, "") / 1e6, mhz=mhz)
+    told = found(tmp_path, scaling=scaling, variants=("whole",), truth=lambda case: 2e8 / mhz(case, "") / 1e6, mhz=mhz)
     (row,) = [row for row in told.cells if row.world_size == 2]
     assert row.speedup == pytest.approx(0.8 * due, rel=0.01)
     assert row.in_cycles.ratio == pytest.approx(due, rel=0.01) and row.in_cycles.disagrees
@@ -103,7 +106,7 @@ def test_world_sizes_are_compared_in_cycles_too(tmp_path, scaling, due):
 
 
 def test_a_duel_s_sides_are_compared_in_cycles_turn_by_turn(tmp_path):
-    told = found(tmp_path, sides=DUEL, launches=12, pace={"b": 1 / 0.9}, mhz=cool, arms=("whole",))
+    told = found(tmp_path, sides=DUEL, launches=12, pace={"b": 1 / 0.9}, mhz=cool, variants=("whole",))
     for row in told.sides:
         assert row.verdict == "slower" and row.in_cycles.disagrees
         assert row.in_cycles.ratio == pytest.approx(1, rel=0.01)
@@ -111,7 +114,7 @@ def test_a_duel_s_sides_are_compared_in_cycles_turn_by_turn(tmp_path):
 
 
 def compared(tmp_path, **changes):
-    like = QUIET | {"arms": ("whole",)}
+    like = QUIET | {"variants": ("whole",)}
     base = factories.build(tmp_path / "base", **(like | {"mhz": lambda *_: 2000.0}))
     new = factories.build(tmp_path / "new", **(like | {"seed": 8} | changes))
     return compare(base.root, new.root, None)
@@ -119,7 +122,7 @@ def compared(tmp_path, **changes):
 
 def shown(told, form):
     console = Console(file=io.StringIO(), width=200)
-    forms.printed(told, form, console)
+    render.printed(told, form, console)
     return console.file.getvalue()
 
 
@@ -161,7 +164,9 @@ def test_the_page_has_them_beside_the_seconds_only_where_there_are_clocks(tmp_pa
     run = factories.build(tmp_path / "run", **(QUIET | {"truth": as_much_work, "mhz": cool}))
     page.write(run)
     text = run.page_path.read_text()
-    assert text.count(f'class="bad">{units.times(1.0)} in cycles</small>') == 2  # of both arms against their baseline
+    assert (
+        text.count(f'class="bad">{units.times(1.0)} in cycles</small>') == 2
+    )  # of both variants against their baseline
     assert text.count(" in cycles</small>") == 2 + 2  # and of both speed-ups, whose clocks are alike
     assert "In clock cycles, which leave the clock out, it is" in text
     bare = factories.build(tmp_path / "bare", **QUIET)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from reports import summary, tally, units
+from reports import summary
+from reports.formats import columns
+from reports.text import units
 from tests import factories
 
 
@@ -39,7 +41,7 @@ def test_what_a_gpu_held_is_that_of_the_rank_which_held_most(tmp_path):
 
 def test_the_page_has_columns_for_them_only_where_they_are_known(tmp_path):
     known = rows(tmp_path, lambda case, launch, rank: {"watts": 300.0, "reserved_bytes": 2**30})
-    table = tally.telling(list(known.values()))
+    table = columns.telling(list(known.values()))
     assert table.columns == ("reserved", "power", "energy a step", "FLOP/s per watt")
     assert table.rows[0][1][1] == f"300{units.THIN}W"
-    assert tally.telling(list(rows(tmp_path / "cpu", lambda *_: {}).values())).columns == ()
+    assert columns.telling(list(rows(tmp_path / "cpu", lambda *_: {}).values())).columns == ()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports import estimates
-from reports.taken import Taken
+from reports.reading.samples import Taken
+from reports.statistics import estimates
 
 TIMES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=24)
 PAIRS = st.lists(st.tuples(st.floats(1e-6, 1e3), st.floats(1e-6, 1e3)), min_size=1, max_size=24)

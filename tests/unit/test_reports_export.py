@@ -9,18 +9,19 @@ from collections import defaultdict
 
 import pytest
 
-from harness.errors import UsageError
-from reports import cli, exports, summary
+from harness.common.errors import UsageError
+from reports import cli, summary
+from reports.formats import formats
 from tests import factories
 
 HEAD = [
-    *("launch", "comparison", "scenario", "arm", "world_size", "packed", "probe", "rank", "round"),
+    *("launch", "comparison", "scenario", "variant", "world_size", "packed", "probe", "rank", "round"),
     *("sample", "position", "inner", "start_s", "seconds", "status"),
 ]
 
 
 def rows_of(run):
-    return list(csv.DictReader(io.StringIO(exports.export(run, "csv"))))
+    return list(csv.DictReader(io.StringIO(formats.export(run, "csv"))))
 
 
 def order_statistics(values):
@@ -41,7 +42,13 @@ class Recomputed:
         self.rounds, starts, self.ranks = {}, defaultdict(list), defaultdict(list)
         for row in rows:
             if row["status"] == "ok":
-                case = (row["comparison"], row["scenario"], row["arm"], int(row["world_size"]), row["packed"] == "True")
+                case = (
+                    row["comparison"],
+                    row["scenario"],
+                    row["variant"],
+                    int(row["world_size"]),
+                    row["packed"] == "True",
+                )
                 self.probes |= {case} if row["probe"] == "True" else set()
                 sample = (case, int(row["launch"]), int(row["sample"]))
                 slowest[sample] = max(slowest[sample], float(row["seconds"]))
@@ -104,8 +111,8 @@ def told(request, tmp_path_factory):
     return summary.summarise(run), Recomputed(rows_of(run))
 
 
-def case_of(row, *, size=None, packed=False, arm=None):
-    return str(row.comparison), row.scenario, arm or row.arm, size or row.world_size, packed
+def case_of(row, *, size=None, packed=False, variant=None):
+    return str(row.comparison), row.scenario, variant or row.variant, size or row.world_size, packed
 
 
 def test_every_cell_of_the_summary_follows_from_the_csv(told):
@@ -155,11 +162,11 @@ def test_every_comparison_follows_from_the_csv(told):
     found, again = told
     assert len(found.comparisons) == 6
     for row in found.comparisons:
-        arm, base = case_of(row), case_of(row, arm=row.baseline)
-        low, high = order_statistics(again.ratios(arm, base))
+        variant, base = case_of(row), case_of(row, variant=row.baseline)
+        low, high = order_statistics(again.ratios(variant, base))
         noise = math.expm1(again.aa(str(row.comparison)))
         delta = max(0.05, noise)
-        assert row.ratio == pytest.approx(again.time(arm) / again.time(base))
+        assert row.ratio == pytest.approx(again.time(variant) / again.time(base))
         assert (row.ratio_low, row.ratio_high) == pytest.approx((low, high))
         assert (row.aa, row.margin) == pytest.approx((noise, delta))
         assert low > 1 + delta
@@ -191,7 +198,7 @@ def test_seconds_are_one_steps_and_the_devices_where_it_has_them(tmp_path):
     own = {}
     for events in (False, True):
         run = factories.build(tmp_path / f"run{events}", launches=1, device_events=events, noise=0, launch_noise=0)
-        own[events] = next(float(row["seconds"]) for row in rows_of(run) if row["arm"] == "whole")
+        own[events] = next(float(row["seconds"]) for row in rows_of(run) if row["variant"] == "whole")
     assert own[True] == pytest.approx(0.1)
     assert own[False] == pytest.approx(0.1)
 
@@ -200,7 +207,7 @@ def test_a_cell_without_samples_has_one_row(tmp_path):
     key = "split[how=pieces,size=1024]@2"
     outcomes = {(0, key): ("wrong", 1, "differs"), (1, key): ("missing", None, "")}
     rows = rows_of(factories.build(tmp_path / "run", outcomes=outcomes))
-    own = [row for row in rows if (row["arm"], row["world_size"], row["packed"]) == ("pieces", "2", "False")]
+    own = [row for row in rows if (row["variant"], row["world_size"], row["packed"]) == ("pieces", "2", "False")]
     for launch, status in ((0, "wrong"), (1, "missing")):
         (only,) = [row for row in own if row["launch"] == str(launch)]
         assert only["status"] == status
@@ -236,7 +243,7 @@ def test_the_command(tmp_path, capsys):
     run = factories.build(tmp_path / "run", launches=1)
     cli.export(run.root, "csv", None)
     text = capsys.readouterr().out
-    assert text == exports.export(run, "csv")
+    assert text == formats.export(run, "csv")
     cli.export(run.root, "csv", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == text
     with pytest.raises(UsageError, match="did you mean 'csv'"):
@@ -245,4 +252,4 @@ def test_the_command(tmp_path, capsys):
 
 def test_every_format_is_text(tmp_path):
     run = factories.build(tmp_path / "run", launches=1)
-    assert all(itertools.starmap(exports.export, [(run, form) for form in exports.FORMATS]))
+    assert all(itertools.starmap(formats.export, [(run, form) for form in formats.FORMATS]))

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.plan import Side
-from reports import units
-from reports.drawings import drawings
-from reports.forest_plot import MOST, Branch, forest_plot, sorted_forest, surest
-from reports.forests import arm_forest, side_forests
-from reports.heat import behind, bins
-from reports.sections import sections
+from harness.journal.plan import Side
+from reports.analysis.ranks import behind, bins
+from reports.figures.contrasts import MOST, Branch, forest_plot, side_forests, sorted_forest, surest, variant_forest
+from reports.page.drawings import drawings
+from reports.page.sections import sections
 from reports.summary import summarise
+from reports.text import units
 from tests import factories
 from tests.pages import text_of
 
@@ -56,27 +55,29 @@ def test_a_scale_can_be_read_however_wide_it_is(low, high):
     assert len(ticks) >= 3, ticks
 
 
-def test_arms_of_several_comparisons_are_in_one_forest_with_their_verdicts(tmp_path):
-    found = summarise(factories.build(tmp_path / "run", arms=("whole", "pieces", "halves"), sizes=(512, 1024)))
-    forest = arm_forest(found)
+def test_variants_of_several_comparisons_are_in_one_forest_with_their_verdicts(tmp_path):
+    found = summarise(factories.build(tmp_path / "run", variants=("whole", "pieces", "halves"), sizes=(512, 1024)))
+    forest = variant_forest(found)
     rows = [row for row in found.comparisons if row.world_size == 2]
     assert [(branch.ratio, branch.verdict) for branch in forest.branches] == [(row.ratio, row.verdict) for row in rows]
     assert forest.sentence == "Of 4 ratios 2 slower and 2 no difference."
     for row in rows:
-        assert f"{row.arm} size={row.params['size']}" in forest.svg
+        assert f"{row.variant} size={row.params['size']}" in forest.svg
         assert units.change(row.ratio).replace(units.THIN, " ") in forest.svg
 
 
 def test_what_cannot_be_compared_is_counted_and_not_drawn(tmp_path):
     outcomes = {(0, "split[how=pieces,size=512]@2"): ("wrong", 0, "differs")}
-    arms = ("whole", "pieces", "halves")
-    forest = arm_forest(summarise(factories.build(tmp_path / "a", arms=arms, sizes=(512, 1024), outcomes=outcomes)))
+    variants = ("whole", "pieces", "halves")
+    forest = variant_forest(
+        summarise(factories.build(tmp_path / "a", variants=variants, sizes=(512, 1024), outcomes=outcomes))
+    )
     assert forest.sentence == "Of 4 ratios 1 slower, 2 no difference and 1 not comparable."
     assert "pieces size=512" not in forest.svg
 
 
 def test_one_comparison_has_no_forest_beside_its_own_plot(tmp_path):
-    assert arm_forest(summarise(factories.build(tmp_path / "run", arms=("whole", "pieces", "halves")))) is None
+    assert variant_forest(summarise(factories.build(tmp_path / "run", variants=("whole", "pieces", "halves")))) is None
 
 
 def test_sides_have_a_forest_with_the_control_beside_each_ratio(tmp_path):
@@ -125,7 +126,7 @@ def test_distributions_are_the_traces_quantiles_and_the_widest_is_told(tmp_path)
 
 
 def test_the_ideal_time_is_told_and_drawn(tmp_path):
-    found, (figures,) = drawn(factories.build(tmp_path / "run", arms=("whole",), arm_field=None))
+    found, (figures,) = drawn(factories.build(tmp_path / "run", variants=("whole",), variant_field=None))
     row = next(row for row in found.cells if row.world_size == 2)
     expected = f"On 2 devices a step takes {units.seconds(row.median_s)}; ideally, {units.seconds(row.ideal_s)}."
     assert figures["time"].sentence == expected

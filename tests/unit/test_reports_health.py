@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.doubts import Kind
-from harness.journal import Samples
-from reports import health, rank_tests, summary
-from reports.clockwork import Clocks, doubts
-from reports.diagnosis import Patient, diagnose
-from reports.evidence import load
-from reports.measured import measure
-from reports.series import LONGEST, Series
+from harness.journal.measurement_warnings import Kind
+from harness.journal.records import Samples
+from reports import summary
+from reports.analysis import steadiness
+from reports.analysis.steadiness import Clocks, Patient, diagnose, warnings_of
+from reports.reading.run import load
+from reports.statistics.measured import measure
+from reports.statistics.series import LONGEST, Series, ranks_p, trend_p
 from tests import factories
 
 COPIES = 8
@@ -140,7 +140,7 @@ def test_units_do_not_matter(values, factor):
 def test_backwards_a_trend_has_the_other_sign(values):
     told, other = plain(values), plain(values[::-1])
     assert (other.drift, other.tau) == pytest.approx((-told.drift, -told.tau), abs=1e-9)
-    assert rank_tests.trend_p([told]) == pytest.approx(rank_tests.trend_p([other]), abs=1e-6)
+    assert trend_p([told]) == pytest.approx(trend_p([other]), abs=1e-6)
 
 
 @given(st.lists(st.tuples(one, one), min_size=1, max_size=4))
@@ -150,8 +150,8 @@ def test_one_launch_alone_makes_van_elterens_test_that_of_mann_and_whitney(launc
     ties = len({*own, *others}) < len(own) + len(others)
     if not ties:
         parted = np.array(own), np.array(others)
-        assert rank_tests.ranks_p([parted]) == pytest.approx(known.pvalue)
-    assert 0 <= rank_tests.ranks_p([(np.array(a), np.array(b)) for a, b in launches]) <= 1
+        assert ranks_p([parted]) == pytest.approx(known.pvalue)
+    assert 0 <= ranks_p([(np.array(a), np.array(b)) for a, b in launches]) <= 1
 
 
 def test_without_echoes_one_launchs_trend_is_the_asymptotic_one_of_kendall():
@@ -160,7 +160,7 @@ def test_without_echoes_one_launchs_trend_is_the_asymptotic_one_of_kendall():
         told = plain(rng.normal(1, 0.1, 30).tolist())
         if told.lag1 <= 0:
             known = stats.kendalltau(range(30), told.seconds, method="asymptotic")
-            assert rank_tests.trend_p([told]) == pytest.approx(known.pvalue)
+            assert trend_p([told]) == pytest.approx(known.pvalue)
 
 
 def test_drift_is_told_with_its_sign_and_an_outlier_is_none():
@@ -214,7 +214,7 @@ def test_a_case_that_is_wrong_has_no_health(tmp_path):
 
 def test_of_all_cases_of_a_comparison_one_opens_each_round(tmp_path):
     run = factories.build(tmp_path / "run", sizes=(512, 1024), launches=2, rounds=4)
-    opening = health.openings(measure(load(run)))
+    opening = steadiness.openings(measure(load(run)))
     assert opening == {(index, launch): frozenset({0, 3, 6, 9}) for index in (0, 1) for launch in (0, 1)}
 
 
@@ -233,9 +233,9 @@ def test_of_a_sample_the_slowest_devices_clock_counts_and_only_heat_and_power_ho
 
 def test_a_doubt_about_clocks_takes_both_a_reason_and_a_clock_that_fell():
     fell = Clocks(mhz=1500, low_mhz=1400, high_mhz=1980, throttled=0.4)
-    (told,) = doubts([fell, Clocks(mhz=1980, low_mhz=1980, high_mhz=1980, throttled=0.0)], 0.05).items()
+    (told,) = warnings_of([fell, Clocks(mhz=1980, low_mhz=1980, high_mhz=1980, throttled=0.0)], 0.05).items()
     assert told[0] == Kind.THROTTLED
     assert told[1].startswith("in 1 of 2 launches: a device held its clock back in up to 40")
-    assert set(doubts([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980)], 0.05)) == {Kind.UNSTEADY_CLOCK}
-    assert doubts([Clocks(mhz=1970, low_mhz=1960, high_mhz=1980, throttled=1.0)], 0.05) == {}
-    assert doubts([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980, throttled=0.4)], 0.5) == {}
+    assert set(warnings_of([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980)], 0.05)) == {Kind.UNSTEADY_CLOCK}
+    assert warnings_of([Clocks(mhz=1970, low_mhz=1960, high_mhz=1980, throttled=1.0)], 0.05) == {}
+    assert warnings_of([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980, throttled=0.4)], 0.5) == {}

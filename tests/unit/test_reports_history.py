@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cli
-from reports import page, units
-from reports.history.build import direction
-from reports.history.history_page import render
-from reports.history.rows import History, HistoryPoint
+from harness.cli import app
+from reports.compare.history import direction
+from reports.compare.history_page import render
+from reports.page import page
+from reports.schema.history import History, HistoryPoint
+from reports.text import units
 from tests import factories
 from tests.pages import Checked
 
@@ -32,7 +33,7 @@ def made(root, day, truth=1.0, seed=1, **changes):
 
 
 def reported(*runs):
-    return cli.run_app(["report", *(str(run.root) for run in runs)])
+    return app.run_app(["report", *(str(run.root) for run in runs)])
 
 
 def found(run):

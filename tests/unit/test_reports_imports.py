@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import reports
-from reports import page
+from reports.page import page
 from tests import factories
 
 HERE = Path(reports.__file__).parent
@@ -19,7 +19,7 @@ def python(code):
 
 
 def test_no_module_imports_torch():
-    assert "reports.page" in MODULES
+    assert "reports.page.page" in MODULES
     loaded = python(
         f"import sys, {', '.join(MODULES)}; print([name for name in sys.modules if name.split('.')[0] == 'torch'])"
     )

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from reports import summary
-from reports.losses import waiting_s
+from reports.analysis.losses import waiting_s
 from tests import factories
 
-QUIET = {"noise": 0.002, "launch_noise": 0.002, "arms": ("whole",), "world_sizes": (1, 2)}
+QUIET = {"noise": 0.002, "launch_noise": 0.002, "variants": ("whole",), "world_sizes": (1, 2)}
 WORK, TRANSFER = (0.055, 0.045), 0.010
 """Of two ranks, in seconds; 65 ms a step in all."""
 
@@ -242,8 +242,8 @@ def test_where_one_rank_does_more_by_design_nobody_is_slow(tmp_path):
     """One reads what it broadcasts: declared work is equal, and yet it is no fault."""
     for slow in (MET, {"slow_ranks": {0: 1.3}, "packed": False}):
         assert any(row.named for row in losses(tmp_path / f"{len(slow)}", **slow).ranks)
-        uneven = slow | {"counted": lambda *each: traffic(*each) | {"uneven": each[0].gang_size > 1}}
-        found = losses(tmp_path / f"{len(slow)}uneven", **uneven)
+        asymmetric = slow | {"counted": lambda *each: traffic(*each) | {"asymmetric": each[0].gang_size > 1}}
+        found = losses(tmp_path / f"{len(slow)}uneven", **asymmetric)
         assert {row.packed for row in found.ranks} <= {True}
         assert found.losses[0].slow_rank is None
 
@@ -262,7 +262,7 @@ def test_unequal_shares_are_nobodys_fault_and_no_loss(tmp_path):
 
 def test_ranks_with_unequal_work_by_design_are_not_cleared(tmp_path):
     """A case without rows of ranks, as where one rank reads and broadcasts, says nothing of slow ranks."""
-    uneven = MET | {"counted": lambda *each: traffic(*each) | {"uneven": each[0].gang_size > 1}}
-    (row,) = losses(tmp_path, **uneven).losses
+    asymmetric = MET | {"counted": lambda *each: traffic(*each) | {"asymmetric": each[0].gang_size > 1}}
+    (row,) = losses(tmp_path, **asymmetric).losses
     assert "unequal work by design, so none of them can be called slow" in row.text
     assert "No rank" not in row.text

@@ -7,13 +7,14 @@ import re
 
 import pytest
 
-from harness.doubts import Doubt, Kind
-from harness.fates import RankFate
-from harness.journal import CellRecord
-from harness.lines import Journal
-from reports import cli, page, units
-from reports.document import Summary
+from harness.journal.log import Journal
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.journal.records import CellRecord, RankOutcome
+from reports import cli
+from reports.page import page
+from reports.schema.summary import Summary
 from reports.summary import summarise
+from reports.text import units
 from tests import factories
 from tests.chapters import HOSTILE
 from tests.pages import Checked, text_of
@@ -36,7 +37,7 @@ def rich(tmp_path_factory):
     run = factories.build(
         tmp_path_factory.mktemp("rich") / "run",
         sizes=(512, 1024),
-        arms=("whole", "pieces", "$a$ <b>"),
+        variants=("whole", "pieces", "$a$ <b>"),
         slow_ranks={1: 1.2},
         outcomes=outcomes,
         title=HOSTILE,
@@ -47,9 +48,9 @@ def rich(tmp_path_factory):
 
 def test_what_became_of_each_rank_of_a_lost_gang_is_on_the_page(tmp_path):
     run = factories.build(tmp_path / "run", outcomes={(1, KEY): ("hang", 1, "no sign of life")})
-    hung = RankFate(rank=1, fate="rank 1, in step", words=f"in {HOSTILE}")
-    fates = (RankFate(rank=0, fate="rank 0, which waits"), hung)
-    told = CellRecord(launch=1, comparison=0, case=KEY, status="hang", rank=1, message="silence", fates=fates)
+    hung = RankOutcome(rank=1, outcome="rank 1, in step", words=f"in {HOSTILE}")
+    outcomes = (RankOutcome(rank=0, outcome="rank 0, which waits"), hung)
+    told = CellRecord(launch=1, comparison=0, case=KEY, status="hang", rank=1, message="silence", outcomes=outcomes)
     with Journal(run.journal_path) as journal:
         journal.append(told)
     text = text_of(run)
@@ -198,10 +199,12 @@ def test_what_is_missing_is_shown_as_missing(tmp_path):
 
 
 def test_launches_that_give_cause_for_a_warning_carry_its_mark(tmp_path):
-    load = Doubt(kind=Kind.FOREIGN_LOAD, fact="rank 0 waited for its core 31 % of the time (limit 5 %)", rank=0)
+    load = MeasurementWarning(
+        kind=Kind.FOREIGN_LOAD, fact="rank 0 waited for its core 31 % of the time (limit 5 %)", rank=0
+    )
     run = factories.build(
         tmp_path / "run",
-        doubts={(2, KEY): (load,), (4, KEY): (load,)},
+        warnings={(2, KEY): (load,), (4, KEY): (load,)},
         clock=lambda i, count: (1980.0 - 400 * (i > count / 2), 0x40 if i > count / 2 else 0),
     )
     (timeline,) = re.findall(r"<svg[^>]*Step times in true order.*?</svg>", text_of(run), flags=re.DOTALL)
@@ -217,7 +220,7 @@ def test_launches_that_give_cause_for_a_warning_carry_its_mark(tmp_path):
 
 def test_no_difference_is_said_so(tmp_path):
     def same(case):
-        return factories.work_time(case.model_copy(update={"arm": None}))
+        return factories.work_time(case.model_copy(update={"variant": None}))
 
     text = text_of(factories.build(tmp_path / "run", truth=same))
     assert "no difference" in text.partition("<main ")[2].partition('<h2 id="cells"')[0]
@@ -230,7 +233,7 @@ def test_no_difference_is_said_so(tmp_path):
     "changes",
     [
         {"launches": 1, "world_sizes": (1,)},
-        {"launches": 1, "world_sizes": (1,), "arm_field": None, "probes": False},
+        {"launches": 1, "world_sizes": (1,), "variant_field": None, "probes": False},
         {"launches": 6, "done": 0},
         {"packed": False, "probes": False},
         {"world_sizes": (2, 4)},
@@ -238,7 +241,7 @@ def test_no_difference_is_said_so(tmp_path):
         {"devices": ("cuda:0", "cuda:0")},
         {"rounds": 1, "visits": 1},
         {"device_events": True},
-        {"arms": tuple(f"arm-number-{i}-with-a-long-name" for i in range(9)), "launches": 2},
+        {"variants": tuple(f"variant-number-{i}-with-a-long-name" for i in range(9)), "launches": 2},
     ],
 )
 def test_every_shape_of_run_has_a_page(tmp_path, changes):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.errors import JournalError
-from harness.journal import ProfileRecord
-from reports import page
+from harness.common.errors import JournalError
+from harness.journal.records import ProfileRecord
+from reports.page import page
 from tests import factories
 from tests.pages import Checked
 
@@ -23,7 +23,7 @@ def told(run, *records):
 
 
 def test_each_case_has_a_link_a_rank_or_the_first_line_of_a_reason(run):
-    one, two = (case.key for case in run.plan().comparisons[0].cases if case.arm == "whole")
+    one, two = (case.key for case in run.plan().comparisons[0].cases if case.variant == "whole")
     files = tuple(f"00-00-split@2-rank{rank}.json.gz" for rank in range(2))
     summary = told(
         run,

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from reports import models, summary, units
-from reports.topology import Topology
-from reports.why_rows import ProjectionRow
+from reports import summary
+from reports.analysis import projection
+from reports.reading.run import Topology
+from reports.schema.diagnostics import ProjectionRow
+from reports.text import units
 from tests import factories
 
 TRUTHS = {
@@ -36,7 +38,7 @@ def projected(path, *, truth=TRUTHS["tree"], host=HOST, hosts=None, **changes):
     like = {
         "truth": time,
         "world_sizes": (1, 2, 4, 8),
-        "arms": ("whole",),
+        "variants": ("whole",),
         "launch_noise": 0.01,
         "noise": 0.002,
         **changes,
@@ -184,20 +186,20 @@ def test_the_same_journal_gives_the_same_bytes(tmp_path):
 coefficients = st.tuples(st.floats(0, 0.2), st.floats(0.5, 1), st.floats(0, 0.05))
 
 
-@given(coefficients, st.sampled_from(list(models.FAMILIES)))
+@given(coefficients, st.sampled_from(list(projection.FAMILIES)))
 def test_a_fit_through_the_truth_is_the_truth(given_, name):
-    terms = models.FAMILIES[name](np.array([1.0, 2.0, 4.0, 8.0]))
+    terms = projection.FAMILIES[name](np.array([1.0, 2.0, 4.0, 8.0]))
     told = np.array(given_)[: terms.shape[1]]
-    (found,) = models.fitted(terms, (terms @ told)[None])
+    (found,) = projection.fitted(terms, (terms @ told)[None])
     assert found == pytest.approx(told, abs=1e-6)
 
 
 @given(st.lists(st.lists(st.floats(0.01, 2), min_size=4, max_size=4), min_size=1, max_size=5))
 def test_no_other_coefficients_fit_better(seconds):
     """As found one draw at a time by the active sets of Lawson and Hanson."""
-    for family in models.FAMILIES.values():
+    for family in projection.FAMILIES.values():
         terms = family(np.array([1.0, 2.0, 4.0, 8.0]))
-        found = models.fitted(terms, np.array(seconds))
+        found = projection.fitted(terms, np.array(seconds))
         for own, mine in zip(found, np.array(seconds), strict=True):
             known, residual = optimize.nnls(terms / mine[:, None], np.ones(4))
             assert np.linalg.norm(terms / mine[:, None] @ own - 1) == pytest.approx(residual, abs=1e-6)
@@ -210,7 +212,7 @@ def test_units_do_not_matter(factor):
     random = np.random.default_rng(1)
     counts, at = np.array([2.0, 4.0, 8.0, 16.0]), np.array([32.0])
     seconds = (0.02 + 1 / counts) * random.normal(1, 0.02, (6, 4))
-    plain, other = (models.speedups(counts, seconds * unit, at, 3) for unit in (1.0, factor))
+    plain, other = (projection.speedups(counts, seconds * unit, at, 3) for unit in (1.0, factor))
     for name, told in plain.items():
         assert other[name] == pytest.approx(told, rel=1e-6)
 
@@ -220,7 +222,9 @@ def test_a_seed_changes_the_band_by_little():
     counts, at = np.array([1.0, 2.0, 4.0, 8.0]), np.array([32.0])
     seconds = (0.02 + 1 / counts) * random.normal(1, 0.01, (6, 4))
     bands = [
-        models.envelope({n: models.band(d[:, 0]) for n, d in models.speedups(counts, seconds, at, s).items()})
+        projection.envelope(
+            {n: projection.band(d[:, 0]) for n, d in projection.speedups(counts, seconds, at, s).items()}
+        )
         for s in range(6)
     ]
     for end in zip(*bands, strict=True):
@@ -235,7 +239,7 @@ def test_the_truth_is_within_however_the_noise_falls(name):
         random = np.random.default_rng(seed)
         alike, own = (random.normal(1, 0.01, shape) for shape in ((6, 1), (6, 4)))
         seconds = np.array([TRUTHS[name](count) for count in counts]) * alike * own
-        draws = models.speedups(counts, seconds, at, seed)
-        low, high = models.envelope({name: models.band(told[:, 0]) for name, told in draws.items()})
+        draws = projection.speedups(counts, seconds, at, seed)
+        low, high = projection.envelope({name: projection.band(told[:, 0]) for name, told in draws.items()})
         within += low <= TRUTHS[name](1) / TRUTHS[name](32) <= high
     assert within >= 38

@@ -3,12 +3,12 @@
 import pytest
 
 from reports import summary
-from reports.drawings import drawings
-from reports.sections import sections
+from reports.page.drawings import drawings
+from reports.page.sections import sections
 from tests import factories
 
 MET = {
-    "arms": ("whole",),
+    "variants": ("whole",),
     "truth": lambda case: 0.065 if case.gang_size > 1 and not case.probe else factories.work_time(case),
     "watched": lambda case: ([0.055] + [0.045] * (case.world_size - 1), 0.010),
     "counted": lambda case, *_: {"traffic_bytes": 800 * (case.gang_size > 1)},
@@ -61,7 +61,9 @@ def two_pieces(case, rank):
 
 def test_ranks_whose_declared_work_differs_are_never_compared(tmp_path):
     slow = {2: 0.02, 3: 0.02}
-    found, _ = ranks_of(tmp_path, arms=("whole",), world_sizes=(1, 4), packed=False, share=two_pieces, slow_ranks=slow)
+    found, _ = ranks_of(
+        tmp_path, variants=("whole",), world_sizes=(1, 4), packed=False, share=two_pieces, slow_ranks=slow
+    )
     assert not found.ranks
     assert not found.heat
     assert not heat_sentences(found)
@@ -69,7 +71,7 @@ def test_ranks_whose_declared_work_differs_are_never_compared(tmp_path):
 
 
 def test_below_six_launches_nobody_is_cleared_either(tmp_path):
-    found, text = ranks_of(tmp_path, arms=("whole",), launches=3, slow_ranks={1: 1.42})
+    found, text = ranks_of(tmp_path, variants=("whole",), launches=3, slow_ranks={1: 1.42})
     assert text == "No rank can be named: that takes 6 launches."
     assert all(
         sentence.startswith("No rank can be named: that takes 6 launches;") for sentence in heat_sentences(found)
@@ -86,7 +88,7 @@ def test_below_six_launches_nobody_is_cleared_either(tmp_path):
     ],
 )
 def test_a_rank_is_slow_or_not_by_more_than_the_limit_or_undecided(tmp_path, pace, noise, text):
-    like = {"arms": ("whole",), "noise": noise, "packed": False, "slow_ranks": {1: pace}, "launch_noise": 0.001}
+    like = {"variants": ("whole",), "noise": noise, "packed": False, "slow_ranks": {1: pace}, "launch_noise": 0.001}
     found, claims = ranks_of(tmp_path, **like)
     assert text in claims
     (sentence,) = heat_sentences(found)

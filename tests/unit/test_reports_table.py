@@ -6,9 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from harness.doubts import Doubt, Kind
-from harness.plan import Exercise
-from reports import table
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.journal.plan import Exercise
+from reports.formats import terminal
 from reports.summary import summarise
 from tests import factories
 
@@ -18,7 +18,7 @@ KEY = "split[how=pieces,size=1024]@2"
 def shown(run, width, *, colour=False):
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, force_terminal=colour, color_system="standard" if colour else None)
-    table.show(summarise(run), console)
+    terminal.show(summarise(run), console)
     return buffer.getvalue()
 
 
@@ -53,11 +53,11 @@ def test_warnings_are_letters_with_a_legend(tmp_path):
 
 def test_no_letter_is_cut_where_there_is_little_room(tmp_path):
     kinds = (Kind.FOREIGN_LOAD, Kind.UNCOUNTED_WORK, Kind.CONSTANT_OPERANDS, Kind.ALLOCATOR_RETRIES)
-    doubts = tuple(Doubt(kind=kind, rank=0, fact="it is so") for kind in kinds)
+    warnings = tuple(MeasurementWarning(kind=kind, rank=0, fact="it is so") for kind in kinds)
     keys = [f"split[how={how},size=1024]@{size}" for how in ("whole", "pieces") for size in (1, 2)]
-    every = {(launch, key): doubts for launch in range(10) for key in keys}
+    every = {(launch, key): warnings for launch in range(10) for key in keys}
     wrong = {(2, KEY): ("wrong", 1, "no")}  # with whom nothing is comparable, which is a long word
-    run = factories.build(tmp_path / "run", launches=10, done=9, doubts=every, outcomes=wrong)
+    run = factories.build(tmp_path / "run", launches=10, done=9, warnings=every, outcomes=wrong)
     lines = shown(run, 80).splitlines()
     letters = "".join(line.split()[0] for line in lines if re.match(r" *[a-z] [a-z-]+: ", line))
     assert len(letters) >= 4

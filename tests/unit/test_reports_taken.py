@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from harness import lines
-from harness.errors import JournalError
-from harness.journal import CellRecord, Samples
-from harness.lines import sealed
-from reports.evidence import load
-from reports.taken import KINDS, parse
+from harness.common.errors import JournalError
+from harness.journal import log
+from harness.journal.log import sealed
+from harness.journal.records import CellRecord, Samples
+from reports.reading.run import load
+from reports.reading.samples import KINDS, parse
 from tests import factories
 
 
@@ -77,7 +77,7 @@ def test_lists_that_are_none_or_do_not_fit_are_refused_with_their_place(tmp_path
     path = tmp_path / "journal.jsonl"
     path.write_bytes(sealed(line()) + sealed(line(**changes)))
     with pytest.raises(JournalError, match=rf"line 2 .*{told}"):
-        list(lines.read_by(parse, path))
+        list(log.read_by(parse, path))
 
 
 def test_samples_of_other_ranks_than_the_case_has_are_refused(run):

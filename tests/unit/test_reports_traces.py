@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from harness.doubts import Kind
-from reports.evidence import load
-from reports.measured import measure
+from harness.journal.measurement_warnings import Kind
+from reports.analysis.timeline import FEWEST_POINTS, POINTS
+from reports.reading.run import load
+from reports.schema.diagnostics import LEVELS
+from reports.statistics.measured import measure
 from reports.summary import summary_of
-from reports.trace_rows import LEVELS
-from reports.traces import FEWEST_POINTS, POINTS
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"
@@ -69,4 +69,4 @@ def test_only_launches_that_have_the_effect_give_cause_for_a_doubt(tmp_path):
     mixed = [own if '"launch":3' not in own else other for own, other in zip(*both, strict=True)]
     factories.write_texts(run, mixed)
     _, rows = told(run)
-    assert {row.launch for row in rows if Kind.DRIFT in row.doubts} == {0, 1, 2, 4, 5}
+    assert {row.launch for row in rows if Kind.DRIFT in row.warnings} == {0, 1, 2, 4, 5}

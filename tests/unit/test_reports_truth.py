@@ -6,17 +6,19 @@ import re
 import numpy as np
 import pytest
 
-from harness.rundir import RunDir
-from reports import exports, summary, units
-from reports.cautions import DROWNED
-from reports.drawings import drawings
-from reports.rank_plot import rank_plot
-from reports.sections import sections
-from reports.series import Series
+from harness.journal.run_directory import RunDir
+from reports import summary
+from reports.analysis.warnings import DROWNED
+from reports.figures.ranks import rank_plot
+from reports.formats import formats
+from reports.page.drawings import drawings
+from reports.page.sections import sections
+from reports.statistics.series import Series
+from reports.text import units
 from tests import factories
 from tests.pages import text_of
 
-QUIET = {"noise": 0.002, "launch_noise": 0.002, "arms": ("whole",)}
+QUIET = {"noise": 0.002, "launch_noise": 0.002, "variants": ("whole",)}
 
 
 def found_in(tmp_path, **changes):
@@ -88,23 +90,23 @@ def test_plurals_are_words():
 
 def test_nothing_is_said_of_two_times_below_resolution(tmp_path):
     tiny = {"truth": lambda case: 2e-6 if not case.probe else factories.work_time(case), "packed": False}
-    found = found_in(tmp_path, arms=("whole", "pieces"), **tiny)
+    found = found_in(tmp_path, variants=("whole", "pieces"), **tiny)
     assert {(row.verdict, row.reason) for row in found.comparisons} == {("undecided", DROWNED)}
 
 
 def test_a_winner_needs_intervals_that_are_apart(tmp_path):
-    """Three arms that are alike have no fastest: neither in the headline nor above a figure."""
-    like = {"arms": ("a", "b", "c"), "noise": 0.02, "launch_noise": 0.02}
+    """Three variants that are alike have no fastest: neither in the headline nor above a figure."""
+    like = {"variants": ("a", "b", "c"), "noise": 0.02, "launch_noise": 0.02}
     found = found_in(tmp_path / "alike", **like)
     assert re.match(r"On 2 devices: 1\.\d\dx to 1\.\d\dx in 3 cases, which are not told apart; ", plain(found.headline))
     (figures,) = [drawings(part, found) for part in sections(found)]
     assert not re.search("`[abc]`", figures["time"].sentence + figures["speedup"].sentence)
-    apart = found_in(tmp_path / "apart", arms=("whole", "each"), truth=_slower_on_two)
+    apart = found_in(tmp_path / "apart", variants=("whole", "each"), truth=_slower_on_two)
     assert re.match(r"On 2 devices: from 1\.\d\dx \(`split how=each`\) to", plain(apart.headline))
 
 
 def _slower_on_two(case):
-    return factories.work_time(case) * (1.2 if case.arm == "each" and case.gang_size > 1 else 1.0)
+    return factories.work_time(case) * (1.2 if case.variant == "each" and case.gang_size > 1 else 1.0)
 
 
 def test_a_speed_up_says_how_many_launches_it_rests_on(tmp_path):
@@ -138,7 +140,7 @@ def test_not_all_are_narrow_where_one_has_no_interval(tmp_path):
 
 def test_what_is_not_comparable_is_nowhere_drawn_as_a_ratio(tmp_path):
     key = "split[how=pieces,size=1024]@2"
-    found = found_in(tmp_path, arms=("whole", "pieces"), outcomes={(3, key): ("died", 1, "signal 9")})
+    found = found_in(tmp_path, variants=("whole", "pieces"), outcomes={(3, key): ("died", 1, "signal 9")})
     (row,) = [row for row in found.comparisons if row.world_size == 2]
     assert (row.verdict, row.ratio, row.ratio_low) == ("not comparable", None, None)
 
@@ -163,7 +165,7 @@ def test_only_the_roof_of_the_numbers_that_a_case_multiplies_is_drawn(tmp_path):
 
 def test_a_case_that_claims_no_scaling_exports_no_speed_up(tmp_path):
     run = factories.build(tmp_path / "run", scaling="none", **QUIET)
-    text = exports.known("openmetrics").write(run)
+    text = formats.known("openmetrics").write(run)
     assert not [line for line in str(text).splitlines() if line.startswith("rankbench_speedup_ratio{")]
 
 
@@ -192,9 +194,9 @@ def test_ties_say_nothing_of_order():
 
 def test_visits_of_a_wrong_case_open_rounds_too(tmp_path):
     """Without them the next case's visit would pass for the first of its round."""
-    from reports.evidence import load
-    from reports.health import openings
-    from reports.measured import measure
+    from reports.analysis.steadiness import openings
+    from reports.reading.run import load
+    from reports.statistics.measured import measure
 
     key = "split[how=whole,size=1024]@1"
     built = factories.build(tmp_path / "run", **QUIET, outcomes={(0, key): ("wrong", 0, "differs")})
@@ -232,14 +234,14 @@ def test_the_base_is_named_as_it_was_measured(tmp_path):
 
 
 def hundred(case):
-    """A comparison of a hundred arms, of which the last is by far the slowest."""
-    pace = 1 + int(case.arm[1:]) / 1000 if case.arm else 1.0
-    return factories.work_time(case.model_copy(update={"arm": None})) * (2.0 if case.arm == "a99" else pace)
+    """A comparison of a hundred variants, of which the last is by far the slowest."""
+    pace = 1 + int(case.variant[1:]) / 1000 if case.variant else 1.0
+    return factories.work_time(case.model_copy(update={"variant": None})) * (2.0 if case.variant == "a99" else pace)
 
 
-def test_a_comparison_of_a_hundred_arms_folds_and_draws_the_surest(tmp_path):
-    arms = tuple(f"a{place}" for place in range(100))
-    like = {"arms": arms, "truth": hundred, "packed": False, "rounds": 2}
+def test_a_comparison_of_a_hundred_variants_folds_and_draws_the_surest(tmp_path):
+    variants = tuple(f"a{place}" for place in range(100))
+    like = {"variants": variants, "truth": hundred, "packed": False, "rounds": 2}
     run = factories.build(tmp_path / "run", **(QUIET | like))
     found = summary.summarise(run)
     (part,) = sections(found)
@@ -250,5 +252,5 @@ def test_a_comparison_of_a_hundred_arms_folds_and_draws_the_surest(tmp_path):
     heights = [float(re.search(r'viewBox="0 0 \d+ ([\d.]+)"', figure.svg)[1]) for figure in figures.values()]
     assert max(heights) < 1000
     text = text_of(run)
-    assert "<summary>100 arms, 200 cases</summary>" in text
-    assert "Figures show 12 of 100 arms" in text
+    assert "<summary>100 variants, 200 cases</summary>" in text
+    assert "Figures show 12 of 100 variants" in text

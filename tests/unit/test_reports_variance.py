@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import summary
-from reports.advice import Costs, advise, costs
-from reports.changes.changes import compare
-from reports.evidence import load
-from reports.variance import Components, components, within_variance
+from reports.compare.compare import compare
+from reports.reading.run import load
+from reports.statistics.variance import Components, Costs, advise, components, costs, within_variance
 from tests import factories
 
 POSITIVE = st.floats(1e-6, 1e3)

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from reports import summary, units
+from reports import summary
+from reports.text import units
 from tests import factories
 from tests.pages import Checked, text_of
 
@@ -36,7 +37,7 @@ def watched(case):
 
 @pytest.fixture(scope="module")
 def projected(tmp_path_factory):
-    like = {"world_sizes": COUNTS, "arms": ("whole", HOSTILE), "watched": watched, "sizes": (512, 1024)}
+    like = {"world_sizes": COUNTS, "variants": ("whole", HOSTILE), "watched": watched, "sizes": (512, 1024)}
     run = roomy(factories.build(tmp_path_factory.mktemp("why") / "run", **like))
     return summary.summarise(run), text_of(run)
 
@@ -55,7 +56,7 @@ def test_what_was_not_measured_stands_apart_and_is_the_summarys(projected):
     assert own.count("<tr") == rows + 1
 
 
-def test_hostile_arms_stay_text_in_it(projected):
+def test_hostile_variants_stay_text_in_it(projected):
     _, text = projected
     Checked(text)
     assert text.count("<script") == 1  # the page's own
@@ -68,7 +69,7 @@ def test_bands_are_hatched_and_their_ends_dashed(projected):
     dashed = re.findall(r"\.(p\d+) {[^}]*stroke-dasharray", projected[1])
     paths = [path for path, look in re.findall(r'<path d="([^"]*)" class="(p\d+)"', figure) if look in dashed]
     lines = sum(path.count("M") for path in paths) + figure.count("stroke-dasharray")
-    assert lines >= 2 * 2 + 2  # both ends of each arm's band, ideal, the border
+    assert lines >= 2 * 2 + 2  # both ends of each variant's band, ideal, the border
 
 
 def test_one_sentence_says_why_nothing_is_projected(tmp_path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import roofs
-from harness.catalog import load
-from harness.doubts import Kind
-from harness.ledger import count
-from harness.planner import make
-from harness.wish import Wish
-from reports import summary, units
+from harness.journal.measurement_warnings import Kind
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.plugins import roofline
+from harness.plugins.registry import load
+from harness.work.counting import count
+from reports import summary
+from reports.text import units
 from tests import factories
 from tests.ranks import gang
 
@@ -20,11 +21,11 @@ WHOLE = "split[how=whole,size=1024]@1"
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofs, "PRODUCT", {"cpu": 64})
-    monkeypatch.setattr(roofs, "HOST_BYTES", 2**16)
+    monkeypatch.setattr(roofline, "PRODUCT", {"cpu": 64})
+    monkeypatch.setattr(roofline, "HOST_BYTES", 2**16)
 
 
-@pytest.mark.parametrize("case", roofs.cases((1, 2), shared=False), ids=lambda case: case.key)
+@pytest.mark.parametrize("case", roofline.cases((1, 2), shared=False), ids=lambda case: case.key)
 def test_every_roof_does_what_it_declares_and_its_check_can_fail(small: None, case) -> None:
     workload = load(case.reference).cls(**case.params).prepare(gang(0, 1))
     workload.reset()
@@ -39,20 +40,20 @@ def test_every_roof_does_what_it_declares_and_its_check_can_fail(small: None, ca
 
 
 def test_the_types_of_products_are_told_and_tf32_is_put_back(small: None) -> None:
-    told = {name: count(roofs.Product(format=name).prepare(gang(0, 1)).step).products for name in ("bf16", "fp16")}
+    told = {name: count(roofline.Product(format=name).prepare(gang(0, 1)).step).products for name in ("bf16", "fp16")}
     assert told == {"bf16": {"bfloat16"}, "fp16": {"float16"}}
     before = torch.get_float32_matmul_precision()
-    assert count(roofs.Product(format="tf32").prepare(gang(0, 1)).step).products == {"float32"}  # on a CPU
+    assert count(roofline.Product(format="tf32").prepare(gang(0, 1)).step).products == {"float32"}  # on a CPU
     assert torch.get_float32_matmul_precision() == before
 
 
 def test_roofs_are_measured_once_a_launch_on_devices_of_their_own_and_of_a_cpu_its_memory_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def planned(**wish) -> list[list[str]]:
-        plan = make(Wish(names=["split", "frobenius"], **wish))
-        beside = [[case for case in each.cases if case.probe] for each in plan.comparisons]
-        return [[case.key for case in each if "roofs" in case.reference] for each in beside]
+    def planned(**run_request) -> list[list[str]]:
+        plan = make(RunRequest(names=["split", "frobenius"], **run_request))
+        telemetry = [[case for case in each.cases if case.probe] for each in plan.comparisons]
+        return [[case.key for case in each if "roofline" in case.reference] for each in telemetry]
 
     assert planned(devices="cpu:1") == [["copy[way=copy]@1"], []]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -136,7 +137,7 @@ def test_without_a_gpu_there_is_the_product_s_alone(tmp_path) -> None:
 
 
 def test_the_page_shows_them(tmp_path) -> None:
-    from reports import page
+    from reports.page import page
 
     run = factories.build(tmp_path / "run", roofs=True)
     page.write(run)

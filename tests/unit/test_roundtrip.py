@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.gang import Gang
-from harness.ledger import count
 from harness.scenario import Workload
+from harness.work.counting import count
 from scenarios.roundtrip import checkpoint, exported, formats, limits, part, training_state
 from scenarios.roundtrip import load as load_module
 from scenarios.roundtrip.load import Load
@@ -789,7 +789,7 @@ def test_a_program_that_is_only_a_state_is_wrong(
 
 
 def test_a_traced_branch_goes_the_way_that_it_went_without_a_word(lone: Gang) -> None:
-    """Which is why no arm is traced: an exported program refuses the branch."""
+    """Which is why no variant is traced: an exported program refuses the branch."""
     branch, positive = limits.Branch(), torch.ones(2, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of the branch, and of itself

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.sampling import Sampling
+from harness.measure.sampling import Sampling
 
 steps = st.floats(1e-8, 100.0)
 policy = Sampling()

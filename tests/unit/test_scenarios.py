@@ -1,4 +1,4 @@
-"""The two scenarios: right results, honest work, and operands that no arm can choose for itself."""
+"""The two scenarios: right results, honest work, and operands that no variant can choose for itself."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.gang import Gang, seeded
-from harness.ledger import count
-from harness.memory import peak
-from harness.overlap import overlap, together
 from harness.scenario import Workload
+from harness.work.counting import count
+from harness.work.memory import peak
+from harness.work.product_overlap import overlap, together
 from scenarios.frobenius import Frobenius, _two_operands
 from scenarios.split import Split
 from tests.ranks import Ranks
@@ -67,7 +67,7 @@ def test_frobenius_logs_are_one_log_however_it_is_shared(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 12])
-def test_frobenius_does_the_same_work_in_every_arm(size: int) -> None:
+def test_frobenius_does_the_same_work_in_every_variant(size: int) -> None:
     for log in LOGS:
         parts = [Frobenius(matrices=10, size=8, log=log).prepare(gang) for gang in gangs(size)]
         assert sum(part.work.flops for part in parts) == 10 * (2 * 8**3 + 2 * 8**2)
@@ -76,7 +76,7 @@ def test_frobenius_does_the_same_work_in_every_arm(size: int) -> None:
             part.check(part.step())  # of no matrices too
 
 
-def test_frobenius_has_the_same_operands_in_every_arm_and_they_are_two() -> None:
+def test_frobenius_has_the_same_operands_in_every_variant_and_they_are_two() -> None:
     operands = [Frobenius(matrices=4, size=8, log=log).operands(next(gangs(1))) for log in LOGS]
     for a, b in operands:
         assert torch.equal(a, operands[0][0]) and torch.equal(b, operands[0][1])
@@ -114,7 +114,7 @@ class OneOperand(Frobenius):
 
 
 class OtherOperands(Frobenius):
-    """An arm draws matrices of its own, twice as large."""
+    """A variant draws matrices of its own, twice as large."""
 
     def operands(self, gang: Gang) -> tuple[torch.Tensor, torch.Tensor]:
         a, b = super().operands(gang)
@@ -226,7 +226,7 @@ def test_frobenius_check_sees_order_precision_and_missing_norms() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_split_has_the_same_operand_bits_in_every_arm_on_every_rank(size: int) -> None:
+def test_split_has_the_same_operand_bits_in_every_variant_on_every_rank(size: int) -> None:
     told = [
         torch.stack([matrix for pair in Split(size=8, how=how).operands(gang) for matrix in pair])
         for how in HOW
@@ -237,7 +237,7 @@ def test_split_has_the_same_operand_bits_in_every_arm_on_every_rank(size: int) -
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(("size", "products", "n"), [(1, 2, 16), (2, 2, 16), (2, 3, 17), (3, 2, 16)])
-def test_split_does_the_same_work_in_every_arm(how: str, size: int, products: int, n: int) -> None:
+def test_split_does_the_same_work_in_every_variant(how: str, size: int, products: int, n: int) -> None:
     workloads = [Split(products=products, size=n, how=how).prepare(gang) for gang in gangs(size)]
     assert sum(load.work.flops for load in workloads) == products * 2 * n**3
     assert sum(count(load.step).flops for load in workloads) == products * 2 * n**3
@@ -368,7 +368,7 @@ class OneProduct(Split):
 
 
 class OwnOperands(Split):
-    """The published answer: each arm draws its own matrices."""
+    """The published answer: each variant draws its own matrices."""
 
     def operands(self, gang: Gang) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return Split.operands(self, replace(gang, shared_generator=seeded(gang.device, self.how, gang.rank)))

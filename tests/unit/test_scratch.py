@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import RankbenchError
-from launch.lifeline import REMOVED
-from launch.scratch import lent, scratch
+from harness.common.errors import RankbenchError
+from launch.processes.cleanup import REMOVED
+from launch.processes.scratch import lent, scratch
 
 
 def test_hosts_that_share_a_disk_make_one_folder_at_the_same_moment(
@@ -48,7 +48,7 @@ def test_what_else_is_in_the_run_directory_stays(tmp_path: Path) -> None:
 def test_ranks_on_a_host_without_the_disk_share_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launch.scratch.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("launch.processes.scratch.gettempdir", lambda: str(tmp_path))
     away = tmp_path / "nowhere" / "scratch"
     with lent(away, "gang", first=True) as made, lent(away, "gang", first=False) as seen:
         assert made == seen
@@ -96,7 +96,7 @@ def test_a_link_in_place_of_the_folder_is_refused_and_what_it_leads_to_stays(tmp
 def test_what_somebody_has_planted_among_temporary_files_is_neither_used_nor_removed(
     planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launch.scratch.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("launch.processes.scratch.gettempdir", lambda: str(tmp_path))
     theirs = tmp_path / ("home" if planted == "link" else "rankbench-mark")
     (theirs / "scratch").mkdir(parents=True)
     (theirs / "scratch" / "thesis").touch()
@@ -111,7 +111,7 @@ def test_what_somebody_has_planted_among_temporary_files_is_neither_used_nor_rem
 
 
 def test_a_substitute_is_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launch.scratch.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("launch.processes.scratch.gettempdir", lambda: str(tmp_path))
     with lent(tmp_path / "away", "mark", first=True) as folder:
         assert [stat.S_IMODE(path.stat().st_mode) for path in (Path(folder), Path(folder).parent)] == [0o700] * 2
 
@@ -120,7 +120,7 @@ def test_a_substitute_is_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.
 def test_a_folder_that_is_not_the_runs_is_not_used_in_its_place(
     planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launch.scratch.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("launch.processes.scratch.gettempdir", lambda: str(tmp_path))
     theirs, away = tmp_path / "theirs", tmp_path / "away"
     theirs.mkdir()
     if planted == "link":

@@ -9,29 +9,31 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.errors import FullError, GangLostError, JournalError, UsageError
-from harness.halt import Halt
-from harness.journal import CellRecord, EndRecord, LaunchRecord
-from harness.messages import Order, VisitNote
-from harness.plan import Plan
-from harness.planner import make
-from harness.rundir import RunDir
-from harness.wish import Wish
-from launch.scribe import Scribe
+from harness.common.errors import FullError, GangLostError, JournalError, UsageError
+from harness.journal.plan import Plan
+from harness.journal.protocol import Order, VisitNote
+from harness.journal.records import CellRecord, EndRecord, LaunchRecord
+from harness.journal.run_directory import RunDir
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.world.control import StopRequest
+from launch.external import ExternalJournal
 
 
 @pytest.fixture
 def plan() -> Plan:
-    return make(Wish(names=["split"], settings=["split.size=64"], devices="cpu:1", launcher="inline"))
+    return make(RunRequest(names=["split"], settings=["split.size=64"], devices="cpu:1", launcher="inline"))
 
 
-def begun(run: RunDir, plan: Plan) -> tuple[Scribe, Order]:
+def begun(run: RunDir, plan: Plan) -> tuple[ExternalJournal, Order]:
     """An invocation whose ranks are up."""
-    scribe = Scribe(run, plan, Console(file=io.StringIO()), Halt())
-    order = scribe.open()
+    journal_writer = ExternalJournal(run, plan, Console(file=io.StringIO()), StopRequest())
+    order = journal_writer.open()
     assert isinstance(order, Order), order
-    scribe.record(LaunchRecord(launch=order.launch, launcher="t", started="", fingerprint="", lead_s=0, ranks=()))
-    return scribe, order
+    journal_writer.record(
+        LaunchRecord(launch=order.launch, launcher="t", started="", fingerprint="", lead_s=0, ranks=())
+    )
+    return journal_writer, order
 
 
 def cell(order: Order, case: str, status: str) -> CellRecord:
@@ -49,20 +51,20 @@ def test_what_a_launch_did_not_come_to_is_skipped_and_what_failed_twice_is_not_t
 ) -> None:
     run, (first, *rest) = RunDir(tmp_path / "run"), [case.key for case in plan.comparisons[0].cases]
     for launch in (0, 1):
-        scribe, order = begun(run, plan)
+        journal_writer, order = begun(run, plan)
         assert [case.key for case in order.todo[0]] == [first, *rest] and order.launch == launch
-        scribe.record(cell(order, first, "oom"))
-        scribe.skip_rest(order, "the processes had to end")
-        scribe.close(order.launch)
-        assert scribe.failed
+        journal_writer.record(cell(order, first, "oom"))
+        journal_writer.skip_rest(order, "the processes had to end")
+        journal_writer.close(order.launch)
+        assert journal_writer.failed
         assert cells(run, launch) == {first: ("oom", None)} | dict.fromkeys(
             rest, ("skipped", "the processes had to end")
         )
-    scribe, order = begun(run, plan)
+    journal_writer, order = begun(run, plan)
     assert [case.key for case in order.todo[0]] == rest
     for key in rest:
-        scribe.record(cell(order, key, "ok"))
-    scribe.close(order.launch)
+        journal_writer.record(cell(order, key, "ok"))
+    journal_writer.close(order.launch)
     why = "not tried again after it ended as oom in launch 0, oom in launch 1; --retry-failed does"
     assert cells(run, 2) == {first: ("skipped", why)} | dict.fromkeys(rest, ("ok", None))
     assert sum(isinstance(entry, EndRecord) for entry in run.entries()) == 3
@@ -73,11 +75,11 @@ def test_a_lost_launch_died_where_it_was_and_came_to_nothing_else(
     tmp_path: Path, plan: Plan, words: str, told: str
 ) -> None:
     run, (first, second, *rest) = RunDir(tmp_path / "run"), [case.key for case in plan.comparisons[0].cases]
-    scribe, order = begun(run, plan)
-    scribe.record(cell(order, first, "ok"))
-    scribe.record(VisitNote(comparison=0, case=second, round=0, rounds=1))
-    scribe.mourn(order, GangLostError(words))
-    scribe.close(order.launch)
+    journal_writer, order = begun(run, plan)
+    journal_writer.record(cell(order, first, "ok"))
+    journal_writer.record(VisitNote(comparison=0, case=second, round=0, rounds=1))
+    journal_writer.write_lost(order, GangLostError(words))
+    journal_writer.close(order.launch)
     lost = ("skipped", "a rank or a node was lost before")
     assert cells(run, 0) == {first: ("ok", None), second: ("died", told)} | dict.fromkeys(rest, lost)
 
@@ -86,19 +88,23 @@ def test_a_journal_that_takes_no_more_ends_the_launch_in_good_order(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunDir(tmp_path / "run")
-    scribe, order = begun(run, plan)
+    journal_writer, order = begun(run, plan)
     had = len(list(run.entries()))
 
     def full(record: object) -> None:
         raise FullError("it cannot be written")
 
-    monkeypatch.setattr(scribe._journal, "append", full)
-    scribe.record(cell(order, plan.comparisons[0].cases[0].key, "ok"))
+    monkeypatch.setattr(journal_writer._journal, "append", full)
+    journal_writer.record(cell(order, plan.comparisons[0].cases[0].key, "ok"))
     monkeypatch.undo()
-    assert scribe._halt.asked and scribe.failed and str(scribe.full) == "it cannot be written"
-    scribe.skip_rest(order, "never written: the line before is missing")
-    assert scribe.profiling() is None
-    scribe.close(order.launch)
+    assert (
+        journal_writer._stop_request.asked
+        and journal_writer.failed
+        and str(journal_writer.full) == "it cannot be written"
+    )
+    journal_writer.skip_rest(order, "never written: the line before is missing")
+    assert journal_writer.profiling() is None
+    journal_writer.close(order.launch)
     assert len(list(run.entries())) == had
 
 
@@ -106,11 +112,11 @@ def test_what_all_ranks_refuse_is_the_same_error_on_each(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunDir(tmp_path / "run")
-    scribe, order = begun(run, plan)
-    scribe.close(order.launch)
+    journal_writer, order = begun(run, plan)
+    journal_writer.close(order.launch)
 
     def refused() -> object:
-        return pickle.loads(pickle.dumps(Scribe(run, plan, Console(file=io.StringIO()), Halt()).open()))
+        return pickle.loads(pickle.dumps(ExternalJournal(run, plan, Console(file=io.StringIO()), StopRequest()).open()))
 
     run.journal_path.write_text("no record" + chr(10) + run.journal_path.read_text())
     damaged = refused()
@@ -125,7 +131,7 @@ def test_launches_of_changed_code_do_not_join_those_before(tmp_path: Path, plan:
     begun(run, plan)[0].close(0)
     (comparison,) = plan.comparisons
     changed = plan.model_copy(update={"comparisons": (comparison.model_copy(update={"code": "0" * 16}),)})
-    refusal = Scribe(run, changed, Console(file=io.StringIO()), Halt()).open()
+    refusal = ExternalJournal(run, changed, Console(file=io.StringIO()), StopRequest()).open()
     assert str(refusal) == (
         f"--out must hold launches of the same code, but is {run.root}, where split had another; choose another folder"
     )

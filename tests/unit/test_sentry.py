@@ -18,16 +18,16 @@ from typing import Any
 import pytest
 import torch
 
-from harness import agreement, sentry
-from harness.devices import CpuDevice
-from harness.errors import HangError
+from harness.common.errors import HangError
+from harness.device.device import CpuDevice
 from harness.gang import Gang
-from harness.journal import CellRecord
-from harness.messages import Order, RankNote
-from harness.planner import make
-from harness.sentry import Alarm, Sentry, seen
-from harness.wish import Wish
-from harness.world import World
+from harness.journal.protocol import Order, RankNote
+from harness.journal.records import CellRecord
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.world import control, watchdog
+from harness.world.watchdog import AlarmWatchdog, Watchdog, seen
+from harness.world.world import World
 from launch.inline import Inline
 from tests.ranks import Ranks
 
@@ -36,7 +36,7 @@ PLUGINS = Path(__file__).parents[1] / "distributed" / "plugins.py"
 
 def test_who_moves_is_told_to_move_and_who_stands_where_it_stands() -> None:
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    watch = Sentry()
+    watch = Watchdog()
     with watch.posted(3, 0.05, told.put):
         first = None
         while first is None or first.state != "moves":  # one that came late may have told something else
@@ -52,7 +52,7 @@ def test_who_moves_is_told_to_move_and_who_stands_where_it_stands() -> None:
 def test_a_sentry_sleeps_for_as_long_as_its_rank_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wake-up a deadline, however many signs of life there are: they cost an assignment."""
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    watch, beats = Sentry(), 0
+    watch, beats = Watchdog(), 0
     with watch.posted(0, 0.05, told.put):
         while told.qsize() < 3:
             watch.beat()
@@ -63,7 +63,7 @@ def test_a_sentry_sleeps_for_as_long_as_its_rank_moves(monkeypatch: pytest.Monke
 class Relief:
     """In place of the event that relieves a sentry: time passes while it waits, and its rank moves every second."""
 
-    def __init__(self, watch: Sentry, moves_until_s: float, ends_s: float) -> None:
+    def __init__(self, watch: Watchdog, moves_until_s: float, ends_s: float) -> None:
         self.watch, self.moves_until_s, self.ends_s = watch, moves_until_s, ends_s
         self.now_s = watch._beat_s = 0.0
         self.looks = 0
@@ -79,9 +79,9 @@ class Relief:
 def test_a_rank_that_moves_is_told_twice_a_deadline_and_one_that_stands_when_it_has_passed(
     moves_until_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch, told = Sentry(), list[tuple[float, str]]()
+    watch, told = Watchdog(), list[tuple[float, str]]()
     relief = Relief(watch, moves_until_s, 300)
-    monkeypatch.setattr(sentry, "now", lambda: relief.now_s)
+    monkeypatch.setattr(watchdog, "now", lambda: relief.now_s)
     watch._stand(relief, threading.get_ident(), 0, 60, lambda note: told.append((relief.now_s, note.state)))  # type: ignore[arg-type, attr-defined]
     moves_s = [0.0, *(when_s for when_s, state in told if state == "moves")]
     stands_s = [when_s for when_s, state in told if state != "moves"]
@@ -94,7 +94,7 @@ def test_a_rank_that_moves_is_told_twice_a_deadline_and_one_that_stands_when_it_
 def test_a_rank_that_stood_still_with_all_others_is_told_to_move_as_soon_as_it_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    watch, told = Sentry(), list[tuple[float, str]]()
+    watch, told = Watchdog(), list[tuple[float, str]]()
 
     class Stopped(Relief):
         """From second 30 to 110 the machine is stopped."""
@@ -106,7 +106,7 @@ def test_a_rank_that_stood_still_with_all_others_is_told_to_move_as_soon_as_it_d
             return over
 
     relief = Stopped(watch, 300, 200)
-    monkeypatch.setattr(sentry, "now", lambda: relief.now_s)
+    monkeypatch.setattr(watchdog, "now", lambda: relief.now_s)
     watch._stand(relief, threading.get_ident(), 0, 60, lambda note: told.append((relief.now_s, note.state)))  # type: ignore[arg-type, attr-defined]
     assert told[:2] == [(110, "stuck"), (111, "moves")]
     assert {state for _, state in told[1:]} == {"moves"}
@@ -125,15 +125,15 @@ def compiled(name: Path | str, source: str = "def call(here):\n    return here()
 
 def test_who_waits_for_others_is_told_from_who_is_in_a_collective_and_from_who_just_hangs() -> None:
     collective = compiled("/venv/torch/distributed/distributed_c10d.py")
-    home = Path(sentry.__file__).parent
-    assert seen(0, frame_of(compiled(agreement.__file__))).state == "waits"
+    home = Path(watchdog.__file__).parents[1] / "measure"
+    assert seen(0, frame_of(compiled(control.__file__))).state == "waits"
     assert seen(0, frame_of(collective)).state == "collective"
     assert seen(0, frame_of(compiled("/somebody/plugin.py"))).state == "stuck"
-    between = compiled(agreement.__file__, "def call(here):\n    return next_(here)\n")
+    between = compiled(control.__file__, "def call(here):\n    return next_(here)\n")
     between.__globals__["next_"] = collective
     assert seen(0, frame_of(between)).state == "waits"  # agreeing takes a collective too
     below = compiled("/venv/torch/distributed/launcher/api.py", "def call(here):\n    return next_(here)\n")
-    below.__globals__["next_"] = compiled(home / "bench.py")
+    below.__globals__["next_"] = compiled(home / "comparison.py")
     assert seen(0, frame_of(below)).state == "stuck"  # the launcher of the ranks is there too, but it waits for nobody
 
 
@@ -143,7 +143,7 @@ def test_who_waits_for_its_gpu_while_nccl_has_a_collective_in_flight_waits_for_t
     flying = ("nccl:all_reduce number 7 of group 0 (default_pg), Float [1024]: started",)
     assert seen(1, step, flying).state == "collective" and seen(1, step, flying).pending == flying
     assert seen(1, step, ("gloo:all_reduce number 7 of group 0 (default_pg), Float [1]: scheduled",)).state == "stuck"
-    assert seen(1, frame_of(compiled(agreement.__file__)), flying).state == "waits"
+    assert seen(1, frame_of(compiled(control.__file__)), flying).state == "waits"
 
 
 @pytest.mark.parametrize("plugin", ["/home/me/train.py", "/venv/lib/python3.11/site-packages/somebody/train.py"])
@@ -151,7 +151,7 @@ def test_where_a_rank_stands_is_a_line_of_the_user_s(plugin: str) -> None:
     """Neither PyTorch's, nor Python's, nor that of who called the harness."""
     frames = [
         "/home/me/launcher.py",  # called the harness
-        Path(sentry.__file__).parent / "trial.py",
+        Path(watchdog.__file__).parents[1] / "measure" / "case_runner.py",
         plugin,
         "/venv/lib/python3.11/site-packages/torch/nn/modules/module.py",
         contextlib.__file__,
@@ -181,7 +181,7 @@ def alone_in_a_collective(mine: Gang) -> RankNote | None:
         mine.all_reduce(torch.ones(1))
         seen_there.unlink()
         return None
-    with Sentry().posted(mine.rank, 0.1, tell):
+    with Watchdog().posted(mine.rank, 0.1, tell):
         mine.all_reduce(torch.ones(1))
     return told[0]
 
@@ -199,7 +199,7 @@ def spin() -> None:
         pass
 
 
-def stand(alarm: Alarm) -> None:
+def stand(alarm: AlarmWatchdog) -> None:
     """Give a last sign of life."""
     alarm.beat()
     spin()
@@ -207,11 +207,11 @@ def stand(alarm: Alarm) -> None:
 
 FIRST = """
 import sys
-from harness import world
-from harness.planner import make
-from harness.wish import Wish
+from harness.world import world
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
 
-with world.alone(make(Wish(names=["split"], devices="cpu:1"))):
+with world.alone(make(RunRequest(names=["split"], devices="cpu:1"))):
     sys.exit("torch._dynamo" not in sys.modules)
 """
 
@@ -222,7 +222,7 @@ def test_what_takes_seconds_to_import_is_there_before_a_deadline_counts() -> Non
 
 
 def test_an_alarm_interrupts_what_does_not_move() -> None:
-    alarm = Alarm(0.05)
+    alarm = AlarmWatchdog(0.05)
     with pytest.raises(HangError, match=r"no sign of life for 0.05 s: in spin \(test_sentry"), alarm.set():
         stand(alarm)
     end_s = time.monotonic() + 0.2
@@ -230,7 +230,7 @@ def test_an_alarm_interrupts_what_does_not_move() -> None:
         pass
 
 
-def stubborn(alarm: Alarm, rings: int) -> None:
+def stubborn(alarm: AlarmWatchdog, rings: int) -> None:
     """A loop that goes on whatever happens, until it has been interrupted so often."""
     alarm.beat()
     while True:
@@ -244,14 +244,14 @@ def stubborn(alarm: Alarm, rings: int) -> None:
 
 
 def test_an_alarm_that_is_not_heeded_rings_again_and_nothing_that_catches_exceptions_swallows_it() -> None:
-    alarm = Alarm(0.05)
+    alarm = AlarmWatchdog(0.05)
     with pytest.raises(HangError), alarm.set():
         stubborn(alarm, 3)
 
 
 def test_an_alarm_rings_for_a_scenario_alone() -> None:
     """What the harness does beside, such as waiting for a slow disk, may take longer."""
-    alarm = Alarm(0.05)
+    alarm = AlarmWatchdog(0.05)
     with alarm.set():
         with pytest.raises(HangError), alarm.minding():
             spin()
@@ -294,8 +294,8 @@ def test_inline_nothing_is_started_on_a_device_that_takes_no_more_of_this_proces
         orders.append(order.launch)
         return False
 
-    monkeypatch.setattr("harness.worker.run", run)
-    plan = make(Wish(names=["split"], devices="cpu:1", launcher="inline"))
+    monkeypatch.setattr("harness.measure.worker.run", run)
+    plan = make(RunRequest(names=["split"], devices="cpu:1", launcher="inline"))
     with Inline() as inline:
         told = [
             inline.launch(Order(plan=plan, launch=n, attempt=0, todo={}, budget_s=1, fingerprint="", scratch=""), print)
@@ -308,8 +308,10 @@ def test_inline_nothing_is_started_on_a_device_that_takes_no_more_of_this_proces
 
 def test_inline_what_hangs_is_a_cell_and_the_rest_is_measured(tmp_path: Path) -> None:
     """The deadline is far off, so that nothing else misses it: the step itself brings it near."""
-    wish = Wish(names=[f"{PLUGINS}:Spins"], devices="cpu:1", launcher="inline", budget_s=3, deadline_s=3600)
-    plan = make(wish)
+    run_request = RunRequest(
+        names=[f"{PLUGINS}:Spins"], devices="cpu:1", launcher="inline", budget_s=3, deadline_s=3600
+    )
+    plan = make(run_request)
     told: list[Any] = []
     todo = {0: plan.comparisons[0].cases}
     order = Order(plan=plan, launch=0, attempt=0, todo=todo, budget_s=3, fingerprint="f", scratch=str(tmp_path))

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.doubts import Kind
-from harness.settings import SETTINGS, Settings, doubts
+from harness.journal.measurement_warnings import Kind
+from harness.measure.process_settings import SETTINGS, Settings, warnings_of
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BACKENDS = torch.backends
@@ -144,7 +144,7 @@ def test_every_case_starts_with_the_same_random_numbers_and_goes_on_with_its_own
 
 def test_what_can_be_set_only_once_is_told_with_what_that_means() -> None:
     lines = (
-        "import torch; from harness.settings import Settings; mine = Settings()",
+        "import torch; from harness.measure.process_settings import Settings; mine = Settings()",
         "with mine.in_force(): torch.set_num_interop_threads(7)",
         "print(*mine.changes.values())",
     )
@@ -154,10 +154,10 @@ def test_what_can_be_set_only_once_is_told_with_what_that_means() -> None:
 
 
 def test_ranks_that_set_the_same_have_one_warning() -> None:
-    assert doubts([(), ()]) == []
-    (both,) = doubts([("a to 1 (before: 0)", "b to 2 (before: 0)")] * 2)
+    assert warnings_of([(), ()]) == []
+    (both,) = warnings_of([("a to 1 (before: 0)", "b to 2 (before: 0)")] * 2)
     assert (both.kind, both.rank, both.fact) == (
         Kind.PROCESS_SETTINGS, None, "it sets a to 1 (before: 0); b to 2 (before: 0)",
     )  # fmt: skip
-    (one,) = doubts([(), ("a to 1 (before: 0)",)])
+    (one,) = warnings_of([(), ("a to 1 (before: 0)",)])
     assert (one.rank, one.fact) == (1, "rank 1 sets a to 1 (before: 0)")

@@ -8,8 +8,9 @@ import pyarrow.parquet
 import pytest
 from rich.console import Console
 
-from harness.doubts import Kind
-from reports import exports, page, table
+from harness.journal.measurement_warnings import Kind
+from reports.formats import formats, terminal
+from reports.page import page
 from tests import factories
 
 SCALING = ("speedup", "efficiency", "ideal_s", "ideal_speedup", "ceiling_speedup")
@@ -52,17 +53,17 @@ def test_the_page_says_so_and_draws_no_scaling(run, summary):
 
 def test_the_table_marks_them_too(summary):
     console = Console(file=io.StringIO(), width=160)
-    table.show(summary, console)
+    terminal.show(summary, console)
     text = console.file.getvalue()
     assert "a shared-device" in text
     rows = re.findall(r"^ +how=\w+ +(\d) .*?( a)?$", text, re.MULTILINE)
     assert len(rows) == 8 and all((size != "1") == bool(mark) for size, mark in rows)
 
 
-@pytest.mark.parametrize("form", sorted(exports.FORMATS))
+@pytest.mark.parametrize("form", sorted(formats.FORMATS))
 def test_every_export_is_marked_and_that_of_devices_of_their_own_is_not(run, form, tmp_path):
-    told = exports.export(run, form)
-    own = exports.export(factories.build(tmp_path / "own"), form)
+    told = formats.export(run, form)
+    own = formats.export(factories.build(tmp_path / "own"), form)
     if form in ("csv", "parquet"):
         rows, others = (_rows(each) for each in (told, own))
         assert all(str(row["shared_device"]) == str(int(row["world_size"]) > 1) for row in rows)

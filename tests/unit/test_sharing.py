@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from harness.gang import Gang
-from harness.ledger import count
 from harness.scenario import Workload
+from harness.work.counting import count
 from scenarios.sharing import blocks, nested
 from scenarios.sharing.nested import Nested, by_exponent, by_loop
 from scenarios.sharing.replay import replay
@@ -73,23 +73,23 @@ def verdict(workload: Workload, steps: int = 1) -> str:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize(
-    ("make", "arms"),
+    ("make", "variants"),
     [
-        (lambda arm: Tying(**SMALL, hidden=arm), ("untied", "tied")),
-        (lambda arm: Nested(batch=23, halve=arm), ("loop", "exponent")),
-        (lambda arm: Symmetry(samples=23, length=10, filters=arm), ("untied", "tied")),
+        (lambda variant: Tying(**SMALL, hidden=variant), ("untied", "tied")),
+        (lambda variant: Nested(batch=23, halve=variant), ("loop", "exponent")),
+        (lambda variant: Symmetry(samples=23, length=10, filters=variant), ("untied", "tied")),
     ],
 )
-def test_the_gang_does_the_same_work_in_every_arm_and_at_every_size(
-    make: Callable[[str], object], arms: tuple[str, str], size: int
+def test_the_gang_does_the_same_work_in_every_variant_and_at_every_size(
+    make: Callable[[str], object], variants: tuple[str, str], size: int
 ) -> None:
     told = set()
-    for arm in arms:
-        loads = [make(arm).prepare(mine) for mine in unlinked(size)]
+    for variant in variants:
+        loads = [make(variant).prepare(mine) for mine in unlinked(size)]
         declared = sum(load.work.flops for load in loads)
         assert sum(count(load.step).flops for load in loads) == declared
         told.add((declared, sum(load.work.items for load in loads)))
-    alone = make(arms[0]).prepare(gang(0, 1)).work
+    alone = make(variants[0]).prepare(gang(0, 1)).work
     assert told == {(alone.flops, alone.items)}
 
 
@@ -182,7 +182,7 @@ def test_training_lowers_the_loss() -> None:
     assert loss() < before / 2
 
 
-def test_both_arms_begin_alike_and_untied_layers_part() -> None:
+def test_both_variants_begin_alike_and_untied_layers_part() -> None:
     tied, untied = (Tying(**SMALL, hidden=hidden).prepare(gang(0, 1)) for hidden in ("tied", "untied"))
     starts = [load.step.__self__.start for load in (tied, untied)]
     assert all(map(torch.equal, *starts))
@@ -601,7 +601,7 @@ def test_activations_in_half_the_precision_are_wrong() -> None:
         workload.check(workload.step().bfloat16().float())
 
 
-def test_the_halving_of_an_arm_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_halving_of_a_variant_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(nested.HALVE, "exponent", lambda x, gang: x)
     assert verdict(Nested(batch=64, halve="loop").prepare(gang(0, 1))) == ""
     assert "still add up" in verdict(Nested(batch=64, halve="exponent").prepare(gang(0, 1)))
@@ -645,7 +645,7 @@ def test_filters_of_the_own_samples_alone_are_wrong(filters: str) -> None:
     assert "normwise" in verdict(Symmetry(length=10, filters=filters).prepare(unlinked(2)[0]))
 
 
-def test_filters_of_another_arm_or_of_less_precision_are_wrong() -> None:
+def test_filters_of_another_variant_or_of_less_precision_are_wrong() -> None:
     tied, untied = (Symmetry(length=10, filters=filters).prepare(gang(0, 1)) for filters in ("tied", "untied"))
     for workload, wrong in ((tied, untied.step()), (untied, tied.step()), (untied, untied.step().bfloat16().float())):
         with pytest.raises(AssertionError, match="filters"):

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.doubts import Doubt, Kind
-from harness.environment import differences
-from harness.errors import UsageError
-from harness.plan import Side
-from harness.planner import make
-from harness.sides import of_duel, of_launchers, turns
-from harness.wish import Wish
-from reports.document import Summary
-from reports.rows import SideRow
+from harness.common.errors import UsageError
+from harness.device.fingerprint import differences
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.journal.plan import Side
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.planning.sides import of_duel, of_launchers, turns
+from reports.schema.cases import SideRow
+from reports.schema.summary import Summary
 from reports.summary import summarise
-from reports.units import percent
+from reports.text.units import percent
 from tests.factories import Synthetic, build, plan_of
 from tests.pages import text_of
 
@@ -40,7 +40,7 @@ def test_each_block_of_launches_has_every_side_once_in_an_order_by_chance() -> N
 
 
 def test_each_launcher_gets_as_many_launches_as_were_asked_for() -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", launcher="torchrun,ray", launches=3))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", launcher="torchrun,ray", launches=3))
     assert plan.launches == 6
     assert Counter(plan.side_of(launch).launcher for launch in range(6)) == {"torchrun": 3, "ray": 3}
 
@@ -62,7 +62,7 @@ def test_alike_sides_are_told_to_be_so(tmp_path: Path) -> None:
     assert any(claim.kind == "side" and "no difference" in claim.text for claim in told.claims)
 
 
-def test_a_slower_side_is_found_with_its_ratio_and_the_arms_are_compared_within_a_side(tmp_path: Path) -> None:
+def test_a_slower_side_is_found_with_its_ratio_and_the_variants_are_compared_within_a_side(tmp_path: Path) -> None:
     told = summary(tmp_path, pace={"ray": 1.2})
     for row in told.sides:
         assert row.verdict == "slower"
@@ -70,9 +70,9 @@ def test_a_slower_side_is_found_with_its_ratio_and_the_arms_are_compared_within_
         assert row.ratio_low <= row.ratio <= row.ratio_high
         assert row.ratio == pytest.approx(1.2, rel=0.02)
     alone = summarise(build(tmp_path / "alone", Synthetic(launches=12)))
-    ratios = {(row.arm, row.world_size): row.ratio for row in alone.comparisons}
+    ratios = {(row.variant, row.world_size): row.ratio for row in alone.comparisons}
     for contrast in told.comparisons:  # mixing the sides would leave them as they are, but widen the intervals
-        assert contrast.ratio == pytest.approx(ratios[contrast.arm, contrast.world_size], rel=0.02)
+        assert contrast.ratio == pytest.approx(ratios[contrast.variant, contrast.world_size], rel=0.02)
         assert contrast.ratio_low is not None and contrast.ratio_high is not None
         assert contrast.ratio_high / contrast.ratio_low < 1.05
 
@@ -159,11 +159,11 @@ def test_as_many_turns_as_needed_and_no_more(cases: int) -> None:
 
 
 def test_a_duel_is_planned_with_turns_enough_for_its_cases() -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", sides=of_duel("", "NCCL_ALGO=Tree")))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", sides=of_duel("", "NCCL_ALGO=Tree")))
     cases = sum(not (case.packed or case.probe) for each in plan.comparisons for case in each.cases)
     assert plan.launches == 3 * max(6, turns(cases))
     assert plan.is_duel
-    assert not make(Wish(names=["split"], devices="cpu:1")).is_duel
+    assert not make(RunRequest(names=["split"], devices="cpu:1")).is_duel
 
 
 def test_a_side_reads_like_a_shell(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_differences_are_told_where_they_are() -> None:
     assert differences(one, one) == {}
 
 
-ONE = {"arms": ("whole",), "world_sizes": (1,), "packed": False, "probes": False}
+ONE = {"variants": ("whole",), "world_sizes": (1,), "packed": False, "probes": False}
 
 
 @pytest.mark.parametrize(
@@ -237,20 +237,20 @@ def test_the_page_of_a_duel_has_what_was_set_and_all_of_its_launches(tmp_path: P
 def test_a_budget_that_is_too_small_for_a_verdict_is_refused_beforehand() -> None:
     like = {"names": ["split"], "devices": "cpu:1", "sides": of_duel("", "X=1")}
     with pytest.raises(UsageError, match=r"--budget must be at least \d+ s for the 7 turns that a verdict takes"):
-        make(Wish(budget_s=30, **like))
-    assert make(Wish(budget_s=30, launches=3, **like)).launches == 9
-    least = make(Wish(budget_s=120, **like))
+        make(RunRequest(budget_s=30, **like))
+    assert make(RunRequest(budget_s=30, launches=3, **like)).launches == 9
+    least = make(RunRequest(budget_s=120, **like))
     assert least.launches >= 3 * 7 and least.precision is not None and least.precision.limit_s == 120
-    usual = make(Wish(**like)).precision
+    usual = make(RunRequest(**like)).precision
     assert usual is not None and usual.limit_s == 420
 
 
 def test_a_duel_that_cannot_decide_says_how_far_it_is_and_the_other_sides_warnings_are_told(tmp_path: Path) -> None:
-    doubt = Doubt(kind=Kind.FOREIGN_LOAD, rank=0, fact="rank 0 waited for its core 9% of the time")
+    warning = MeasurementWarning(kind=Kind.FOREIGN_LOAD, rank=0, fact="rank 0 waited for its core 9% of the time")
     key = "split[how=whole,size=1024]@1"
     plan = plan_of(Synthetic(sides=DUEL, launches=24))
-    on_b = {(launch, key): (doubt,) for launch in range(24) if plan.side_of(launch).name == "b"}
-    like = Synthetic(sides=DUEL, launches=24, doubts=on_b, pace={"b": 1.05}, launch_noise=0.03, **ONE)  # type: ignore[arg-type]
+    on_b = {(launch, key): (warning,) for launch in range(24) if plan.side_of(launch).name == "b"}
+    like = Synthetic(sides=DUEL, launches=24, warnings=on_b, pace={"b": 1.05}, launch_noise=0.03, **ONE)  # type: ignore[arg-type]
     texts = [claim.text for claim in summarise(build(tmp_path / "run", like)).claims]
     (told,) = [text for text in texts if "is undecided on `b`" in text]
     assert "[" in told and "margin" in told

@@ -10,13 +10,13 @@ import threading
 
 import pytest
 
-from harness import signals
-from harness.cli import run_app
+from harness.cli.app import run_app
+from harness.common import signals
 from tests.limits import LIMIT_S
 
 SCRIPT = """
 import os, signal
-from harness.signals import handled, name_of
+from harness.common.signals import handled, name_of
 came = []
 with handled(lambda number: came.append(name_of(number))):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a library's
@@ -59,7 +59,7 @@ def test_a_command_that_is_told_to_end_says_by_what(
 ) -> None:
     before = signal.getsignal(number)
     monkeypatch.delitem(os.environ, "LOCAL_RANK", raising=False)
-    monkeypatch.setattr("harness.listing.brief", lambda *_: os.kill(os.getpid(), number))
+    monkeypatch.setattr("harness.cli.listing.brief", lambda *_: os.kill(os.getpid(), number))
     assert run_app(["list"]) == 130
     assert capsys.readouterr().err.strip() == f"rankbench: {said}"
     assert signal.getsignal(number) is before

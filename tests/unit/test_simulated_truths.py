@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import precision, sides
-from harness.order import rounds
-from reports import estimates, summary
-from reports.changes.changes import compare
-from reports.changes.shift import TAIL
-from reports.sides import p_slower
-from reports.verdicts import Margin, verdict
+from harness.journal.plan import rounds
+from harness.planning import sides, stopping_rule
+from reports import summary
+from reports.analysis.sides import p_slower
+from reports.compare.compare import compare
+from reports.schema.compare import TAIL
+from reports.statistics import estimates
+from reports.statistics.verdicts import Margin, verdict
 from tests import factories
 
-ROUNDS, VISIT, ARMS = 12, 2, 2
+ROUNDS, VISIT, VARIANTS = 12, 2, 2
 RESEMBLANCE = 0.6
 """Correlation of a sample with the one before."""
 SLOT = 0.005
@@ -39,38 +40,38 @@ def resembling(noise):
 
 
 def orders(runs, launches, *, shuffled):
-    """Which arm is visited when, [run, launch, round, slot], as the harness orders its visits."""
+    """Which variant is visited when, [run, launch, round, slot], as the harness orders its visits."""
     if not shuffled:
-        return np.broadcast_to(np.arange(ARMS), (runs, launches, ROUNDS, ARMS))
+        return np.broadcast_to(np.arange(VARIANTS), (runs, launches, ROUNDS, VARIANTS))
     return np.array(
-        [[list(islice(rounds(ARMS, run, launch, 0), ROUNDS)) for launch in range(launches)] for run in range(runs)]
+        [[list(islice(rounds(VARIANTS, run, launch, 0), ROUNDS)) for launch in range(launches)] for run in range(runs)]
     )
 
 
 def launch_values(runs, launches, *, ratio=1.0, own=0.0, noise=0.02, shuffled=True, seed=0):
-    """Launch values of both arms, [arm][run, launch]: the second takes ``ratio`` times as long as the first.
+    """Launch values of both variants, [variant][run, launch]: the second takes ``ratio`` times as long as the first.
 
-    ``noise`` is that of a sample, ``own`` what is particular to an arm in a launch (where its memory lies, say).
+    ``noise`` is that of a sample, ``own`` what is particular to a variant in a launch (where its memory lies, say).
     """
     rng = np.random.default_rng(seed)
     place = orders(runs, launches, shuffled=shuffled)
-    shape = (runs, launches, ROUNDS, ARMS, VISIT)
-    logs = noise * resembling(rng.standard_normal((runs, launches, ROUNDS * ARMS * VISIT))).reshape(shape)
-    logs += DRIFT * np.linspace(0, 1, ROUNDS * ARMS * VISIT).reshape(shape[2:])
+    shape = (runs, launches, ROUNDS, VARIANTS, VISIT)
+    logs = noise * resembling(rng.standard_normal((runs, launches, ROUNDS * VARIANTS * VISIT))).reshape(shape)
+    logs += DRIFT * np.linspace(0, 1, ROUNDS * VARIANTS * VISIT).reshape(shape[2:])
     logs[..., 0, :] += SLOT
     logs += 0.01 * rng.standard_normal((runs, launches, 1, 1, 1))
     values = []
-    for arm in range(ARMS):
-        its = logs[place == arm].reshape(runs, launches, ROUNDS * VISIT)
-        particular = own * rng.standard_normal((runs, launches)) + (np.log(ratio) if arm else 0.0)
+    for variant in range(VARIANTS):
+        its = logs[place == variant].reshape(runs, launches, ROUNDS * VISIT)
+        particular = own * rng.standard_normal((runs, launches)) + (np.log(ratio) if variant else 0.0)
         values.append(np.exp(np.median(its, axis=-1) + particular))
     return values
 
 
 def verdicts(values, asked):
-    """The verdict of each run on its second arm."""
+    """The verdict of each run on its second variant."""
     pairs = zip(*values, strict=True)
-    return [verdict(estimates.ratio(pd.Series(arm), pd.Series(base)), Margin(asked)) for base, arm in pairs]
+    return [verdict(estimates.ratio(pd.Series(variant), pd.Series(base)), Margin(asked)) for base, variant in pairs]
 
 
 def share(told, *wanted):
@@ -91,7 +92,7 @@ def test_intervals_of_times_cover_the_truth(launches):
     assert np.mean([each.low <= 1.0 <= each.high for each in pooled]) < 0.6
 
 
-def test_an_arm_against_itself_is_rarely_taken_for_another():
+def test_a_variant_against_itself_is_rarely_taken_for_another():
     """Without any margin: drift, resemblance and slots are left to the order of the visits and the launches."""
     told = verdicts(launch_values(1500, 6, noise=0.01), 0.0)
     assert share(told, "faster", "slower") <= 0.05
@@ -104,7 +105,7 @@ def test_it_is_the_random_order_that_does_it():
 
 
 def test_a_true_five_percent_is_found_and_at_which_margin():
-    """At 1 % noise of samples it is found beyond 2 %; where arms differ by 1 % from launch to launch, beyond 1.5 %."""
+    """At 1 % noise of samples it is found beyond 2 %; if variants differ by 1 % from launch to launch, beyond 1.5 %."""
     quiet = launch_values(600, 6, ratio=1.05, noise=0.01)
     assert share(verdicts(quiet, 0.02), "slower") >= 0.99
     restless = launch_values(1500, 6, ratio=1.05, noise=0.01, own=0.01)
@@ -136,7 +137,7 @@ def duelled(rng, truth, margin, noise, most=60):
     a, b, again = (pd.Series(np.exp(pace + noise * rng.standard_normal(most))) for _ in range(3))
     b *= truth
     for turns in range(sides.turns(1), most + 1):
-        widths = [precision.half_width(list((other / a)[:turns])) for other in (b, again)]
+        widths = [stopping_rule.half_width(list((other / a)[:turns])) for other in (b, again)]
         if max(widths) <= margin / 2:
             break
     ratio, control = (estimates.ratio(other[:turns], a[:turns]) for other in (b, again))
@@ -169,7 +170,7 @@ def test_on_a_machine_that_tells_nothing_a_duel_tells_nothing():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_runs_seed_changes_no_verdict(tmp_path, seed):
-    like = {"rounds": 4, "probes": False, "packed": False, "arms": ("whole", "pieces", "each")}
+    like = {"rounds": 4, "probes": False, "packed": False, "variants": ("whole", "pieces", "each")}
     roots = [factories.build(tmp_path / str(own), seed=own, **like).root for own in (seed, 100 + seed)]
     for root in roots:
         found = summary.summarise(factories.RunDir(root))

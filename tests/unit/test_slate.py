@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.agreement import Agreement
-from harness.errors import CollectiveError
-from harness.slate import LINE, Slate
+from harness.common.errors import CollectiveError
+from harness.world.control import ControlPlane
+from harness.world.shared_memory_max import LINE, SharedMemoryMax
 from tests.limits import LIMIT_S
 
 SIZE = 3
@@ -24,17 +24,17 @@ instants = st.one_of(st.floats(0, 1e8), st.just(math.inf))
 turns = st.lists(st.tuples(st.integers(1, SIZE), st.tuples(instants, instants, instants)), min_size=1, max_size=30)
 
 
-def slates(timeout_s: float = LIMIT_S) -> list[Slate]:
+def slates(timeout_s: float = LIMIT_S) -> list[SharedMemoryMax]:
     memory = mmap.mmap(-1, SIZE**2 * LINE)
-    return [Slate(memory, rank, [os.getpid()] * SIZE, timeout_s) for rank in range(SIZE)]
+    return [SharedMemoryMax(memory, rank, [os.getpid()] * SIZE, timeout_s) for rank in range(SIZE)]
 
 
 def test_a_rank_that_has_ended_is_not_waited_for() -> None:
     peer = subprocess.Popen(["true"])
-    slate = Slate(mmap.mmap(-1, 4 * LINE), 0, [os.getpid(), peer.pid], timeout_s=30)
+    shared_max = SharedMemoryMax(mmap.mmap(-1, 4 * LINE), 0, [os.getpid(), peer.pid], timeout_s=30)
     try:
         with pytest.raises(CollectiveError, match="has ended"):
-            slate.latest(1.0, 2)
+            shared_max.latest(1.0, 2)
     finally:
         peer.wait()
 
@@ -67,7 +67,7 @@ class Table:
         self.said: list[Any] = [None] * size
 
 
-class Talk(Agreement):
+class Talk(ControlPlane):
     def __init__(self, rank: int, table: Table, *, elsewhere: bool = False) -> None:
         super().__init__(rank, len(table.said))
         self.table = table
@@ -85,11 +85,13 @@ class Talk(Agreement):
         return [max(each) for each in zip(*self.gather(list(values), list[float]), strict=True)]
 
 
-def shared(*, apart: bool) -> list[Slate | None]:
+def shared(*, apart: bool) -> list[SharedMemoryMax | None]:
     table = Table(2)
     with ThreadPoolExecutor(2) as pool:
         return list(
-            pool.map(lambda rank: Slate.shared(Talk(rank, table, elsewhere=apart and rank == 1), LIMIT_S), (0, 1))
+            pool.map(
+                lambda rank: SharedMemoryMax.shared(Talk(rank, table, elsewhere=apart and rank == 1), LIMIT_S), (0, 1)
+            )
         )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog, sources
-from harness.catalog import load
+from harness.plugins import registry, source_digest
+from harness.plugins.registry import load
 
 MINE = """
 import os
@@ -39,7 +39,7 @@ def written(root: Path, files: dict[str, str]) -> None:
 
 
 def of_file(root: Path) -> str:
-    return sources.digest(load(f"{root / 'mine.py'}:Mine").cls)
+    return source_digest.digest(load(f"{root / 'mine.py'}:Mine").cls)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -63,24 +63,24 @@ def test_a_package_is_followed_and_what_is_beside_it_is_not(tmp_path: Path, monk
     written(tmp_path, package)
     monkeypatch.syspath_prepend(tmp_path)
     mine = importlib.import_module("subject.tasks.mine").Mine
-    before = sources.digest(mine)
+    before = source_digest.digest(mine)
     (tmp_path / "neighbour.py").write_text("# another\n")
-    assert sources.digest(mine) == before
+    assert source_digest.digest(mine) == before
     for name in ("subject/constants.py", "subject/shared.py", "subject/tasks/__init__.py"):
         (tmp_path / name).write_text(package[name] + "# another\n")
-        assert sources.digest(mine) != before, name
+        assert source_digest.digest(mine) != before, name
         (tmp_path / name).write_text(package[name])
-    assert sources.digest(mine) == before
+    assert source_digest.digest(mine) == before
 
 
 def test_every_shipped_scenario_has_a_digest_with_what_it_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = list(catalog.scenarios().values())
-    assert all(len(sources.digest(entry.cls)) == 16 for entry in entries)
+    entries = list(registry.scenarios().values())
+    assert all(len(source_digest.digest(entry.cls)) == 16 for entry in entries)
     split = load("scenarios.split:Split").cls
-    before, read = sources.digest(split), Path.read_bytes
+    before, read = source_digest.digest(split), Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path.name == "accuracy.py" else b""))
-    assert sources.digest(split) != before
+    assert source_digest.digest(split) != before
 
 
 def test_code_that_has_no_file_has_no_digest() -> None:
-    assert sources.digest(type("Typed", (), {"__module__": "builtins"})) == ""
+    assert source_digest.digest(type("Typed", (), {"__module__": "builtins"})) == ""

@@ -13,20 +13,21 @@ from typing import Any
 
 import pytest
 
-from harness.halt import Halt
-from harness.journal import BeginRecord, CellRecord, LaunchRecord, Samples, Status
-from harness.lines import Journal, read
-from harness.messages import Order, RankNote, VisitNote
-from harness.plan import Plan, Precision, Record
-from harness.planner import make
-from harness.wish import Wish
-from launch import agent
-from launch.channel import Event, Peer
-from launch.gangs import Ending, Gang
-from launch.interrupt import Interrupt
-from launch.supervisor import Supervisor
-from launch.torchrun import Torchrun
-from launch.vigil import Vigil
+from harness.journal.log import Journal, read
+from harness.journal.plan import Plan, Precision, Record
+from harness.journal.protocol import Order, RankNote, VisitNote
+from harness.journal.records import BeginRecord, CellRecord, LaunchRecord, Samples, Status
+from harness.planning.builder import make
+from harness.planning.request import RunRequest
+from harness.world.control import StopRequest
+from launch.launcher import Ending
+from launch.local import agent
+from launch.local.channel import Event, Peer
+from launch.local.gang_state import Gang
+from launch.local.torchrun import Torchrun
+from launch.supervision.hang_detector import HangDetector
+from launch.supervision.stop_signals import Interrupt
+from launch.supervision.supervisor import Supervisor
 from tests.limits import LIMIT_S
 
 
@@ -129,14 +130,16 @@ def test_the_end_of_the_fork_server_is_told_and_no_exit_code_of_its_ranks(monkey
     told(gang, Peer(None), type="trouble", words=words)  # type: ignore[arg-type]
     ended(gang, {0: None, 1: None})
     assert gang.over and gang.ending() == Ending("died", words)
-    assert {fate.fate.partition(" ")[2].partition(" ")[2] for fate in gang.fates()} == {"left without a word"}
+    assert {outcome.outcome.partition(" ")[2].partition(" ")[2] for outcome in gang.outcomes()} == {
+        "left without a word"
+    }
 
 
 def test_a_rank_that_ends_before_it_has_come_up_is_named() -> None:
     gang = Gang(2)
     ended(gang, {1: 1})
     assert gang.unwell and gang.ending() == Ending("died", "rank 1 left with exit code 1", 1)
-    assert [fate.fate for fate in gang.fates()] == ["rank 1 left with exit code 1"]
+    assert [outcome.outcome for outcome in gang.outcomes()] == ["rank 1 left with exit code 1"]
 
 
 def test_a_rank_that_leaves_with_exit_code_0_has_died() -> None:
@@ -199,7 +202,7 @@ def run(
     retry_failed: bool = False,
     interrupt: Interrupt | None = None,
 ) -> tuple[bool, list[CellRecord]]:
-    plan = plan or make(Wish(names=["split"], devices="cpu:1", launches=2))
+    plan = plan or make(RunRequest(names=["split"], devices="cpu:1", launches=2))
     path, scratch = folder / "journal.jsonl", folder / "scratch"
     scratch.mkdir(exist_ok=True)
     with Journal(path) as journal:
@@ -293,7 +296,7 @@ def test_a_launch_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_case_that_has_failed_in_two_launches_is_not_tried_in_the_others(tmp_path: Path) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", launches=4))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", launches=4))
     key = plan.comparisons[0].cases[1].key
     script = Script(dies, well, dies)
     complete, cells = run(tmp_path, script, plan)
@@ -311,7 +314,7 @@ def test_a_case_that_has_failed_in_two_launches_is_not_tried_in_the_others(tmp_p
 
 
 def test_failed_cells_are_measured_again_where_that_is_asked_for_and_no_others(tmp_path: Path) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", launches=4))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", launches=4))
     key = plan.comparisons[0].cases[1].key
     run(tmp_path, Script(dies, well, dies), plan)
     (tmp_path / "scratch").rmdir()
@@ -342,7 +345,7 @@ def test_a_launch_without_devices_is_skipped_at_once_and_the_next_one_tried(tmp_
 
 
 def test_resuming_measures_what_is_missing_and_nothing_else(tmp_path: Path) -> None:
-    plan = make(Wish(names=["split"], devices="cpu:1", launches=2))
+    plan = make(RunRequest(names=["split"], devices="cpu:1", launches=2))
     first, *rest = plan.comparisons[0].cases
     with Journal(tmp_path / "journal.jsonl") as journal:
         journal.append(CellRecord(launch=0, comparison=0, case=first.key, status="ok"))
@@ -357,7 +360,7 @@ def test_a_spent_budget_skips_launches_only_where_the_user_set_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spent_s: list[float] = []
-    monkeypatch.setattr("launch.supervisor.time.monotonic", lambda: sum(spent_s))
+    monkeypatch.setattr("launch.supervision.supervisor.time.monotonic", lambda: sum(spent_s))
 
     def slow(order: Order, hear: Callable[[Record], None]) -> None:
         spent_s.append(1000.0)
@@ -367,7 +370,7 @@ def test_a_spent_budget_skips_launches_only_where_the_user_set_one(
         folder = tmp_path / str(budget_s)
         folder.mkdir()
         _, cells = run(
-            folder, Script(slow), make(Wish(names=["split"], devices="cpu:1", launches=2, budget_s=budget_s))
+            folder, Script(slow), make(RunRequest(names=["split"], devices="cpu:1", launches=2, budget_s=budget_s))
         )
         assert {cell.status for cell in cells if cell.launch == 1} == statuses
 
@@ -386,8 +389,8 @@ def steady(spread: list[float]) -> Callable[[Order, Callable[[Record], None]], N
 
 
 def precise(launches: int, fraction: str, limit_s: float) -> Plan:
-    wish = Wish(names=["split"], devices="cpu:1", launches=launches, precision=fraction, budget_s=limit_s)
-    plan = make(wish)
+    run_request = RunRequest(names=["split"], devices="cpu:1", launches=launches, precision=fraction, budget_s=limit_s)
+    plan = make(run_request)
     assert not plan.strict  # planned launches are not skipped where there is time for more
     return plan.model_copy(update={"budget_s": 1e-3})
 
@@ -415,7 +418,7 @@ def test_no_launch_is_added_that_would_end_past_the_limit(tmp_path: Path) -> Non
 
 
 def test_no_launch_is_added_that_the_plan_may_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.plan.MOST_LAUNCHES", 7)
+    monkeypatch.setattr("harness.journal.plan.MOST_LAUNCHES", 7)
     script = Script(*[steady([1.0, 2.0])] * 30)
     complete, _ = run(tmp_path, script, precise(6, "2%", 600))
     assert complete and [order.launch for order in script.orders] == list(range(7))
@@ -437,7 +440,7 @@ class Late:
 
     def __init__(self, lines: list[bytes]) -> None:
         self.lines, self.waits = lines, []
-        self._server, self._halt, self._agent = self, Halt(), self
+        self._server, self._stop_request, self._agent = self, StopRequest(), self
         self._hear = partial(Torchrun._hear, self)  # type: ignore[arg-type]
 
     def poll(self) -> None:
@@ -454,13 +457,13 @@ def test_a_parent_that_was_stopped_hears_what_has_come_before_it_judges() -> Non
     parent = Late([note, b'{"type": "exit", "rank": 0, "code": 0}', b'{"type": "bye"}'])
     gang, parent.peer = Gang(1), Peer(None)  # type: ignore[arg-type]
     told(gang, parent.peer, type="hello", rank=0, pid=1)
-    vigil = Vigil(1, 5.0)
-    vigil.hear(VisitNote(comparison=0, case="a@1", round=0, rounds=1))
-    vigil._heard_s[0] -= 100
-    assert Torchrun._follow(parent, gang, vigil, lambda _: None)  # type: ignore[arg-type]
+    detector = HangDetector(1, 5.0)
+    detector.hear(VisitNote(comparison=0, case="a@1", round=0, rounds=1))
+    detector._heard_s[0] -= 100
+    assert Torchrun._follow(parent, gang, detector, lambda _: None)  # type: ignore[arg-type]
     assert gang.done and parent.waits[0] < 0
 
-    silent, vigil = Late([]), Vigil(1, 5.0)
-    vigil.hear(VisitNote(comparison=0, case="a@1", round=0, rounds=1))
-    vigil._heard_s[0] -= 100
-    assert not Torchrun._follow(silent, Gang(1), vigil, lambda _: None)  # type: ignore[arg-type]
+    silent, detector = Late([]), HangDetector(1, 5.0)
+    detector.hear(VisitNote(comparison=0, case="a@1", round=0, rounds=1))
+    detector._heard_s[0] -= 100
+    assert not Torchrun._follow(silent, Gang(1), detector, lambda _: None)  # type: ignore[arg-type]

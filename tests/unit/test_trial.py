@@ -16,14 +16,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from harness import contract, memory
-from harness.devices import CpuDevice
-from harness.errors import RefusedError
-from harness.plan import Case
+from harness.common.errors import RefusedError
+from harness.device.device import CpuDevice
+from harness.journal.plan import Case
+from harness.measure.case_runner import CaseRunner
+from harness.plugins.source_digest import digest
 from harness.scenario import Gang, Work, Workload
-from harness.sources import digest
-from harness.trial import Trial
-from harness.world import World
+from harness.work import contract, memory
+from harness.world.world import World
 
 told: list[str] = []
 
@@ -47,12 +47,12 @@ class Consuming:
 
 
 @pytest.fixture
-def trial() -> Iterator[Trial]:
+def runner() -> Iterator[CaseRunner]:
     sys.modules.setdefault(__name__, sys.modules[Consuming.__module__])
     world = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1)
     case = Case(scenario="consuming", reference=f"{__name__}:Consuming", params={}, world_size=1)
     told.clear()
-    made = Trial(case, world.gang(case), world)
+    made = CaseRunner(case, world.gang(case), world)
     yield made
     made.close()
 
@@ -64,55 +64,55 @@ def calls() -> list[tuple[str, int]]:
     return seen
 
 
-def test_a_case_whose_code_is_not_what_was_planned_is_not_measured(trial: Trial) -> None:
-    replace(trial, code=digest(Consuming)).prepare()
+def test_a_case_whose_code_is_not_what_was_planned_is_not_measured(runner: CaseRunner) -> None:
+    replace(runner, code=digest(Consuming)).prepare()
     with pytest.raises(RefusedError, match="the code of consuming is not what was planned: it has changed since"):
-        replace(trial, code="0" * 16).prepare()
+        replace(runner, code="0" * 16).prepare()
 
 
-def test_ranks_are_uneven_only_where_there_are_several(trial: Trial) -> None:
-    assert trial.gang is not None
-    trial.prepare()
-    pair = replace(trial.gang, size=2)
-    assert not replace(trial, gang=pair).facts().uneven
-    assert trial.workload is not None
-    uneven = replace(trial.workload, uneven=True)
-    assert replace(trial, workload=uneven, gang=pair).facts().uneven
-    assert not replace(trial, workload=uneven).facts().uneven
+def test_ranks_are_uneven_only_where_there_are_several(runner: CaseRunner) -> None:
+    assert runner.gang is not None
+    runner.prepare()
+    pair = replace(runner.gang, size=2)
+    assert not replace(runner, gang=pair).facts().asymmetric
+    assert runner.workload is not None
+    asymmetric = replace(runner.workload, asymmetric=True)
+    assert replace(runner, workload=asymmetric, gang=pair).facts().asymmetric
+    assert not replace(runner, workload=asymmetric).facts().asymmetric
 
 
-def test_the_state_is_put_back_before_every_sample_and_before_untimed_steps(trial: Trial) -> None:
-    trial.prepare()
+def test_the_state_is_put_back_before_every_sample_and_before_untimed_steps(runner: CaseRunner) -> None:
+    runner.prepare()
     assert calls() == [("reset", 1), ("step", 1), ("reset", 1), ("counted", 1), ("reset", 1), ("step", 1)]
-    trial.inner, trial.warm = 3, 2
-    trial.visit(2)
+    runner.inner, runner.warm = 3, 2
+    runner.visit(2)
     assert calls() == [("reset", 1), ("step", 2), ("reset", 1), ("step", 3), ("reset", 1), ("step", 3)]
 
 
-def test_watched_samples_are_samples_that_do_not_count(trial: Trial) -> None:
-    trial.prepare()
+def test_watched_samples_are_samples_that_do_not_count(runner: CaseRunner) -> None:
+    runner.prepare()
     calls()
-    trial.inner, trial.warm = 3, 2
-    trial.watch(2)
+    runner.inner, runner.warm = 3, 2
+    runner.watch(2)
     assert calls() == [("reset", 1), ("step", 2), ("reset", 1), ("step", 3), ("reset", 1), ("step", 3)]
-    assert trial.laps == []
-    assert [len(each.calls) for each in trial.watched] == [0, 0]
+    assert runner.laps == []
+    assert [len(each.calls) for each in runner.watched] == [0, 0]
 
 
-def test_nothing_comes_between_the_last_timed_step_and_the_check(trial: Trial) -> None:
-    trial.prepare()
-    trial.visit(1)
-    trial.check()
+def test_nothing_comes_between_the_last_timed_step_and_the_check(runner: CaseRunner) -> None:
+    runner.prepare()
+    runner.visit(1)
+    runner.check()
     assert calls()[-2:] == [("step", 1), ("check", 1)]
 
 
-def test_the_memory_is_that_of_a_plain_step(trial: Trial) -> None:
-    trial.prepare()
+def test_the_memory_is_that_of_a_plain_step(runner: CaseRunner) -> None:
+    runner.prepare()
     assert calls()[-1] == ("step", 1)  # and not of one that is counted: counting needs memory of its own
-    assert trial.facts().peak_bytes is None or trial.facts().peak_bytes < 2**22
+    assert runner.facts().peak_bytes is None or runner.facts().peak_bytes < 2**22
 
 
-def test_what_a_case_holds_between_steps_and_what_a_step_adds_are_told_apart(trial: Trial) -> None:
+def test_what_a_case_holds_between_steps_and_what_a_step_adds_are_told_apart(runner: CaseRunner) -> None:
     held, added = 2**26, 2**25
 
     class Large:
@@ -126,33 +126,33 @@ def test_what_a_case_holds_between_steps_and_what_a_step_adds_are_told_apart(tri
             return Workload(step, check=lambda _: operand, work=Work())
 
     memory.in_use(torch.device("cpu"))
-    trial._scenario = Large  # type: ignore[method-assign]
-    trial.prepare()
-    facts = trial.facts()
+    runner._scenario = Large  # type: ignore[method-assign]
+    runner.prepare()
+    facts = runner.facts()
     assert facts.held_bytes == pytest.approx(held, abs=2**23)
     assert facts.peak_bytes is None or facts.peak_bytes == pytest.approx(added, abs=2**22)
 
 
-def test_what_the_check_has_established_reaches_the_journal(trial: Trial) -> None:
-    trial.prepare()
-    trial.visit(1)
-    assert trial.facts().found == {}
-    trial.check()
-    assert trial.facts().found == {"answer": 42, "half": 0.5, "word": "yes", "sure": True}
+def test_what_the_check_has_established_reaches_the_journal(runner: CaseRunner) -> None:
+    runner.prepare()
+    runner.visit(1)
+    assert runner.facts().found == {}
+    runner.check()
+    assert runner.facts().found == {"answer": 42, "half": 0.5, "word": "yes", "sure": True}
 
 
 @pytest.mark.parametrize(
     "found",
     [{"a": 10**5000}, {"a": "\ud800"}, {"\ud800": 1}, {"a": "x" * 1001}, {str(place): 1 for place in range(101)}],
 )
-def test_what_no_reader_could_take_is_an_error_of_the_check(trial: Trial, found: dict[str, object]) -> None:
-    trial.prepare()
-    trial.workload = replace(trial._my_workload, check=lambda _: found)
+def test_what_no_reader_could_take_is_an_error_of_the_check(runner: CaseRunner, found: dict[str, object]) -> None:
+    runner.prepare()
+    runner.workload = replace(runner._my_workload, check=lambda _: found)
     with pytest.raises(ValueError, match=r"what check\(\) tells must be finite numbers of 64 bits"):
-        trial.check()
-    trial.workload = replace(trial._my_workload, check=lambda _: {"a": 2**62, "b": "x" * 1000, "c": False})
-    trial.check()
-    assert trial.facts().found == {"a": 2**62, "b": "x" * 1000, "c": False}
+        runner.check()
+    runner.workload = replace(runner._my_workload, check=lambda _: {"a": 2**62, "b": "x" * 1000, "c": False})
+    runner.check()
+    assert runner.facts().found == {"a": 2**62, "b": "x" * 1000, "c": False}
 
 
 @pytest.mark.parametrize("unit", [5, "", "x" * 41, "a\nb", None])
@@ -164,7 +164,7 @@ def test_the_unit_of_work_is_a_word(unit: object) -> None:
 def test_what_was_returned_is_evaluated_once_and_kept_as_plain_values() -> None:
     class Counting(Workload):
         @property
-        def uneven(self) -> Any:  # type: ignore[override]
+        def asymmetric(self) -> Any:  # type: ignore[override]
             asked.append(1)
             return np.bool_(1)
 
@@ -173,7 +173,7 @@ def test_what_was_returned_is_evaluated_once_and_kept_as_plain_values() -> None:
     plain = Workload(lambda: None, check=lambda _: None, work=Work(flops=np.float32(3), items=2))  # type: ignore[arg-type]
     strange.__dict__.update(plain.__dict__)
     workload = contract.validated(strange)
-    assert (type(workload), workload.uneven, workload.uneven, len(asked)) == (Workload, True, True, 1)
+    assert (type(workload), workload.asymmetric, workload.asymmetric, len(asked)) == (Workload, True, True, 1)
     assert [type(each) for each in (workload.work.flops, workload.work.items)] == [float, float]
     with pytest.raises(TypeError, match=r"Workload\.check must be callable, but is NoneType"):
         contract.validated(replace(plain, check=None))  # type: ignore[arg-type]
@@ -188,50 +188,50 @@ class Output:
         self.alive.add(self)
 
 
-def test_one_output_at_most_is_alive_when_a_timed_step_begins(trial: Trial) -> None:
+def test_one_output_at_most_is_alive_when_a_timed_step_begins(runner: CaseRunner) -> None:
     counts: list[int] = []
 
     def step() -> Output:
         counts.append(len(Output.alive))
         return Output()
 
-    trial.prepare()
-    trial.workload = replace(trial._my_workload, step=step)
-    trial.inner, trial.warm = 3, 2
+    runner.prepare()
+    runner.workload = replace(runner._my_workload, step=step)
+    runner.inner, runner.warm = 3, 2
     for _ in range(2):
-        trial.visit(3)
+        runner.visit(3)
     assert max(counts) == 1  # that of the step before
     assert len(Output.alive) == 1  # and the last one is there for the check
 
 
-def test_cycles_that_steps_leave_behind_go_with_each_visit(trial: Trial) -> None:
+def test_cycles_that_steps_leave_behind_go_with_each_visit(runner: CaseRunner) -> None:
     def step() -> None:
         node = Output()
         node.itself = node  # type: ignore[attr-defined]
 
-    trial.prepare()
-    trial.workload = replace(trial._my_workload, step=step)
-    trial.inner = 5
+    runner.prepare()
+    runner.workload = replace(runner._my_workload, step=step)
+    runner.inner = 5
     gc.collect()
     gc.disable()
     try:
         for _ in range(20):
-            trial.visit(2)
+            runner.visit(2)
             assert len(Output.alive) == 0
     finally:
         gc.enable()
 
 
-def test_files_stay_until_every_rank_has_closed(trial: Trial, tmp_path: Path) -> None:
-    assert trial.gang is not None
-    trial.gang = replace(trial.gang, folder=tmp_path / "scratch")
-    trial.prepare()
-    path = trial.gang.scratch / "a peer's"
+def test_files_stay_until_every_rank_has_closed(runner: CaseRunner, tmp_path: Path) -> None:
+    assert runner.gang is not None
+    runner.gang = replace(runner.gang, folder=tmp_path / "scratch")
+    runner.prepare()
+    path = runner.gang.scratch / "a peer's"
     path.touch()
-    trial.close()
+    runner.close()
     assert path.exists()
-    trial.remove_files()
-    assert not trial.gang.folder.exists()
+    runner.remove_files()
+    assert not runner.gang.folder.exists()
 
 
 def test_nothing_that_a_scenario_says_of_its_workload_is_lost() -> None:

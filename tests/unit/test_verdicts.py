@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reports.rows import Verdict
-from reports.verdicts import Margin, drowned, limit_in_words, placed
+from reports.schema.cases import Verdict
+from reports.statistics.verdicts import Margin, drowned, limit_in_words, placed
 
 FRACTIONS = st.floats(0, 0.9)
 ENDS = st.tuples(st.floats(0.01, 10), st.floats(0.01, 10)).map(sorted)

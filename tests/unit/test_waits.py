@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import gang as gangs
-from harness.clocks import Lap, now
-from harness.devices import CpuDevice
+from harness.device.device import CpuDevice
+from harness.device.timing import RankSample, now
 from harness.gang import Gang
-from harness.journal import CellRecord, parse
-from harness.waits import Call, Watched, split, watched
+from harness.journal.records import CellRecord, parse
+from harness.measure.collective_times import Call, Watched, split, watched
 from tests.ranks import Ranks
 
 gaps = st.lists(st.floats(1e-4, 1e-2), min_size=7, max_size=7)
@@ -76,7 +76,7 @@ def test_ranks_that_did_not_do_the_same_cannot_be_matched() -> None:
 
 def test_only_collectives_inside_a_sample_are_its_own() -> None:
     calls = [Call(0.5, 0.9), Call(1.2, 1.4), Call(2.5, 2.6)]
-    assert Watched.of(Lap(1.0, 2.0, None), calls).calls == (calls[1],)
+    assert Watched.of(RankSample(1.0, 2.0, None), calls).calls == (calls[1],)
 
 
 def meet(mine: Gang) -> list[tuple[float, float]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from harness.watts import watts
+from harness.telemetry.power import watts
 
 TICK_S = 5e-4
 

@@ -19,20 +19,21 @@ import pytest
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
 
-from harness import gauge, graphs
-from harness.agreement import Agreement, Failure
-from harness.attempt import SpoiledError, attempt, recover
-from harness.devices import CpuDevice
-from harness.doubts import Kind
-from harness.errors import RefusedError
-from harness.journal import BeginRecord, CellRecord, LaunchRecord
-from harness.messages import Order, VisitNote
-from harness.plan import Case, Comparison, Plan, Record, Side
-from harness.readings import Readings
+from harness.common.errors import RefusedError
+from harness.device.device import CpuDevice
+from harness.journal.measurement_warnings import Kind
+from harness.journal.plan import Case, Comparison, Plan, Record, Side
+from harness.journal.protocol import Order, VisitNote
+from harness.journal.records import BeginRecord, CellRecord, LaunchRecord
+from harness.measure import cuda_graphs
+from harness.measure.case_runner import CaseRunner
+from harness.measure.lockstep import SpoiledError, attempt, recover
+from harness.measure.worker import run
 from harness.scenario import Facts, Gang, Work, Workload
-from harness.trial import Trial
-from harness.worker import run
-from harness.world import World
+from harness.telemetry import poller
+from harness.telemetry.readings import Readings
+from harness.world.control import ControlPlane, Failure
+from harness.world.world import World
 from tests.gpus import FakeGpu
 
 WORK_S = 0.004
@@ -128,8 +129,8 @@ class Queued:
             return 1
 
         work: Any = {"property": Moody(), "tensor": Work(flops=torch.ones(2, 2))}.get(self.fault, Work())  # type: ignore[arg-type]
-        uneven: Any = np.array([1, 2]) if self.fault == "uneven" else np.bool_(1)
-        return Workload(step, check=check, work=work, uneven=uneven, close=lambda: closed.append(self.fault))
+        asymmetric: Any = np.array([1, 2]) if self.fault == "asymmetric" else np.bool_(1)
+        return Workload(step, check=check, work=work, asymmetric=asymmetric, close=lambda: closed.append(self.fault))
 
 
 class Moody(Work):
@@ -157,7 +158,7 @@ class Gauge:
     def __call__(self) -> Readings:
         count = int((time.monotonic() - self.since_s) / 0.01) + 1
         told = (
-            gauge.RECORD.pack(self.since_s + 0.01 * place, 0, 1980, 4, 1000 + 2500 * place, 250_000, 60)
+            poller.RECORD.pack(self.since_s + 0.01 * place, 0, 1980, 4, 1000 + 2500 * place, 250_000, 60)
             for place in range(count)
         )
         return Readings.of(b"".join(told), 0)
@@ -202,7 +203,7 @@ class Plain:
 def plain() -> Plain:
     before = queue.flushed
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.headstart.HOLD_S", 0.5)  # a neighbour may hold this process up for a while
+        patch.setattr("harness.measure.launch_ahead.HOLD_S", 0.5)  # a neighbour may hold this process up for a while
         told = measured()
     return Plain(told, queue.flushed - before)
 
@@ -236,7 +237,7 @@ def test_steps_are_replayed_and_one_that_cannot_be_is_skipped_with_the_reason(mo
     def captured(step: Callable[[], Any], *_: object) -> Callable[[], Any]:
         return lambda: (replays.append(1), step())[1]
 
-    monkeypatch.setattr(graphs, "captured", captured)
+    monkeypatch.setattr(cuda_graphs, "captured", captured)
     cells = {cell.case: cell for cell in measured("reads", execution="graph") if isinstance(cell, CellRecord)}
     plain, reads = cells["queued[fault=none]@1"], cells["queued[fault=reads]@1"]
     assert (reads.status, reads.message, reads.samples) == ("skipped", "reads to the host once a step", None)
@@ -248,7 +249,7 @@ def test_a_capture_that_fails_is_a_skipped_case_too(monkeypatch: pytest.MonkeyPa
     def captured(*_: object) -> None:
         raise RefusedError("cannot be captured: CUDA error")
 
-    monkeypatch.setattr(graphs, "captured", captured)
+    monkeypatch.setattr(cuda_graphs, "captured", captured)
     (cell,) = [entry for entry in measured(execution="graph") if isinstance(entry, CellRecord)]
     assert (cell.status, cell.message, cell.rank) == ("skipped", "cannot be captured: CUDA error", 0)
 
@@ -282,10 +283,11 @@ def test_each_case_is_measured_under_its_own_settings_of_the_process() -> None:
     assert dtypes == {"none": {torch.float32}, "dtype": {torch.float64}}
     assert torch.get_default_dtype() == torch.float32
     kinds = {
-        key: [doubt for doubt in cell.doubts if doubt.kind is Kind.PROCESS_SETTINGS] for key, cell in cells.items()
+        key: [warning for warning in cell.warnings if warning.kind is Kind.PROCESS_SETTINGS]
+        for key, cell in cells.items()
     }
-    (doubt,) = kinds["queued[fault=dtype]@1"]
-    assert doubt.fact == "it sets torch.set_default_dtype to torch.float64 (before: torch.float32)"
+    (warning,) = kinds["queued[fault=dtype]@1"]
+    assert warning.fact == "it sets torch.set_default_dtype to torch.float64 (before: torch.float32)"
     assert kinds["queued[fault=none]@1"] == []
 
 
@@ -297,10 +299,10 @@ def test_a_product_of_zeros_is_measured_and_doubted() -> None:
     cells = {cell.case: cell for cell in measured("zeros") if isinstance(cell, CellRecord)}
     plain, zeros = cells["queued[fault=none]@1"], cells["queued[fault=zeros]@1"]
     assert plain.status == zeros.status == "ok"
-    assert Kind.CONSTANT_OPERANDS not in {doubt.kind for doubt in plain.doubts}
-    (doubt,) = [doubt for doubt in zeros.doubts if doubt.kind is Kind.CONSTANT_OPERANDS]
-    assert "multiplies 1 matrix" in doubt.fact
-    assert "random" in doubt.remedy
+    assert Kind.CONSTANT_OPERANDS not in {warning.kind for warning in plain.warnings}
+    (warning,) = [warning for warning in zeros.warnings if warning.kind is Kind.CONSTANT_OPERANDS]
+    assert "multiplies 1 matrix" in warning.fact
+    assert "random" in warning.remedy
     assert zeros.facts[0].constant_operands == 1
 
 
@@ -329,7 +331,7 @@ STRANGE = {
     "need": "TypeError: what memory() returns must be a number, but is NoneType",
     "property": "LookupError: nobody counted",
     "tensor": "TypeError: Work.flops must be a number, but is Tensor",
-    "uneven": "ValueError: The truth value of an array",
+    "asymmetric": "ValueError: The truth value of an array",
 }
 
 
@@ -352,9 +354,9 @@ def test_after_a_sticky_error_a_process_measures_nothing_more() -> None:
 
 def test_on_a_gpu_every_failure_takes_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(0, 1, FakeGpu(torch=torch.device("cuda", 0)), "cuda:0", (0,), 1)  # type: ignore[arg-type]
-    trial = Trial(Case(scenario="x", reference="x:X", params={}, world_size=1), None, world)
+    runner = CaseRunner(Case(scenario="x", reference="x:X", params={}, world_size=1), None, world)
     with pytest.raises(SpoiledError):
-        recover(trial, Failure.of("oom", "full", 0))
+        recover(runner, Failure.of("oom", "full", 0))
 
 
 GANG: Any = SimpleNamespace(folder=Path("/nowhere"))
@@ -364,11 +366,11 @@ def test_who_runs_out_of_memory_tells_what_else_is_there() -> None:
     def breaks() -> None:
         raise MemoryError("17 TiB")
 
-    trial = Trial(
+    runner = CaseRunner(
         Case(scenario="x", reference="x:X", params={}, world_size=1), GANG, World(0, 1, FakeGpu(), "cuda:0", (0,), 1)
     )  # type: ignore[arg-type]
-    trial.crowd_bytes = 3 * 2**30
-    failure = attempt(trial, breaks)
+    runner.resident_bytes = 3 * 2**30
+    failure = attempt(runner, breaks)
     assert failure is not None
     assert failure.message == "MemoryError: 17 TiB (beside 3 GiB of the comparison's other cases: name fewer)"
 
@@ -377,13 +379,13 @@ def test_who_runs_out_of_memory_tells_what_else_is_there() -> None:
 def test_a_failure_that_peers_may_never_agree_on_is_told_at_once(backend: str, size: int, told: int) -> None:
     notes: list[Any] = []
     world = World(0, 2, FakeGpu(torch=torch.device("cuda", 0)), "cuda:0", (0,), 1, backend=backend)  # type: ignore[arg-type]
-    trial = Trial(Case(scenario="x", reference="x:X", params={}, world_size=size), GANG, world)
+    runner = CaseRunner(Case(scenario="x", reference="x:X", params={}, world_size=size), GANG, world)
 
     def breaks() -> None:
         raise MemoryError("17 TiB")
 
-    with world.sentry.posted(0, 600, notes.append):
-        failure = attempt(trial, breaks)
+    with world.watchdog.posted(0, 600, notes.append):
+        failure = attempt(runner, breaks)
     assert failure is not None and (failure.status, failure.message) == ("oom", "MemoryError: 17 TiB")
     assert len(notes) == told
     for note in notes:
@@ -391,9 +393,9 @@ def test_a_failure_that_peers_may_never_agree_on_is_told_at_once(backend: str, s
         assert "in breaks" in note.stack
 
 
-def pair(world: World, lent: bool) -> Trial:
+def pair(world: World, lent: bool) -> CaseRunner:
     gang: Any = SimpleNamespace(folder=Path("/nowhere"), lent={2} if lent else set())
-    return Trial(Case(scenario="x", reference="x:X", params={}, world_size=2), gang, world)
+    return CaseRunner(Case(scenario="x", reference="x:X", params={}, world_size=2), gang, world)
 
 
 @pytest.mark.parametrize("failed_holds", [False, True])
@@ -409,7 +411,7 @@ def test_cases_that_hold_the_group_of_a_failed_one_take_new_processes_and_are_gi
     def breaks() -> None:
         raise ValueError("the twelfth step")
 
-    with world.sentry.posted(0, 600, notes.append):
+    with world.watchdog.posted(0, 600, notes.append):
         failure = attempt(failed, breaks)
         assert failure is not None and failure.released
         assert recover(failed, failure, [free]) == []  # that it held the group itself is over
@@ -426,20 +428,20 @@ def test_a_check_that_says_wrong_is_told_to_the_parent_and_breaks_no_group() -> 
     """A peer may wait in a collective of its own check for the rank that has judged."""
     notes: list[Any] = []
     world = World(0, 1, CpuDevice(0), "cpu:0", (0,), 1)
-    trial = pair(world, lent=True)
+    runner = pair(world, lent=True)
 
     def rejects() -> None:
         raise AssertionError("another sum")
 
-    with world.sentry.posted(0, 600, notes.append):
-        failure = attempt(trial, rejects, rejected="wrong")
-        assert failure is not None and not failure.released and trial.failed_s is None
-        assert recover(trial, failure, [trial]) == []
+    with world.watchdog.posted(0, 600, notes.append):
+        failure = attempt(runner, rejects, rejected="wrong")
+        assert failure is not None and not failure.released and runner.failed_s is None
+        assert recover(runner, failure, [runner]) == []
     assert [(note.state, note.status) for note in notes] == [("failed", "wrong"), ("settled", "hang")]
 
 
 def test_one_rank_s_sticky_error_spoils_them_all_whoever_failed_first() -> None:
-    class Two(Agreement):
+    class Two(ControlPlane):
         def greatest(self, values: object, among: object = None) -> list[float]:
             return [1.0, 0.0]  # it failed, and nobody asked for a halt
 

@@ -1,0 +1,1 @@
+"""What every part uses: errors, text, signals, where the packages are."""

@@ -1,0 +1,39 @@
+"""Affinity: the cores that this process comes with. Imported before PyTorch, whose OpenMP could bind it to one of them.
+
+OpenMP binds the thread that imports it where one of its variables says so, and all that this thread starts inherits
+that. Ranks are pinned to cores of their own anyway, so these variables are dropped, here and for what is started here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from harness.common.startup import is_rank
+
+BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
+DROPPED = tuple(name for name in BINDING if os.environ.pop(name, None) is not None)
+"""Those that were set."""
+
+
+def _narrowed() -> bool:
+    try:
+        return os.getppid() > 0 and os.sched_getaffinity(0) < os.sched_getaffinity(os.getppid())
+    except OSError:  # the parent is gone
+        return False
+
+
+NARROWED = _narrowed()
+"""Whether this process came with fewer cores than its parent has."""
+
+
+def bound() -> bool:
+    """Whether this is a rank of somebody's launcher that was bound, by that or a wrapper, to cores of its own."""
+    return NARROWED and is_rank()
+
+
+def dropped() -> str | None:
+    """What to say of the variables that were dropped; None where none was set."""
+    if not DROPPED:
+        return None
+    names = f"{', '.join(DROPPED)} {'is' if len(DROPPED) == 1 else 'are'}"
+    return f"{names} ignored: each rank is pinned to cores of its own, where its threads run"

@@ -1,0 +1,58 @@
+"""Neighbours: other runs of rankbench on this host's cores, of whichever user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from harness.common.startup import is_rank
+
+COMMANDS = ("run", "duel")
+NAMED = 5
+"""Processes that a warning names."""
+
+
+def other_runs() -> list[int]:
+    """The processes of other runs that may use a core which this process may use, too."""
+    cores = os.sched_getaffinity(0)
+    family = set(_family())
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid not in family and measures(process.cmdline()) and cores & os.sched_getaffinity(process.pid):
+                found.append(process.pid)
+    return found
+
+
+def measures(words: Sequence[str]) -> bool:
+    """Whether a command line is one that measures."""
+    for before, word, after in zip(words, words[1:], words[2:], strict=False):
+        module = before == "-m" and word == "harness"
+        if (module or Path(word).name == "rankbench") and after in COMMANDS:
+            return True
+    return False
+
+
+def warning() -> str | None:
+    """What to say of other runs; None where there is none."""
+    runs = other_runs()
+    if not runs:
+        return None
+    names = ", ".join(map(str, runs[:NAMED])) + (f" and {len(runs) - NAMED} more" if len(runs) > NAMED else "")
+    who = "another rankbench run uses" if len(runs) == 1 else "other rankbench runs use"
+    which = f"process{'es' * (len(runs) > 1)} {names}"
+    return f"{who} these cores ({which}): they disturb each other; wait, or split the cores"
+
+
+def _family() -> Iterator[int]:
+    """This process, those that it descends from, and the ranks beside it."""
+    own = psutil.Process()
+    yield own.pid
+    with suppress(psutil.Error):
+        yield from (process.pid for process in own.parents())
+        if is_rank():
+            yield from (process.pid for process in own.parents()[0].children())

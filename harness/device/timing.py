@@ -1,0 +1,124 @@
+"""Clocks: the host's monotonic clock, the device's marks, and the start line between ranks."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.common.errors import CollectiveError
+from harness.device.device import Device
+
+SPIN_S = 50e-6
+"""The last part of a delay window is spun through without giving the core away."""
+
+Now = Callable[[], float]
+"""A monotonic clock in seconds."""
+
+
+def now() -> float:
+    """CLOCK_MONOTONIC in seconds: one for all processes of a host."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+@dataclass(frozen=True)
+class RankSample:
+    """One sample on one rank."""
+
+    start_s: float
+    """Host clock at the start mark, after the head start."""
+    end_s: float
+    """Host clock after the device had done everything up to the end mark."""
+    device_s: float | None
+    """Seconds between the device's own marks, where it has them."""
+    launched_s: float = -math.inf
+    """Host clock when everything up to the end mark had been launched, where the device was held until then."""
+
+    @property
+    def seconds(self) -> float:
+        """The device's own time where it has one, else the host's."""
+        return self.end_s - self.start_s if self.device_s is None else self.device_s
+
+    @property
+    def late(self) -> bool:
+        """Whether launching was not done when the device was let go: it may have waited for a launch."""
+        return self.launched_s > self.start_s
+
+
+class Timer:
+    """Times what a device does between ``start`` and ``stop``; synchronises once, at the end."""
+
+    def __init__(
+        self, device: Device, clock: Now = now, *, head_start_s: float = 0.0, streams: Sequence[Any] = ()
+    ) -> None:
+        """``head_start_s``: the device is held for so long before the start mark, so that launching opens no gaps.
+
+        ``streams`` are those that steps use beside the current one: they begin after the start mark, and the end mark
+        waits for them.
+        """
+        self._device = device
+        self._now = clock
+        self._head_start_s = head_start_s
+        self._streams = streams
+
+    def start(self) -> None:
+        """Set the start mark. The device must be idle."""
+        self._start_s = self._now()
+        self._held = self._device.hold(self._head_start_s) if self._head_start_s else None
+        self._mark = self._device.mark()
+        if self._streams:
+            self._device.fork(self._streams)
+
+    def stop(self) -> RankSample:
+        """Set the end mark, wait for the device, and read the clocks."""
+        device = self._device
+        if self._streams:
+            device.join(self._streams)
+        mark = device.mark()
+        if self._held is None:
+            device.synchronize()
+            return RankSample(self._start_s, self._now(), device.between(self._mark, mark))
+        launched_s = self._now()
+        device.synchronize()
+        end_s = self._now()
+        start_s = self._start_s + (device.between(self._held, self._mark) or 0.0)
+        return RankSample(start_s, end_s, device.between(self._mark, mark), launched_s)
+
+
+class StartLine:
+    """A delay window: ranks agree on an instant a little ahead and spin to it.
+
+    Leaving a barrier is not a start: ranks leave it 20 to 100 µs apart, and a spin to one
+    instant of one clock starts them within a microsecond.
+    """
+
+    def __init__(self, latest: Callable[[float], float], lead_s: float, clock: Now = now) -> None:
+        """``latest`` gives every rank the greatest of the values that the ranks pass to it."""
+        self._latest = latest
+        self._lead_s = lead_s
+        self._now = clock
+
+    def cross(self) -> None:
+        """Return on every rank at the same instant. Raises CollectiveError where a rank gave up."""
+        start_s = self._agree(self._now()) + self._lead_s
+        while self._now() < start_s - SPIN_S:
+            os.sched_yield()  # this process's own gloo thread may still have to tell a peer, from this very core
+        while self._now() < start_s:
+            pass
+
+    def finish(self) -> None:
+        """The last line of a visit: learn whether every rank got here. Raises CollectiveError."""
+        self._agree(0.0)
+
+    def give_up(self) -> None:
+        """Tell the others, who stand at their next line, that this rank will not start again."""
+        self._latest(math.inf)
+
+    def _agree(self, mine: float) -> float:
+        latest = self._latest(mine)
+        if math.isinf(latest):
+            raise CollectiveError("another rank gave up")
+        return latest

@@ -1,0 +1,1 @@
+"""The run directory: the plan, the records of the journal, and the messages that become records."""

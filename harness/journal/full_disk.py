@@ -1,0 +1,36 @@
+"""What a full disk looks like from a scenario: each library tells of it in its own way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+from harness.common.text import words_of
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The numbers of the errors for a disk that takes no more, and for a quota that is reached."""
+_WORDS = tuple(map(os.strerror, FULL))
+_SHORT_WRITE = re.compile(r"inline_container\.cc.*unexpected pos|PytorchStreamWriter failed writing", re.DOTALL)
+"""What torch's own file writer says where a write came up short: it does not keep the error's number."""
+
+
+def complaint(error: BaseException) -> str | None:
+    """What ``error``, or one that led to it, says of a full disk, in a line; None where it says nothing of it."""
+    for each in _chain(error):
+        if getattr(each, "errno", None) in FULL or any(words in words_of(each) for words in _WORDS):
+            return f"the disk is full: {type(each).__name__}: {words_of(each)}"
+    for each in _chain(error):
+        if _SHORT_WRITE.search(words_of(each)):
+            return f"the disk is full or failing: {type(each).__name__}: {words_of(each)}"
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it, each once: one may be raised from itself."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

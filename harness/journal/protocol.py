@@ -1,0 +1,75 @@
+"""What a run's parent and the ranks of a gang say to each other, beside the journal's records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import Base64Bytes
+
+from harness.journal.plan import Case, Plan, Record
+from harness.journal.records import ProfileName, Status
+
+State = Literal["moves", "waits", "collective", "stuck", "failed", "settled"]
+"""Of a rank: it moves; or it stands, waiting for others, in a collective of its case, or in the case's own code; or its
+case has failed on it, and it cannot be sure that it will agree on that with the others; or they have."""
+
+Emit = Callable[[Record], None]
+"""Where rank 0's records go: the journal, or the process that owns it."""
+
+
+class Order(Record):
+    """What one gang of processes is told to do."""
+
+    plan: Plan
+    launch: int
+    attempt: int
+    todo: dict[int, tuple[Case, ...]]
+    """Cases to measure, by the index of their comparison."""
+    budget_s: float
+    """Seconds to spend on them."""
+    fingerprint: str
+    scratch: str
+    """A folder for the files of scenarios, on every rank's host."""
+    profile: bool = False
+    """True: trace a few steps of each case, and measure nothing."""
+
+
+class RankNote(Record):
+    """What a rank's sentry tells at least once a deadline. Not kept in the journal: to know who hangs, and where."""
+
+    type: Literal["rank"] = "rank"
+    rank: int
+    state: State
+    at: str = ""
+    """Function and line where it stands, outside of the harness and of PyTorch if there is such; or how it failed."""
+    status: Status = "hang"
+    """What its case has become, where it failed."""
+    when_s: float = 0.0
+    """Host clock when it failed."""
+    stack: str = ""
+    pending: tuple[str, ...] = ()
+    """Collectives that it has begun since it moved last, and that have not ended, in words."""
+
+
+class VisitNote(Record):
+    """Rank 0 is about to visit a case. Not kept in the journal: for progress, and to know what killed a rank."""
+
+    type: Literal["visit"] = "visit"
+    comparison: int
+    case: str
+    round: int
+    rounds: int
+    step_s: float | None = None
+    """The running estimate of one step's time, where there is one."""
+    over_s: float = 0.0
+    """By how much the case's comparison will exceed its part of the launch's time: its fewest rounds take so long."""
+
+
+class TraceNote(Record):
+    """One rank's trace of a case, for the run directory: whoever keeps that writes it. Not kept in the journal."""
+
+    type: Literal["trace"] = "trace"
+    file: ProfileName
+    content: Base64Bytes
+    """Given in base64, as JSON has it."""

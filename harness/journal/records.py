@@ -1,0 +1,272 @@
+"""The records of the journal, the source of everything shown; ``harness.journal.log`` keeps them, one a line.
+
+launch   a gang is up: who its ranks are
+begin    a case is about to be measured in this launch
+cell     what became of it, with every sample of every rank
+profile  the traces of a case, or why there are none
+end      the gang is down
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from harness.common.text import harmless
+from harness.journal.measurement_warnings import MeasurementWarning
+from harness.journal.plan import SCHEMA, Record, Value
+
+LONGEST = 4000
+"""Characters of last words that are kept: their end."""
+
+
+class RankOutcome(Record):
+    """What became of one rank."""
+
+    rank: int
+    outcome: str
+    """In words, e.g. ``rank 1 was killed by SIGKILL`` or ``rank 0 waits for the other ranks``."""
+    words: str | None = None
+    """Its last words: where it hung, its stack; else the end of its standard error, where that is known."""
+
+
+def last(text: str) -> str | None:
+    """The end of ``text``, as much as is kept, with nothing in it that steers a terminal; None where there is none."""
+    return harmless(text[-LONGEST:]).strip() or None
+
+
+Status = Literal["ok", "wrong", "oom", "error", "died", "hang", "skipped"]
+
+
+class Rank(Record):
+    """One rank of a launch: where it ran."""
+
+    rank: int
+    host: str
+    pid: int
+    device: str
+    """As in the plan: ``cpu:0``."""
+    device_name: str
+    """What it is: a processor's or a GPU's model."""
+    cpus: tuple[int, ...]
+    """Logical CPUs that it was pinned to."""
+    threads: int
+    niceness: int = 0
+    """Of its process: above 0, others go first."""
+    clock_offset_s: float = 0.0
+    """Added to its host's clock to have that of rank 0's host; its times are told in the latter."""
+    clock_error_s: float = 0.0
+    """By how much that may be wrong: start skews below it mean nothing. 0 where ranks share one clock."""
+    least_s: float | None = None
+    """Seconds between two of the device's own marks with nothing in between; None where it has none."""
+
+
+class GroupSetup(Record):
+    """What it took a launch's first ranks until they could exchange tensors: seconds of the slowest of them."""
+
+    size: int
+    """How many ranks they are."""
+    setup_s: float
+    """From nothing to a communicator."""
+    first_s: float
+    """Its first all-reduce, of one number."""
+    steady_s: float
+    """One of those that follow: their median."""
+
+
+class Samples(Record):
+    """Every sample of one case in one launch. Lists are indexed [sample]; nested ones [rank][sample]."""
+
+    round: tuple[int, ...]
+    """The round that the sample was taken in, from 0."""
+    position: tuple[int, ...]
+    """The place of its visit in the true order of the comparison's visits, from 0."""
+    start_s: tuple[tuple[float, ...], ...]
+    """Host clock at the start mark, in seconds since the launch's origin."""
+    end_s: tuple[tuple[float, ...], ...]
+    """Host clock at the end mark, after the device was synchronised."""
+    device_s: tuple[tuple[float, ...], ...] | None = None
+    """Seconds between the device's own events, where it has them (CUDA); else None."""
+    clock_mhz: tuple[tuple[float, ...], ...] | None = None
+    """Clock of the device's processors during the sample, where it was asked for; else None."""
+    held_back: tuple[tuple[int, ...], ...] | None = None
+    """Why the device held its clock back then: the bits of NVML's clocks-event reasons; None where nobody asked."""
+
+
+class CollectiveTimes(Record):
+    """Where a step's time went in a few samples that do not count, whose collectives were watched.
+
+    Lists are indexed [rank][sample]; seconds are one step's. Work, wait and transfer of a rank make up its whole time.
+    """
+
+    collectives: tuple[float, ...]
+    """How many collectives of the gang a step had, in each sample."""
+    work_s: tuple[tuple[float, ...], ...]
+    """Outside collectives."""
+    wait_s: tuple[tuple[float, ...], ...]
+    """Inside collectives, until the last rank had come."""
+    transfer_s: tuple[tuple[float, ...], ...]
+    """Inside collectives, from then on."""
+    bytes: tuple[float, ...] | None = None
+    """Each rank's bytes of a step's watched messages, counted as ``RankFacts.traffic_bytes`` are; None where unknown.
+
+    Where they differ from those, the step has messages that were not watched.
+    """
+
+
+class RankFacts(Record):
+    """What one rank of the case's gang did: its work in one step, and its processor time over the timed visits."""
+
+    flops: float
+    """Declared floating-point operations of one step."""
+    bytes: float
+    """Declared bytes moved in one step."""
+    items: float
+    """Declared items of one step."""
+    counted_flops: float
+    """Matrix-product FLOPs that the harness counted in one untimed step; 0 where it can count none."""
+    host_reads: int
+    """Reads from the device to the host that the harness counted in that step."""
+    traffic_bytes: int = 0
+    """Bytes of the messages that its collectives carried in that step."""
+    products: tuple[str, ...] = ()
+    """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
+    uncounted: tuple[str, ...] = ()
+    """Names of what it called that may multiply matrices without being counted."""
+    constant_operands: int = 0
+    """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
+    asymmetric: bool = False
+    """Whether ranks do by design what their declared work does not tell; False in older journals."""
+    settings: tuple[str, ...] = ()
+    """Settings of the whole process that its code changed: the name, its value, and the process's."""
+    held_bytes: int | None = None
+    """Memory in use between its steps beyond what was there before it was prepared, where the system tells."""
+    peak_bytes: int | None = None
+    """Memory that the step needed at its peak beyond what was there before, where the system tells."""
+    reserved_bytes: int | None = None
+    """GPU memory that PyTorch's allocator held at its peak meanwhile, whoever's it was."""
+    alloc_retries: int = 0
+    """How often, in the visits, its memory was full: it then gives back what it keeps, and waits for the GPU."""
+    watts: float | None = None
+    """Mean power of its device during the samples, where that could be told."""
+    found: dict[str, Value] = Field(default_factory=dict)
+    """What the check established."""
+    first_s: float
+    """Seconds of the very first step, warm-up included."""
+    cpu_s: float
+    """Processor time of the whole process over the visits."""
+    wall_s: float
+    """Wall-clock of the same visits."""
+    delay_s: float | None = None
+    """Time that the main thread was runnable but did not run, where the kernel tells."""
+    busy_s: float | None = None
+    """Time that its cores were busy, with whatever it was, where the kernel tells; to a clock tick, usually 10 ms."""
+    throttled_s: float | None = None
+    """Time that CPU quotas held its control groups back meanwhile, summed over cores; None without a quota."""
+    main_s: float | None = None
+    """Processor time of the main thread, which does the steps, where the kernel tells."""
+    messages_s: float | None = None
+    """Processor time of the threads that carry messages between ranks, where the kernel tells."""
+
+
+class LaunchRecord(Record):
+    """A fresh group of processes is ready to measure."""
+
+    type: Literal["launch"] = "launch"
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    launch: int
+    attempt: int = 0
+    """0 for the first gang of this launch; more after a renewal or a resumption."""
+    launcher: str
+    started: str
+    """Wall-clock in UTC, ISO 8601, of the origin of its samples' times."""
+    fingerprint: str
+    """Of the environment: it keys every series."""
+    lead_s: float
+    """How far ahead the delay window agrees its start."""
+    ranks: tuple[Rank, ...]
+    groups: tuple[GroupSetup, ...] = ()
+    """One a NCCL group; none where messages go over gloo."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """Rank 0's environment variables that change figures: launchers set some of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class BeginRecord(Record):
+    """A case is about to be measured."""
+
+    type: Literal["begin"] = "begin"
+    launch: int
+    comparison: int
+    """Index into the plan's comparisons."""
+    case: str
+    """The case's key."""
+
+
+class CellRecord(Record):
+    """What became of a planned case in one launch."""
+
+    type: Literal["cell"] = "cell"
+    launch: int
+    comparison: int
+    case: str
+    status: Status
+    rank: int | None = None
+    """The first failing rank, where one failed."""
+    message: str | None = None
+    """What went wrong, in words."""
+    unit: str = "item"
+    """What one item of the declared work is."""
+    inner: int = Field(default=1, ge=1)
+    """Steps in one sample: a step's time is the sample's divided by this."""
+    head_start_s: float | None = None
+    """For how long the device was held before each sample, so that launching opens no gaps; 0 where a step of the
+    comparison waits for the device itself; None where work is done when its launch returns."""
+    samples: Samples | None = None
+    facts: tuple[RankFacts, ...] = ()
+    """One a rank of the case's gang."""
+    waits: CollectiveTimes | None = None
+    """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
+    warnings: tuple[MeasurementWarning, ...] = ()
+    outcomes: tuple[RankOutcome, ...] = ()
+    """What became of each rank of the launch, where its gang was lost."""
+
+
+class EndRecord(Record):
+    """The gang of a launch has ended."""
+
+    type: Literal["end"] = "end"
+    launch: int
+    wall_s: float
+    """From the order to launch until its last process had ended, in seconds."""
+
+
+ProfileName = Annotated[str, Field(pattern=r"^[\w@-][\w.@-]*\.json\.gz$")]
+"""Name of a trace's file in the run's ``profiles``."""
+
+
+class ProfileRecord(Record):
+    """What became of the profile of a case, which a gang of its own made after everything was measured."""
+
+    type: Literal["profile"] = "profile"
+    comparison: int
+    case: str
+    files: tuple[ProfileName, ...] = ()
+    """A trace a rank, in rank order; none where it failed."""
+    bytes: int = 0
+    """Of all these files together."""
+    steps: int = 0
+    """Steps that were traced."""
+    message: str | None = None
+    """Why there are no files."""
+
+
+Entry = Annotated[LaunchRecord | BeginRecord | CellRecord | ProfileRecord | EndRecord, Field(discriminator="type")]
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+
+
+def parse(text: str | bytes) -> Entry:
+    """The text of one record. Raises pydantic.ValidationError."""
+    return _ENTRY.validate_json(text, strict=True)

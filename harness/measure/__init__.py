@@ -1,0 +1,1 @@
+"""Measuring: from a comparison of cases to a cell for each, on one rank."""

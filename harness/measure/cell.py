@@ -1,0 +1,62 @@
+"""What a cell tells of a case that went well, out of what each rank has gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from harness.device.timing import RankSample
+from harness.journal.measurement_warnings import MeasurementWarning
+from harness.journal.records import RankFacts, Samples
+from harness.measure import collective_times, launch_ahead, process_settings
+from harness.measure.case_runner import CaseRunner
+from harness.measure.collective_times import Watched
+from harness.telemetry import cpu_load
+from harness.telemetry.case_telemetry import CaseTelemetry
+from harness.work import memory
+
+T = TypeVar("T")
+Gathered = tuple[list[RankSample], RankFacts | None, list[Watched], CaseTelemetry]
+"""What one rank has of one case: its samples, its facts (None without a part in it), watched samples, and telemetry."""
+
+
+def told(
+    runner: CaseRunner, ranks: Sequence[Gathered], origin_s: float, doubted: Sequence[MeasurementWarning]
+) -> dict[str, Any]:
+    """A cell's fields. Each rank has its laps, facts, waits, and readings beside them; those of the case come first."""
+    laps, facts, seen, aside = zip(*ranks[: runner.case.world_size], strict=True)
+    warnings = cpu_load.warnings_of([cpu_load.CpuTime.of(fact) for fact in facts], shares=runner.world.shares)
+    warnings += launch_ahead.warnings_of(laps)
+    warnings += memory.warnings_of([fact.alloc_retries for fact in facts])
+    warnings += process_settings.warnings_of([fact.settings for fact in facts])
+    return {
+        "unit": runner.unit,
+        "inner": runner.inner,
+        "head_start_s": round(runner.head_start_s, 9) if runner.world.device.queues else None,
+        "samples": _samples(runner, laps, aside, origin_s),
+        "facts": facts,
+        "waits": collective_times.split(seen, runner.inner),
+        "warnings": (*warnings, *doubted),
+    }
+
+
+def _samples(
+    runner: CaseRunner, laps: Sequence[Sequence[RankSample]], aside: Sequence[CaseTelemetry], origin_s: float
+) -> Samples:
+    each = [(number, position) for number, position, samples in runner.visits for _ in range(samples)]
+    timed = laps[0][0].device_s is not None
+    return Samples(
+        round=tuple(number for number, _ in each),
+        position=tuple(position for _, position in each),
+        start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
+        end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
+        device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
+        clock_mhz=_of_all([its.mhz for its in aside]),
+        held_back=_of_all([its.held_back for its in aside]),
+    )
+
+
+def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
+    """What every rank tells; None where one does not."""
+    found = tuple(its for its in ranks if its is not None)
+    return found if len(found) == len(ranks) else None

@@ -1,0 +1,84 @@
+"""The head start: a device is held for a moment, so that launching a sample's steps opens no gaps between them.
+
+A GPU that is faster than its host waits for each launch, and its clock counts that. So a pause is launched before the
+start mark, and while it lasts the host launches the whole sample. Two things limit that. A step that waits for the
+device itself gains nothing: its launches belong to its time, and then to that of every case it is compared with. And a
+GPU takes about a thousand launches ahead, no more: a sample has no more steps than fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.device.device import Device
+from harness.device.timing import Now, RankSample
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
+
+HOLD_S = 0.050
+"""A device is held for so long to see how much can be launched meanwhile."""
+MOST = 512
+"""Steps that are tried; more in a sample would only make it longer."""
+SPARE = 1.25, 50e-6
+"""A head start is this many times what launching took, and so many seconds more."""
+LATE = 0.05
+"""A cell is flagged where launching outlasted the head start in more than this share of a rank's samples."""
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """How far ahead of its device a host can launch a case's steps."""
+
+    steps: float = math.inf
+    """Steps that were launched before the device was let go: 0 where a step waits for the device."""
+    launch_s: float = 0.0
+    """Seconds of the host for launching one of them."""
+
+
+def room(step: Callable[[], Any], steps: int, device: Device, clock: Now) -> QueueDepth:
+    """Do ``steps`` steps, all of them however it goes, and see how many could be launched while the device was held."""
+    device.synchronize()
+    device.hold(HOLD_S)
+    let_go = device.mark()
+    start_s = last_s = clock()
+    ahead = 0
+    for _ in range(steps):
+        step()
+        if not device.reached(let_go):
+            ahead += 1
+            last_s = clock()
+    device.synchronize()
+    return QueueDepth(ahead, (last_s - start_s) / ahead if ahead else math.inf)
+
+
+def tightest(rooms: Sequence[QueueDepth]) -> QueueDepth:
+    """Of the ranks of a case, or of all: what suits each of them."""
+    return QueueDepth(min(each.steps for each in rooms), max(each.launch_s for each in rooms))
+
+
+def queueable(rooms: Sequence[QueueDepth]) -> bool:
+    """Whether all cases of a comparison can be launched ahead: they are timed alike, or could not be compared."""
+    return all(each.steps >= 1 for each in rooms)
+
+
+def head_start_s(inner: int, room: QueueDepth) -> float:
+    """For how long to hold the device before a sample of ``inner`` steps."""
+    times, more_s = SPARE
+    return times * inner * room.launch_s + more_s
+
+
+def warnings_of(laps: Sequence[Sequence[RankSample]]) -> list[MeasurementWarning]:
+    """One for each rank whose launches often were not done when its device was let go; ``laps`` is [rank][sample]."""
+    shares = [sum(lap.late for lap in mine) / len(mine) if mine else 0.0 for mine in laps]
+    return [
+        MeasurementWarning(
+            kind=Kind.LAUNCH_GAPS,
+            fact=f"rank {rank} was still launching when its head start was over in {share:.0%} of its samples "
+            f"(limit {LATE:.0%})",
+            rank=rank,
+        )
+        for rank, share in enumerate(shares)
+        if share > LATE
+    ]

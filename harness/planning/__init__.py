@@ -1,0 +1,1 @@
+"""Planning: from what a user asks for to a plan."""

@@ -1,0 +1,266 @@
+"""From what a user asked for to a plan. Every rule of the command line is judged here, before anything is written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import get_args
+
+from harness import __version__
+from harness.common.errors import UsageError
+from harness.common.text import nearest
+from harness.device import affinity, device
+from harness.journal.plan import Case, Comparison, Placement, Plan, Value, most_launches
+from harness.planning.budget import above_zero, effort, fraction
+from harness.planning.regime import regime
+from harness.planning.request import RunRequest
+from harness.planning.sides import of_launchers
+from harness.plugins import floor_and_ceiling, registry, roofline, source_digest
+from harness.plugins.fields import split
+
+PRESETS = ("smoke", "chapter", "full")
+EVERY_SCENARIO = PRESETS[1:]
+"""Those that take every scenario where none is named."""
+SELECTION = ("tying", "frobenius", "split")
+"""What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
+FEW, EVERY = 6, 4
+"""Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
+
+
+def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
+    """The plan of a wish. Raises UsageError.
+
+    ``ranks`` is how many there are already, under somebody's torchrun: in all, and on this host.
+    """
+    above_zero("--threads", request.threads)
+    above_zero("--deadline", request.deadline_s)
+    if request.preset is not None and request.preset not in PRESETS:
+        raise UsageError(
+            "--preset", f"be one of {', '.join(PRESETS)}", repr(request.preset), nearest(request.preset, PRESETS)
+        )
+    if request.nodes is None:
+        found = device.parse(request.devices, request.threads, share=request.share_device)
+    else:
+        found = device.of_cluster(request.devices, request.threads, request.nodes)
+    if ranks is not None:
+        found = _one_each(found, *ranks, share=request.share_device)
+    _sharing(found, allowed=request.share_device)
+    sizes = _world_sizes(request.world_sizes, len(found))
+    sides = request.sides or of_launchers(request.launcher, len(found), inside=ranks is not None)
+    launchers = [side.launcher for side in sides]
+    _placement(request, sizes[-1], launchers)
+    if request.nodes is not None and set(launchers) != {"ray"}:
+        _here(found[: sizes[-1]], request.threads)
+    comparisons = _comparisons(request, sizes, found)
+    budget_s, launches, precision = effort(request, comparisons, sides, joined=ranks is not None)
+    if launches > most_launches(comparisons):
+        rule = f"be at most {most_launches(comparisons)} for so many cases"
+        raise UsageError("--launches", rule, launches, "use fewer, or fewer scenarios")
+    return Plan(
+        version=__version__,
+        command=request.command,
+        sides=sides,
+        placement=request.placement,
+        ray_address=request.ray_address if "ray" in launchers else None,
+        devices=found[: sizes[-1]] if ranks is None else found,
+        world_sizes=sizes,
+        threads=request.threads,
+        launches=launches,
+        seed=request.seed,
+        budget_s=budget_s,
+        strict=request.budget_s == budget_s,
+        deadline_s=request.deadline_s,
+        precision=precision,
+        margin=fraction("--margin", request.margin, zero=True, example="5%"),
+        cache=request.cache,
+        execution=request.execution,
+        gloo_loop=request.gloo_loop,
+        profile=request.profile,
+        regime=regime(request, found),
+        comparisons=comparisons,
+    )
+
+
+def _sharing(found: tuple[str, ...], *, allowed: bool) -> None:
+    """Refuse a device that several ranks share, unless that is meant: NCCL takes one rank a GPU."""
+    shared = len(set(found)) < len(found)
+    if shared and not allowed:
+        remedy = "add --share-device to test several ranks on one GPU, over gloo and without any scaling figure"
+        raise UsageError("--devices", "name each GPU once: NCCL takes one rank a GPU", ",".join(found), remedy)
+    if allowed and not shared:
+        remedy = "leave it out, or name a GPU as often as it is to have ranks (--devices cuda:0,0), or more CPU devices"
+        rule = "come with a GPU that is named twice, or more ranks than CPU devices"
+        raise UsageError("--share-device", rule, ",".join(found), f"{remedy} than there are (--devices cpu:N)")
+
+
+def _one_each(found: tuple[str, ...], ranks: int, local: int, *, share: bool) -> tuple[str, ...]:
+    """A device for each of somebody's ranks, in turn where they ``share``; on several hosts numbered throughout."""
+    if affinity.bound() and found[0] == "cpu:0":  # each has its own first core
+        found = tuple(f"cpu:{index}" for index in range(local))
+    if share and ranks == local > len(found):
+        return tuple(found[index % len(found)] for index in range(local))
+    if local > len(found):
+        remedy = f"start {len(found)} or fewer ranks, or add --share-device to test more, without any scaling figure"
+        if affinity.DROPPED:
+            remedy = f"unset {affinity.DROPPED[0]}: it bound torchrun, and all that it starts, to one core"
+        raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", local, remedy)
+    if ranks == local:
+        return found[:ranks]
+    if ranks % local:
+        raise UsageError("--nproc-per-node", "be alike on every host", f"{local} of {ranks} here", "correct it")
+    kind = found[0].partition(":")[0]
+    if found[:local] != tuple(f"{kind}:{index}" for index in range(local)):
+        raise UsageError("--devices", "name no single devices on several hosts", ",".join(found), f"use {kind}")
+    return tuple(f"{kind}:{index}" for index in range(ranks))
+
+
+def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
+    """Powers of two up to the number of devices, and that number; or what the user said."""
+    if text is None:
+        return tuple(sorted({2**k for k in range(have.bit_length()) if 2**k <= have} | {have}))
+    parts = text.split(",")
+    sizes = sorted({int(part) for part in parts if part.strip().isdecimal()})
+    if len(sizes) != len(parts) or not sizes or sizes[0] < 1:
+        raise UsageError("--world-sizes", "be distinct positive numbers", repr(text), "e.g. --world-sizes 1,2")
+    if sizes[-1] > have:
+        remedy = f"name more --devices, or use {have} or fewer"
+        raise UsageError("--world-sizes", f"be at most the {have} devices", sizes[-1], remedy)
+    return tuple(sizes)
+
+
+def _placement(request: RunRequest, size: int, launchers: Sequence[str]) -> None:
+    """Refuse what Ray could never place: it would wait for ever."""
+    known = get_args(Placement)
+    if request.placement not in known:
+        raise UsageError("--placement", f"be one of {', '.join(known)}", repr(request.placement), f"e.g. {known[0]}")
+    if request.share_device and "ray" in launchers:
+        rule = "go without Ray, which gives each rank a device"
+        raise UsageError("--share-device", rule, request.launcher, "use --launcher torchrun")
+    nodes = len(request.nodes or (None,))
+    if "ray" in launchers and request.placement == "strict-spread" and size > nodes:
+        remedy = "use --placement spread, or smaller --world-sizes"
+        raise UsageError("--placement strict-spread", f"place at most {nodes} ranks, one a node", size, remedy)
+
+
+def _here(found: Sequence[str], threads: int) -> None:
+    """Refuse devices of a cluster that a launcher of this host alone, beside Ray, does not have."""
+    kind = found[0].partition(":")[0]
+    own = range(len(found))
+    device.parse(f"cpu:{len(own)}" if kind == "cpu" else f"cuda:{','.join(map(str, own))}", threads)
+
+
+def _entries(names: Sequence[str], preset: str | None) -> list[registry.Entry]:
+    if not names and preset in EVERY_SCENARIO:
+        return list(registry.scenarios().values())
+    return registry.chosen(names or SELECTION)
+
+
+def _settings(settings: Sequence[str], entries: Sequence[registry.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:
+    """``scenario.axis=v1,v2`` as values by scenario and axis; a comma within a value has a backslash before it."""
+    by_name = {entry.name: entry for entry in entries}
+    made = {}
+    for setting in settings:
+        left, equals, right = setting.partition("=")
+        name, dot, field = left.partition(".")
+        if not (equals and dot):
+            raise UsageError(
+                "--set", "read scenario.axis=value[,value]", repr(setting), "e.g. --set split.size=1024,2048"
+            )
+        if name not in by_name:
+            raise UsageError("--set", "name a scenario of this run", repr(name), nearest(name, by_name))
+        if len({entry.reference for entry in entries if entry.name == name}) > 1:
+            raise UsageError("--set", "mean one scenario", f"{name!r} of two", "measure each in a run of its own")
+        made[name, field] = tuple(dict.fromkeys(by_name[name].value(field, text) for text in split(right)))
+    return made
+
+
+def _points(
+    entry: registry.Entry, settings: dict[tuple[str, str], tuple[Value, ...]], preset: str | None
+) -> list[dict[str, tuple[Value, ...]]]:
+    """Every point of the sweep over the axes but the variant, each with the variant's values."""
+    values = {name: settings.get((entry.name, name), entry.sweep(name, preset)) for name in entry.defaults}
+    axes = [name for name in values if name != entry.variant_field]
+    variants = {entry.variant_field: values[entry.variant_field]} if entry.variant_field else {}
+    return [
+        {name: (value,) for name, value in zip(axes, point, strict=True)} | variants
+        for point in itertools.product(*(values[name] for name in axes))
+    ]
+
+
+def _comparisons(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...]) -> tuple[Comparison, ...]:
+    """A comparison for each point of each scenario's sweep."""
+    entries = _entries(request.names, request.preset)
+    settings = _settings(request.settings, entries)
+    points = [(entry, params) for entry in entries for params in _points(entry, settings, request.preset)]
+    copied = sizes if request.preset != "chapter" else ()
+    every = 1 if len(points) <= FEW else EVERY
+    telemetry = [
+        _probes(request, sizes, found, first=place == 0) if place % every == 0 else () for place in range(len(points))
+    ]
+    comparisons = (
+        _comparison(entry, params, sizes, copied, probed)
+        for (entry, params), probed in zip(points, telemetry, strict=True)
+    )
+    return tuple(
+        each.model_copy(update={"exercises": tuple(exercise.on(found[0]) for exercise in each.exercises)})
+        for each in comparisons
+    )
+
+
+def _probes(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
+    """Floor and ceilings beside a comparison; roofs once a launch are enough.
+
+    A duel asks for no ceiling: its time is for the ratios.
+    """
+    if request.sides:
+        return floor_and_ceiling.floors(sizes)
+    if not first:
+        return floor_and_ceiling.cases(sizes)
+    shared, on_gpu = len(set(found)) < len(found), found[0].startswith("cuda")
+    return [
+        *floor_and_ceiling.cases(sizes),
+        *(roofline.cases(sizes, shared=shared) if on_gpu else roofline.of_memory()),
+    ]
+
+
+def _comparison(
+    entry: registry.Entry,
+    point: dict[str, tuple[Value, ...]],
+    sizes: tuple[int, ...],
+    copied: tuple[int, ...],
+    telemetry: Sequence[Case],
+) -> Comparison:
+    """One comparison at every size, with packed copies at the sizes ``copied`` and the probes ``telemetry`` it."""
+    params = {name: values[0] for name, values in point.items() if name != entry.variant_field}
+    variants = point[entry.variant_field] if entry.variant_field else (None,)
+    cases = []
+    for value in variants:
+        told = params if value is None or entry.variant_field is None else params | {entry.variant_field: value}
+        variant = None if value is None else str(value)
+        shapes = [(size, False) for size in sizes]
+        if sizes[0] == 1 and entry.scaling != "none":  # packed copies say something beside a lone one that scales
+            shapes += [(size, True) for size in copied if size > 1]
+        cases += [
+            Case(
+                scenario=entry.name,
+                reference=entry.reference,
+                params=told,
+                variant=variant,
+                world_size=size,
+                packed=packed,
+            )
+            for size, packed in shapes
+        ]
+    return Comparison(
+        scenario=entry.name,
+        title=entry.title,
+        exercises=entry.exercises,
+        scaling=entry.scaling,
+        variant_field=entry.variant_field,
+        baseline=entry.baseline
+        if entry.baseline in [str(variant) for variant in variants]
+        else (str(variants[0]) if variants[0] is not None else None),
+        params=params,
+        code=source_digest.digest(entry.cls),
+        cases=(*cases, *telemetry),
+    )

@@ -1,0 +1,63 @@
+"""The regime: how samples are taken. It is written into the plan, and figures of different regimes are not compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from harness.common.errors import UsageError
+from harness.common.text import nearest
+from harness.device import gloo_threads
+from harness.journal.plan import Cache, Execution, GlooLoop
+from harness.planning.request import RunRequest
+
+ALWAYS = {
+    "alignment": "delay window",
+    "cadence": "isolated samples of repeated steps",
+    "allocator": "PyTorch's default",
+    "clocks": "as found",
+    "affinity": "each rank has cores of its own",
+}
+CACHES: dict[Cache, str] = {
+    "hot": "hot: each visit warms up",
+    "cold": "cold: the L2 cache is cleared before each sample, of one step",
+}
+EXECUTIONS: dict[Execution, str] = {
+    "eager": "eager",
+    "graph": "graph: each step is captured once and replayed",
+}
+
+
+LOOPS: dict[GlooLoop, str] = {
+    "background": "in the background: gloo's event loop yields to the step",
+    "as-is": "as gloo has it",
+}
+
+
+def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
+    """How the cases of a wish are to be measured on these devices. Raises UsageError."""
+    for option, value, known, usual in (
+        ("--cache", request.cache, get_args(Cache), "hot"),
+        ("--execution", request.execution, get_args(Execution), "eager"),
+        ("--gloo-loop", request.gloo_loop, get_args(GlooLoop), None),
+    ):
+        if value not in known:
+            raise UsageError(option, f"be one of {', '.join(known)}", repr(value), nearest(value, known))
+        if usual and value != usual and not devices[0].startswith("cuda"):
+            raise UsageError(option, f"be {usual} on CPU devices", value, "leave it out, or use --devices cuda")
+    told = {"cache": CACHES[request.cache], "execution": EXECUTIONS[request.execution]}
+    if not devices[0].startswith("cuda"):
+        told["gloo loop"] = LOOPS[request.gloo_loop]
+        if request.gloo_loop == "background" and (why := gloo_threads.refusal()):
+            remedy = "add --gloo-loop as-is"
+            raise UsageError("--gloo-loop", f"be as-is where threads keep their class ({why})", "background", remedy)
+    elif request.gloo_loop != "background":
+        remedy = "leave it out, or use --devices cpu"
+        raise UsageError("--gloo-loop", "be background on GPUs, whose ranks have several cores", "as-is", remedy)
+    if devices[0].startswith("cuda"):
+        told["affinity"] = "each rank has cores of its own, near its GPU"
+        told["launching"] = "ahead of the device, unless a step of the comparison waits for it"
+    if len(set(devices)) < len(devices):
+        told["affinity"] = told.get("affinity", "ranks share cores")
+        told["collectives"] = "gloo, through the host: ranks share a device"
+    return ALWAYS | told | {"threads": f"{request.threads} a rank"}

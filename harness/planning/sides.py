@@ -1,0 +1,94 @@
+"""Sides: the environments that take turns in a run: launchers that are compared, or those of a duel."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast, get_args
+
+from harness.common.errors import UsageError
+from harness.common.text import nearest
+from harness.device.affinity import BINDING
+from harness.device.fingerprint import LOGIN, SECRET
+from harness.journal.plan import LauncherName, Side
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that would change nothing."""
+
+
+def of_launchers(text: str | None, devices: int, *, inside: bool) -> tuple[Side, ...]:
+    """A side for each launcher that ``--launcher`` names; ``inside`` of somebody's torchrun there is that one only."""
+    known = get_args(LauncherName)
+    names = cast("tuple[LauncherName, ...]", tuple(dict.fromkeys((text or "torchrun").split(","))))
+    for name in names:
+        if name not in known:
+            raise UsageError("--launcher", f"be one of {', '.join(known)}", repr(name), nearest(name, known))
+    if inside and names != ("torchrun",):
+        raise UsageError("--launcher", "be torchrun inside torchrun", text, "leave it out")
+    if "inline" in names and len(names) > 1:
+        raise UsageError("--launcher", "be inline alone, or others", text, "e.g. --launcher torchrun,ray")
+    if "inline" in names and devices > 1:
+        raise UsageError("--launcher", "be torchrun for more than one device", "inline", "or use --devices cpu:1")
+    return tuple(Side(name=name, launcher=name) for name in names)
+
+
+def of_duel(a: str, b: str) -> tuple[Side, ...]:
+    """The two sides of a duel, and the first once more. Raises UsageError."""
+    first, second = (_side(name, text) for name, text in (("a", a), ("b", b)))
+    if (first.python, first.variables) == (second.python, second.variables):
+        raise UsageError("--b", "differ from --a", repr(b), "e.g. --b NCCL_ALGO=Tree, or another interpreter")
+    return first, second, first.model_copy(update={"name": "a again", "control": True})
+
+
+def turns(cases: int) -> int:
+    """How many launches of each side it takes to find one of so many cases slower for certain.
+
+    By a sign test with Holm's correction: 2^-n is the smallest p of n turns, and the level is one in 40.
+    """
+    return math.ceil(math.log2(40 * cases))
+
+
+def _side(name: str, text: str) -> Side:
+    """A side of a duel: ``NAME=value`` and an interpreter or its virtual environment, as words; or nothing."""
+    option, python, variables = f"--{name}", None, {}
+    for word in _words(option, text):
+        variable, equals, value = word.partition("=")
+        if not equals or os.sep in variable:
+            python = _interpreter(option, word)
+        elif not re.fullmatch(r"[A-Za-z_]\w*", variable):
+            raise UsageError(option, "set variables as NAME=value", repr(word), "e.g. NCCL_ALGO=Ring")
+        elif variable in THREADS:
+            remedy = "compare two runs of other --threads"
+            raise UsageError(option, "leave threads to --threads, which sets them on every side", variable, remedy)
+        elif variable in BINDING:
+            rule = "leave threads where they are: each rank is pinned to cores of its own"
+            raise UsageError(option, rule, variable, "leave it out")
+        elif SECRET.search(variable) or LOGIN.search(value):
+            raise UsageError(option, "set nothing secret: it is kept in plan.json", variable, "export it instead")
+        else:
+            variables[variable] = value
+    return Side(name=name, python=python, variables=variables)
+
+
+def _words(option: str, text: str) -> Sequence[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(option, "be quoted as in a shell", f"{text!r} ({error})", "close the quotes") from None
+
+
+def _interpreter(option: str, word: str) -> str | None:
+    """The path of an interpreter; None for the one that is running."""
+    path = Path(word).expanduser()
+    found = shutil.which(path / "bin" / "python" if path.is_dir() else path)
+    if found is None:
+        remedy = "give a path such as /opt/new/bin/python, or NAME=value"
+        raise UsageError(option, "name an interpreter or a virtual environment", repr(word), remedy)
+    own = Path(found).absolute()  # not resolved: a virtual environment's interpreter is a link
+    return None if own == Path(sys.executable).absolute() else str(own)

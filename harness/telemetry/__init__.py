@@ -1,0 +1,1 @@
+"""What is read of devices and cores while others measure on them."""

@@ -1,0 +1,40 @@
+"""What was read of a GPU beside its samples: its clock, why it held back, and the power that each case draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.device.timing import RankSample
+from harness.telemetry.power import watts
+from harness.telemetry.readings import Readings
+
+
+@dataclass(frozen=True)
+class CaseTelemetry:
+    """Of one case on one rank; None where it cannot be told."""
+
+    mhz: tuple[float, ...] | None = None
+    """Clock in each sample."""
+    held_back: tuple[int, ...] | None = None
+    """Reasons to hold it back in each sample, as NVML's bits."""
+    watts: float | None = None
+    """Mean power during its samples."""
+
+
+def telemetry(readings: Readings, cases: Sequence[Sequence[RankSample]], ahead_s: float) -> list[CaseTelemetry]:
+    """What the readings say of the samples of each case; the laps' clock is ``ahead_s`` ahead of the readings'."""
+    spans = [[(lap.start_s - ahead_s, lap.end_s - ahead_s) for lap in laps] for laps in cases]
+    every = [span for each in spans for span in each]
+    if not every:
+        return [CaseTelemetry() for _ in cases]
+    drawn = watts(spans, *readings.energy(min(start_s for start_s, _ in every), max(end_s for _, end_s in every)))
+    return [_of(readings, own, mean) for own, mean in zip(spans, drawn, strict=True)]
+
+
+def _of(readings: Readings, spans: Sequence[tuple[float, float]], mean: float | None) -> CaseTelemetry:
+    found = [told for span in spans if (told := readings.during(*span))]
+    if not found or len(found) < len(spans):
+        return CaseTelemetry(watts=mean)
+    mhz, held_back = zip(*found, strict=True)
+    return CaseTelemetry(tuple(round(each, 1) for each in mhz), held_back, mean)

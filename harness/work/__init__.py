@@ -1,0 +1,1 @@
+"""What a step does: FLOPs, bytes and memory, counted and held against what it declares."""

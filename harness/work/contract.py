@@ -1,0 +1,76 @@
+"""What a scenario hands over, held against its contract: it may be anybody's code."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from numbers import Real
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from harness.journal.plan import Value
+from harness.scenario import Work, Workload
+
+
+def _encodable(text: str) -> str:
+    text.encode()  # raises UnicodeEncodeError, which is a ValueError
+    return text
+
+
+_Word = Annotated[str, Field(max_length=1000), AfterValidator(_encodable)]
+_Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+FOUND: TypeAdapter[dict[str, Value]] = TypeAdapter(
+    Annotated[dict[_Word, bool | _Number | float | _Word], Field(max_length=100)],
+    config=ConfigDict(allow_inf_nan=False),
+)
+"""What a check may tell: it is written down, and any reader must be able to take it."""
+LONGEST_UNIT = 40
+"""Characters of the name of an item."""
+
+
+def told(found: object) -> dict[str, Value]:
+    """What ``check()`` told. Raises ValueError, naming what cannot be written down."""
+    try:
+        return FOUND.validate_python(found)
+    except ValidationError as error:
+        where = error.errors()[0]["loc"][:1]
+        which = f"{where[0]!r:.100}" if where else f"all of it, {type(found).__name__}"
+        rule = "finite numbers of 64 bits, truth values or texts of at most 1000 characters, by name, and at most 100"
+        raise ValueError(f"what check() tells must be {rule}, but {which} is not") from None
+
+
+CALLS = ("step", "check", "reset", "close")
+
+
+def validated(workload: object) -> Workload:
+    """What ``prepare()`` returned, with plain values: nothing of it has to be evaluated again.
+
+    Raises TypeError or ValueError, naming what is not as it must be, and whatever a plugin's own attributes raise.
+    """
+    if not isinstance(workload, Workload):
+        raise TypeError(f"prepare() must return a Workload, but returned {type(workload).__name__}")
+    values = {field.name: getattr(workload, field.name) for field in fields(Workload)}
+    for name in CALLS:
+        if not callable(values[name]):
+            raise TypeError(f"Workload.{name} must be callable, but is {type(values[name]).__name__}")
+    flags = {name: bool(value) for name, value in values.items() if name not in (*CALLS, "work")}
+    return Workload(**values | flags | {"work": _work(workload.work)})
+
+
+def _work(work: Work) -> Work:
+    amounts = {name: number(f"Work.{name}", getattr(work, name)) for name in ("flops", "bytes", "items")}
+    unit = work.unit
+    if not (isinstance(unit, str) and 0 < len(unit) <= LONGEST_UNIT and unit.isprintable()):
+        raise ValueError(f"Work.unit must be a word of at most {LONGEST_UNIT} characters, but is {unit!r:.100}")
+    return Work(**amounts, unit=unit)
+
+
+def number(name: str, value: object) -> float:
+    """A plugin's number as a float. Raises TypeError or ValueError where it is none, negative or not finite."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, but is {type(value).__name__}")
+    amount = float(value)
+    if not (math.isfinite(amount) and amount >= 0):
+        raise ValueError(f"{name} must be a finite number of at least 0, but is {value}")
+    return amount

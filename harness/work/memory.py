@@ -1,0 +1,115 @@
+"""How much memory a piece of work needs at its peak, beyond what was there before it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.work import contract
+
+_CLEAR = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = "5"
+
+
+@dataclass
+class Peak:
+    """What a block needed; known once it is left."""
+
+    before: int | None = None
+    """Bytes that were in use before it."""
+    bytes: int | None = None
+    """None where this system does not tell. A CPU's is resident memory: holes among
+    small blocks that the C library cannot use again are in it."""
+    reserved: int | None = None
+    """All that PyTorch's allocator held of a GPU's memory meanwhile, whoever's it was; None on a CPU."""
+
+
+@contextmanager
+def peak(device: torch.device) -> Iterator[Peak]:
+    """The peak of a block: of PyTorch's allocator on a GPU; of the process's resident memory on a CPU."""
+    told = Peak(before=in_use(device))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield told
+        told.bytes = torch.cuda.max_memory_allocated(device) - (told.before or 0)
+        told.reserved = torch.cuda.max_memory_reserved(device)
+    elif told.before is None or not _reset():
+        yield told
+    else:
+        yield told
+        told.bytes = max(0, _status("VmHWM") - told.before)
+
+
+def in_use(device: torch.device) -> int | None:
+    """Bytes in use: of a GPU by this process's tensors; on a CPU its resident memory, None where that is not told.
+
+    Freed memory that the C library keeps is given back first, or work that reuses it would seem to need none.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.memory_allocated(device))
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
+        return None
+    trim(0)
+    return _status("VmRSS")
+
+
+def allocated(device: torch.device) -> int:
+    """Bytes of a GPU's memory that are in use by this process's tensors; 0 on a CPU."""
+    return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else 0
+
+
+def resident(bytes_: int) -> str:
+    """What else a case that ran out of memory had beside it: all cases of a comparison are in memory at once."""
+    return f" (beside {bytes_ / 2**30:.3g} GiB of the comparison's other cases: name fewer)" if bytes_ else ""
+
+
+def retries(device: torch.device) -> int:
+    """How often so far the allocator found a GPU's memory full, gave back what it kept, and tried again; 0 on a CPU."""
+    return int(torch.cuda.memory_stats(device).get("num_alloc_retries", 0)) if device.type == "cuda" else 0
+
+
+def warnings_of(counts: Sequence[int]) -> list[MeasurementWarning]:
+    """One for each rank whose allocator had to try again; ``counts`` are in rank order."""
+    return [
+        MeasurementWarning(
+            kind=Kind.ALLOCATOR_RETRIES,
+            fact=f"rank {rank}'s memory was full {'once' if count == 1 else f'{count} times'} in its visits (limit 0)",
+            rank=rank,
+        )
+        for rank, count in enumerate(counts)
+        if count
+    ]
+
+
+def shortage(scenario: object, ranks: int, device_bytes: int) -> str | None:
+    """Why a rank's part of a scenario cannot be in its device's memory; None where it may, or where nobody says.
+
+    Raises whatever the scenario does, and TypeError or ValueError where it tells no number of bytes.
+    """
+    tell = getattr(scenario, "memory", None)
+    least = contract.number("what memory() returns", tell(ranks)) if callable(tell) else 0
+    if least <= device_bytes:
+        return None
+    return f"needs at least {least / 2**30:.4g} GiB on each device, which has {device_bytes / 2**30:.4g} GiB"
+
+
+def _reset() -> bool:
+    try:
+        _CLEAR.write_text(_RESET_PEAK)
+    except OSError:
+        return False
+    return True
+
+
+def _status(name: str) -> int:
+    lines = _STATUS.read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

@@ -1,0 +1,1 @@
+"""All ranks of a launch: their groups, their agreement, their clocks, and the watchdog."""

@@ -1,0 +1,275 @@
+"""The world: all ranks of one launch, and the gangs that can be made of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch.distributed as dist
+
+from harness.common.errors import UsageError
+from harness.device import gloo_threads, nvml
+from harness.device.cuda import CudaDevice
+from harness.device.device import CpuDevice, borrowed, claim
+from harness.device.timing import StartLine, now
+from harness.gang import Gang, seeded
+from harness.journal.plan import Case, Plan
+from harness.journal.records import GroupSetup, Rank
+from harness.work import counting
+from harness.world.aligned_start import Offset, estimate
+from harness.world.connections import Connection, hang_up, opened
+from harness.world.control import ControlPlane
+from harness.world.process_groups import over_gloo, over_nccl
+from harness.world.shared_memory_max import SharedMemoryMax
+from harness.world.telemetry_session import Read, gauged
+from harness.world.watchdog import AlarmWatchdog, Watchdog
+
+UNLIMITED = dt.timedelta(days=1)
+RENDEZVOUS = dt.timedelta(minutes=5)
+SIDE = dt.timedelta(minutes=30)
+LEAD_S = 50e-6, 2e-3
+"""The shortest and the longest lead: a start is agreed three times as far ahead as agreeing on it usually takes."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long ranks wait for each other before they give each other up.
+
+    Where the run's parent watches over them it alone ends waits, since it sees all ranks: how long one idles is for
+    others' cases to decide, and a run that was frozen as a whole has only lost time. Elsewhere these limits are all
+    there is, and the side channel outlives the hang of a collective that it has to report.
+    """
+
+    rendezvous: dt.timedelta = UNLIMITED
+    """To meet: processes start, and PyTorch is imported from a disk that others use too."""
+    collective: dt.timedelta = UNLIMITED
+    """In a collective of a case."""
+    side: dt.timedelta = UNLIMITED
+    """Beside the case, in an agreement or at a start."""
+
+    @classmethod
+    def without_a_parent(cls, deadline_s: float) -> Limits:
+        """Those of ranks that nobody watches; ``deadline_s`` is the longest time without a sign of life."""
+        return cls(RENDEZVOUS, dt.timedelta(seconds=2 * deadline_s), max(SIDE, dt.timedelta(seconds=3 * deadline_s)))
+
+
+def _own(value_s: float, among: int) -> float:
+    """What one rank alone agrees on with itself."""
+    assert among == 1
+    return value_s
+
+
+@dataclass
+class World:
+    """One rank's view of a launch."""
+
+    rank: int
+    size: int
+    device: CpuDevice | CudaDevice
+    name: str
+    """The device's name in the plan."""
+    cpus: tuple[int, ...]
+    threads: int
+    control: ControlPlane = field(default_factory=ControlPlane)
+    backend: str = "gloo"
+    """Of the groups that carry tensors: NCCL between GPUs, else gloo."""
+    sizes: tuple[int, ...] = ()
+    """Gang sizes above one."""
+    latest: Callable[[float, int], float] = field(default=_own)
+    """The latest of the instants that the first ranks, as many as the second argument says, pass to each other."""
+    lead_s: float = 0.0005
+    """How far ahead a start is agreed."""
+    origin_s: float = 0.0
+    """The host clock at which this launch's samples count from, alike on every rank."""
+    offset: Offset = field(default_factory=Offset)
+    """Of this host's clock; 0 where all ranks share one."""
+    gauge: Read | None = None
+    """What was read of this rank's GPU since it was asked last, where it is read."""
+    shares: bool = False
+    """Whether several ranks take turns on its cores, as they do on a CPU device that they share."""
+    scratch: Path = Path("scratch")
+    """Where gangs have their folders."""
+    yields: bool = False
+    """Whether gloo's event loops yield to the step on this rank's core."""
+    groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
+    connections: dict[int, list[Connection]] = field(default_factory=dict)
+    """Those of gloo's groups, by size."""
+    replaced: bool = True
+    """Whether a new gang takes over where these processes end before everything is measured."""
+    timeout: dt.timedelta = UNLIMITED
+    """Of a collective of a case."""
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    """Gets this rank's signs of life."""
+    setups: list[GroupSetup] = field(default_factory=list)
+    """What it took to make the groups, where that is known."""
+
+    def clock(self) -> float:
+        """The host clock in seconds, set to that of rank 0's host."""
+        return now() + self.offset.seconds
+
+    def gang(self, case: Case, *seed: object) -> Gang | None:
+        """This rank's gang for a case; None where it has no part in it."""
+        if self.rank >= case.world_size:
+            return None
+        torch_device = self.device.torch
+        rank = 0 if case.packed else self.rank
+        shared, own = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
+        folder = self.scratch / f"{zlib.crc32(case.key.encode()):08x}{f'-{self.rank}' if case.packed else ''}"
+        return Gang(rank, case.gang_size, torch_device, own, shared, folder, self.groups)
+
+    def line(self, case: Case) -> StartLine:
+        """The start line of the ranks that are busy in a case."""
+        return StartLine(lambda value: self.latest(value, case.world_size), self.lead_s, self.clock)
+
+    def release(self, size: int) -> None:
+        """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
+
+        Over gloo this rank hangs up on its peers. NCCL's ranks can only be freed by all of them aborting together, and
+        aborting waits for captured graphs: there the run's parent ends the processes.
+        """
+        if self.backend == "gloo" and (group := self.groups.pop(size, None)) is not None:
+            hang_up(self.connections.pop(size, ()))
+            dist.destroy_process_group(group)
+
+    def renew(self, *sizes: int) -> None:
+        """Replace the groups of these sizes (all, if none is named): one that has failed is dead for all its ranks.
+
+        The others stay as they are: device meshes and functional collectives find them by their names.
+        """
+        for size in sizes or self.sizes:
+            self.release(size)
+        for size in sizes or self.sizes:
+            if self.backend == "nccl":
+                self.groups[size], setup = over_nccl(size, self.device, self.control, self.timeout)
+                self.setups.append(setup)
+            else:
+                with opened() as self.connections[size]:
+                    self.groups[size] = over_gloo(size, self.timeout)
+        self.yield_to_step()
+        self.control.settle(None)  # a rank that fails at once hangs up on nobody who still connects
+
+    def yield_to_step(self) -> None:
+        """Put the event loops of groups that have been made since behind the step, where they share its core."""
+        if self.yields:
+            gloo_threads.to_background()
+
+    def settle_in(self) -> None:
+        """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
+        took = []
+        for _ in range(50):
+            start_s = self.clock()
+            self.latest(start_s, self.size)
+            took.append(self.clock() - start_s)
+        usual = sorted(took)[len(took) // 2]
+        least, most = LEAD_S
+        lead_s, origin_s = self.control.greatest([min(most, max(least, 3 * usual)), self.clock()])
+        self.lead_s, self.origin_s = lead_s, origin_s
+
+    def describe(self) -> Rank:
+        """Where this rank runs."""
+        least_s = self.device.least()
+        return Rank(
+            rank=self.rank,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=self.name,
+            device_name=self.device.model,
+            cpus=self.cpus,
+            threads=self.threads,
+            niceness=os.getpriority(os.PRIO_PROCESS, 0),
+            clock_offset_s=round(self.offset.seconds, 9),
+            clock_error_s=round(self.offset.error_s, 9),
+            least_s=None if least_s is None else round(least_s, 9),
+        )
+
+
+def one_rank_each(boards: Sequence[str | None]) -> None:
+    """Refuse two ranks on one GPU, on every rank alike; ``boards`` are the ranks' whole GPUs. Raises UsageError."""
+    for rank, board in enumerate(boards):
+        if board in boards[:rank]:
+            rule = "be on GPUs of their own, since NCCL takes one rank a GPU, whatever its instances (MIG)"
+            told = f"{boards.index(board)} and {rank} on GPU {board}"
+            remedy = "let every rank see all GPUs, or name one twice in --devices with --share-device"
+            raise UsageError("ranks", rule, told, remedy)
+
+
+@contextmanager
+def _gauged(world: World, free: Collection[int]) -> Iterator[None]:
+    """Have the ranks' GPUs read while the world stands; ``free`` are the CPUs that the host's processes may use."""
+    if not isinstance(world.device, CudaDevice):
+        yield
+        return
+    with gauged(world.control, nvml.uuid(world.device.index), world.cpus, sorted(free)) as world.gauge:
+        yield
+
+
+@contextmanager
+def alone(plan: Plan) -> Iterator[World]:
+    """A world of one rank in this very process, whose CPUs and threads are given back afterwards."""
+    counting.ready()
+    with borrowed() as before:
+        device, cpus = claim(plan.devices[0], plan.threads)
+        alarm = AlarmWatchdog(plan.deadline_s)
+        world = World(0, 1, device, plan.devices[0], cpus, plan.threads, watchdog=alarm)
+        with _gauged(world, before), alarm.set():
+            world.settle_in()
+            yield world
+
+
+@contextmanager
+def joined(
+    plan: Plan,
+    name: str | None = None,
+    *,
+    store: dist.Store | None = None,  # type: ignore[name-defined]
+    supervised: bool = False,
+) -> Iterator[World]:
+    """The world that torchrun's environment variables describe; left again at the end.
+
+    ``name`` is this rank's device on its host, where the plan's name is not: on a cluster of several. ``store`` is
+    where the ranks meet, if not at the address in these variables. ``supervised``: a parent watches over the ranks and
+    kills them, so that no wait has a limit; and who fails takes no leave of the others, which can take half a minute.
+    """
+    counting.ready()
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    before = os.sched_getaffinity(0)
+    mine = plan.devices[rank]
+    shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
+    device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
+    limits = Limits() if supervised else Limits.without_a_parent(plan.deadline_s)
+    with opened(int(os.environ.get("MASTER_PORT", "0"))) as by_default:
+        dist.init_process_group("gloo", timeout=limits.rendezvous, store=store, rank=rank, world_size=size)
+    takes_leave = not supervised
+    try:
+        sizes = tuple(size for size in plan.world_sizes if size > 1)
+        side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
+        hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
+        backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
+        control = ControlPlane(rank, size, side)
+        if backend == "nccl":
+            one_rank_each(control.gather(device.board if isinstance(device, CudaDevice) else None, str | None))
+        world = World(
+            rank, size, device, plan.devices[rank], cpus, plan.threads, control, backend, sizes, control.latest
+        )
+        world.timeout = limits.collective
+        world.yields = plan.gloo_loop == "background" and isinstance(device, CpuDevice)
+        world.shares = backend == "gloo" and isinstance(device, CpuDevice) and shared[1] > 1
+        if shared_max := SharedMemoryMax.shared(world.control, limits.side.total_seconds()):
+            world.latest = shared_max.latest
+        else:
+            world.offset = estimate(side[size], now)
+        world.renew()
+        with _gauged(world, before):
+            world.settle_in()
+            yield world
+            world.control.settle(None)  # nobody leaves while another still needs it
+        takes_leave = True
+    finally:
+        if takes_leave:
+            dist.destroy_process_group()

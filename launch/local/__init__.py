@@ -1,0 +1,1 @@
+"""Gangs of processes on this host."""

@@ -1,0 +1,113 @@
+"""A channel between the parent of a run and its processes: lines of JSON over an abstract Unix socket.
+
+Abstract: it leaves no file behind, and it is gone with its processes. Only processes of the same user are heard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import struct
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.common.fork_safety import keep_to_ourselves
+from harness.journal.plan import Record
+
+SEND_S = 10.0
+"""A process that takes nothing for so long is not waited for."""
+
+Event = tuple["Peer", Literal["line", "closed"], bytes]
+
+
+@dataclass(eq=False)
+class Peer:
+    """One process at the other end."""
+
+    socket: socket.socket
+    pending: bytes = b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one message."""
+        self.socket.sendall(json.dumps(message).encode() + b"\n")
+
+
+class Server:
+    """The parent's end."""
+
+    def __init__(self) -> None:
+        self.address = f"rankbench-{uuid.uuid4().hex}"
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(f"\0{self.address}")
+        self._socket.listen(256)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._socket, selectors.EVENT_READ)
+
+    def events(self, timeout_s: float) -> Iterator[Event]:
+        """What came in; waits up to ``timeout_s`` seconds for the first of it."""
+        for key, _ in self._selector.select(max(0.0, timeout_s)):
+            if key.fileobj is self._socket:
+                self._accept()
+            else:
+                yield from self._receive(key.data)
+
+    def drain(self) -> None:
+        """Forget what processes have said that are dead by now."""
+        while list(self.events(0.0)):
+            pass
+
+    def _accept(self) -> None:
+        made, _ = self._socket.accept()
+        _, uid, _ = struct.unpack("3i", made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid != os.getuid():
+            made.close()
+            return
+        made.settimeout(SEND_S)
+        self._selector.register(made, selectors.EVENT_READ, Peer(made))
+
+    def _receive(self, peer: Peer) -> Iterator[Event]:
+        try:
+            told = peer.socket.recv(1 << 20)
+        except ConnectionError:
+            told = b""
+        *lines, peer.pending = (peer.pending + told).split(b"\n")
+        for line in lines:
+            yield peer, "line", line
+        if not told:
+            self._selector.unregister(peer.socket)
+            peer.socket.close()
+            yield peer, "closed", b""
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        self._selector.close()
+
+
+class Client:
+    """A process's end."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(f"\0{address}")
+        keep_to_ourselves(self._socket)
+        self._turn = threading.Lock()
+
+    def send(self, message: Record | dict[str, Any]) -> None:
+        """Send one message; a record as the journal would write it. Any thread may."""
+        text = message.model_dump_json(by_alias=True) if isinstance(message, Record) else json.dumps(message)
+        with self._turn:
+            self._socket.sendall(text.encode() + b"\n")
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What the parent says, until it hangs up."""
+        with self._socket.makefile("rb") as file:
+            for line in file:
+                yield json.loads(line)

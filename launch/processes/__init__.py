@@ -1,0 +1,1 @@
+"""Processes, sockets and folders that a run leaves behind for nobody."""

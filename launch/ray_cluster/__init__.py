@@ -1,0 +1,1 @@
+"""Gangs of actors on a Ray cluster."""

@@ -1,0 +1,1 @@
+"""What a run shows: cases, contrasts, losses, ranks, steadiness, projection."""

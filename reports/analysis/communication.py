@@ -1,0 +1,91 @@
+"""What was watched of a case's collectives: each rank's own work and waiting, and what that says of balance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.journal.records import CollectiveTimes
+from reports.reading.run import CaseId
+from reports.statistics.measured import Measured
+
+Array = npt.NDArray[np.float64]
+Basis = Literal["collectives", "times", "nothing"]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """One case's watched samples in one launch; arrays are [rank, sample], seconds of one step."""
+
+    work_s: Array
+    wait_s: Array
+    transfer_s: Array
+    collectives: float
+    """In a step, median over samples."""
+    bytes: tuple[float, ...] | None
+    """Of a step's watched messages, on each rank; None where the journal does not have them."""
+
+    @classmethod
+    def of(cls, waits: CollectiveTimes) -> Watch:
+        """What the journal has."""
+        work, wait, transfer = (np.array(told) for told in (waits.work_s, waits.wait_s, waits.transfer_s))
+        return cls(work, wait, transfer, float(np.median(waits.collectives)), waits.bytes)
+
+    @property
+    def step_s(self) -> float:
+        """A step of the slowest rank, median over samples."""
+        return float(np.median((self.work_s + self.wait_s + self.transfer_s).max(axis=0)))
+
+    @property
+    def mean_work_s(self) -> float:
+        """The mean over ranks of their own work, median over samples."""
+        return float(np.median(self.work_s.mean(axis=0)))
+
+    @property
+    def most_work_s(self) -> float:
+        """The busiest rank's own work, median over samples."""
+        return float(np.median(self.work_s.max(axis=0)))
+
+
+def watches(measured: Measured, key: CaseId) -> dict[int, Watch]:
+    """What was watched of a case, by launch; empty where its gang did no collective, or none could be watched."""
+    if not measured.evidence.has_times(key):
+        return {}
+    cells = (cell for cell in measured.evidence.by_case[key] if cell.record and cell.state == "ok")
+    found = {cell.launch: cell.record.waits for cell in cells if cell.record}
+    return {launch: Watch.of(waits) for launch, waits in found.items() if waits and any(waits.collectives)}
+
+
+def basis(measured: Measured, key: CaseId, watched: Mapping[int, Watch]) -> Basis:
+    """What separates a case's work from its waiting.
+
+    Messages that were counted and not watched make ranks wait unseen: then nothing separates the two.
+    """
+    counted = [fact.traffic_bytes for fact in measured.facts(key)]
+    if watched:
+        return "collectives" if all(_all_seen(watch, counted) for watch in watched.values()) else "nothing"
+    return "nothing" if any(counted) else "times"
+
+
+def _all_seen(watch: Watch, counted: Sequence[int]) -> bool:
+    """Whether the watched messages are all that the step was counted to send, on every rank and to the byte."""
+    if watch.bytes is None or len(watch.bytes) != len(counted):
+        return False
+    return all(abs(seen - sent) < 1 for seen, sent in zip(watch.bytes, counted, strict=True))
+
+
+def by_launch(watched: Mapping[int, Watch], value: Callable[[Watch], float]) -> pd.Series[float]:
+    """A value of each launch."""
+    index = pd.Index(list(watched), name="launch", dtype=int)
+    return pd.Series([value(each) for each in watched.values()], index=index, dtype=float)
+
+
+def per_rank(watched: Mapping[int, Watch], part: Callable[[Watch], Array]) -> tuple[float, ...]:
+    """Each rank's seconds in a step: median over launches of the median over samples."""
+    medians = np.array([np.median(part(each), axis=1) for each in watched.values()])
+    return tuple(float(value) for value in np.median(medians, axis=0))

@@ -1,0 +1,105 @@
+"""Variants against their baseline: a ratio of times from the same launches, and a verdict that may be none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.journal.measurement_warnings import Kind
+from harness.journal.plan import Case
+from reports.analysis.cycles import Clocked, in_cycles
+from reports.analysis.limits import below_resolution
+from reports.analysis.warnings import DROWNED
+from reports.reading.run import CaseId, State
+from reports.schema.cases import ContrastRow, Verdict
+from reports.statistics.estimates import FEWEST_LAUNCHES, Estimate
+from reports.statistics.measured import Measured
+from reports.statistics.verdicts import Margin, drowned, verdict
+
+
+def margin(measured: Measured, comparison: int) -> Margin:
+    """The plan's margin, and a comparison's A/A noise."""
+    return Margin(measured.evidence.plan.margin, measured.aa_by_comparison[comparison])
+
+
+def contrast_rows(measured: Measured) -> tuple[ContrastRow, ...]:
+    """Each variant that is not the baseline, at each world size of its comparison."""
+    return tuple(row for key, case in measured.gangs() for row in _row(measured, key, case))
+
+
+def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
+    comparison = measured.evidence.plan.comparisons[key[0]]
+    field, baseline = comparison.variant_field, comparison.baseline
+    if field is None or baseline is None or case.variant is None or case.variant == baseline:
+        return
+    base = next((own for own, other in measured.gangs() if own[0] == key[0] and _is_base(other, case, baseline)), None)
+    if base is None:
+        return
+    delta = margin(measured, key[0])
+    ratio = measured.ratio(key, base)
+    reason = _incomparable(measured, key, base)
+    told = ratio if ratio and reason is None else None
+    under = [below_resolution(measured, own) for own in (key, base)]
+    judged, why = decide(told, delta, under, "launches") if told else ("undecided", None)
+    yield ContrastRow(
+        comparison=key[0],
+        scenario=case.scenario,
+        params={name: value for name, value in case.params.items() if name != field},
+        world_size=case.world_size,
+        variant_field=field,
+        baseline=baseline,
+        variant=case.variant,
+        ratio=told.value if told else None,
+        ratio_low=told.low if told else None,
+        ratio_high=told.high if told else None,
+        in_cycles=in_cycles(Clocked.of(measured, key), Clocked.of(measured, base), delta) if told else None,
+        launches=told.launches if told else 0,
+        verdict="not comparable" if told is None else judged,
+        reason=reason or why,
+        margin=delta.beyond,
+        margin_asked=delta.asked,
+        aa=measured.aa_by_comparison[key[0]],
+    )
+
+
+def _is_base(other: Case, case: Case, baseline: str) -> bool:
+    return other.variant == baseline and other.world_size == case.world_size
+
+
+def _work_differs(measured: Measured, key: CaseId) -> bool:
+    records = (cell.record for cell in measured.evidence.by_case[key])
+    return any(warning.kind is Kind.WORK_DIFFERS for record in records if record for warning in record.warnings)
+
+
+OUTCOMES: dict[State, str] = {
+    "wrong": "is wrong",
+    "died": "died",
+    "hang": "hung",
+    "oom": "ran out of memory",
+    "error": "failed",
+}
+"""What became of a side that has no time to compare."""
+
+
+def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
+    """Why two cases may not be compared. Launches that merely did not take place are no such reason."""
+    for side, own in (("it", key), ("the baseline", base)):
+        if outcome := OUTCOMES.get(measured.evidence.state(own)):
+            return f"{side} {outcome}"
+    if not len(measured.values(key)) or not len(measured.values(base)):
+        return "one side was not measured"
+    if any(_work_differs(measured, own) for own in (key, base)):
+        return "the variants declare different work"
+    return None
+
+
+def decide(ratio: Estimate, delta: Margin, under: Sequence[bool], noun: str) -> tuple[Verdict, str | None]:
+    """The verdict of a ratio of two times, and why it is none; ``under`` says which of them are below resolution.
+
+    A floor below both times hides a difference; below one of them it makes none.
+    """
+    told = verdict(ratio, delta)
+    if all(under) or (any(under) and told == "equivalent"):
+        return "undecided", DROWNED
+    if ratio.launches < FEWEST_LAUNCHES:
+        return told, f"a verdict needs {FEWEST_LAUNCHES} {noun}"
+    return told, drowned(ratio.low, ratio.high, delta)

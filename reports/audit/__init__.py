@@ -1,1 +1,0 @@
-"""The audit: a run judged by the twelve rules of Hoefler and Belli (SC15), from its own data."""

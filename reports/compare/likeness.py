@@ -1,0 +1,154 @@
+"""Whether two runs may be compared at all, and in what they differ where they may.
+
+What decides how a figure is measured, or on what, has to be equal. Software, variables, host and code may differ: they
+are what one compares.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.common.errors import UsageError
+from reports.reading.run import Evidence, head, words
+from reports.schema.compare import Difference
+from reports.text import labels
+
+HARDWARE = re.compile(
+    r"devices\.\d+\.(model|memory_bytes|processors|ecc|mig|power_limit_mw|max_sm_clock_mhz)|host\.(cpu|governor)"
+)
+"""Names in environment.json that have to be equal, as far as both runs tell them."""
+FLEETING = re.compile(r"hash|load_average\..*|devices\.\d+\.name|variables\.RAY_\w*(ID|ADDRESS|PORT)")
+"""Names that say nothing, or nothing that is not said by another."""
+SOFTWARE = ("software.", "variables.", "rankbench.")
+"""Where one of these differs, the probes may be slower for that very reason."""
+UNKNOWN = "not told"
+
+
+def refuse(base: Evidence, new: Evidence) -> None:
+    """Raise UsageError where the two runs were not measured alike, or are one and the same."""
+    if _same_launches(base, new):
+        raise UsageError("NEW", "have launches of its own", "a copy of BASE", "measure again")
+    sizes = [set(each.plan.world_sizes) for each in (base, new)]
+    if not sizes[0] & sizes[1]:
+        old, now = (_text(sorted(each)) for each in sizes)
+        raise UsageError("NEW's world sizes", f"include one of BASE's ({old})", now, "use --world-sizes alike")
+    fixed = _fixed(base, new, max(sizes[0] & sizes[1]))
+    found = [(name, old, now) for name, old, now in fixed if old != now]
+    if found:
+        (name, old, now), others = found[0], [name for name, _, _ in found[1:]]
+        more = f" ({', '.join(others[:4])}{' and more' if len(others) > 4 else ''} differ too)" if others else ""
+        raise UsageError(
+            f"NEW's {name}", f"equal BASE's ({labels.plain(old)})", labels.plain(now), f"measure both alike{more}"
+        )
+    if not shared(base, new):
+        own, other = (_first_case(each) for each in (base, new))
+        raise UsageError("NEW", f"have a case of BASE's ({own})", other, "measure the same scenarios and axes")
+
+
+def shared(base: Evidence, new: Evidence) -> list[str]:
+    """Keys of the cases that both runs planned, but for packed copies and probes, in BASE's order."""
+    theirs = set(keys(new))
+    return [key for key in keys(base) if key in theirs]
+
+
+def keys(evidence: Evidence) -> dict[str, tuple[int, str]]:
+    """The cases that a run is about, each with its place in the plan."""
+    return {case.key: place for place, _, case in evidence.cases() if not (case.packed or case.probe)}
+
+
+def differences(base: Evidence, new: Evidence) -> tuple[Difference, ...]:
+    """Everything else that is recorded and not equal, in BASE's order; what neither run tells is left out."""
+    olds, news = dict(_told(base)), dict(_told(new))
+    names = [name for name in {**olds, **news} if not (HARDWARE.fullmatch(name) or FLEETING.fullmatch(name))]
+    pairs = ((name, olds.get(name, UNKNOWN), news.get(name, UNKNOWN)) for name in names)
+    return tuple(Difference(name=name, base=old, new=now) for name, old, now in pairs if old != now)
+
+
+def same_software(found: Sequence[Difference], *runs: Evidence) -> bool:
+    """Whether nothing that the probes run on differs, as far as both environments are known."""
+    known = all(each.environment is not None for each in runs)
+    return known and not any(each.name.startswith(SOFTWARE) for each in found)
+
+
+def mixed(evidence: Evidence) -> bool:
+    """Whether the launches of one run were not all made in the same environment."""
+    return len({gang.fingerprint for gang in evidence.gangs.values()}) > 1
+
+
+def _same_launches(base: Evidence, new: Evidence) -> bool:
+    """Whether any cell of both runs has samples that started at the very same instants."""
+    pairs = ((base.taken[key], new.taken[key]) for key in base.taken.keys() & new.taken.keys())
+    return any(np.array_equal(old.start_s, now.start_s) for old, now in pairs)
+
+
+def _first_case(evidence: Evidence) -> str:
+    """The first case of a run, and how many more there are."""
+    told = [labels.plain(key) for key in keys(evidence)]
+    return told[0] + (f" and {len(told) - 1} more" if told[1:] else "") if told else "none"
+
+
+def _fixed(base: Evidence, new: Evidence, size: int) -> Iterator[tuple[str, str, str]]:
+    """What has to be equal: names with BASE's value and NEW's. ``size``: the most devices that both used at once."""
+    olds, news = base.plan, new.plan
+    yield "schema", _text(olds.schema_version), _text(news.schema_version)
+    yield "devices", _text(olds.devices[:size]), _text(news.devices[:size])
+    yield "ranks per host", *_both(_spreads(base, size), _spreads(new, size))
+    yield "device names", *_both(_device_names(base, size), _device_names(new, size))
+    yield "threads", _text(olds.threads), _text(news.threads)
+    for name in {**olds.regime, **news.regime}:
+        yield f"regime.{name}", olds.regime.get(name, UNKNOWN), news.regime.get(name, UNKNOWN)
+    told = [dict(_leaves(each.environment or {})) for each in (base, new)]
+    for name, old in told[0].items():
+        if HARDWARE.fullmatch(name) and name in told[1]:
+            yield name, old, told[1][name]
+
+
+def _both(old: str, now: str) -> tuple[str, str]:
+    """Two values, made equal where one of them is not known: a run that never began tells no device."""
+    return (old, now) if old and now else ("", "")
+
+
+def _device_names(evidence: Evidence, size: int) -> str:
+    """What the first so many ranks ran on, each kind once."""
+    names = {rank.rank: rank.device_name for gang in evidence.gangs.values() for rank in gang.ranks[:size]}
+    return ", ".join(dict.fromkeys(name for _, name in sorted(names.items())))
+
+
+def _spreads(evidence: Evidence, size: int) -> str:
+    """How the first so many ranks were spread over hosts, each way once."""
+    spreads = {head(layout.ranks_per_host, size) for layout in evidence.layouts}
+    return "; or ".join(words(spread) for spread in sorted(spreads))
+
+
+def _told(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    plan = evidence.plan
+    yield "rankbench.version", plan.version
+    yield "launcher", evidence.side.launcher
+    yield "placement", plan.placement
+    yield "seed", _text(plan.seed)
+    yield "devices in all", _text(len(plan.devices))
+    yield from {f"code.{comparison.scenario}": comparison.code for comparison in plan.comparisons}.items()
+    environment = evidence.environment or {}
+    first = next(iter(evidence.gangs.values()), None)
+    if first is not None and first.variables:  # those of its ranks, whom the launcher gave some of its own
+        environment = environment | {"variables": first.variables}
+    yield from _leaves(environment)
+
+
+def _leaves(told: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """A nested record as dotted names with values in words."""
+    inside = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
+    if not isinstance(told, dict | list):
+        yield name, _text(told)
+    for key, value in inside:
+        yield from _leaves(value, f"{name}.{key}" if name else str(key))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return UNKNOWN
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,131 @@
+"""The roofline: what cases reach of what the machine reached in the same run.
+
+Where only products were measured, a row a case with its rate and its roof. Where copies were too, the roofline of
+Williams, Waterman and Patterson (CACM 2009): rate over arithmetic intensity, below a slope and a flat roof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from reports.figures.axes import Ladder, Variants, by_size, margin
+from reports.figures.svg import INK, MARKERS, QUIET, blank, name_ends, styled, svg
+from reports.schema.cases import CellRow, RoofRow
+from reports.text import units
+from reports.wording.captions import variant_of
+
+COPY = "copy"
+"""The probe whose rate is the slope."""
+
+
+def roof_plot(rows: Sequence[CellRow], roofs: Sequence[RoofRow], name: str) -> str:
+    """Rates of the cases that have a roof against it; empty where none has."""
+    shown = roofed(rows)
+    if not shown:
+        return ""
+    alone = [roof for roof in roofs if roof.world_size == 1]
+    copied = next((roof.rate for roof in alone if roof.probe == COPY), None)
+    with_bytes = [row for row in shown if row.byte_rate]
+    if copied and with_bytes:
+        return _roofline(with_bytes, alone, copied, name)
+    return _ladder(shown, name)
+
+
+def roofed(rows: Sequence[CellRow]) -> list[CellRow]:
+    """Those that are held against a roof, by their number of devices."""
+    told = (row for row in rows if row.rate is not None and row.roof is not None and not row.below_resolution)
+    return sorted(told, key=by_size)
+
+
+def _ladder(shown: Sequence[CellRow], name: str) -> str:
+    variants, ladder, names = (
+        Variants.of(shown),
+        Ladder.of([row.world_size for row in shown]),
+        [variant_of(row) for row in shown],
+    )
+    with styled():
+        figure, (axes,) = blank(ladder.height, left=margin(names), right=92)
+        for row, place in zip(shown, ladder.places, strict=True):
+            axes.plot([row.roof or 0.0] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=1.6)
+            axes.plot([row.rate or 0.0, row.roof or 0.0], [place] * 2, color=QUIET, linewidth=0.8, dashes=(1, 2))
+            variant = variant_of(row)
+            axes.plot(
+                row.rate or 0.0,
+                place,
+                color=variants.palette[variant],
+                marker=variants.markers[variant],
+                markersize=6,
+                zorder=4,
+            )
+        ladder.label(axes, names, [units.rate(row.rate, "FLOP") for row in shown])
+        _log_axis(axes, [rate for row in shown for rate in (row.rate or 0.0, row.roof or 0.0)])
+        axes.set_xlabel("declared FLOPs a second, all devices", loc="left")
+        return svg(figure, name, f"Rates of {units.count(len(shown), 'case')} against what a large product reaches")
+
+
+def _log_axis(axes: Axes, rates: Sequence[float]) -> None:
+    low, high = min(rates), max(rates)
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.4, high * 1.4)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0), numticks=6))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+
+
+def _tick(value: float) -> str:
+    told = units.quantity(value, "")
+    number, _, prefix = told.partition(units.THIN)
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number}{units.THIN}{prefix}".strip()
+
+
+def _roofline(rows: Sequence[CellRow], alone: Sequence[RoofRow], copied: float, name: str) -> str:
+    """A device's share of each rate, so that one roof holds for all; a shape a number of devices."""
+    variants, sizes = Variants.of(rows), sorted({row.world_size for row in rows})
+    points = [((row.rate or 0.0) / (row.byte_rate or 1.0), (row.rate or 0.0) / row.world_size) for row in rows]
+    flat = [roof for roof in alone if roof.unit == "FLOP" and _is_roof(roof, rows)]
+    bends = [roof.rate / copied for roof in flat]
+    low, high = min([at for at, _ in points] + bends) / 3, max([at for at, _ in points] + bends) * 3
+    top = max(roof.rate for roof in flat) if flat else copied * high
+    with styled():
+        figure, (axes,) = blank(250, left=52, right=104)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        grid = np.array([low, min(top / copied, high)])
+        axes.plot(grid, grid * copied, color=QUIET, linewidth=1.2)
+        for roof in flat:
+            axes.plot([roof.rate / copied, high], [roof.rate] * 2, color=QUIET, linewidth=1.2)
+        for row, point in zip(rows, points, strict=True):
+            marker = MARKERS[sizes.index(row.world_size) % len(MARKERS)]
+            axes.plot(
+                *point, color=variants.palette[variant_of(row)], marker=marker, markersize=6, linewidth=0, zorder=4
+            )
+        axes.set_xlim(low, high)
+        most = {
+            variant_of(row): (rate, variant_of(row), variants.palette[variant_of(row)])
+            for row, (_, rate) in zip(rows, points, strict=True)
+        }
+        name_ends(axes, [*most.values(), *((roof.rate, roof.words.rpartition(", ")[2], QUIET) for roof in flat)])
+        look: dict[str, Any] = {"color": QUIET, "fontsize": 10.5, "va": "bottom"}
+        axes.annotate("copy", (low, low * copied), (6, 2), textcoords="offset points", **look)
+        _ticks(axes)
+        return svg(figure, name, f"Roofline of one device, {units.count(len(rows), 'case')}")
+
+
+def _is_roof(roof: RoofRow, rows: Sequence[CellRow]) -> bool:
+    """Whether it is that of any case."""
+    return any(row.roof_probe == roof.probe for row in rows)
+
+
+def _ticks(axes: Axes) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=6))
+        axis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+    axes.set_xlabel("declared FLOPs a declared byte", loc="left")

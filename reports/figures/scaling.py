@@ -1,0 +1,185 @@
+"""Plots of scaling: speed-ups against their bounds, and efficiency with what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from harness.journal.measurement_warnings import Kind
+from reports.figures.axes import Ladder, Variants, by_size, margin
+from reports.figures.svg import BAD, INK, QUIET, WASH, blank, joined, name_ends, styled, svg
+from reports.schema.cases import CellRow
+from reports.schema.diagnostics import LossRow
+from reports.text import units
+from reports.wording.captions import variant_of
+
+BAR = 0.62
+"""Height of a bar, of a row's."""
+OUTLINE: dict[str, Any] = {"height": BAR, "facecolor": "none", "edgecolor": QUIET, "linewidth": 0.6, "zorder": 2}
+PARTS: dict[str, dict[str, Any]] = {
+    "contention": {},
+    "imbalance": {"hatch": "|||||"},
+    "communication": {"hatch": "/////"},
+    "other": {"facecolor": WASH},
+}
+"""How what each part takes looks."""
+
+SECOND_HOST = "second host"
+"""Names the line beyond which ranks are on more than one host."""
+
+
+def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
+    """Speed-up against devices: the ideal, what a large product reaches on as many busy devices, and each variant."""
+    measured = [row for row in rows if row.speedup is not None and not row.below_resolution and row.scaling != "none"]
+    if not measured:
+        return ""
+    variants, base = Variants.of(rows), min(row.base_world_size or 1 for row in measured)
+    most = max(row.world_size for row in measured)
+    ideals = _bounds(measured, base, lambda row: row.ideal_speedup)
+    tops = [max(row.speedup_high or row.speedup or 0 for row in measured), *(line[-1][1] for line in ideals)]
+    with styled():
+        figure, (axes,) = blank(268, left=34, right=96)
+        ends = []
+        for line in ideals:
+            axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=0.9, dashes=(4, 3))
+            ends.append((line[-1][1], "ideal", QUIET))
+        for line in _bounds(measured, base, lambda row: row.reachable):
+            axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=1.2, dashes=(1, 1.5))
+            ends.append((line[-1][1], "all busy", QUIET))
+        for place, variant in enumerate(variants.names):
+            own = [row for row in measured if variant_of(row) == variant]
+            if own:
+                shift = (place - (len(variants.names) - 1) / 2) * 0.012 * most
+                _launches(axes, own, rows, variants.palette[variant], shift)
+                _curve(axes, own, variants, base, shift)
+                ends.append((own[-1].speedup or 0, variant, variants.palette[variant]))
+        axes.set_xlim(0, most * 1.04)
+        axes.set_ylim(0, max(tops) * 1.06)
+        name_ends(axes, ends)
+        _host_boundary(axes, measured)
+        _device_axes(axes, sorted({base, *(row.world_size for row in measured)}), base)
+        return svg(figure, name, f"Speed-up on up to {most} devices, for {len(variants.names)} variants")
+
+
+def _bounds(
+    rows: Sequence[CellRow], base: int, bound: Callable[[CellRow], float | None]
+) -> list[list[tuple[int, float]]]:
+    """What bounds a speed-up on each number of devices: one line for all variants of which it is the same."""
+    by_variant: dict[str | None, list[tuple[int, float]]] = {}
+    for row in sorted(rows, key=by_size):
+        if (most := bound(row)) is not None:
+            by_variant.setdefault(row.variant, [(base, 1.0)]).append((row.world_size, round(most, 6)))
+    return [list(line) for line in dict.fromkeys(map(tuple, by_variant.values()))]
+
+
+def _curve(axes: Axes, rows: Sequence[CellRow], variants: Variants, base: int, shift: float) -> None:
+    """One variant's speed-ups, joined between measured points only; variants stand beside each other, not on top."""
+    variant = variant_of(rows[0])
+    devices = [base, *(row.world_size + shift for row in rows)]
+    speedups = [1.0, *(row.speedup or 0.0 for row in rows)]
+    joined(axes, devices, speedups, variants.palette[variant], variants.dash(variant), variants.markers[variant], s=34)
+    for row in rows:
+        if row.speedup_low is not None and row.speedup_high is not None:
+            at = [row.world_size + shift] * 2
+            axes.plot(at, [row.speedup_low, row.speedup_high], color=INK, linewidth=1.2, zorder=5)
+        if any(caution.kind is Kind.SUPERLINEAR for caution in row.warnings):
+            ring: dict[str, Any] = {"marker": "o", "markersize": 13, "markerfacecolor": "none", "linewidth": 0}
+            axes.plot(row.world_size + shift, row.speedup or 0.0, color=BAD, zorder=5, **ring)
+
+
+def _launches(axes: Axes, rows: Sequence[CellRow], every: Sequence[CellRow], colour: str, shift: float) -> None:
+    """Each launch's own speed-up, as a faint dot: over the same variant's time on the fewest devices in that launch."""
+    dots = []
+    for row in rows:
+        base = next(
+            (one for one in every if one.variant == row.variant and one.world_size == row.base_world_size), None
+        )
+        factor = row.world_size / (row.base_world_size or 1) if row.scaling == "weak" else 1.0
+        for launch, seconds in row.launch_s.items():
+            if base and launch in base.launch_s:
+                dots.append((row.world_size + shift, factor * base.launch_s[launch] / seconds))
+    if dots:
+        places, heights = zip(*dots, strict=True)
+        axes.scatter(places, heights, s=12, color=colour, alpha=0.35, linewidths=0, zorder=3)
+
+
+def _host_boundary(axes: Axes, rows: Sequence[CellRow]) -> None:
+    """A line where ranks begin to be on a second host, with its name where the plot has room: above the speed-ups."""
+    over = next((row for row in rows if len(row.ranks_per_host) > 1), None)
+    if over is None:
+        return
+    at, (_, end) = over.ranks_per_host[0] + 0.5, axes.get_xlim()
+    early = at < end / 2
+    axes.axvline(at, color=QUIET, linewidth=0.6, dashes=(1, 2), zorder=1)
+    text = SECOND_HOST if early else f"{SECOND_HOST} \N{RIGHTWARDS ARROW}"
+    look: dict[str, Any] = {"color": QUIET, "fontsize": 10, "va": "top", "ha": "left" if early else "right"}
+    axes.annotate(text, (at, 1), (4 if early else -4, 0), axes.get_xaxis_transform(), "offset points", **look)
+
+
+def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
+    axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(FixedLocator([size / base for size in sizes]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
+    axes.set_xlabel("devices", loc="left")
+
+
+def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name: str) -> str:
+    """Efficiency from zero as a full bar, and behind it what each part of a step takes; ``losses`` by key."""
+    shown = sorted((row for row in rows if row.efficiency is not None and not row.below_resolution), key=by_size)
+    if not shown:
+        return ""
+    variants, ladder, names = (
+        Variants.of(rows),
+        Ladder.of([row.world_size for row in shown]),
+        [variant_of(row) for row in shown],
+    )
+    with styled():
+        figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
+        for row, place in zip(shown, ladder.places, strict=True):
+            _loss_bar(axes, row, losses.get(row.key), place, variants.palette[variant_of(row)])
+        ladder.label(axes, names, [units.percent(row.efficiency) for row in shown])
+        over = [place for row, place in zip(shown, ladder.places, strict=True) if len(row.ranks_per_host) > 1]
+        if over:
+            _host_rule(axes, over[0] - 1)
+        axes.set_xlim(0, max(1.0, *(row.efficiency or 0 for row in shown)) * 1.01)
+        axes.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(
+                lambda value, _: f"{100 * value:.0f}{units.THIN}%" if value in (0, 1) else f"{100 * value:.0f}"
+            )
+        )
+        axes.set_xlabel("efficiency", loc="left")
+        return svg(figure, name, f"Efficiency and where the rest went, {len(shown)} cases")
+
+
+def _host_rule(axes: Axes, heading: float) -> None:
+    """The same between rows: above the heading at this place, and named beside it."""
+    axes.axhline(max(heading - 0.7, -0.55), color=QUIET, linewidth=0.6, dashes=(1, 2))
+    across = axes.get_yaxis_transform()
+    axes.text(1, heading, SECOND_HOST, transform=across, color=QUIET, va="center", ha="right", fontsize=10)
+
+
+def _loss_bar(axes: Axes, row: CellRow, loss: LossRow | None, place: float, colour: str) -> None:
+    """A step's time as a bar of 100 %: what is ideal, and behind it what each part takes; what gives back is not drawn.
+
+    Where something gives back, the parts are drawn smaller, each by as much.
+    """
+    reached = row.efficiency or 0.0
+    axes.barh(place, reached, height=BAR, color=colour, linewidth=0, zorder=2)
+    shares = losing(loss)
+    scale, left = min(1.0, max(1 - reached, 0.0) / (sum(shares.values()) or 1.0)), reached
+    for name, share in shares.items():
+        axes.barh(place, share * scale, left=left, **(OUTLINE | PARTS[name]))
+        left += share * scale
+    if row.efficiency_low is not None and row.efficiency_high is not None:
+        axes.plot([row.efficiency_low, row.efficiency_high], [place, place], color=INK, linewidth=1.4, zorder=5)
+
+
+def losing(loss: LossRow | None) -> dict[str, float]:
+    """What each part takes of a step's time, without those that take nothing."""
+    parts = loss.parts if loss is not None else {}
+    return {name: part.seconds / loss.time_s for name, part in parts.items() if loss and part.seconds > 0}

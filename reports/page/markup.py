@@ -1,0 +1,78 @@
+"""How pages are made of templates: escaped, self-contained, with one style sheet and one script of their own.
+
+The content-security policy of a page allows this style and this very script, by its hash, and nothing else: whatever a
+plugin or a file might bring would neither run nor be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from reports.figures.svg import shared
+from reports.page.sections import short
+from reports.schema.summary import ExerciseRow
+from reports.text import labels, units
+from reports.wording.captions import variant_of
+
+FOLDER = "templates"
+LOOKS = "/* looks of the figures */"
+"""Stands in the style sheet where the figures' shared styles go."""
+
+
+@cache
+def environment() -> Environment:
+    """Templates with what all of them use."""
+    made = Environment(
+        loader=PackageLoader("reports.page", FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(u=units, short=short, variant_of=variant_of, variant=labels.variant)
+    made.globals.update(style=Markup(_text("page.css")), script=Markup(_text("sort.js")))  # noqa: S704 - our own files
+    made.globals.update(script_hash=base64.b64encode(hashlib.sha256(_text("sort.js").encode()).digest()).decode())
+    made.filters.update(names=names_marked, answer=answer_marked, percent=units.percent)
+    return made
+
+
+def _text(name: str) -> str:
+    return resources.files("reports.page").joinpath(FOLDER, name).read_text(encoding="utf-8").strip()
+
+
+def finished(page: str) -> str:
+    """A rendered page whose figures share their styles."""
+    page, rules = shared(page)
+    return page.replace(LOOKS, rules, 1)
+
+
+def names_marked(text: str) -> Markup:
+    """A sentence with its names in backticks as <code>; everything escaped."""
+    parts = (
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(text.split("`"))
+    )
+    return Markup("").join(parts)
+
+
+def answer_marked(row: ExerciseRow) -> Markup:
+    """An answer with its figures set off, their intervals quieter, and what is missing in red; everything escaped."""
+    told, code = [], False
+    for text, quote in row.pieces:
+        if quote is None:
+            for place, part in enumerate(text.split("`")):
+                code ^= place > 0
+                told.append(Markup("<code>{}</code>").format(part) if code and part else escape(part))
+        elif not quote.known:
+            told.append(Markup('<b class="bad">{}</b>').format(text))
+        else:
+            figure, _, grounds = text.partition(" (")
+            told.append(Markup("<b>{}</b>").format(figure))
+            told += [Markup(' <span class="interval">({}</span>').format(grounds)] if grounds else []
+    return Markup("").join(told)

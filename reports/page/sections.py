@@ -1,0 +1,185 @@
+"""The page's sections: for each comparison its rows, its marks with their remedies, and its figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.journal.measurement_warnings import REMEDIES
+from reports.figures.axes import Variants
+from reports.figures.scaling import losing
+from reports.formats.columns import Tally, telling
+from reports.formats.terminal import marks
+from reports.schema.cases import CeilingRow, CellRow, ContrastRow, RoofRow
+from reports.schema.diagnostics import HeatRow, LossRow, TraceRow
+from reports.schema.summary import ComparisonFacts, Planned, Summary
+from reports.text import labels, units
+from reports.text.labels import Labels, by_variant
+
+MOST_VARIANTS = 12
+"""Variants of a comparison that are drawn at most; its table has all."""
+LONG = 40
+"""Rows, of which a table of more is folded."""
+SEEN = 0.002
+"""Of a bar: less of it cannot be seen."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One comparison on the page."""
+
+    about: ComparisonFacts
+    name: str
+    cells: tuple[CellRow, ...]
+    contrasts: dict[tuple[str | None, int], ContrastRow]
+    ceilings: tuple[CeilingRow, ...]
+    strip: tuple[tuple[str, tuple[Planned, ...]], ...]
+    """Cells of each case, a launch each."""
+    traces: tuple[tuple[CellRow, TraceRow], ...]
+    """Of each case with a time that may be shown."""
+    losses: dict[str, LossRow]
+    """By the case's key."""
+    heat: tuple[tuple[CellRow, HeatRow], ...]
+    """Of the cases on the most devices."""
+    roofs: tuple[RoofRow, ...]
+    """Of the whole run."""
+
+    @property
+    def id(self) -> str:
+        """Of the section's element, and before its figures' ids."""
+        return f"c{self.about.comparison}"
+
+    @cached_property
+    def letters(self) -> dict[str, str]:
+        """Mark by kind of warning."""
+        return {str(kind): letter for kind, letter in marks(self.cells).items()}
+
+    def marks(self, row: CellRow) -> str:
+        """The marks of one case's warnings, e.g. ``ab``."""
+        return "".join(sorted(self.letters[each.kind] for each in row.warnings))
+
+    @property
+    def notes(self) -> Iterator[tuple[str, str, str, list[str]]]:
+        """Each mark with its kind, its remedy, and its facts, each with the cases that it is true of."""
+        for kind, letter in marks(self.cells).items():
+            facts: dict[str, list[str]] = {}
+            for row in self.cells:
+                for each in row.warnings:
+                    if each.kind is kind:
+                        facts.setdefault(each.fact, []).append(short(row))
+            told = [f"{fact} ({_cases(names, len(self.cells))})" for fact, names in facts.items()]
+            yield letter, str(kind), REMEDIES[kind], told
+
+    @property
+    def base(self) -> int:
+        """The number of devices that its speed-ups are over."""
+        return min((row.base_world_size for row in self.cells if row.base_world_size is not None), default=1)
+
+    @property
+    def unwell(self) -> int:
+        """How many planned cells are not ok."""
+        return sum(cell.status != "ok" for _, cells in self.strip for cell in cells)
+
+    @cached_property
+    def variants(self) -> Variants:
+        """The looks of its variants."""
+        return Variants.of(self.cells)
+
+    @property
+    def has(self) -> dict[str, bool]:
+        """Which columns its table needs."""
+        names = ("speedup", "efficiency", "rate", "roof", "items_per_s")
+        told = {name: any(getattr(row, name) is not None for row in self.cells) for name in names}
+        scales = self.about.scaling != "none"
+        return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
+
+    @cached_property
+    def drawn(self) -> frozenset[str | None]:
+        """The variants that are drawn: of too many the baseline, and those that are surely furthest from it."""
+        variants = list(dict.fromkeys(row.variant for row in self.cells))
+        if len(variants) <= MOST_VARIANTS:
+            return frozenset(variants)
+        most = max((size for _, size in self.contrasts), default=0)
+        against = {variant: row for (variant, size), row in self.contrasts.items() if size == most}
+        surest = sorted(against, key=lambda variant: -_distance(against[variant]))
+        return frozenset([self.about.baseline, *surest[: MOST_VARIANTS - 1]])
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What was counted and established, as far as it says something."""
+        return telling(self.cells)
+
+    @property
+    def launches(self) -> list[int]:
+        """Those in which any of its cases has a time."""
+        return sorted({launch for row in self.cells for launch in row.launch_s})
+
+    @cached_property
+    def loses(self) -> frozenset[str]:
+        """The parts of a step's losses that a plot can show for any of its cases."""
+        return frozenset(name for loss in self.losses.values() for name, share in losing(loss).items() if share > SEEN)
+
+    @property
+    def shown(self) -> int:
+        """How many samples its timeline shows."""
+        return sum(len(trace.seconds) for _, trace in self.traces)
+
+
+def _distance(row: ContrastRow) -> float:
+    """How far the nearer end of its interval is from 1, as a logarithm; less than 0 where 1 lies within."""
+    if row.ratio_low is None or row.ratio_high is None:
+        return -math.inf
+    return max(math.log(row.ratio_low), -math.log(row.ratio_high))
+
+
+def short(row: CellRow) -> str:
+    """A case within its own section, e.g. ``how=whole on 2``."""
+    return f"{labels.variant(row) or row.scenario} on {row.world_size}"
+
+
+def _cases(names: list[str], among: int) -> str:
+    if len(names) == among:
+        return "all cases"
+    return units.listed(names) if len(names) <= 6 else units.count(len(names), "case")
+
+
+def sections(summary: Summary) -> tuple[Section, ...]:
+    """One for each comparison of the plan."""
+    names = Labels.of(summary.first)
+    return tuple(_section(about, summary, names) for about in summary.about)
+
+
+def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section:
+    own = about.comparison
+    contrasts: dict[tuple[str | None, int], ContrastRow] = {
+        (row.variant, row.world_size): row for row in summary.comparisons if row.comparison == own
+    }
+    by_case: dict[str, list[Planned]] = {}
+    for cell in summary.strip:
+        if cell.comparison == own:
+            by_case.setdefault(cell.case, []).append(cell)
+    cells = by_variant([row for row in summary.first if row.comparison == own])
+    by_key = {row.key: row for row in cells if row.median_s is not None and not row.below_resolution}
+    return Section(
+        about=about,
+        name=names.comparison(about),
+        cells=cells,
+        contrasts=contrasts,
+        ceilings=tuple(row for row in summary.ceilings if row.comparison == own),
+        strip=tuple((_without(case, about), tuple(each)) for case, each in by_case.items()),
+        traces=tuple(
+            (by_key[trace.key], trace) for trace in summary.traces if trace.comparison == own and trace.key in by_key
+        ),
+        losses={row.key: row for row in summary.losses if row.comparison == own},
+        heat=tuple((by_key[row.key], row) for row in summary.heat if row.comparison == own and row.key in by_key),
+        roofs=summary.roofs,
+    )
+
+
+def _without(case: str, about: ComparisonFacts) -> str:
+    """A case's key without the parameters that all of its comparison's cases share."""
+    for name, value in about.params.items():
+        case = case.replace(f"{name}={value},", "").replace(f",{name}={value}]", "]").replace(f"[{name}={value}]", "")
+    return case

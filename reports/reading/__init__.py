@@ -1,0 +1,1 @@
+"""Reading a run directory: plan, journal, samples, machine."""

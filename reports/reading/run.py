@@ -1,0 +1,283 @@
+"""What a run directory holds, read once: the plan, who ran it, and the last word on every planned cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, groupby
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import from_json, to_json
+
+from harness.common.errors import JournalError
+from harness.journal import log
+from harness.journal.plan import Case, Comparison, Plan, Record, Side
+from harness.journal.records import CellRecord, LaunchRecord, ProfileRecord, Status
+from harness.journal.run_directory import RunDir, content
+from reports.reading.samples import Taken, parse
+from reports.text import units
+
+Spread = tuple[int, ...]
+"""How many ranks each host has, in the order of ranks: ``(8, 8)``."""
+
+
+class Layout(Record):
+    """Where the ranks of some launches were."""
+
+    hosts: tuple[str, ...]
+    """In the order of ranks."""
+    ranks_per_host: Spread
+    launches: tuple[int, ...]
+    """Those that had a gang laid out so."""
+
+
+def layouts(gangs: Iterable[LaunchRecord]) -> tuple[Layout, ...]:
+    """Every layout once, the first gang's first."""
+    found: dict[tuple[tuple[str, ...], Spread], dict[int, None]] = {}
+    for gang in gangs:
+        alike = [(host, len(tuple(own))) for host, own in groupby(gang.ranks, key=lambda rank: rank.host)]
+        hosts, spread = tuple(host for host, _ in alike), tuple(ranks for _, ranks in alike)
+        found.setdefault((hosts, spread), {})[gang.launch] = None
+    return tuple(
+        Layout(hosts=hosts, ranks_per_host=spread, launches=tuple(launches))
+        for (hosts, spread), launches in found.items()
+    )
+
+
+def head(spread: Spread, ranks: int) -> Spread:
+    """Where the first so many ranks are: ``(8, 4)`` for 12 of ``(8, 8)``."""
+    before = accumulate(spread, initial=0)
+    return tuple(min(own, ranks - used) for own, used in zip(spread, before, strict=False) if used < ranks)
+
+
+def words(spread: Sequence[int]) -> str:
+    """E.g. ``2 hosts of 8 ranks``, or ``1 host of 8 ranks and 1 host of 4 ranks``."""
+    alike = [(ranks, len(tuple(hosts))) for ranks, hosts in groupby(spread)]
+    return units.listed([f"{units.count(hosts, 'host')} of {units.count(ranks, 'rank')}" for ranks, hosts in alike])
+
+
+Facts = dict[str, JsonValue]
+
+
+class Machine(BaseModel):
+    """The parts. A part may be missing, and there is no other."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    host: Facts = Field(default_factory=dict)
+    devices: tuple[Facts, ...] = ()
+    software: Facts = Field(default_factory=dict)
+    variables: dict[str, str] = Field(default_factory=dict)
+    git: Facts | None = None
+    links: JsonValue = None
+    gpus_now: Facts = Field(default_factory=dict)
+    load_average: tuple[float, ...] = ()
+    hash: str = ""
+    sides: dict[str, Facts] = Field(default_factory=dict)
+    """What each other side has otherwise."""
+
+
+def environment(run: RunDir) -> dict[str, Any] | None:
+    """What environment.json says, as it says it; None where there is none. Raises JournalError where it is none."""
+    if not run.environment_path.is_file():
+        return None
+    try:
+        plain = from_json(content(run.environment_path), allow_inf_nan=False)  # inside of facts too
+        told = Machine.model_validate_json(to_json(plain), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise JournalError(f"{run.environment_path}: {first['msg']} at {first['loc']}; remove it") from None
+    except ValueError as error:
+        raise JournalError(f"{run.environment_path}: {error}; remove it") from None
+    return told.model_dump(mode="json", exclude_unset=True)
+
+
+State = Status | Literal["missing"]
+"""What became of a planned cell, as reports tell it: a status of the journal, or none was ever written."""
+
+WORST_FIRST: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error", "skipped", "missing", "ok")
+"""Of several launches' states, the first of these stands for the case."""
+
+CaseId = tuple[int, str]
+"""Index of the comparison, and the case's key: a case of a run."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A planned case in one launch, and its last record, if it has any."""
+
+    launch: int
+    comparison: int
+    case: Case
+    record: CellRecord | None
+    """Without its samples."""
+    taken: Taken | None
+    """Its samples, where it has any."""
+
+    @property
+    def state(self) -> State:
+        """What became of it."""
+        return "missing" if self.record is None else self.record.status
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that a report may be built from."""
+
+    plan: Plan
+    launched: dict[int, LaunchRecord]
+    """The last gang of each launch."""
+    records: dict[tuple[int, int, str], CellRecord]
+    """By launch, comparison and case, without their samples: of several records the last one holds."""
+    taken: dict[tuple[int, int, str], Taken]
+    """Their samples."""
+    environment: dict[str, Any] | None
+    """What environment.json says."""
+    side: Side
+    """Whose launches are asked about; those of a run's other sides are left out, but for ``all_cells``."""
+    all_gangs: tuple[LaunchRecord, ...]
+    """Every gang that was up, of every side; of a renewed launch all."""
+    wall_s: dict[int, float]
+    """From the order to launch until its last process had ended, by launch; of a renewed one all gangs together."""
+    profiles: dict[CaseId, ProfileRecord]
+    """Of the cases that were traced, or should have been."""
+
+    def of(self, side: Side) -> Evidence:
+        """The same run, as another side saw it."""
+        return replace(self, side=side)
+
+    @cached_property
+    def launches(self) -> int:
+        """How many launches all sides together should have: the plan's, or more where more were added."""
+        seen = [*self.launched, *(launch for launch, _, _ in self.records)]
+        return max([self.plan.launches, *(launch + 1 for launch in seen)])
+
+    @cached_property
+    def gangs(self) -> dict[int, LaunchRecord]:
+        """The last gang of each of the side's launches."""
+        mine = (launch for launch in sorted(self.launched) if self.plan.side_of(launch) == self.side)
+        return {launch: self.launched[launch] for launch in mine}
+
+    @cached_property
+    def layouts(self) -> tuple[Layout, ...]:
+        """How the ranks of the side's gangs were spread over hosts, each way once; the first gang's first."""
+        return layouts(gang for gang in self.all_gangs if self.plan.side_of(gang.launch) == self.side)
+
+    @cached_property
+    def all_cells(self) -> tuple[Cell, ...]:
+        """Every planned cell of every side, launch by launch, in the order of the plan."""
+        return tuple(
+            Cell(launch, index, case, self.records.get((launch, index, key)), self.taken.get((launch, index, key)))
+            for launch, index, case in self.plan.cells(self.launches)
+            for key in (case.key,)
+        )
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Those of the side's launches."""
+        mine = {launch for launch in range(self.launches) if self.plan.side_of(launch) == self.side}
+        return tuple(cell for cell in self.all_cells if cell.launch in mine)
+
+    @cached_property
+    def by_case(self) -> dict[CaseId, list[Cell]]:
+        """The cells of each case, a launch each."""
+        found: dict[CaseId, list[Cell]] = {}
+        for cell in self.cells:
+            found.setdefault((cell.comparison, cell.case.key), []).append(cell)
+        return found
+
+    def state(self, case: CaseId) -> State:
+        """The worst state of a case over its launches."""
+        return min((cell.state for cell in self.by_case[case]), key=WORST_FIRST.index)
+
+    def has_times(self, case: CaseId) -> bool:
+        """Whether a case may show times: never where any launch found its output wrong."""
+        return self.state(case) != "wrong"
+
+    def cases(self) -> Iterator[tuple[CaseId, Comparison, Case]]:
+        """Every planned case once, with its comparison."""
+        for index, comparison in enumerate(self.plan.comparisons):
+            for case in comparison.cases:
+                yield (index, case.key), comparison, case
+
+
+def load(run: RunDir) -> Evidence:
+    """Read a run directory. Raises UsageError or JournalError where it cannot be read as one."""
+    gangs: list[LaunchRecord] = []
+    records: dict[tuple[int, int, str], CellRecord] = {}
+    samples: dict[tuple[int, int, str], Taken] = {}
+    wall_s: dict[int, float] = {}
+    profiles: dict[CaseId, ProfileRecord] = {}
+    plan = run.plan()
+    for entry, taken in log.read_by(parse, run.journal_path):
+        if entry.type != "profile" and not plan.holds(entry.launch):
+            raise JournalError(f"{run.journal_path}: launch {entry.launch} is beyond any that the plan may have")
+        if entry.type == "launch":
+            gangs.append(entry)
+        elif entry.type == "cell":
+            place = entry.launch, entry.comparison, entry.case
+            records[place] = entry
+            samples.pop(place, None)
+            if taken is not None and taken.count:
+                _of_every_rank(plan, entry, taken, run)
+                samples[place] = taken
+        elif entry.type == "end":
+            wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
+        elif entry.type == "profile":
+            profiles[entry.comparison, entry.case] = entry
+    launched = {gang.launch: gang for gang in gangs}
+    told, first = environment(run), plan.sides[0]
+    return Evidence(plan, launched, records, samples, told, first, tuple(gangs), wall_s, profiles)
+
+
+def _of_every_rank(plan: Plan, cell: CellRecord, taken: Taken, run: RunDir) -> None:
+    """Raise JournalError where samples are not of as many ranks as their case has."""
+    cases = plan.comparisons[cell.comparison].cases if 0 <= cell.comparison < len(plan.comparisons) else ()
+    for case in cases:
+        if case.key == cell.case and len(taken.start_s) != case.world_size:
+            ranks = f"samples of {len(taken.start_s)} ranks, and not of {case.world_size}"
+            raise JournalError(f"{run.journal_path}: {cell.case} has in launch {cell.launch} {ranks}")
+
+
+FEWEST_BEYOND = 2
+"""Counts that must span hosts before anything is said of other counts that do."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What is known of where the ranks of a run were."""
+
+    hosts: tuple[str, ...]
+    """Host of each rank."""
+    room: int | None
+    """Devices of one host, where the run's environment tells."""
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Topology:
+        """From the side's last launch that tells, and the environment."""
+        gangs = list(evidence.gangs.values())
+        hosts = tuple(rank.host for rank in sorted(gangs[-1].ranks, key=lambda each: each.rank)) if gangs else ()
+        host = (evidence.environment or {}).get("host")
+        told = host if isinstance(host, dict) else {}
+        cpu = evidence.plan.devices[0].startswith("cpu")
+        room = told.get("cores") if cpu else told.get("gpus")
+        return cls(hosts, room // (evidence.plan.threads if cpu else 1) if isinstance(room, int) else None)
+
+    def spans(self, count: int) -> bool:
+        """Whether the first so many ranks were on several hosts."""
+        return len(set(self.hosts[:count])) > 1
+
+    def refusal(self, counts: Sequence[int], target: int) -> str | None:
+        """Why nothing can be said of ``target`` devices from these counts, as a clause; None where something can."""
+        beyond = [count for count in counts if self.spans(count)]
+        if len(beyond) >= FEWEST_BEYOND:
+            return None
+        if beyond:
+            return f"they would span hosts, as only {beyond[0]} of the measured counts did"
+        inside = self.room if self.room is not None else len(self.hosts) or max(counts)
+        if target <= inside:
+            return None
+        known = f"this host has {inside}" if self.room is not None else f"no more than {inside} are known on this host"
+        return f"{known}, and how devices of several hosts are joined was not measured"

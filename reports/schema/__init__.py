@@ -1,0 +1,1 @@
+"""The documents that reports write: summaries, comparisons, histories; every field with its meaning."""

@@ -1,0 +1,193 @@
+"""Where the spread of a time comes from: between launches, or within them.
+
+The model is that of Kalibera and Jones (ISMM 2013) with two levels, and of logarithms: a launch's value is the true
+time, plus what is particular to the launch, plus what its samples leave.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from reports.reading.run import Evidence
+from reports.schema.diagnostics import AdviceRow, Spend, VarianceRow
+from reports.statistics.estimates import FEWEST_LAUNCHES
+from reports.statistics.measured import Measured
+from reports.text import units
+from reports.text.labels import Labels, Named
+
+HALVINGS = 4
+"""Ways in which a launch's rounds are halved; more of them say little more."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variances of the logarithm of a launch value."""
+
+    between: float
+    """Of the launches themselves."""
+    within: float
+    """Of the samples that each has."""
+
+
+def components(samples: pd.DataFrame) -> Components | None:
+    """Split the spread of a case's launch values; ``samples`` has launch, round and seconds.
+
+    None with fewer than two launches, or none that has two rounds.
+    """
+    parts = [own for _, own in samples.groupby("launch", sort=True)]
+    values = np.log([float(own["seconds"].median()) for own in parts])
+    found = [within_variance(own["round"].to_numpy(dtype=int), own["seconds"].to_numpy(dtype=float)) for own in parts]
+    told = [each for each in found if each is not None]
+    if len(parts) < 2 or not told:
+        return None
+    within = float(np.mean(told))
+    return Components(max(0.0, float(np.var(values, ddof=1)) - within), within)
+
+
+def within_variance(rounds: npt.NDArray[np.int_], seconds: npt.NDArray[np.float64]) -> float | None:
+    """Variance of the logarithm of a launch's median that its samples leave; None with one round.
+
+    A quarter of the squared difference of two halves' medians, over several ways to halve (balanced half-samples:
+    McCarthy 1969). Of each two rounds that follow one another one is in each half, so that a drift tells the halves
+    apart as little as may be; and no sample is weighed by how far off it is.
+    """
+    _, place = np.unique(rounds, return_inverse=True)
+    if place.max() == 0:
+        return None
+    squares = []
+    for mask in range(HALVINGS):
+        swapped = np.array([(pair & mask).bit_count() for pair in range(int(place.max()) // 2 + 1)])
+        half = (place + swapped[place // 2]) % 2
+        squares.append(math.log(np.median(seconds[half == 0]) / np.median(seconds[half == 1])) ** 2)
+    return float(np.mean(squares)) / 4
+
+
+def variance_rows(measured: Measured) -> tuple[VarianceRow, ...]:
+    """Each case of the run that has samples of several launches."""
+    return tuple(row for key, case in measured.gangs() for row in _row(measured, key, case.world_size))
+
+
+def _row(measured: Measured, key: tuple[int, str], world_size: int) -> Iterator[VarianceRow]:
+    samples = measured.samples(key)
+    found = components(samples) if samples is not None else None
+    if found:
+        yield VarianceRow(
+            comparison=key[0],
+            key=key[1],
+            world_size=world_size,
+            launches=len(measured.values(key)),
+            between_sd=math.sqrt(found.between),
+            within_sd=math.sqrt(found.within),
+        )
+
+
+WORTHWHILE = 0.1
+"""Intervals that would be narrower by less than this fraction are no reason to change anything."""
+LEAST = 0.001
+"""Deviations below this fraction are told as less than it."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a launch of a run costs, in seconds."""
+
+    overhead_s: float
+    """Starting and ending processes, warm-up, checks: whatever is not sampling."""
+    sampling_s: float
+    """Of all comparisons together."""
+
+
+def costs(evidence: Evidence) -> Costs | None:
+    """Medians over the launches that tell both; None where none does."""
+    told = [Costs(evidence.wall_s.get(launch, 0.0) - own_s, own_s) for launch, own_s in _sampling_s(evidence).items()]
+    known = [each for each in told if each.overhead_s > 0]
+    if not known:
+        return None
+    return Costs(median(each.overhead_s for each in known), median(each.sampling_s for each in known))
+
+
+def _sampling_s(evidence: Evidence) -> dict[int, float]:
+    """Of each launch, from the first sample of a comparison to its last, in seconds, over all comparisons."""
+    spans: dict[tuple[int, int], tuple[float, float]] = {}
+    for (launch, comparison, _), taken in evidence.taken.items():
+        if launch in evidence.gangs:
+            first_s, last_s = float(taken.start_s[:, 0].min()), float(taken.end_s[:, -1].max())
+            before = spans.get((launch, comparison), (first_s, last_s))
+            spans[launch, comparison] = min(first_s, before[0]), max(last_s, before[1])
+    found: dict[int, float] = {}
+    for (launch, _), (first_s, last_s) in spans.items():
+        found[launch] = found.get(launch, 0.0) + last_s - first_s
+    return found
+
+
+def advice_rows(measured: Measured, rows: tuple[VarianceRow, ...]) -> tuple[AdviceRow, ...]:
+    """Advice for each comparison that has launches enough for intervals: with fewer, launches are what it lacks."""
+    comparisons, price = measured.evidence.plan.comparisons, costs(measured.evidence)
+    names = Labels.of(comparisons)
+    told = []
+    for index, comparison in enumerate(comparisons):
+        own = [row for row in rows if row.comparison == index and row.launches >= FEWEST_LAUNCHES]
+        if own:
+            found = Components(fmean(row.between_sd**2 for row in own), fmean(row.within_sd**2 for row in own))
+            told.append(_advice(index, comparison, found, price, names))
+    return tuple(told)
+
+
+def _advice(index: int, comparison: Named, found: Components, price: Costs | None, names: Labels) -> AdviceRow:
+    spend, gain = advise(found, price) if price else (None, None)
+    factor = _factor(found, price) if price else None
+    return AdviceRow(
+        comparison=index,
+        between_sd=math.sqrt(found.between),
+        within_sd=math.sqrt(found.within),
+        overhead_s=price.overhead_s if price else None,
+        sampling_s=price.sampling_s if price else None,
+        factor=factor,
+        gain=gain,
+        spend=spend,
+        text=f"`{names.comparison(comparison)}`: {_told(found)}{_WORDS[spend]}.",
+    )
+
+
+def advise(found: Components, price: Costs) -> tuple[Spend, float]:
+    """On what to spend more, and by which fraction intervals would be narrower with the best samples a launch.
+
+    With k times the samples a launch costs overhead + k x sampling, and its value's variance is between + within / k:
+    their product is least at k = sqrt(overhead / sampling x within / between).
+    """
+    now = (found.between + found.within) * (price.overhead_s + price.sampling_s)
+    best = (math.sqrt(found.between * price.overhead_s) + math.sqrt(found.within * price.sampling_s)) ** 2
+    gain = 1 - math.sqrt(best / now) if now else 0.0
+    if gain < WORTHWHILE:
+        return "either", gain
+    return ("samples" if found.within * price.overhead_s > found.between * price.sampling_s else "launches"), gain
+
+
+def _factor(found: Components, price: Costs) -> float | None:
+    return math.sqrt(price.overhead_s / price.sampling_s * found.within / found.between) if found.between else None
+
+
+_WORDS: dict[Spend | None, str] = {
+    "launches": ": more launches narrow the intervals of its times most",
+    "samples": ": more samples in each (`--budget`) narrow the intervals of its times most",
+    "either": ": launches and samples are in balance",
+    None: "",
+}
+
+
+def _told(found: Components) -> str:
+    own = _share(math.sqrt(found.within))
+    if not found.between:
+        return f"its launches differ by no more than their samples explain ({own})"
+    return f"its launches differ by {_share(math.sqrt(found.between))}, and their samples leave {own} in each"
+
+
+def _share(deviation: float) -> str:
+    return units.percent(deviation) if deviation >= LEAST else f"less than {units.percent(LEAST)}"

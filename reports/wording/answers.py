@@ -1,0 +1,323 @@
+"""Answers: the sentences in which a run's own figures answer the chapter's exercises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from string import Formatter
+from typing import Any
+
+from harness.journal.plan import Comparison, Exercise
+from reports.schema.cases import CellRow, ContrastRow
+from reports.schema.summary import Crossing, ExerciseRow, Quote
+from reports.statistics.verdicts import limit_in_words
+from reports.text import labels, units
+from reports.text.labels import Labels
+from reports.wording.crossings import crossing
+from reports.wording.lookup import Book, NoFigureError, Subject, contrast, named
+
+NO_INTERVAL = "no interval yet"
+
+
+def figure(subject: Subject, name: str) -> str:
+    """A figure in words. Raises NoFigureError."""
+    if name in FIGURES:
+        return FIGURES[name](subject)
+    row = subject.row()
+    known = (
+        row.params
+        | ({row.variant_field: row.variant} if row.variant_field and row.variant is not None else {})
+        | row.facts
+    )
+    if name not in known:
+        raise NoFigureError(f"{labels.plain(row.variant or row.scenario)} has no figure called {labels.plain(name)}")
+    return labels.plain(units.told(name, known[name]))
+
+
+def _time(subject: Subject) -> str:
+    return units.seconds(subject.timed().median_s)
+
+
+def _held(subject: Subject) -> str:
+    row = subject.row()
+    return _in_memory(row, row.held_bytes)
+
+
+def _memory(subject: Subject) -> str:
+    row = subject.row()
+    return _in_memory(row, row.peak_bytes)
+
+
+def _in_memory(row: CellRow, size: int | None) -> str:
+    if size is None:
+        raise NoFigureError(f"the memory of {named(row)} is not known")
+    return units.memory(size)
+
+
+def _traffic(subject: Subject) -> str:
+    row = subject.row(subject.sizes[-1])
+    if row.traffic_bytes is None:
+        raise NoFigureError(f"the traffic of {named(row)} is not known")
+    return units.amount(row.traffic_bytes)
+
+
+def _reads(subject: Subject) -> str:
+    row = subject.row()
+    if row.host_reads is None:
+        raise NoFigureError(f"the reads of {named(row)} are not known")
+    return units.number(row.host_reads)
+
+
+def _speedup(subject: Subject) -> str:
+    """On the most devices, whether that is said or not."""
+    most = _most(subject)
+    row, base = subject.timed(most), subject.timed(subject.sizes[0])
+    if row.speedup is None or row.base_world_size != base.world_size:
+        raise NoFigureError(f"{named(row)} and {named(base)} have no launch in common")
+    grounds = _interval(row.speedup, row.speedup_low, row.speedup_high)
+    what = "the throughput" if row.scaling == "weak" else "as fast"
+    than = f"of {base.world_size}" if row.scaling == "weak" else f"as on {base.world_size}"
+    return f"{units.times(row.speedup)} {what} on {units.count(most, 'device')} {than} {grounds}"
+
+
+def _most(subject: Subject) -> int:
+    """The most devices. Raises NoFigureError where no speed-up can be told of them."""
+    most = subject.sizes[-1]
+    if len(subject.sizes) == 1:
+        raise NoFigureError(f"only {units.count(most, 'device')} {'was' if most == 1 else 'were'} measured")
+    if subject.book.shared_device:
+        raise NoFigureError("several ranks shared one device")
+    return most
+
+
+def _ideal(subject: Subject) -> str:
+    """The speed-up on the most devices that the shares of the work allow."""
+    row = subject.row(_most(subject))
+    if row.ideal_speedup is None:
+        raise NoFigureError(f"what speed-up {named(row)} can have is not known")
+    return units.times(row.ideal_speedup)
+
+
+def _ceiling(subject: Subject) -> str:
+    """The speed-up that this machine's most devices reach at all, in products that need nothing of one another."""
+    row = subject.row(_most(subject))
+    if row.ceiling_speedup is None:
+        raise NoFigureError(f"what speed-up this machine allows was not measured beside {named(row)}")
+    return units.times(row.ceiling_speedup)
+
+
+def _versus(subject: Subject) -> str:
+    """The variant against its baseline, in the words of its verdict."""
+    return contrast_in_words(contrast(subject.book, subject.comparisons[0], subject.variant, subject.size))
+
+
+def contrast_in_words(row: ContrastRow) -> str:
+    """E.g. ``faster than each by 49 % of its time (−50 to −48 %; margin 5 %)``."""
+    ratio, baseline = row.ratio or 1.0, labels.plain(row.baseline)
+    if row.ratio_low is None or row.ratio_high is None:
+        return f"not told apart from {baseline} ({units.change(ratio)} time, {NO_INTERVAL})"
+    grounds = f"({units.change_span(ratio, row.ratio_low, row.ratio_high)}; {limit_in_words(row)})"
+    change = units.change(ratio, row.ratio_low, row.ratio_high).partition(" [")[0]
+    if row.verdict in ("faster", "slower"):
+        return f"{row.verdict} than {baseline} by {change.lstrip(f'+{units.MINUS}')} of its time {grounds}"
+    if row.verdict == "equivalent":
+        return f"no different from {baseline} {grounds}"
+    return f"undecided against {baseline} ({change} time, {grounds.removeprefix('(')}"
+
+
+def _interval(value: float, low: float | None, high: float | None) -> str:
+    return f"({NO_INTERVAL})" if low is None or high is None else f"({units.span(low, high, value)})"
+
+
+def _crossover(subject: Subject) -> str:
+    """Where it is, and its grounds: what is in doubt there, and the widest margin that it was judged by."""
+    found = crossing(subject)
+    place, _, warning = str(found.bracket).removesuffix(")").partition(" (")
+    grounds = [warning, "" if found.sure else NO_INTERVAL, str(found.margin)]
+    return f"{place} ({'; '.join(filter(None, grounds))})"
+
+
+FIGURES: dict[str, Callable[[Subject], str]] = {
+    "time": _time,
+    "versus": _versus,
+    "speedup": _speedup,
+    "ideal": _ideal,
+    "ceiling": _ceiling,
+    "held": _held,
+    "memory": _memory,
+    "traffic": _traffic,
+    "reads": _reads,
+    "crossover": _crossover,
+}
+"""The figures that every variant has; any other name is a fact of its check, or an axis."""
+
+
+ITSELF = "it"
+"""Stands for the variant of a scenario that has none."""
+MOST = "@most"
+SENTENCES = re.compile(r"(?<=[.:?]) (?=[A-Z`{])")
+"""Where a sentence of a template ends."""
+CLAUSE = "; "
+"""Where a clause of a sentence ends."""
+
+
+def chapter(comparisons: Sequence[Comparison], book: Book) -> tuple[ExerciseRow, ...]:
+    """Every exercise that the planned comparisons answer, in the chapter's order."""
+    found: dict[str, Exercise] = {}
+    own: dict[str, list[int]] = {}
+    for index, comparison in enumerate(comparisons):
+        for exercise in comparison.exercises:
+            found.setdefault(exercise.number, exercise)
+            own.setdefault(exercise.number, []).append(index)
+    names = Labels.of(book.cells.values())
+    return tuple(_row(found[number], tuple(own[number]), book, names) for number in sorted(found, key=_order))
+
+
+def _order(number: str) -> tuple[tuple[int, str], ...]:
+    """Sorts 5.10.1 behind 5.9.2."""
+    return tuple((int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", number))
+
+
+def _row(exercise: Exercise, comparisons: tuple[int, ...], book: Book, names: Labels) -> ExerciseRow:
+    answer = answered(exercise.answer, comparisons, book)
+    return ExerciseRow(
+        exercise=exercise.number,
+        task=exercise.task,
+        answer=answer.text,
+        answered=bool(answer.text) and all(quote.known for quote in answer.quotes),
+        scenarios=tuple(dict.fromkeys(book.about[own].scenario for own in comparisons)),
+        comparisons=comparisons,
+        labels=tuple(names.comparison(book.about[own]) for own in comparisons),
+        quotes=tuple(answer.quotes),
+        crossings=tuple(answer.crossings),
+    )
+
+
+@dataclass
+class Answer:
+    """A sentence as it grows."""
+
+    text: str = ""
+    quotes: list[Quote] = field(default_factory=list)
+    crossings: list[Crossing] = field(default_factory=list)
+
+    def missing(self, name: str, why: str, **more: Any) -> None:
+        """Say in a figure's place why it is not there."""
+        self.quote(name, f"[not answered: {labels.plain(why)}]", known=False, **more)
+
+    def quote(self, name: str, text: str, *, known: bool = True, **more: Any) -> None:
+        """Put a figure into the sentence."""
+        self.quotes.append(
+            Quote.model_validate(
+                {"field": name, "figure": "", "text": text, "at": len(self.text), "known": known} | more
+            )
+        )
+        self.text += text
+
+
+def answered(template: str, comparisons: Sequence[int], book: Book) -> Answer:
+    """A template with its figures filled in. Names are looked up one by one: nothing in a template is evaluated."""
+    answer = Answer()
+    template, strangers = _measured_part(template, comparisons, book)
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        answer.missing(template, f"the answer cannot be read ({error})")
+        return answer
+    for text, name, form, conversion in parts:
+        answer.text += text
+        if name is None:
+            continue
+        if form or conversion:
+            answer.missing(name, f"{{{name}}} has a format")
+        else:
+            _fill(answer, name, comparisons, book)
+    if strangers:
+        answer.text += " " if answer.text else ""
+        answer.missing(" ".join(strangers), f"the rest needs {units.listed(strangers)}, not measured here")
+    return answer
+
+
+def _measured_part(template: str, comparisons: Sequence[int], book: Book) -> tuple[str, list[str]]:
+    """A template without the clauses that quote nothing that was planned, and the scenarios and variants of those.
+
+    One that would have no figure left stays as it is.
+    """
+    by_scenario = _by_scenario(comparisons, book)
+    sentences, strangers, told = [], [], False
+    for sentence in SENTENCES.split(template):
+        kept = []
+        clauses = sentence.rstrip(".").split(CLAUSE)
+        for clause in clauses:
+            names = re.findall(r"{([^{}]*)}", clause)
+            unplanned = [stranger for name in names if (stranger := _stranger(name, by_scenario, book))]
+            if names and len(unplanned) == len(names):
+                strangers += unplanned
+            else:
+                kept.append(clause)
+                told |= bool(names)
+        if len(kept) == len(clauses):
+            sentences.append(sentence)
+        elif kept:
+            sentences.append(CLAUSE.join([kept[0][:1].upper() + kept[0][1:], *kept[1:]]) + ".")
+    return (" ".join(sentences), list(dict.fromkeys(strangers))) if told else (template, [])
+
+
+def _stranger(name: str, by_scenario: dict[str, list[int]], book: Book) -> str | None:
+    """The scenario or variant that a figure is of, where the run has no plan for it."""
+    scenario, slash, variant = name.rpartition(".")[0].removesuffix(MOST).rpartition("/")
+    if slash and scenario not in by_scenario:
+        return scenario
+    own = {scenario: by_scenario[scenario]} if slash else by_scenario
+    return variant if variant and not list(_having(variant, own, book)) else None
+
+
+def _fill(answer: Answer, name: str, comparisons: Sequence[int], book: Book) -> None:
+    who, dot, what = name.rpartition(".")
+    if not (dot and who and what):
+        answer.missing(name, f"{{{name}}} names no figure of a variant")
+        return
+    where: dict[str, Any] = {"figure": what}
+    try:
+        subject = _subject(who, comparisons, book)
+        where |= {"comparison": subject.comparisons[0], "most": subject.most}
+        answer.quote(name, figure(subject, what), **where)
+        if what == "crossover":
+            answer.crossings.append(crossing(subject).row)
+    except NoFigureError as error:
+        answer.missing(name, str(error), **where)
+
+
+def _subject(who: str, comparisons: Sequence[int], book: Book) -> Subject:
+    """``[scenario/]variant[@most]`` among the comparisons of an exercise. Raises NoFigureError."""
+    most, who = who.endswith(MOST), who.removesuffix(MOST)
+    scenario, slash, variant = who.rpartition("/")
+    by_scenario = _by_scenario(comparisons, book)
+    if slash and scenario not in by_scenario:
+        raise NoFigureError(f"{scenario} was not measured")
+    found = list(_having(variant, {scenario: by_scenario[scenario]} if slash else by_scenario, book))
+    if not found:
+        raise NoFigureError(f"{variant} was not measured")
+    if len(found) > 1:
+        raise NoFigureError(f"{variant} stands in {' and '.join(found)}")
+    return Subject(book, tuple(by_scenario[found[0]]), None if _armless(found[0], by_scenario, book) else variant, most)
+
+
+def _by_scenario(comparisons: Sequence[int], book: Book) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for own in comparisons:
+        found.setdefault(book.about[own].scenario, []).append(own)
+    return found
+
+
+def _having(variant: str, by_scenario: dict[str, list[int]], book: Book) -> Iterator[str]:
+    """The scenarios that have such a variant."""
+    for scenario, own in by_scenario.items():
+        variants = book.variants(own[0])
+        if variant in variants or (variant == ITSELF and variants == (None,)):
+            yield scenario
+
+
+def _armless(scenario: str, by_scenario: dict[str, list[int]], book: Book) -> bool:
+    return book.variants(by_scenario[scenario][0]) == (None,)

@@ -1,0 +1,247 @@
+"""Claims: one sentence in plain English for everything that a run shows, and for what it cannot show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from harness.journal.measurement_warnings import REMEDIES, Kind
+from reports.reading.run import Evidence, Spread, words
+from reports.schema.cases import FLOORS, CellRow, ContrastRow, SideRow
+from reports.schema.summary import Claim, ProfileRow, SideFacts
+from reports.statistics.estimates import FEWEST_LAUNCHES
+from reports.text import labels, units
+from reports.text.labels import Labels
+from reports.wording.findings import Findings
+from reports.wording.outcomes import failures
+from reports.wording.ranks import rank_claims
+from reports.wording.sentences import comparison, scaling, sides
+
+
+def placements(sides: tuple[SideFacts, ...]) -> Iterator[Claim]:
+    """Sentences for each side whose launches differ in it, that differs from the first one, or whose ranks gave way."""
+    for side in sides:
+        whose = f" of `{side.name}`" if len(sides) > 1 else ""
+        texts = (*_launches(side, f"launches{whose}"), *_against(sides[0], side), *_behind(side, f"ranks{whose}"))
+        yield from (Claim(kind="caveat", text=text) for text in texts)
+
+
+def _launches(side: SideFacts, them: str) -> Iterator[str]:
+    spreads: dict[Spread, set[int]] = {}
+    for layout in side.layouts:
+        spreads.setdefault(layout.ranks_per_host, set()).update(layout.launches)
+    if len(spreads) > 1:
+        counted = ((words(spread), len(launches)) for spread, launches in spreads.items())
+        told = units.listed([f"{spread} in {units.count(n, 'launch', 'launches')}" for spread, n in counted])
+        yield f"Not all {them} had as many ranks on each host, so they are not of one series: {told}."
+    elif len(side.layouts) > 1:
+        yield f"Not all {them} were on the same hosts: what tells launches apart is hosts too."
+
+
+def _against(first: SideFacts, side: SideFacts) -> Iterator[str]:
+    if side.ranks_per_host and first.ranks_per_host and side.ranks_per_host != first.ranks_per_host:
+        told = units.listed([f"{words(each.ranks_per_host)} on `{each.name}`" for each in (first, side)])
+        yield f"What tells `{side.name}` from `{first.name}` is the number of ranks a host too: {told}."
+
+
+def _behind(side: SideFacts, them: str) -> Iterator[str]:
+    if side.niceness > 0:
+        remedy = (
+            "start the cluster's nodes with `RAY_worker_niceness=0`"
+            if side.launcher == "ray"
+            else "start it without `nice`"
+        )
+        yield f"The {them} had a niceness of {side.niceness}, so that other processes went first: {remedy}."
+
+
+def profile_rows(evidence: Evidence) -> tuple[ProfileRow, ...]:
+    """Of each case that was to be traced, in planned order."""
+    keys = [key for key, _, _ in evidence.cases() if key in evidence.profiles]
+    return tuple(
+        ProfileRow(
+            comparison=key[0],
+            key=key[1],
+            files=told.files,
+            bytes=told.bytes,
+            steps=told.steps,
+            message=None if told.files else _first_line(told.message),
+        )
+        for key in keys
+        for told in (evidence.profiles[key],)
+    )
+
+
+def _first_line(message: str | None) -> str:
+    """CUDA's own errors go on for several lines; the journal has them all."""
+    return labels.plain(next(iter((message or "").strip().splitlines()), "no reason was given"))
+
+
+def profile_claims(rows: Iterable[ProfileRow]) -> Iterator[Claim]:
+    """A warning where traces are missing."""
+    rows = list(rows)
+    missing = [row for row in rows if row.message]
+    if missing:
+        first = missing[0]
+        who = f"{len(missing)} of {units.count(len(rows), 'case')} {'has' if len(missing) == 1 else 'have'} no profile"
+        text = f"{who}, e.g. `{labels.plain(first.key)}`: {first.message}."
+        yield Claim(kind="caveat", text=text)
+
+
+def claims(found: Findings) -> tuple[Claim, ...]:
+    """Failures first, then scaling, comparisons, and what stands behind them."""
+    names = Labels.of(found.cells)
+    lost = {(row.comparison, row.key): row for row in found.losses}
+    return (
+        *_caveats(found),
+        *placements(found.run.sides),
+        *failures(found, names),
+        *sides(found.sides),
+        *_precision(found, names),
+        *(
+            scaling(row, names, lost.get((row.comparison, row.key)))
+            for row in _widest(found.cells)
+            if row.efficiency is not None
+        ),
+        *(comparison(row, names) for row in _widest(found.comparisons)),
+        *rank_claims(found.cells, found.ranks),
+        *_load(found.cells),
+        *_telemetry(found.telemetry),
+        *profile_claims(found.profiles),
+        *_floor(found),
+    )
+
+
+def _is_duel(found: Findings) -> bool:
+    return any(row.control for row in found.sides)
+
+
+SINGLE = ("scaling", "comparison")
+"""Kinds of claims on single cases: of many comparisons with a chapter they are not told before the rest."""
+
+DISTURBED = {
+    Kind.FOREIGN_LOAD: "Other processes disturbed",
+    Kind.COMMUNICATION_THREADS: "gloo's own threads held steps up in",
+    Kind.CPU_THROTTLED: "A CPU quota held ranks back in",
+}
+
+Row = TypeVar("Row", CellRow, ContrastRow)
+
+
+def _widest(rows: tuple[Row, ...]) -> list[Row]:
+    """The most devices first, else in planned order."""
+    return sorted(rows, key=lambda row: -row.world_size)
+
+
+def leading(told: tuple[Claim, ...], most: int) -> tuple[Claim, ...]:
+    """At most so many claims, in order: where there are too many, single cases of scaling and comparison give way."""
+    if len(told) <= most:
+        return told
+    scaled, compared = (
+        [place for place, claim in enumerate(told) if claim.kind == kind] for kind in ("scaling", "comparison")
+    )
+    room = max(most - (len(told) - len(scaled) - len(compared)), 2)
+    first = min(max(room - len(compared), -(-room // 2)), len(scaled))
+    dropped = {*scaled[first:], *compared[room - first :]}
+    return tuple(claim for place, claim in enumerate(told) if place not in dropped)
+
+
+def _caveats(found: Findings) -> Iterator[Claim]:
+    if found.run.shared_device:
+        yield Claim(kind="caveat", text="Several ranks shared one device, so nothing here is a scaling figure.")
+    if found.run.launches_done < found.run.launches_planned:
+        planned = units.count(found.run.launches_planned, "planned launch", "planned launches")
+        told = f"{found.run.launches_done} of {planned}"
+        yield Claim(kind="caveat", text=f"The run is not whole: {told} took place in full.")
+    timed = [row for row in found.cells if row.launches]
+    few = [row for row in timed if row.launches < FEWEST_LAUNCHES]
+    if few:
+        told = units.count(max(row.launches for row in few), "launch", "launches")
+        who = (
+            f"With {told} there are"
+            if few == timed
+            else f"For {units.count(len(few), 'case')} of {len(timed)} there are"
+        )
+        option = "--turns" if _is_duel(found) else "--launches"
+        need = f"they need {FEWEST_LAUNCHES} launches (`{option} {FEWEST_LAUNCHES}`)"
+        text = f"{who} no intervals and no verdicts: {need}."
+        yield Claim(kind="caveat", text=text)
+
+
+def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
+    """Whether intervals became as narrow as they were to be: those of times, or in a duel those of ratios."""
+    if found.run.precision is None:
+        return
+    launches = units.count(found.run.launches_done, "launch", "launches")
+    wanted = f"±{units.percent(found.run.precision)}"
+    duel = _is_duel(found)
+    what = "ratio" if duel else "time"
+    widths = dict(_ratio_widths(found.sides) if duel else _time_widths((*found.cells, *found.telemetry), names))
+    known = {where: width for where, width in widths.items() if width is not None}
+    if not known:
+        yield Claim(kind="caveat", text=f"{wanted} was wanted, and no {what} has an interval after {launches}.")
+        return
+    widest = max(known, key=lambda where: known[where])
+    own = f"±{units.percent(known[widest])}"
+    bare = [where for where, width in widths.items() if width is None]
+    if known[widest] > found.run.precision:
+        text = f"Not all {what}s are within {wanted}, as wanted: {widest} is within {own} after {launches}."
+        text += " A longer `--budget` adds more."
+    elif bare:
+        text = f"Not all {what}s are known to be within {wanted}: {bare[0]} has no interval after {launches}."
+    else:
+        text = f"After {launches} all {what}s are within {wanted}, as wanted; the widest, {own}, is {widest}."
+    yield Claim(kind="caveat", text=text)
+
+
+def _time_widths(rows: Iterable[CellRow], names: Labels) -> Iterator[tuple[str, float | None]]:
+    """Each case with a time, and half the width of its interval over it; None where it has none."""
+    rows = list(rows)
+    several = len({row.side for row in rows}) > 1
+    for row in rows:
+        if row.median_s is not None:
+            side = f", `{row.side}`" if several else ""
+            known = row.ci_low_s is not None and row.ci_high_s is not None
+            width = ((row.ci_high_s or 0.0) - (row.ci_low_s or 0.0)) / (2 * row.median_s) if known else None
+            yield f"`{names.case(row)}` on {units.count(row.world_size, 'device')}{side}", width
+
+
+def _ratio_widths(rows: Iterable[SideRow]) -> Iterator[tuple[str, float | None]]:
+    for row in rows:
+        if row.ratio is not None:
+            known = row.ratio_low is not None and row.ratio_high is not None
+            width = ((row.ratio_high or 0.0) - (row.ratio_low or 0.0)) / (2 * row.ratio) if known else None
+            yield f"`{labels.plain(row.key)}` on `{row.side}`", width
+
+
+def _load(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
+    for kind, disturbed in DISTURBED.items():
+        loaded = [caution for row in cells for caution in row.warnings if caution.kind is kind]
+        if loaded:
+            cases = f"{len(loaded)} of {units.count(len(cells), 'case')}"
+            fact = labels.plain(loaded[0].fact).replace(": e.g. ", ": ")
+            yield Claim(kind="load", text=f"{disturbed} {cases}, e.g. {fact}: {REMEDIES[kind]}.")
+
+
+def _telemetry(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
+    """The warnings of the sides that no table shows."""
+    for side in dict.fromkeys(row.side for row in cells):
+        own = [row for row in cells if row.side == side]
+        counted = Counter(kind for row in own for kind in sorted({caution.kind for caution in row.warnings}))
+        if counted:
+            told = [f"{kind} in {count} of {units.count(len(own), 'case')}" for kind, count in counted.items()]
+            yield Claim(kind="load", text=f"On `{side}` there are warnings, too: {units.listed(told)}.")
+
+
+def _floor(found: Findings) -> Iterator[Claim]:
+    if not found.floors:
+        return
+    least, most = (end(row.median_s for row in found.floors) for end in (min, max))
+    told = units.seconds(most) if units.seconds(least) == units.seconds(most) else f"at most {units.seconds(most)}"
+    floors = {(row.comparison, row.world_size): FLOORS * row.median_s for row in found.floors}
+    below = [row for row in found.cells if row.below_resolution]
+    under = sum((row.median_s or 0.0) <= floors.get((row.comparison, row.world_size), 0.0) for row in below)
+    reach = f"{units.count(under, 'case')} below resolution" if under else "no time here is within its reach"
+    if len(below) > under:
+        reach += f"; {units.count(len(below) - under, 'case')} within reach of the device’s own marks"
+    yield Claim(kind="floor", text=f"A step that does nothing takes {told}: {reach}.")
