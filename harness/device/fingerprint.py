@@ -121,13 +121,14 @@ def code_of(plan: Plan) -> dict[str, str]:
 def _refuse_loans(side: Side, told: Mapping[str, Any]) -> None:
     """Raise UsageError where another interpreter has something of this one's, which the side's words do not ask for."""
     mine, its = Path(sys.prefix), [Path(prefix) for prefix in told["prefixes"]]
-    loans = {"PYTHONPATH": ("PyTorch", [told["torch"]], entries(os.environ))}
+    loans = {"PYTHONPATH": ("PyTorch", [Path(told["torch"]).parent], entries(os.environ))}
     if str(mine) not in SYSTEM:  # whose libraries are everybody's
         folders = [folder for folder in entries(os.environ, LIBRARIES) if Path(folder).absolute().is_relative_to(mine)]
         theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(each) for each in its)]
         loans[LIBRARIES] = ("libraries", told["libraries"], theirs)
     for variable, (what, files, folders) in loans.items():
-        lenders = (folder for folder in folders for file in files if Path(file).is_relative_to(Path(folder).absolute()))
+        places = {Path(file).resolve().parent for file in files}
+        lenders = (folder for folder in folders if Path(folder).resolve() in places)
         if variable not in side.variables and (lender := next(lenders, None)):
             value = f"{side.python}, which has {'the ' if what == 'PyTorch' else ''}{what} of {lender}"
             raise UsageError(f"--{side.name}", f"measure its own {what}", value, f"take that folder out of {variable}")

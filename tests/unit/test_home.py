@@ -92,7 +92,7 @@ def test_a_path_for_this_interpreter_lends_no_pytorch_to_another(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"--b must measure its own PyTorch, .* take that folder out of PYTHONPATH"):
         fingerprint.described_by(Side(name="b", python="/other/python"), ["cpu:0"])
-    told["torch"] = "/other/lib/torch/__init__.py"
+    told["torch"] = str(tmp_path / "other" / "torch" / "__init__.py")  # nobody imports it from above its folder
     assert fingerprint.described_by(Side(name="b", python="/other/python"), ["cpu:0"]) == {}
     told["torch"] = str(tmp_path / "torch" / "__init__.py")
     own = Side(name="b", python="/other/python", variables={"PYTHONPATH": str(tmp_path)})
