@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch.distributed as dist
 from hypothesis import given
@@ -40,7 +42,7 @@ def test_between_estimates_the_offset_is_right_within_its_error_where_clocks_dri
         times_s.append(times_s[-1] + gap_s)
     for at_s, error in zip(times_s, errors, strict=False):
         clock.add(Offset(ahead_s + drift * at_s + 50e-6 * error, 50e-6, at_s))
-    for before_s, after_s in zip(times_s, times_s[1:], strict=False):
+    for before_s, after_s in pairwise(times_s):
         for share in (0.0, 0.3, 1.0):
             middle_s = before_s + share * (after_s - before_s)
             offset = clock.offset(middle_s)
