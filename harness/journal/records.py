@@ -225,6 +225,10 @@ class CellRecord(Record):
     """For how long the device was held before each sample, so that launching opens no gaps; 0 where a step of the
     comparison waits for the device itself; None where work is done when its launch returns."""
     samples: Samples | None = None
+    clock_offset_s: tuple[float, ...] | None = None
+    """[rank]: what was added to its host's clock, to have rank 0's, in the middle of the samples; None on one host."""
+    clock_error_s: tuple[float, ...] | None = None
+    """[rank]: by how much that may be wrong. Differences between ranks' instants mean nothing below it."""
     facts: tuple[RankFacts, ...] = ()
     """One a rank of the case's gang."""
     waits: CollectiveTimes | None = None

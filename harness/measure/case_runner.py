@@ -144,7 +144,7 @@ class CaseRunner:
         """See how far ahead of the device so many steps can be launched."""
         workload = self._my_workload
         workload.reset()
-        found = room(workload.step, steps, self.world.device, self.world.clock)
+        found = room(workload.step, steps, self.world.device, self.world.clock.read)
         self.room = QueueDepth(0) if self._count.host_reads or workload.waits else found
 
     @property
@@ -169,7 +169,7 @@ class CaseRunner:
 
     def watch(self, samples: int) -> None:
         """A visit that does not count, each collective of which is noted."""
-        with watched(self.world.device, self.world.clock) as calls:
+        with watched(self.world.device, self.world.clock.read) as calls:
             laps = self.visit(samples)
         self.watched = [Watched.of(lap, calls) for lap in laps]
 
@@ -214,7 +214,7 @@ class CaseRunner:
     def _visit(self, samples: int, line: StartLine) -> list[RankSample]:
         workload = self._my_workload
         device, streams = self.world.device, tuple(self._count.streams)
-        watch = Timer(device, self.world.clock, head_start_s=self.head_start_s, streams=streams)
+        watch = Timer(device, self.world.clock.read, head_start_s=self.head_start_s, streams=streams)
         before, tried = CpuTime.now(), memory.retries(device.torch)
         workload.reset()
         self._output = None

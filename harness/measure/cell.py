@@ -14,17 +14,18 @@ from harness.measure.collective_times import Watched
 from harness.telemetry import cpu_load
 from harness.telemetry.case_telemetry import CaseTelemetry
 from harness.work import memory
+from harness.world.aligned_start import Offset
 
 T = TypeVar("T")
-Gathered = tuple[list[RankSample], RankFacts | None, list[Watched], CaseTelemetry]
-"""What one rank has of one case: its samples, its facts (None without a part in it), watched samples, and telemetry."""
+Gathered = tuple[list[RankSample], RankFacts | None, list[Watched], CaseTelemetry, Offset]
+"""What one rank has of one case: samples, facts (None without a part in it), watched samples, telemetry, its clock."""
 
 
 def told(
     runner: CaseRunner, ranks: Sequence[Gathered], origin_s: float, doubted: Sequence[MeasurementWarning]
 ) -> dict[str, Any]:
     """A cell's fields. Each rank has its laps, facts, waits, and readings beside them; those of the case come first."""
-    laps, facts, seen, aside = zip(*ranks[: runner.case.world_size], strict=True)
+    laps, facts, seen, aside, offsets = zip(*ranks[: runner.case.world_size], strict=True)
     warnings = cpu_load.warnings_of([cpu_load.CpuTime.of(fact) for fact in facts], shares=runner.world.shares)
     warnings += launch_ahead.warnings_of(laps)
     warnings += memory.warnings_of([fact.alloc_retries for fact in facts])
@@ -34,6 +35,8 @@ def told(
         "inner": runner.inner,
         "head_start_s": round(runner.head_start_s, 9) if runner.world.device.queues else None,
         "samples": _samples(runner, laps, aside, origin_s),
+        "clock_offset_s": tuple(round(each.seconds, 9) for each in offsets) if runner.world.leaders else None,
+        "clock_error_s": tuple(round(each.error_s, 9) for each in offsets) if runner.world.leaders else None,
         "facts": facts,
         "waits": collective_times.split(seen, runner.inner),
         "warnings": (*warnings, *doubted),
@@ -41,7 +44,10 @@ def told(
 
 
 def _samples(
-    runner: CaseRunner, laps: Sequence[Sequence[RankSample]], aside: Sequence[CaseTelemetry], origin_s: float
+    runner: CaseRunner,
+    laps: Sequence[Sequence[RankSample]],
+    aside: Sequence[CaseTelemetry],
+    origin_s: float,
 ) -> Samples:
     each = [(number, position) for number, position, samples in runner.visits for _ in range(samples)]
     timed = laps[0][0].device_s is not None

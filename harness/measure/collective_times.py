@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch.distributed as dist
 
@@ -47,6 +47,11 @@ class Watched:
         """A sample, and those of the calls that lie in it."""
         inside = tuple(call for call in calls if lap.start_s <= call.came_s and call.left_s <= lap.end_s)
         return cls(lap.start_s, lap.end_s, inside)
+
+    def shifted(self, by_clock: Callable[[float], float]) -> Self:
+        """The same by another clock; ``by_clock`` is what that showed at an instant of this one."""
+        calls = tuple(Call(by_clock(call.came_s), by_clock(call.left_s), call.bytes) for call in self.calls)
+        return replace(self, start_s=by_clock(self.start_s), end_s=by_clock(self.end_s), calls=calls)
 
 
 class _Observer:

@@ -23,6 +23,7 @@ from harness.measure.sampling import Sampling
 from harness.telemetry import cpu_load
 from harness.telemetry.case_telemetry import telemetry
 from harness.work import counting
+from harness.world.aligned_start import Offset
 from harness.world.control import Failure
 from harness.world.world import World
 
@@ -47,6 +48,7 @@ class ComparisonRunner:
         gc.collect()
         gc.disable()
         try:
+            self.world.read_clocks()
             self._prepare()
             self._audit()
             self._capture()
@@ -54,6 +56,7 @@ class ComparisonRunner:
             self._watch()
             self._rounds(end_s)
             self._check()
+            self.world.read_clocks()
             self._finish()
         finally:
             gc.enable()
@@ -153,7 +156,10 @@ class ComparisonRunner:
         planned = [runner.case for runner in self.lockstep]
         seed = (self.order.plan.seed, self.order.launch, self.order.attempt, self.comparison.label)
         position = 0
+        apart = self.sampling.rounds_between_clocks(self._round_s())
         for number, turn in enumerate(islice(rounds(len(planned), *seed), count)):
+            if number % apart == 0:
+                self.world.read_clocks()
             gc.collect()  # it is off: what visits have left behind in cycles goes here, outside of all of them
             for case in (planned[place] for place in turn):
                 if case.probe and number % self.sampling.probed:
@@ -187,7 +193,7 @@ class ComparisonRunner:
     def _finish(self) -> None:
         """Collect every rank's samples, close each case that is left, and emit its cell."""
         self._read()
-        own = [(runner.laps, self._facts(runner), runner.watched, runner.telemetry) for runner in self.lockstep]
+        own = [self._own(runner) for runner in self.lockstep]
         for runner, *ranks in zip(self.lockstep, *self.world.control.gather(own, list[cell.Gathered]), strict=True):
             warnings = self.doubted.get(runner.case, [])
             told = {} if self.world.rank else cell.told(runner, ranks, self.world.origin_s, warnings)
@@ -196,10 +202,17 @@ class ComparisonRunner:
                 if told:
                     self.lockstep.tell(runner, "ok", **told)
 
+    def _own(self, runner: CaseRunner) -> cell.Gathered:
+        """What this rank has of a case; its instants by the clock of rank 0's host."""
+        clock, laps = self.world.clock, runner.laps
+        offset = clock.offset((laps[0].start_s + laps[-1].end_s) / 2) if laps else Offset()
+        seen = [each.shifted(clock.shifted) for each in runner.watched]
+        return [clock.sample(lap) for lap in laps], self._facts(runner), seen, runner.telemetry, offset
+
     def _read(self) -> None:
         """See what was read of this rank's device meanwhile."""
         if self.world.gauge is not None:
-            told = telemetry(self.world.gauge(), [runner.laps for runner in self.lockstep], self.world.offset.seconds)
+            told = telemetry(self.world.gauge(), [runner.laps for runner in self.lockstep])
             for runner, its in zip(self.lockstep, told, strict=True):
                 runner.telemetry = its
 

@@ -26,6 +26,8 @@ class Sampling:
     """Watching the collectives of a gang takes about this long."""
     watched_: tuple[int, int] = (1, 5)
     """Fewest and most samples that are watched."""
+    clocks_s: float = 2.0
+    """Where ranks are on several hosts, their clocks are compared about so often."""
     most: int | None = None
     """Most steps in a sample, where that is limited."""
     setup_s: float = 2.0
@@ -67,6 +69,10 @@ class Sampling:
     def tight(self, round_s: float, left_s: float) -> bool:
         """Whether not even the fewest rounds fit."""
         return self.rounds_[0] * round_s > left_s
+
+    def rounds_between_clocks(self, round_s: float) -> int:
+        """Rounds between two estimates of how the hosts' clocks differ."""
+        return max(1, round(self.clocks_s / max(round_s, 1e-6)))
 
     def least_s(self, cases: int) -> float:
         """Seconds below which a launch of ``cases`` cases can hold no fair measurement."""

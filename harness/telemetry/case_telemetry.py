@@ -22,9 +22,9 @@ class CaseTelemetry:
     """Mean power during its samples."""
 
 
-def telemetry(readings: Readings, cases: Sequence[Sequence[RankSample]], ahead_s: float) -> list[CaseTelemetry]:
-    """What the readings say of the samples of each case; the laps' clock is ``ahead_s`` ahead of the readings'."""
-    spans = [[(lap.start_s - ahead_s, lap.end_s - ahead_s) for lap in laps] for laps in cases]
+def telemetry(readings: Readings, cases: Sequence[Sequence[RankSample]]) -> list[CaseTelemetry]:
+    """What the readings say of the samples of each case, which were timed by this host's own clock, as they were."""
+    spans = [[(lap.start_s, lap.end_s) for lap in laps] for laps in cases]
     every = [span for each in spans for span in each]
     if not every:
         return [CaseTelemetry() for _ in cases]

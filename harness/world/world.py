@@ -17,12 +17,12 @@ from harness.common.errors import UsageError
 from harness.device import gloo_threads, nvml
 from harness.device.cuda import CudaDevice
 from harness.device.device import CpuDevice, borrowed, claim
-from harness.device.timing import StartLine, now
+from harness.device.timing import StartLine
 from harness.gang import Gang, seeded
 from harness.journal.plan import Case, Plan
 from harness.journal.records import GroupSetup, Rank
 from harness.work import counting
-from harness.world.aligned_start import Offset, estimate
+from harness.world.aligned_start import EXCHANGES, HostClock, Offset, clock_identity, estimate, leaders
 from harness.world.connections import Connection, hang_up, opened
 from harness.world.control import ControlPlane
 from harness.world.process_groups import over_gloo, over_nccl
@@ -33,6 +33,8 @@ from harness.world.watchdog import AlarmWatchdog, Watchdog
 UNLIMITED = dt.timedelta(days=1)
 RENDEZVOUS = dt.timedelta(minutes=5)
 SIDE = dt.timedelta(minutes=30)
+READINGS = 30
+"""Exchanges in an estimate of a clock's offset that is repeated."""
 LEAD_S = 50e-6, 2e-3
 """The shortest and the longest lead: a start is agreed three times as far ahead as agreeing on it usually takes."""
 
@@ -87,8 +89,10 @@ class World:
     """How far ahead a start is agreed."""
     origin_s: float = 0.0
     """The host clock at which this launch's samples count from, alike on every rank."""
-    offset: Offset = field(default_factory=Offset)
-    """Of this host's clock; 0 where all ranks share one."""
+    clock: HostClock = field(default_factory=HostClock)
+    """The clock of rank 0's host, as this rank reads it."""
+    leaders: tuple[int, ...] = ()
+    """For each rank the first rank of its host, where ranks are on several; else nothing."""
     gauge: Read | None = None
     """What was read of this rank's GPU since it was asked last, where it is read."""
     shares: bool = False
@@ -108,10 +112,6 @@ class World:
     """Gets this rank's signs of life."""
     setups: list[GroupSetup] = field(default_factory=list)
     """What it took to make the groups, where that is known."""
-
-    def clock(self) -> float:
-        """The host clock in seconds, set to that of rank 0's host."""
-        return now() + self.offset.seconds
 
     def gang(self, case: Case, *seed: object) -> Gang | None:
         """This rank's gang for a case; None where it has no part in it."""
@@ -159,6 +159,14 @@ class World:
         if self.yields:
             gloo_threads.to_background()
 
+    def read_clocks(self, exchanges: int = READINGS) -> None:
+        """Estimate by how much the hosts' clocks differ now. Every rank calls it; on one host it does nothing."""
+        if self.leaders:
+            mine = estimate(self.control.everybody, self.clock.read, self.leaders, exchanges)
+            offsets = self.control.gather(mine, Offset)
+            if leader := self.leaders[self.rank]:
+                self.clock.add(offsets[leader])
+
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""
         took = []
@@ -174,6 +182,7 @@ class World:
     def describe(self) -> Rank:
         """Where this rank runs."""
         least_s = self.device.least()
+        offset = self.clock.offset(self.clock.read())
         return Rank(
             rank=self.rank,
             host=socket.gethostname(),
@@ -183,8 +192,8 @@ class World:
             cpus=self.cpus,
             threads=self.threads,
             niceness=os.getpriority(os.PRIO_PROCESS, 0),
-            clock_offset_s=round(self.offset.seconds, 9),
-            clock_error_s=round(self.offset.error_s, 9),
+            clock_offset_s=round(offset.seconds, 9),
+            clock_error_s=round(offset.error_s, 9),
             least_s=None if least_s is None else round(least_s, 9),
         )
 
@@ -263,7 +272,9 @@ def joined(
         if shared_max := SharedMemoryMax.shared(world.control, limits.side.total_seconds()):
             world.latest = shared_max.latest
         else:
-            world.offset = estimate(side[size], now)
+            identities = control.gather(clock_identity(), str)
+            world.leaders = leaders(identities) if len(set(identities)) > 1 else ()
+            world.read_clocks(EXCHANGES)
         world.renew()
         with _gauged(world, before):
             world.settle_in()

@@ -1,6 +1,7 @@
 """Two nodes on one machine, joined by a pair of virtual interfaces, with cores, a network, a name and processes each.
 
-They share the machine's disk, as nodes of a cluster may do, and its clock. When this process ends so do they.
+They share the machine's disk, as nodes of a cluster may do. Where the kernel has namespaces of time, each has a
+monotonic clock of its own, two hours from the next one's. When this process ends so do they.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from tests.limits import LIMIT_S
 
 OWN = ("unshare", "--net", "--uts", "--ipc", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child")
 """Runs a command as the first process of a node: when that ends, the kernel ends all others there."""
+APART_S = 7261.0 if Path("/proc/self/ns/time").exists() else 0.0
+"""How far each node's clock is ahead of the one before: 0 where the kernel has no namespaces of time."""
 BOOT = """
 set -e
 hostname "$0"
@@ -64,6 +67,8 @@ class Node:
     name: str
     address: str
     cpus: tuple[int, ...]
+    ahead_s: float
+    """How far its monotonic clock is ahead of the first node's."""
     first: subprocess.Popen[str]
     """Has made its first process."""
 
@@ -115,15 +120,16 @@ def await_words(process: subprocess.Popen[str], words: str) -> None:
 
 
 @contextmanager
-def _booted(name: str, address: str, cpus: tuple[int, ...]) -> Iterator[Node]:
+def _booted(name: str, address: str, cpus: tuple[int, ...], ahead_s: float) -> Iterator[Node]:
     """A node without a network. Raises subprocess.CalledProcessError where it cannot be made."""
-    line = [*OWN, "sh", "-c", BOOT, name]
+    clocks = ["--time", f"--monotonic={ahead_s:.0f}", f"--boottime={ahead_s:.0f}"] if ahead_s else []
+    line = [*OWN, *clocks, "sh", "-c", BOOT, name]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(line, **pipes, text=True) as first:
         assert first.stdout and first.stderr
         if first.stdout.readline() != "up\n":
             raise subprocess.CalledProcessError(first.wait(), line, stderr=first.stderr.read())
-        node = Node(name, address, cpus, first)
+        node = Node(name, address, cpus, ahead_s, first)
         wires = os.open(f"/proc/{node.pid}/ns/net", os.O_RDONLY)  # a dead node's end of the wire stays plugged in
         try:
             yield node
@@ -141,7 +147,9 @@ def two_nodes(cores: int = 1) -> Iterator[tuple[Node, Node]]:
     cpus = have[:cores], have[1:2]
     with ExitStack() as stack:
         nodes = [
-            stack.enter_context(_booted(f"node-{mark}-{number}", f"10.77.0.{number + 1}", cpus[number]))
+            stack.enter_context(
+                _booted(f"node-{mark}-{number}", f"10.77.0.{number + 1}", cpus[number], number * APART_S)
+            )
             for number in range(2)
         ]
         ip(

@@ -88,6 +88,7 @@ def test_a_complete_run_across_nodes_that_share_no_disk(cluster: Cluster, tmp_pa
     usual = os.getpriority(os.PRIO_PROCESS, 0)  # Ray's own would be 15 more
     assert [rank.niceness for rank in launch.ranks] == [usual, usual]
     assert launch.ranks[0].clock_error_s == 0 < launch.ranks[1].clock_error_s
+    assert abs(launch.ranks[1].clock_offset_s + cluster.other.ahead_s) <= launch.ranks[1].clock_error_s
     assert not (run.root / "scratch").exists()
     assert set(Path("/tmp").glob(substitutes)) <= before
     shutil.rmtree(run.root)

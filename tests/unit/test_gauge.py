@@ -106,7 +106,7 @@ def test_it_does_not_outlive_a_process_that_is_killed(driver: None) -> None:
 
 def test_without_a_driver_nothing_is_read_and_nothing_fails() -> None:
     with gauged(ControlPlane(), "GPU-a", (), sorted(os.sched_getaffinity(0))) as read:
-        assert read is not None and telemetry(read(), [[RankSample(1.0, 2.0, None)]], 0.0) == [CaseTelemetry()]
+        assert read is not None and telemetry(read(), [[RankSample(1.0, 2.0, None)]]) == [CaseTelemetry()]
     with gauged(ControlPlane(), None, (), []) as read:
         assert read is None
     assert gauges() == []
@@ -135,15 +135,15 @@ def test_of_several_readings_the_mean_counts_and_every_reason_of_none_the_neares
     assert readings((1.0, 0, 0)).during(0.9, 1.1) is None  # the driver does not tell
 
 
-def test_a_sample_is_looked_up_by_its_own_hosts_clock() -> None:
+def test_a_sample_has_the_reading_that_is_nearest() -> None:
     read = readings((1.0, 1900, 0), (2.0, 1500, 4))
-    (told,) = telemetry(read, [[RankSample(10.99, 11.01, None), RankSample(11.99, 12.01, None)]], ahead_s=10.0)
+    (told,) = telemetry(read, [[RankSample(0.99, 1.01, None), RankSample(1.99, 2.01, None)]])
     assert told == CaseTelemetry((1900.0, 1500.0), (0, 4), None)
 
 
 def test_where_one_sample_has_no_reading_the_case_has_none() -> None:
     read = readings((1.0, 1900, 0))
-    assert telemetry(read, [[RankSample(0.99, 1.01, None), RankSample(5.0, 5.01, None)], []], 0.0) == [
+    assert telemetry(read, [[RankSample(0.99, 1.01, None), RankSample(5.0, 5.01, None)], []]) == [
         CaseTelemetry(),
         CaseTelemetry(),
     ]
