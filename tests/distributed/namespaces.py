@@ -1,4 +1,4 @@
-"""Two nodes on one machine, joined by a pair of virtual interfaces, with cores, a network, a name and processes each.
+"""Nodes on one machine, joined by a virtual switch, with cores, a network, a name and processes each.
 
 They share the machine's disk, as nodes of a cluster may do. Where the kernel has namespaces of time, each has a
 monotonic clock of its own, two hours from the next one's. When this process ends so do they.
@@ -43,8 +43,12 @@ cat
 As on most Linux hosts, the name resolves to the loopback."""
 
 
-def ip(*words: object) -> None:
-    subprocess.run(["ip", *map(str, words)], check=True, capture_output=True, text=True)
+LINK = "wire"
+"""The interface of a node to the others."""
+
+
+def _run(*command: object) -> None:
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
 
 
 def possible() -> str | None:
@@ -87,6 +91,10 @@ class Node:
             text=True,
             env=os.environ | (env or {}),
         )
+
+    def run(self, *command: object) -> None:
+        """Run a command of the network there. Raises subprocess.CalledProcessError."""
+        _run("nsenter", "--target", self.pid, "--net", *command)
 
     def path(self, path: str) -> Path:
         """Where a path of this node is outside of it; below /dev/shm every node has files of its own."""
@@ -139,34 +147,29 @@ def _booted(name: str, address: str, cpus: tuple[int, ...], ahead_s: float) -> I
 
 
 @contextmanager
-def two_nodes(cores: int = 1) -> Iterator[tuple[Node, Node]]:
-    """Two nodes that can reach each other and nothing else; the first has so many cores, the second the second one."""
+def several_nodes(*cpus: tuple[int, ...]) -> Iterator[tuple[Node, ...]]:
+    """Nodes that can reach each other and nothing else, one for each of ``cpus``, its cores."""
     mark = uuid.uuid4().hex[:6]
-    links = [f"rb{mark}{number}" for number in range(2)]
-    have = tuple(sorted(os.sched_getaffinity(0)))
-    cpus = have[:cores], have[1:2]
     with ExitStack() as stack:
-        nodes = [
-            stack.enter_context(
-                _booted(f"node-{mark}-{number}", f"10.77.0.{number + 1}", cpus[number], number * APART_S)
-            )
-            for number in range(2)
-        ]
-        ip(
-            "link",
-            "add",
-            links[0],
-            "netns",
-            nodes[0].pid,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            links[1],
-            "netns",
-            nodes[1].pid,
-        )
-        for node, link in zip(nodes, links, strict=True):
-            for words in (["addr", "add", f"{node.address}/24", "dev", link], ["link", "set", link, "up"]):
-                subprocess.run(["nsenter", "--target", str(node.pid), "--net", "ip", *words], check=True)
-        yield nodes[0], nodes[1]
+        switch = stack.enter_context(_booted(f"switch-{mark}", "", (), 0.0))
+        switch.run("ip", "link", "add", "switch", "type", "bridge")
+        switch.run("ip", "link", "set", "switch", "up")
+        nodes = []
+        for number, mine in enumerate(cpus):
+            address = f"10.77.0.{number + 1}"
+            node = stack.enter_context(_booted(f"node-{mark}-{number}", address, mine, number * APART_S))
+            pair = "type", "veth", "peer", "name", f"port{number}", "netns", switch.pid
+            _run("ip", "link", "add", LINK, "netns", node.pid, *pair)
+            switch.run("ip", "link", "set", f"port{number}", "master", "switch", "up")
+            node.run("ip", "addr", "add", f"{address}/24", "dev", LINK)
+            node.run("ip", "link", "set", LINK, "up")
+            nodes.append(node)
+        yield tuple(nodes)
+
+
+@contextmanager
+def two_nodes(cores: int = 1) -> Iterator[tuple[Node, Node]]:
+    """Two nodes: the first has so many cores, the second the second one."""
+    have = tuple(sorted(os.sched_getaffinity(0)))
+    with several_nodes(have[:cores], have[1:2]) as (first, second):
+        yield first, second

@@ -1,0 +1,397 @@
+"""The trial of hosts: what a run over several of them says and does where hosts, links and commands are not well.
+
+Hosts are network namespaces with clocks of their own. `python -m tests.faults.hosts [name …]` prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.device import cpu_quota
+from harness.journal.log import read
+from harness.journal.records import CellRecord, LaunchRecord
+from harness.journal.run_directory import RunDir
+from launch.processes.cleanup import below
+from tests.distributed.conftest import SMALL, wait_until
+from tests.distributed.namespaces import LINK, Node, several_nodes
+from tests.distributed.test_ray_nodes import started as ray_cluster
+
+PORT = 29533
+"""Where the ranks' torchruns meet; all other ports are chosen by PyTorch."""
+LINK_BITS = 100e6
+REDUCE = '''"""All-reduce of four megabytes."""
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from harness.scenario import Gang, Scaling, Work, Workload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduce:
+    """All-reduce of one tensor."""
+
+    scaling: ClassVar[Scaling] = "weak"
+
+    def prepare(self, gang: Gang) -> Workload:
+        mine = torch.ones(1_000_000)
+
+        def check(total):
+            torch.testing.assert_close(total, torch.full_like(mine, gang.size))
+
+        return Workload(lambda: gang.all_reduce(mine.clone()), check=check, work=Work(items=1_000_000, unit="number"))
+'''
+
+
+@dataclass
+class Job:
+    """A torchrun over hosts, or what else is run there."""
+
+    processes: list[subprocess.Popen[str]]
+    said: list[list[tuple[float, str]]] = field(default_factory=list)
+    """What each process has said: seconds since the start, and the line."""
+    begun_s: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        for process in self.processes:
+            self.said.append([])
+            threading.Thread(target=self._listen, args=(process, self.said[-1]), daemon=True).start()
+
+    def _listen(self, process: subprocess.Popen[str], said: list[tuple[float, str]]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append((self.now_s, line.rstrip()))  # noqa: PERF401 - as it comes
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.begun_s
+
+    def ended(self, limit_s: float = 300) -> list[int]:
+        """The exit codes of all that runs; what does not end is killed."""
+        until_s = time.monotonic() + limit_s
+        for process in self.processes:
+            try:
+                process.wait(max(0.1, until_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+        return [process.wait() for process in self.processes]
+
+    def heard(self, words: str, limit_s: float = 120, host: int = 0) -> float | None:
+        """Seconds until a host has said so; None where it does not within ``limit_s``."""
+        until_s = time.monotonic() + limit_s
+        while True:
+            over = self.processes[host].poll() is not None
+            for when_s, line in list(self.said[host]):
+                if re.search(words, line):
+                    return when_s
+            if over or time.monotonic() > until_s:
+                return None
+            time.sleep(0.05)
+
+    def words(self, host: int = 0) -> str:
+        """All that a host has said."""
+        return "\n".join(line for _, line in self.said[host])
+
+
+@dataclass
+class Trial:
+    """Hosts, and a run directory that all of them see."""
+
+    nodes: Sequence[Node]
+    root: Path
+    stack: ExitStack
+
+    def torchrun(self, *line: object, nodes: Sequence[Node] | None = None) -> Job:
+        """One torchrun a host."""
+        nodes = self.nodes if nodes is None else nodes
+        processes = [
+            self.stack.enter_context(
+                node.start(
+                    sys.executable, "-m", "torch.distributed.run", f"--nnodes={len(self.nodes)}",
+                    f"--node-rank={self.nodes.index(node)}", "--nproc-per-node=1",
+                    f"--master-addr={self.nodes[0].address}", f"--master-port={PORT}", "-m", "harness", *line,
+                )
+            )
+            for node in nodes
+        ]  # fmt: skip
+        for node in nodes:
+            self.stack.callback(node.kill)
+        return Job(processes)
+
+    def split(self, *more: object, **where: Any) -> Job:
+        """A run of the scenario `split`."""
+        sizes = ("--world-sizes", f"1,{len(self.nodes)}")
+        line = ("run", "split", "--devices", "cpu:1", *sizes, *SMALL[4:], "--deadline", 20, "--out", self.root, *more)
+        return self.torchrun(*line, **where)
+
+    def wait_for_cells(self, job: Job, some: int = 1) -> None:
+        """Wait until cells are in the journal."""
+        wait_until(lambda: len(self.cells) >= some, job.processes[0])
+
+    @property
+    def cells(self) -> list[CellRecord]:
+        journal = RunDir(self.root).journal_path
+        return [each for each in read(journal) if isinstance(each, CellRecord)] if journal.exists() else []
+
+    @property
+    def launches(self) -> list[LaunchRecord]:
+        return [each for each in read(RunDir(self.root).journal_path) if isinstance(each, LaunchRecord)]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads((self.root / "summary.json").read_text())
+        return summary
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """How many cells there are of each status."""
+        found = [cell.status for cell in self.cells]
+        return {status: found.count(status) for status in sorted(set(found))}
+
+
+Seen = tuple[bool, str]
+"""Whether it was as expected, and what was seen."""
+
+
+def healthy(trial: Trial) -> Seen:
+    job = trial.split("--budget", 8)
+    codes = job.ended()
+    well = not any(codes) and set(trial.statuses) == {"ok"}
+    error_s = max(abs(rank.clock_offset_s + node.ahead_s) - rank.clock_error_s
+                  for rank, node in zip(trial.launches[0].ranks, trial.nodes, strict=True))  # fmt: skip
+    return (
+        well and error_s <= 0,
+        f"exit {codes}, cells {trial.statuses}, clocks right within their errors: {error_s <= 0}",
+    )
+
+
+def slow_host(trial: Trial) -> Seen:
+    with _quota(0.6) as join:
+        join(trial.nodes[1])
+        for _ in range(6):
+            job = trial.split("--budget", 20)
+            join(trial.nodes[1])
+            job.ended()
+    claims = " ".join(claim["text"] for claim in trial.summary.get("claims", ()))
+    name = trial.nodes[1].name
+    found = re.search(rf"[^.]*\b{name}\b[^.]*(slow|longer)[^.]*\.", claims) or re.search(
+        rf"[^.]*(slow|longer)[^.]*\b{name}\b[^.]*\.", claims
+    )
+    return bool(found), found[0].strip() if found else f"not named: {claims[:300]}"
+
+
+def slow_link(trial: Trial) -> Seen:
+    (plugin := trial.root.parent / "reduce.py").write_text(REDUCE)
+    for node in trial.nodes:
+        node.run("tc", "qdisc", "add", "dev", LINK, "root", "tbf", "rate", f"{LINK_BITS:.0f}bit",
+                 "burst", "32kb", "latency", "400ms")  # fmt: skip
+    for _ in range(6):
+        trial.torchrun("run", f"{plugin}:Reduce", "--devices", "cpu:1", "--budget", 60, "--out", trial.root).ended()
+    text = json.dumps(trial.summary)
+    claims = " ".join(claim["text"] for claim in trial.summary.get("claims", ()))
+    rates = [float(rate) for rate in re.findall(r"([\d.]+).{0,2}MB/s a rank", claims.replace("\u00a0", " "))]
+    mbit = [8 * rate for rate in rates]
+    well = any(85 <= each <= 100 for each in mbit) and "communication" in claims
+    return well, f"{'; '.join(f'{each:.1f} Mbit/s' for each in mbit) or 'no rate'}: {claims[:300] or text[:200]}"
+
+
+def killed_host(trial: Trial) -> Seen:
+    job = trial.split("--budget", 90)
+    trial.wait_for_cells(job)
+    before, when_s = trial.statuses.get("ok", 0), job.now_s
+    trial.nodes[-1].kill()
+    code = job.ended()[0]
+    return _lost(trial, job, code, before, job.now_s - when_s, limit_s=30)
+
+
+def link_down(trial: Trial) -> Seen:
+    job, node = trial.split("--budget", 90), trial.nodes[-1]
+    trial.wait_for_cells(job)
+    before, when_s = trial.statuses.get("ok", 0), job.now_s
+    node.run("ip", "link", "set", LINK, "down")
+    told_s = job.heard(node.name, limit_s=60)
+    threading.Timer(max(0.0, when_s + 40 - job.now_s), node.run, ("ip", "link", "set", LINK, "up")).start()
+    code = job.ended()[0]
+    return _lost(trial, job, code, before, (told_s or job.now_s) - when_s, limit_s=30)
+
+
+def _lost(trial: Trial, job: Job, code: int, before: int, took_s: float, limit_s: float) -> Seen:
+    """What is to be said of a host that is lost."""
+    name, died = trial.nodes[-1].name, [cell for cell in trial.cells if cell.status == "died"]
+    named = all(cell.rank == len(trial.nodes) - 1 and name in (cell.message or "") for cell in died) and bool(died)
+    kept = trial.statuses.get("ok", 0) >= before
+    seen = (
+        f"exit {code} after {took_s:.1f} s, cells {trial.statuses}: {died[0].message if died else job.words()[-200:]}"
+    )
+    return code == 1 and named and kept and took_s <= limit_s and len(died) == 1, seen
+
+
+def firewall(trial: Trial) -> Seen:
+    """The port at which torchruns meet is open, all others drop what comes."""
+    for node in trial.nodes:
+        node.run("ip", "rule", "add", "pref", "100", "lookup", "local")
+        for pref, port in ((1, "dport"), (2, "sport")):
+            node.run("ip", "rule", "add", "pref", pref, "iif", LINK, "ipproto", "tcp", port, PORT, "lookup", "local")
+        node.run("ip", "rule", "add", "pref", "50", "iif", LINK, "blackhole")
+        node.run("ip", "rule", "del", "pref", "0")
+    job = trial.split("--budget", 8)
+    told_s = job.heard(r"waits? for", limit_s=60)
+    again_s = job.heard(r"(?s)still|waits? for.*\b(3\d|6\d) s", limit_s=60)
+    for process in job.processes:
+        process.send_signal(signal.SIGTERM)
+    codes = job.ended(60)
+    first = next((line for _, line in job.said[0] if "wait" in line), job.words()[-200:])
+    return (
+        told_s is not None and told_s < 30,
+        f"first word after {told_s} s, again after {again_s} s, exit {codes}: {first}",
+    )
+
+
+def late_host(trial: Trial) -> Seen:
+    job = trial.split("--budget", 8, nodes=trial.nodes[:1])
+    told_s = job.heard(r"waits? for", limit_s=60)
+    first = next((line for _, line in job.said[0] if "wait" in line), "nothing")
+    second = trial.split("--budget", 8, nodes=trial.nodes[1:])
+    codes = job.ended() + second.ended()
+    return not any(codes) and told_s is not None, f"told after {told_s} s, exit {codes}: {first}"
+
+
+def refusing(trial: Trial) -> Seen:
+    """A plugin's file is on the first host alone."""
+    (plugin := trial.nodes[0].path("/dev/shm/reduce.py")).write_text(REDUCE)
+    del plugin
+    line = ("run", "/dev/shm/reduce.py:Reduce", "--devices", "cpu:1", "--budget", 8, "--out", trial.root)
+    job = trial.torchrun(*line)
+    refused_s = job.heard("reduce.py", host=1)
+    codes = job.ended(90)
+    took_s = job.now_s - (refused_s or 0)
+    said = next((line for _, line in job.said[0] if "reduce.py" in line), job.words()[-200:])
+    return all(codes) and took_s < 15 and "reduce.py" in said, f"exit {codes} {took_s:.1f} s after the refusal: {said}"
+
+
+def resumed(trial: Trial) -> Seen:
+    job = trial.split("--budget", 60)
+    trial.wait_for_cells(job)
+    job.processes[1].send_signal(signal.SIGTERM)
+    first = job.ended()
+    advice = next((line for _, line in job.said[0] if "--resume" in line), "no advice")
+    codes = trial.torchrun("run", "--resume", trial.root).ended()
+    hosts = {tuple(rank.host for rank in launch.ranks) for launch in trial.launches}
+    planned = len(list(RunDir(trial.root).plan().cells())) // RunDir(trial.root).plan().launches
+    well = not any(codes) and len(hosts) == 1 and trial.statuses.get("ok", 0) >= planned
+    return well, f"exit {first}, then {codes}; cells {trial.statuses} on {len(hosts)} set of hosts; {advice}"
+
+
+def two_ray_runs(root: Path) -> Seen:
+    with ray_cluster() as cluster, ExitStack() as stack:
+        line = ("run", "split", *SMALL[4:], "--launcher", "ray", "--devices", "cpu:2", "--placement", "strict-spread")
+        jobs = []
+        for name in ("a", "b"):
+            words = (*line, "--launches", 2, "--budget", 30, "--out", root / name)
+            jobs.append(Job([stack.enter_context(cluster.rankbench(cluster.head, *words))]))
+            if name == "a":
+                wait_until((root / "a" / "journal.jsonl").exists, jobs[0].processes[0])
+        told_s = jobs[1].heard("wait", limit_s=90)
+        codes = [job.ended()[0] for job in jobs]
+        said = next((line for _, line in jobs[1].said[0] if "wait" in line), jobs[1].words()[-300:])
+    return codes == [0, 0], f"exit {codes}; the second after {told_s} s: {said}"
+
+
+TRIALS: dict[str, tuple[str, Callable[[Trial], Seen]]] = {
+    "healthy": ("all cells ok, exit 0; clocks right within their errors", healthy),
+    "slow host": ("host named as slow (quota 60 %)", slow_host),
+    "slow link": ("communication is the reason, 85 to 100 Mbit/s", slow_link),
+    "killed host": ("named within 30 s, one cell died, the rest kept or skipped, exit 1", killed_host),
+    "link down 40 s": ("named within 30 s, one cell died, the rest kept or skipped, exit 1", link_down),
+    "firewall": ("a line at once that names who is missing, and again", firewall),
+    "late host": ("a line at once that names who is missing; then exit 0", late_host),
+    "refusing rank": ("all end within seconds with its words", refusing),
+    "resume": ("torchrun joins and finishes: exit 0, one set of hosts", resumed),
+}
+HOSTS = {"slow host": (2,), "slow link": (2,), "firewall": (2,)}
+"""How many hosts, where not two and four."""
+
+
+@contextmanager
+def _quota(share: float) -> Iterator[Callable[[Node], None]]:
+    """A control group with so much of a core; what is called puts a node's processes into it."""
+    parent = next(folder for folder in cpu_quota.groups() if (folder / "cgroup.procs").exists())
+    folder = parent / f"rankbench-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    try:
+        v2 = (folder / "cpu.max").exists()
+        name, text = ("cpu.max", f"{share * 1e5:.0f} 100000") if v2 else ("cpu.cfs_quota_us", f"{share * 1e5:.0f}")
+        (folder / name).write_text(text)
+
+        def join(node: Node) -> None:
+            for pid in below([node.first.pid]):
+                with suppress(OSError):  # it has just ended
+                    (folder / "cgroup.procs").write_text(str(pid))
+
+        yield join
+    finally:
+        for pid in (folder / "cgroup.procs").read_text().split():
+            with suppress(OSError):
+                (parent / "cgroup.procs").write_text(pid)
+        folder.rmdir()
+
+
+def cores(hosts: int) -> list[tuple[int, ...]]:
+    """A core for each host; some share one."""
+    have = sorted(os.sched_getaffinity(0))
+    return [(have[host % len(have)],) for host in range(hosts)]
+
+
+def main(names: Sequence[str]) -> int:
+    """Try what is named, or everything. Returns how often something else was seen than expected."""
+    wrong = 0
+    print("| hosts | trial | expected | seen | as expected |\n|---|---|---|---|---|", flush=True)  # noqa: T201
+    for name, (expected, attempt) in TRIALS.items():
+        for count in HOSTS.get(name, (2, 4)):
+            if not names or name in names:
+                with (
+                    tempfile.TemporaryDirectory() as folder,
+                    ExitStack() as stack,
+                    several_nodes(*cores(count)) as nodes,
+                ):
+                    wrong += _row(count, name, expected, lambda: attempt(Trial(nodes, Path(folder, "run"), stack)))  # noqa: B023
+    if not names or "two Ray runs" in names:
+        with tempfile.TemporaryDirectory() as folder:
+            expected = "the second waits aloud; both exit 0"
+            wrong += _row(2, "two Ray runs", expected, partial(two_ray_runs, Path(folder)))
+    return wrong
+
+
+def _on_hosts(count: int, attempt: Callable[[Trial], Seen]) -> Seen:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, several_nodes(*cores(count)) as nodes:
+        return attempt(Trial(nodes, Path(folder, "run"), stack))
+
+
+def _row(count: int, name: str, expected: str, attempt: Callable[[], Seen]) -> int:
+    try:
+        well, seen = attempt()
+    except Exception as error:  # noqa: BLE001 - the others are tried all the same
+        well, seen = False, repr(error)
+    seen = " ".join(seen.split()).replace("|", "\\|")
+    print(f"| {count} | {name} | {expected} | {seen[:400]} | {'yes' if well else '**no**'} |", flush=True)  # noqa: T201
+    return not well
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(sys.argv[1:])))
