@@ -329,3 +329,10 @@ def test_a_variant_that_calls_what_cannot_be_counted_is_not_called_wrong() -> No
     )
     whole = facts(100, 100).model_copy(update={"uncounted": ("aten.mv",)})
     assert audit(comparison(), {case("a"): [whole]}) == ({}, {})
+
+
+def test_a_vector_norm_multiplies_no_matrices_and_is_not_named() -> None:
+    """Else every small product with a norm beside it has a warning."""
+    matrices = torch.randn(3, 4, 5)
+    told = count(lambda: torch.linalg.vector_norm(matrices, dim=(1, 2)))
+    assert (told.flops, told.uncounted) == (0, frozenset())
