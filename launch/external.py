@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import sys
 import time
-from contextlib import nullcontext
-from typing import Self
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from itertools import groupby
 
 from rich.console import Console
 
-from harness.common.errors import CollectiveError, FullError, GangLostError, JournalError, RankbenchError, UsageError
+from harness.common.errors import CollectiveError, FullError, GangLostError, RankbenchError, UsageError
 from harness.common.signals import die, handle, name_of
 from harness.common.startup import ranks_around
-from harness.common.text import first_line, harmless
+from harness.common.text import first_line, harmless, words_of
 from harness.device.timing import now
 from harness.journal.plan import Plan, Record
 from harness.journal.protocol import Order, VisitNote
-from harness.journal.records import CellRecord, EndRecord, Status
+from harness.journal.records import CellRecord, EndRecord, LaunchRecord, RankOutcome, Status
 from harness.journal.run_directory import SCRATCH, RunDir
 from harness.measure import worker
 from harness.plugins import source_digest
 from harness.world import world
 from harness.world.control import StopRequest
+from launch.processes.meeting import Meeting, Refusal
 from launch.processes.network import own_address, stay_within_this_host, tell_gloo
 from launch.processes.scratch import scratch
 from launch.progress import Progress
@@ -33,11 +37,29 @@ from launch.supervision.run_state import Ledger, Todo, fingerprints, opened
 from launch.supervision.stop_signals import Interrupt
 
 
+@dataclass(frozen=True)
+class Resume:
+    """That a run is to be finished, and how."""
+
+    retry_failed: bool = False
+    """Whether cells that failed are missing, too."""
+
+
 class ExternalJournal:
     """One launch in the run directory."""
 
-    def __init__(self, run: RunDir, plan: Plan, console: Console, stop_request: StopRequest) -> None:
-        """``stop_request`` is asked for where the journal takes no more."""
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        run: RunDir,
+        plan: Plan,
+        console: Console,
+        stop_request: StopRequest,
+        hosts: Sequence[str] = (),
+        resume: Resume | None = None,
+    ) -> None:
+        """``stop_request`` is asked for where the journal takes no more; ``hosts`` are the ranks'."""
+        self._hosts = hosts
+        self._resume = resume
         self._stop_request = stop_request
         self._run = run
         self._plan = plan
@@ -48,8 +70,11 @@ class ExternalJournal:
         self._done: set[tuple[int, str]] = set()
         self._visiting: tuple[int, str] | None = None
 
-    def open(self) -> Order | RankbenchError:
-        """Create or extend the run directory; the launch to measure, or the refusal that all ranks raise."""
+    def open(self) -> Order | RankbenchError | None:
+        """Create or extend the run directory; the launch to measure, or the refusal that all ranks raise.
+
+        None where a run is to be resumed of which nothing is missing.
+        """
         try:
             return self._open()
         except RankbenchError as error:
@@ -58,7 +83,7 @@ class ExternalJournal:
             remedy = "make it so, or choose another"
             return UsageError("--out", "be writable", f"{self._run.root} ({error.strerror})", remedy)
 
-    def _open(self) -> Order:
+    def _open(self) -> Order | None:
         if not self._run.exists():
             self._run.create(self._plan)
         elif (planned := self._run.plan()).identity != self._plan.identity:
@@ -70,19 +95,39 @@ class ExternalJournal:
         ledger = Ledger(self._plan)
         for entry in self._run.entries():
             ledger.note(entry)
-        launch = max(ledger.attempts, default=-1) + 1
+            if isinstance(entry, LaunchRecord):
+                self._refuse_placement(entry)
+        launch, attempt = max(ledger.attempts, default=-1) + 1, 0
+        todo = None
+        if self._resume:
+            if self._resume.retry_failed:
+                ledger.forgive()
+            launch, todo = next(
+                ((each, lacks) for each in sorted(ledger.begun) if (lacks := ledger.missing(each))), (0, {})
+            )
+            attempt = ledger.attempts.get(launch, 0)
+            if not todo:
+                self._journal.close()
+                return None
         self._progress = Progress(self._plan, self._console)
         self._progress.warn(int(os.environ.get("LOCAL_WORLD_SIZE", "1")) * self._plan.threads)
         self._start_s = now()
         return Order(
             plan=self._plan,
             launch=launch,
-            attempt=0,
-            todo=self._promising(ledger, launch),
+            attempt=attempt,
+            todo=self._promising(ledger, launch) if todo is None else todo,
             budget_s=self._plan.launch_budget_s,
             fingerprint=fingerprints(self._run, self._plan)[self._plan.sides[0].name],
             scratch=str(self._run.root.resolve() / SCRATCH),
         )
+
+    def _refuse_placement(self, record: LaunchRecord) -> None:
+        """Raise UsageError where an earlier launch had its ranks on other numbers of hosts."""
+        before, here = (_placement([rank.host for rank in record.ranks]), _placement(self._hosts))
+        if before != here:
+            rule = f"be for as many ranks on each host in every launch ({_numbers(before)})"
+            raise UsageError("--out", rule, f"{self._run.root} with {_numbers(here)}", "choose another folder")
 
     def _promising(self, ledger: Ledger, launch: int) -> Todo:
         """The planned cases but for those that have failed too often, which are skipped."""
@@ -121,11 +166,22 @@ class ExternalJournal:
             self.failed |= record.status != "ok"
         self._progress.watch(record)
 
-    def write_lost(self, order: Order, error: Exception) -> None:
-        """Give every case of a lost launch a cell: the one that was visited died, and the others were not reached."""
+    def write_lost(self, order: Order, error: Exception, lost: Sequence[int] = ()) -> None:
+        """Give every case of a lost launch a cell: the one that was visited died, and the others were not reached.
+
+        ``lost`` are the ranks that are gone, where that is known. One that has no part in a case does not end it.
+        """
+        who = [f"rank {rank} ({self._hosts[rank]})" for rank in lost]
+        words = f"{', '.join(who[:8])} was lost: {first_line(error)}" if who else first_line(error)
         if self._visiting and self._visiting not in self._done:
-            self._cell(order.launch, *self._visiting, "died", first_line(error))
-        self.skip_rest(order, "a rank or a node was lost before")
+            size = next(c.world_size for c in order.todo[self._visiting[0]] if c.key == self._visiting[1])
+            part = [rank for rank in lost if rank < size]
+            if part or not lost:
+                outcomes = tuple(
+                    RankOutcome(rank=rank, outcome=f"{name} was lost") for rank, name in zip(lost, who, strict=True)
+                )
+                self._cell(order.launch, *self._visiting, "died", words, next(iter(part), None), outcomes)
+        self.skip_rest(order, f"{', '.join(who[:8]) or 'a rank or a node'} was lost before")
 
     def skip_rest(self, order: Order, why: str) -> None:
         """Give every case that has no cell one that says why."""
@@ -134,8 +190,26 @@ class ExternalJournal:
                 if (index, case.key) not in self._done:
                     self._cell(order.launch, index, case.key, "skipped", why)
 
-    def _cell(self, launch: int, comparison: int, case: str, status: Status, message: str) -> None:
-        self.record(CellRecord(launch=launch, comparison=comparison, case=case, status=status, message=message))
+    def _cell(  # noqa: PLR0913, PLR0917 - the record's own fields
+        self,
+        launch: int,
+        comparison: int,
+        case: str,
+        status: Status,
+        message: str,
+        rank: int | None = None,
+        outcomes: tuple[RankOutcome, ...] = (),
+    ) -> None:
+        cell = CellRecord(
+            launch=launch,
+            comparison=comparison,
+            case=case,
+            status=status,
+            message=message,
+            rank=rank,
+            outcomes=outcomes,
+        )
+        self.record(cell)
 
     def close(self, launch: int) -> None:
         """The launch is over."""
@@ -148,30 +222,10 @@ ONE_S = 10.0
 SPOILED = "a case before it failed on a GPU, which ends the processes; start them again, or use --resume"
 
 
-class Refusal(Record):
-    """Why rank 0 has no order for the others, who raise the same error."""
-
-    kind: str
-    """The name of its class."""
-    words: tuple[str, ...]
-
-    @classmethod
-    def of(cls, error: RankbenchError) -> Self:
-        """What an error says, part by part."""
-        parts = error.told if isinstance(error, UsageError) else (error,)
-        return cls(kind=type(error).__name__, words=tuple(map(str, parts)))
-
-    @property
-    def error(self) -> RankbenchError:
-        """The error again, of its kind where whoever catches it tells that from others."""
-        if self.kind == "UsageError":
-            return UsageError(*self.words)
-        kinds = {kind.__name__: kind for kind in (JournalError, FullError)}
-        return kinds.get(self.kind, RankbenchError)(*self.words)
-
-
-def joined(run: RunDir, plan: Plan, console: Console) -> bool:
+def joined(run: RunDir, plan: Plan, console: Console, met: Meeting, resume: Resume | None = None) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok.
+
+    Ranks have ``met``. To ``resume`` is to measure what is missing of a launch, and to add none.
 
     That is the first rank's of each host to tell: torchrun ends all others there once one has failed, and rank 0 has a
     report to write. For the same reason signals, which torchrun passes on, are requests while it measures: to end after
@@ -179,34 +233,29 @@ def joined(run: RunDir, plan: Plan, console: Console) -> bool:
     """
     first = os.environ["LOCAL_RANK"] == "0"
     try:
-        return _joined(run, plan, console) or not first
+        return _joined(run, plan, console, met, resume) or not first
     except (GangLostError, CollectiveError, RuntimeError) as error:  # the last ones: before or after the launch
         print(f"rankbench: rank {os.environ['RANK']}: {harmless(first_line(error))}", file=sys.stderr)  # noqa: T201
         return not first
 
 
-def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
-    with world.joined(plan, _own_device(plan)) as here:
+def _joined(run: RunDir, plan: Plan, console: Console, met: Meeting, resume: Resume | None) -> bool:
+    journal_writer = None
+    with ExitStack() as stack:
+        with met.connecting():
+            here = stack.enter_context(world.joined(plan, _own_device(plan), store=met.store))
         here.control.stop_request = interrupt = Interrupt()
         here.replaced = False
-        journal_writer = ExternalJournal(run, plan, console, here.control.stop_request) if here.rank == 0 else None
+        if here.rank == 0:
+            journal_writer = ExternalJournal(run, plan, console, interrupt, met.hosts, resume)
         order = here.control.gather(_reply(journal_writer) if journal_writer else None, Order | Refusal | None)[0]
         if isinstance(order, Refusal):
             raise order.error
+        if order is None:  # nothing is missing
+            return True
         _heed(interrupt)
         try:
-            with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
-                fit = worker.run(order, here, journal_writer.record if journal_writer else _ignore)
-                if journal_writer and not fit:
-                    journal_writer.skip_rest(order, SPOILED)
-                if fit and plan.profile:
-                    _profile(here, journal_writer)
-        except (RuntimeError, CollectiveError) as error:  # the side channel itself: a rank or a node is gone
-            if journal_writer:
-                journal_writer.write_lost(order, error)
-            raise GangLostError(
-                first_line(error)
-            ) from error  # out of the world, without a farewell to those who are gone
+            _carry_out(order, here, run, journal_writer)
         finally:
             if journal_writer:
                 journal_writer.close(order.launch)
@@ -216,6 +265,40 @@ def _joined(run: RunDir, plan: Plan, console: Console) -> bool:
     if here.control.stopped and os.environ["LOCAL_RANK"] == "0":
         raise KeyboardInterrupt(interrupt.signal)
     return not failed
+
+
+def _carry_out(order: Order, here: world.World, run: RunDir, journal_writer: ExternalJournal | None) -> None:
+    """Measure, and trace what is to be traced. Raises GangLostError once a rank or a host is gone."""
+    addresses = here.control.gather(own_address(os.environ["MASTER_ADDR"]), str)
+    try:
+        with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
+            fit = worker.run(order, here, journal_writer.record if journal_writer else _ignore)
+            if journal_writer and not fit:
+                journal_writer.skip_rest(order, SPOILED)
+            if fit and order.plan.profile:
+                _profile(here, journal_writer)
+    except (RuntimeError, CollectiveError) as error:  # the side channel itself
+        lost = _lost(error, addresses)
+        if journal_writer:
+            journal_writer.write_lost(order, error, lost)
+        who = f"rank{'s' * (len(lost) > 1)} {_numbers(lost)} cannot be reached: " if lost else ""
+        raise GangLostError(f"{who}{first_line(error)}") from error  # no farewell to those who are gone
+
+
+def _placement(hosts: Sequence[str]) -> list[int]:
+    """How many ranks are on each host, in rank order."""
+    return [len(list(ranks)) for _, ranks in groupby(hosts)]
+
+
+def _numbers(placement: Sequence[int]) -> str:
+    return ", ".join(map(str, placement))
+
+
+def _lost(error: BaseException, addresses: Sequence[str]) -> list[int]:
+    """The ranks at the address that gloo names in an error; none, where it names none or one host has all."""
+    told = re.search(r"\[([\da-fA-F.:]+)\]:\d+", words_of(error))
+    lost = [rank for rank, address in enumerate(addresses) if told and address == told[1]]
+    return lost if len(lost) < len(addresses) else []
 
 
 def _own_device(plan: Plan) -> str | None:
@@ -228,9 +311,9 @@ def _own_device(plan: Plan) -> str | None:
     return None
 
 
-def _reply(journal_writer: ExternalJournal) -> Order | Refusal:
+def _reply(journal_writer: ExternalJournal) -> Order | Refusal | None:
     reply = journal_writer.open()
-    return reply if isinstance(reply, Order) else Refusal.of(reply)
+    return Refusal.of(reply) if isinstance(reply, RankbenchError) else reply
 
 
 def _heed(stop_request: Interrupt) -> None:

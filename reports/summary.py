@@ -17,7 +17,7 @@ from reports.analysis.sides import side_rows
 from reports.analysis.steadiness import health
 from reports.analysis.timeline import trace_rows
 from reports.reading.run import WORST_FIRST, Cell, Evidence, load
-from reports.schema.summary import ComparisonFacts, Planned, RunFacts, SideFacts, Summary
+from reports.schema.summary import ComparisonFacts, Planned, RankPlace, RunFacts, SideFacts, Summary
 from reports.statistics.measured import Measured, measure
 from reports.statistics.variance import advice_rows, variance_rows
 from reports.wording import commands
@@ -157,6 +157,15 @@ def _run_facts(evidence: Evidence) -> RunFacts:
     )
 
 
+def _places(own: Evidence) -> tuple[RankPlace, ...]:
+    errors_s: dict[int, float] = {}
+    ranks = [(rank.rank, rank.clock_error_s) for gang in own.gangs.values() for rank in gang.ranks]
+    cells = [pair for record in own.records.values() for pair in enumerate(record.clock_error_s or ())]
+    for rank, error_s in (*ranks, *cells):
+        errors_s[rank] = max(errors_s.get(rank, 0.0), error_s)
+    return tuple(RankPlace(rank=rank, place=own.place(rank), clock_error_s=errors_s[rank]) for rank in sorted(errors_s))
+
+
 def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
     own = evidence.of(side)
     gang = next(iter(own.gangs.values()), None)
@@ -167,6 +176,7 @@ def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
         python=side.python,
         ranks_per_host=own.layouts[0].ranks_per_host if own.layouts else (),
         layouts=own.layouts,
+        places=_places(own) if own.layouts and len(own.layouts[0].ranks_per_host) > 1 else (),
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),
         niceness=max((rank.niceness for each in own.gangs.values() for rank in each.ranks), default=0),

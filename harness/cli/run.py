@@ -44,7 +44,7 @@ from harness.common.errors import (
     UsageError,
 )
 from harness.common.packages import late
-from harness.common.startup import ranks_around, refuse_restart, refuse_without_asserts
+from harness.common.startup import Ranks, on_each_host, ranks_around, refuse_restart, refuse_without_asserts
 from harness.device.host_limits import allow_open_files
 from harness.journal.plan import DEADLINE_S, Cache, Execution, GlooLoop, Placement, Plan
 from harness.journal.run_directory import RunDir
@@ -83,12 +83,15 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
             return NOT_OK if interrupted is None else INTERRUPTED
         if interrupted is not None:
             by = f" by {interrupted}" if interrupted else ""
-            again = f"interrupted{by}; finish it with: rankbench run --resume {directory.root}"
+            again = f"interrupted{by}; finish it with: {_resumption(directory, ranks)}"
             console.print(again, highlight=False, soft_wrap=True)
         elif not well and ranks is None:
             if (logs := directory.root / "logs").is_dir() and any(logs.iterdir()):
                 console.print(f"what the ranks printed is in {logs}", highlight=False, soft_wrap=True)
             again = f"measure what is not ok again with: rankbench run --resume {directory.root} --retry-failed"
+            console.print(again, highlight=False, soft_wrap=True)
+        elif not well and ranks is not None:
+            again = f"measure what is not ok again with: {_resumption(directory, ranks)} --retry-failed"
             console.print(again, highlight=False, soft_wrap=True)
     if interrupted is not None or not well:
         return NOT_OK if interrupted is None else INTERRUPTED
@@ -96,6 +99,14 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
         return OK
     slower, undecided = reported.outcome
     return NOT_OK if slower else UNDECIDED if undecided and strict else OK
+
+
+def _resumption(directory: RunDir, ranks: Ranks | None) -> str:
+    """The command line that finishes a run: on each host, where ranks are on several."""
+    words = f"run --resume {directory.root}"
+    if ranks is None or ranks.size == ranks.local_size:
+        return f"rankbench {words}"
+    return f"on each host: {on_each_host(words, -(-ranks.size // ranks.local_size), ranks.size)}"
 
 
 def _measured(directory: RunDir, plan: Plan, how: Measurer, console: Console) -> tuple[str | None, bool]:
@@ -198,26 +209,65 @@ def run(  # noqa: PLR0913
         preset=preset,
         command=_command(),
     )
+    if ranks is not None:
+        return _joined(request, ranks, out, resume, retry_failed)
     if resume is not None:
         only_resume(request, out)
         directory = _named("--resume", resume)
+        _refuse_several_hosts(directory)
         own = partial(late("launch.run:own"), retry_failed=retry_failed)
         plan = resumed(directory.plan(), address)
         _refuse_other_code(plan)
         return measure(directory, plan, own)
     if retry_failed:
         raise UsageError("--retry-failed", "come with --resume", "alone", "add --resume DIR")
-    if ranks is not None:
-        if out is None:
-            raise UsageError(
-                "--out", "be given under torchrun, so that all ranks agree on it", "missing", "e.g. --out runs/x"
-            )
-        return measure(
-            _named("--out", out), make(request, (ranks.size, ranks.local_size)), late("launch.external:joined")
-        )
     plan = make(request)
     _tell_left_out(request)
     return measure(_created(out, plan), plan, late("launch.run:own"))
+
+
+def _joined(request: RunRequest, ranks: Ranks, out: Path | None, resume: Path | None, retry_failed: bool) -> int:  # noqa: FBT001
+    """As a rank of somebody's torchrun: one more launch of --out, or what is missing of --resume."""
+    from harness.planning.builder import make
+
+    with late("launch.processes.meeting:meeting")(ranks) as met:
+        if resume is not None:
+            only_resume(request, out)
+            directory = _named("--resume", resume)
+            plan = directory.plan() if ranks.rank == 0 else None
+            if plan is not None:
+                _refuse_other_code(plan)
+                _refuse_other_size(plan, ranks)
+            plan = met.join(f"resume{' and retry' * retry_failed}", request.command, plan)
+            how = partial(late("launch.external:joined"), met=met, resume=late("launch.external:Resume")(retry_failed))
+            return measure(directory, plan, how)
+        if retry_failed:
+            raise UsageError("--retry-failed", "come with --resume", "alone", "add --resume DIR")
+        if out is None:
+            rule, remedy = "be given under torchrun, so that all ranks agree on it", "e.g. --out runs/x"
+            raise UsageError("--out", rule, "missing", remedy)
+        plan = make(request, (ranks.size, ranks.local_size))
+        met.join(plan.identity, request.command, plan)
+        return measure(_named("--out", out), plan, partial(late("launch.external:joined"), met=met))
+
+
+def _refuse_other_size(plan: Plan, ranks: Ranks) -> None:
+    """Raise UsageError where torchrun has started more or fewer ranks than a run has devices."""
+    if len(plan.devices) != ranks.size:
+        rule, remedy = f"start as many ranks as the run has devices, {len(plan.devices)}", "change --nproc-per-node"
+        raise UsageError("torchrun", rule, ranks.size, remedy)
+
+
+def _refuse_several_hosts(directory: RunDir) -> None:
+    """Raise UsageError where a run's ranks were on several hosts, by torchrun: one host cannot finish it alone."""
+    from harness.journal.records import LaunchRecord
+
+    gangs = [entry for entry in directory.entries() if isinstance(entry, LaunchRecord)] if directory.exists() else []
+    last = gangs[-1] if gangs else None
+    if last is not None and last.launcher == "torchrun" and len(hosts := {rank.host for rank in last.ranks}) > 1:
+        line = on_each_host(f"run --resume {directory.root}", len(hosts), len(last.ranks))
+        remedy = f"give it to torchrun on each of the {len(hosts)} hosts: {line}"
+        raise UsageError("--resume", "be finished on the hosts where it was begun", directory.root, remedy)
 
 
 def duel(  # noqa: PLR0913

@@ -45,6 +45,12 @@ def ranks_around() -> Ranks | None:
     return ranks
 
 
+def on_each_host(words: str, hosts: int, ranks: int) -> str:
+    """The command line for each of several hosts that does `rankbench` with these words, under torchrun."""
+    each = f"{ranks // hosts}" if ranks % hosts == 0 else "…"
+    return f"torchrun --nnodes={hosts} --nproc-per-node={each} (rendezvous options as before) -m harness {words}"
+
+
 def is_rank() -> bool:
     """Whether this process is a rank of a torchrun's, be the variables that say so right or not quite."""
     try:

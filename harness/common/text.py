@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from unicodedata import category
 
 LONGEST_WORDS = 10_000
 """Characters of an exception's words that anybody looks at: some print a whole tensor."""
+
+
+_GLOO = re.compile(r"^\[[^\]\n]*gloo/[^\]\n]*:\d+\] |( This is typically caused by[^\n]*| GLHF![^\n]*)", re.MULTILINE)
+"""What gloo adds to each error: its file, and a guess that ends in a joke."""
 
 
 def harmless(text: str) -> str:
@@ -22,9 +27,9 @@ def _is_harmless(character: str) -> bool:
 
 
 def words_of(error: BaseException) -> str:
-    """What an exception says first; one that cannot be put into words says so."""
+    """What an exception says first, without gloo's file names and jokes; one that cannot be put into words says so."""
     try:
-        return str(error)[:LONGEST_WORDS].strip()
+        return _GLOO.sub("", str(error)[:LONGEST_WORDS]).strip()
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - it is a plugin's

@@ -14,6 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+LOST_S, PROBES_S = 15, 3
+"""A host that has not answered for so long is lost; how often one that says nothing is asked."""
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -22,6 +25,23 @@ class Connection:
     descriptor: int
     inode: int
     """Tells it from another file that later has the same descriptor."""
+
+    def expect_answers(self) -> None:
+        """Have the kernel give it up once its other end has not answered for ``LOST_S`` seconds, or a little longer.
+
+        By itself it notices a host or a link that has gone when minutes have passed, or never. A process that is only
+        stopped goes on to answer.
+        """
+        options = {
+            socket.TCP_KEEPIDLE: PROBES_S,
+            socket.TCP_KEEPINTVL: PROBES_S,
+            socket.TCP_KEEPCNT: LOST_S // PROBES_S,
+            socket.TCP_USER_TIMEOUT: LOST_S * 1000,
+        }
+        with suppress(OSError), _duplicate(self.descriptor) as duplicate:
+            duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in options.items():
+                duplicate.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def hang_up(self) -> None:
         """Shut it down in both directions, unless it has been closed."""

@@ -31,7 +31,8 @@ from harness.world.telemetry_session import Read, gauged
 from harness.world.watchdog import AlarmWatchdog, Watchdog
 
 UNLIMITED = dt.timedelta(days=1)
-RENDEZVOUS = dt.timedelta(minutes=5)
+CONNECT = dt.timedelta(minutes=1)
+"""For ranks that have met already to connect to each other."""
 SIDE = dt.timedelta(minutes=30)
 READINGS = 30
 """Exchanges in an estimate of a clock's offset that is repeated."""
@@ -58,7 +59,7 @@ class Limits:
     @classmethod
     def without_a_parent(cls, deadline_s: float) -> Limits:
         """Those of ranks that nobody watches; ``deadline_s`` is the longest time without a sign of life."""
-        return cls(RENDEZVOUS, dt.timedelta(seconds=2 * deadline_s), max(SIDE, dt.timedelta(seconds=3 * deadline_s)))
+        return cls(CONNECT, dt.timedelta(seconds=2 * deadline_s), max(SIDE, dt.timedelta(seconds=3 * deadline_s)))
 
 
 def _own(value_s: float, among: int) -> float:
@@ -151,8 +152,15 @@ class World:
             else:
                 with opened() as self.connections[size]:
                     self.groups[size] = over_gloo(size, self.timeout)
+                self.expect_answers(self.connections[size])
         self.yield_to_step()
         self.control.settle(None)  # a rank that fails at once hangs up on nobody who still connects
+
+    def expect_answers(self, connections: Sequence[Connection]) -> None:
+        """Have connections to other hosts fail soon after these are lost."""
+        if self.leaders:
+            for connection in connections:
+                connection.expect_answers()
 
     def yield_to_step(self) -> None:
         """Put the event loops of groups that have been made since behind the step, where they share its core."""
@@ -257,7 +265,8 @@ def joined(
     takes_leave = not supervised
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
-        side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
+        with opened() as beside:
+            side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
         hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
         control = ControlPlane(rank, size, side)
@@ -274,6 +283,7 @@ def joined(
         else:
             identities = control.gather(clock_identity(), str)
             world.leaders = leaders(identities) if len(set(identities)) > 1 else ()
+            world.expect_answers(beside)
             world.read_clocks(EXCHANGES)
         world.renew()
         with _gauged(world, before):

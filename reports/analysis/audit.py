@@ -281,10 +281,12 @@ def left_out(run: Examined) -> Found:
     if layout.hosts:
         used = min(used, layout.hosts.count(layout.hosts[0]))
     if layout.room is not None and used < layout.room:
-        told = f"{used} of the host's {units.count(layout.room, 'device')} {'is' if used == 1 else 'are'} in use"
+        whose = "each host's" if len(set(layout.hosts or ())) > 1 else "the host's"
+        told = f"{used} of {whose} {units.count(layout.room, 'device')} {'is' if used == 1 else 'are'} in use"
         return failed(f"{told}, and the run does not say why")
     other = sum(cell.state != "ok" for cell in cells)
-    whole = "" if layout.room is None else f", on all {units.count(layout.room, 'device')} of the host"
+    host = "each host" if len(set(layout.hosts or ())) > 1 else "the host"
+    whole = "" if layout.room is None else f", on all {units.count(layout.room, 'device')} of {host}"
     reasons = "all of them ok" if not other else f"{other} not ok, each with its reason"
     return passed(f"{units.count(len(cells), 'cell')} planned before the first measurement, {reasons}{whole}")
 

@@ -61,6 +61,7 @@ def _row(measured: Measured, cell: CellRow, case: Case, compared: dict[CaseId, l
         noise_s=noise_s,
         basis=basis(measured, key, watched),
         slow_rank=named[0] if named else None,
+        slow_device=measured.evidence.place(named[0]) if named else None,
         text="",
         **lost,
         **_seen(watched),

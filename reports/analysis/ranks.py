@@ -66,7 +66,7 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
             packed=case.packed,
             world_size=case.world_size,
             rank=rank,
-            device=measured.evidence.plan.devices[rank],
+            device=measured.evidence.place(rank),
             ratio=found.value,
             ratio_low=found.low,
             ratio_high=found.high,

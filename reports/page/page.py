@@ -114,7 +114,9 @@ def _title(summary: Summary) -> str:
     scenarios = units.listed(names) if len(names) <= FEW else units.count(len(names), "scenario")
     devices = len(set(summary.run.devices))
     kinds = list(dict.fromkeys(summary.run.device_names))
-    return f"{scenarios} on {units.count(devices, 'device')}" + (f" ({units.listed(kinds)})" if kinds else "")
+    spread = summary.run.sides[0].ranks_per_host if summary.run.sides else ()
+    where = f" of {len(spread)} hosts" if len(spread) > 1 else ""
+    return f"{scenarios} on {units.count(devices, 'device')}{where}" + (f" ({units.listed(kinds)})" if kinds else "")
 
 
 def _rank_table(rows: Sequence[RankRow]) -> dict[str, list[RankRow]]:

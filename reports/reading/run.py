@@ -104,6 +104,14 @@ CaseId = tuple[int, str]
 """Index of the comparison, and the case's key: a case of a run."""
 
 
+def _place(gang: LaunchRecord, rank: int) -> str:
+    hosts = [each.host for each in gang.ranks]
+    device = gang.ranks[rank].device
+    if len(set(hosts)) == 1:
+        return device
+    return f"{hosts[rank]}, {device.partition(':')[0]}:{hosts[:rank].count(hosts[rank])}"
+
+
 @dataclass(frozen=True)
 class Cell:
     """A planned case in one launch, and its last record, if it has any."""
@@ -159,6 +167,14 @@ class Evidence:
         """The last gang of each of the side's launches."""
         mine = (launch for launch in sorted(self.launched) if self.plan.side_of(launch) == self.side)
         return {launch: self.launched[launch] for launch in mine}
+
+    def place(self, rank: int) -> str:
+        """Where a rank is: its device, and before it its host where there are several.
+
+        Devices are numbered as on their host, and by the plan where launches put the rank on different hosts.
+        """
+        places = {_place(gang, rank) for gang in self.gangs.values() if rank < len(gang.ranks)}
+        return places.pop() if len(places) == 1 else self.plan.devices[rank]
 
     @cached_property
     def layouts(self) -> tuple[Layout, ...]:

@@ -97,7 +97,9 @@ class LossRow(Record):
     watched_s: float | None = None
     """A step's time while watched."""
     slow_rank: int | None = None
-    """The rank that is named as the culprit, in this case or in its independent copies."""
+    """The rank that is named as the cause, in this case or in its independent copies."""
+    slow_device: str | None = None
+    """Its device, and its host where there are several."""
     text: str
     """What the row says."""
 

@@ -137,6 +137,16 @@ class ComparisonFacts(Record):
     margin: float
 
 
+class RankPlace(Record):
+    """Where one rank of a run over several hosts was, and how well its host's clock is known."""
+
+    rank: int
+    place: str
+    """Host and device, e.g. ``node-1, cuda:0``."""
+    clock_error_s: float
+    """By how much its instants may be off from those of rank 0's host, at most."""
+
+
 class SideFacts(Record):
     """One of the environments that took turns, and how its ranks were placed in its first launch."""
 
@@ -148,6 +158,8 @@ class SideFacts(Record):
     """In the order of ranks."""
     layouts: tuple[Layout, ...]
     """How its ranks were spread over hosts in any launch, each way once."""
+    places: tuple[RankPlace, ...] = ()
+    """Each rank's, where they are on several hosts."""
     cpus: tuple[tuple[int, ...], ...]
     """Of each rank."""
     threads: tuple[int, ...]

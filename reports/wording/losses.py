@@ -71,7 +71,7 @@ def _blame(row: LossRow, ranks: Sequence[RankRow], *, asymmetric: bool) -> Itera
     if row.imbalance is None or not row.imbalance.sure or row.imbalance.seconds < WORTH * row.missing_s:
         return
     if row.slow_rank is not None:
-        yield f"Rank {row.slow_rank} is slow."
+        yield f"Rank {row.slow_rank}{f' ({row.slow_device})' if row.slow_device else ''} is slow."
     elif ranks:
         yield f"{in_short(ranks)}."
     elif asymmetric:

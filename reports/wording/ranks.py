@@ -30,10 +30,9 @@ def in_short(rows: Sequence[RankRow]) -> str:
     """The answer as a clause that begins a sentence; every part of a report that speaks of slow ranks repeats it."""
     match standing(rows):
         case "slow":
-            ranks = sorted({row.rank for row in rows if row.named})
-            return f"{'Rank' if len(ranks) == 1 else 'Ranks'} {units.listed([str(rank) for rank in ranks])} " + (
-                "is slow" if len(ranks) == 1 else "are slow"
-            )
+            ranks = {row.rank: f"{row.rank} ({row.device})" for row in rows if row.named}
+            told = units.listed([ranks[rank] for rank in sorted(ranks)])
+            return f"Rank {told} is slow" if len(ranks) == 1 else f"Ranks {told} are slow"
         case "nobody":
             return f"No rank is slower than its peers by more than {units.percent(max(row.limit for row in rows) - 1)}"
         case "undecided":

@@ -97,6 +97,9 @@ def test_torchrun_that_loses_a_node_ends_in_time_with_what_it_had(nodes: Nodes, 
     assert [launch.launch for launch in run.launches] == [0]
     statuses = [cell.status for cell in run.cells]
     assert len(statuses) == sum(1 for _ in RunDir(root).plan().cells())
-    assert statuses.count("died") == 1
+    told = [cell for cell in run.cells if cell.status != "ok"]
+    assert all(f"rank 1 ({nodes[1].name})" in cell.message for cell in told)
+    assert statuses.count("died") <= 1  # of a case in which it had a part; none where rank 0 was busy alone
+    assert all(cell.rank == 1 and not cell.case.endswith("@1") for cell in told if cell.status == "died")
     assert set(statuses) <= {"ok", "died", "skipped"}
     assert (root / "report.html").exists()

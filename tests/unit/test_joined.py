@@ -71,5 +71,5 @@ def test_a_gang_that_is_lost_before_or_after_its_launch_is_a_line_of_each_rank(
     monkeypatch.setitem(os.environ, "RANK", local)
     monkeypatch.setitem(os.environ, "LOCAL_RANK", local)
     plan = make(RunRequest(names=["split"], devices="cpu:1"))
-    assert external.joined(RunDir("nowhere"), plan, Console()) is well  # type: ignore[arg-type]
+    assert external.joined(RunDir("nowhere"), plan, Console(), None) is well  # type: ignore[arg-type]
     assert capsys.readouterr().err == f"rankbench: rank {local}: Connection closed by peer\n"

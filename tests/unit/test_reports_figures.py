@@ -112,7 +112,7 @@ def test_a_rank_that_is_slow_for_a_while_is_dark_then_and_then_alone(tmp_path):
         assert excess[2] == pytest.approx(0.3, abs=1e-3)
         assert np.delete(excess, 2, axis=0) == pytest.approx(0.0, abs=1e-3)
     assert spaced(figures["heat"].sentence).startswith(
-        "Rank 2 is slow; furthest behind its peers at any time was rank 2"
+        "Rank 2 (cpu:2) is slow; furthest behind its peers at any time was rank 2"
     )
     assert "by 30 %" in spaced(figures["heat"].sentence)
 

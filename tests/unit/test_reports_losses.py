@@ -133,7 +133,7 @@ def test_one_straggler_is_charged_whole_however_few_its_peers(tmp_path):
         (row,) = losses(tmp_path / str(ranks), **(MET | like)).losses
         assert row.imbalance.seconds == pytest.approx(0.2, rel=0.02)
         assert "imbalance takes 200" in row.text
-        assert "Rank 0 is slow." in row.text
+        assert "Rank 0 (cpu:0) is slow." in row.text
 
 
 def test_ranks_that_take_turns_wait_for_one_another(tmp_path):
@@ -193,7 +193,7 @@ def test_the_sentence_tells_sure_parts_the_greatest_first(tmp_path):
     parts = (
         r"Of the 15\.\d ms of a step above its ideal of [\d.]+ ms, communication takes [\d.]+ ms "
         r"\(800 B at [\d.]+ kB/s\), imbalance [\d.]+ ms and contention 1\.\d+ ms; "
-        r"other gives back 6\.\d+ ms\. Rank 0 is slow\."
+        r"other gives back 6\.\d+ ms\. Rank 0 \(cpu:0\) is slow\."
     )
     assert re.fullmatch(parts, text), text
     (claim,) = [claim.text for claim in found.claims if claim.kind == "scaling"]
@@ -219,7 +219,7 @@ def test_the_culprit_of_a_gang_that_meets_is_told_by_its_work(tmp_path):
 def test_it_is_named_in_one_place_and_nobody_is_where_work_is_equal(tmp_path):
     named = losses(tmp_path / "one", **MET)
     assert named.losses[0].slow_rank == 0
-    assert "Rank 0 is slow." in named.losses[0].text
+    assert "Rank 0 (cpu:0) is slow." in named.losses[0].text
     (claim,) = [claim.text for claim in named.claims if claim.kind == "ranks"]
     assert "the time outside collectives of its peers" in claim
     assert "slowest in 6 of 6 launches" in claim

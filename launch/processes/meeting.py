@@ -1,0 +1,244 @@
+"""Where the ranks of somebody's torchrun meet, over one host or several: who is missing, and who refuses.
+
+Before ranks connect to each other they meet at a store. Each tells its host and what it was asked for; rank 0 waits
+until all are there and alike, and gives all of them its plan. A rank that refuses its command line puts that there too:
+then all end with the same words, and none waits for one that has gone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Self
+
+import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+
+from harness.common.errors import NOT_OK, FullError, JournalError, RankbenchError, UsageError
+from harness.common.startup import Ranks
+from harness.journal.plan import Plan, Record
+
+LIMIT_S = 300.0
+"""How long ranks wait for each other: a node may start late, and read PyTorch from a disk that others use too."""
+SOON_S, AGAIN_S = 2.0, 30.0
+"""When it is said who is missing: so soon, and then so often."""
+FAREWELL_S = 10.0
+"""How long a refusal waits for ranks that have not read it."""
+LOOK_S = 0.1
+CONNECT_S = 5.0, 55.0
+"""After how long it is said that connections are waited for, and how much later they are given up."""
+REACH_S = 2.0
+"""How long one attempt to reach rank 0 may take."""
+VERDICT = "verdict"
+"""The key of rank 0's plan, or of the first refusal."""
+
+
+class Refusal(Record):
+    """Why ranks end before they have begun; all raise the same error."""
+
+    kind: str
+    """The name of its class."""
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, error: RankbenchError, by: str = "") -> Self:
+        """What an error says, part by part; ``by`` whom, for the others."""
+        if isinstance(error, UsageError):
+            parameter, rule, value, remedy = map(str, error.told)
+            return cls(kind="UsageError", words=(parameter, rule, f"{value}{by}", remedy))
+        return cls(kind=type(error).__name__, words=(f"{error}{by}",))
+
+    @property
+    def error(self) -> RankbenchError:
+        """The error again, of its kind where whoever catches it tells that from others."""
+        if self.kind == "UsageError":
+            return UsageError(*self.words)
+        kinds = {kind.__name__: kind for kind in (JournalError, FullError)}
+        return kinds.get(self.kind, RankbenchError)(*self.words)
+
+
+class Asked(Record):
+    """What a rank was asked for, and where it is."""
+
+    host: str
+    identity: str
+    """Alike for ranks that were asked for the same."""
+    command: str
+
+
+class Verdict(Record):
+    """What rank 0, or the first that refuses, tells all ranks."""
+
+    plan: Plan | None = None
+    hosts: tuple[str, ...] = ()
+    """Each rank's."""
+    refusal: Refusal | None = None
+
+
+class Meeting:
+    """One rank's view of it."""
+
+    def __init__(self, ranks: Ranks, limit_s: float = LIMIT_S) -> None:
+        """``limit_s`` is how long the others are waited for."""
+        self._ranks = ranks
+        self._limit_s = limit_s
+        self._place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        self._me = f"rank {ranks.rank} ({socket.gethostname()})"
+        self._begun_s = time.monotonic()
+        self._told_s = self._begun_s + SOON_S - AGAIN_S
+        self._base: Any = None
+        self.hosts: tuple[str, ...] = ()
+        """Each rank's, once all are there."""
+
+    @property
+    def store(self) -> dist.Store:  # type: ignore[name-defined]
+        """Where process groups find each other."""
+        return PrefixStore("groups", self._base)
+
+    def join(self, identity: str, command: str, plan: Plan | None) -> Plan:
+        """Wait for all ranks; returns rank 0's plan, which ranks that were asked for the same may lack.
+
+        Raises the error of a rank that refuses, UsageError where ranks were asked for different things, and
+        RankbenchError where one does not come.
+        """
+        self._connect(self._limit_s)
+        rank, size = self._ranks.rank, self._ranks.size
+        asked = Asked(host=socket.gethostname(), identity=identity, command=command)
+        self._base.set(f"rank/{rank}", asked.model_dump_json())
+        here = self._base.add("here", 1)
+        while not self._base.check([VERDICT]):
+            if rank == 0 and here == size:
+                self._settle(plan)
+                continue
+            self._wait(partial(self._missing, here))
+            here = self._base.add("here", 0)
+        verdict = Verdict.model_validate_json(self._base.get(VERDICT))
+        self._base.add("seen", 1)
+        if verdict.refusal:
+            self._linger()
+            raise verdict.refusal.error
+        assert verdict.plan is not None
+        self.hosts = verdict.hosts
+        return verdict.plan
+
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Ranks connect to each other in the block: say so where that takes long, and end where it never comes to be.
+
+        gloo keeps to no limit there. Nothing has begun, so that nothing is lost where the process ends.
+        """
+        over, words = threading.Event(), "all TCP ports have to be open between the hosts (docs/clusters.md)"
+
+        def watch() -> None:
+            if not over.wait(CONNECT_S[0]):
+                self._say(f"{self._me} waits for its connections with the others: {words}")
+            if not over.wait(CONNECT_S[1]):
+                self._say(f"rankbench: {self._me} cannot connect to the other ranks: {words}")
+                os._exit(NOT_OK)
+
+        threading.Thread(target=watch, daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+    def refuse(self, error: RankbenchError) -> None:
+        """Tell the others why this rank does not take part, as far as they can be reached."""
+        with suppress(RankbenchError, RuntimeError):
+            self._connect(FAREWELL_S)
+            self._post(Verdict(refusal=Refusal.of(error, f" (said by {self._me})")))
+            self._base.add("seen", 1)
+            self._linger()
+
+    def _settle(self, plan: Plan | None) -> None:
+        """Rank 0: all are there. Tell them the plan, if they were asked for the same."""
+        every = [Asked.model_validate_json(self._base.get(f"rank/{rank}")) for rank in range(self._ranks.size)]
+        other = next((each for each in every if each.identity != every[0].identity), None)
+        if other is None:
+            self._post(Verdict(plan=plan, hosts=tuple(each.host for each in every)))
+            return
+        value = f"`{every[0].command}` on {every[0].host}, and `{other.command}` on {other.host}"
+        remedy = "give every host the same command line"
+        error = UsageError("torchrun", "start all ranks with the same command", value, remedy)
+        self._post(Verdict(refusal=Refusal.of(error)))
+
+    def _post(self, verdict: Verdict) -> None:
+        """The first verdict stands."""
+        self._base.compare_set(VERDICT, "", verdict.model_dump_json(by_alias=True))
+
+    def _linger(self) -> None:
+        """The store goes with its rank: stay until all that are coming have read it."""
+        until_s = time.monotonic() + FAREWELL_S
+        with suppress(RuntimeError):
+            while self._ranks.rank == 0 and self._base.add("seen", 0) < self._ranks.size and time.monotonic() < until_s:
+                time.sleep(LOOK_S)
+
+    def _connect(self, limit_s: float) -> None:
+        """Reach the store, which rank 0 holds unless torchrun does. Raises RankbenchError where it does not answer."""
+        if self._base is not None:
+            return
+        serves = self._ranks.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+        host, _, port = self._place.rpartition(":")
+        until_s = time.monotonic() + limit_s
+        while True:
+            try:
+                if not serves:  # PyTorch's own attempts print a page each
+                    socket.create_connection((host, int(port)), REACH_S).close()
+                patience = dt.timedelta(seconds=self._limit_s)
+                store = TCPStore(host, int(port), None, serves, patience, wait_for_workers=False, multi_tenant=True)
+            except (OSError, RuntimeError) as error:
+                if serves or time.monotonic() > until_s:
+                    cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                    raise RankbenchError(f"{self._me} cannot reach rank 0 at {self._place}: {cause}") from error
+                self._wait(lambda: f"rank 0 at {self._place}, which does not answer")
+            else:
+                self._base = PrefixStore("rankbench", store)
+                return
+
+    def _missing(self, here: int) -> str:
+        """Who is not there yet."""
+        ranks = range(self._ranks.size)
+        missing = [rank for rank in ranks if not self._base.check([f"rank/{rank}"])] if self._ranks.rank == 0 else []
+        which = f": {_numbers(missing)}" if missing else ""
+        return f"{self._ranks.size - here} of {self._ranks.size} ranks at {self._place}{which}"
+
+    def _wait(self, what: Callable[[], str]) -> None:
+        """Wait a moment for what ``what()`` names; say so now and then. Raises RankbenchError after the limit."""
+        now_s = time.monotonic()
+        if now_s - self._begun_s > self._limit_s:
+            words = f"{self._me} has waited {self._limit_s:g} s for {what()}; see docs/clusters.md for the ports"
+            raise RankbenchError(f"{words} that have to be open")
+        if now_s - self._told_s > AGAIN_S:
+            self._told_s = now_s
+            since = f", since {now_s - self._begun_s:.0f} s" if now_s - self._begun_s > AGAIN_S else ""
+            self._say(f"{self._me} waits for {what()}{since}")
+        time.sleep(LOOK_S)
+
+    def _say(self, words: str) -> None:
+        """Tell whoever sees what this host's torchrun prints, once a host."""
+        if self._ranks.local_rank == 0:
+            print(words, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def meeting(ranks: Ranks, limit_s: float = LIMIT_S) -> Iterator[Meeting]:
+    """Where this rank meets the others. An error that is raised in the block is theirs, too."""
+    met = Meeting(ranks, limit_s)
+    try:
+        yield met
+    except RankbenchError as error:
+        if not met.hosts:
+            met.refuse(error)
+        raise
+
+
+def _numbers(ranks: Sequence[int]) -> str:
+    few = ", ".join(map(str, ranks[:8]))
+    return f"rank{'s' * (len(ranks) > 1)} {few}{' and more' * (len(ranks) > 8)}"
