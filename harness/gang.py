@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from harness.common.errors import RefusedError
+
 carrier: Any = dist
 """What carries the messages. ``harness.measure.collective_times`` observes it, in samples that do not count."""
 
@@ -35,6 +37,8 @@ class Gang:
     """The world's process groups by size, looked up at each use: one that failed is replaced there."""
     lent: set[int] = field(default_factory=set, repr=False)
     """Sizes of the groups that the scenario itself has asked for: it may hold them, as DDP and device meshes do."""
+    apart: bool = False
+    """Whether its ranks are on hosts that do not share the run directory's disk."""
 
     @property
     def group(self) -> dist.ProcessGroup | None:
@@ -49,7 +53,12 @@ class Gang:
 
     @property
     def scratch(self) -> Path:
-        """A folder for this gang's files, one for all its ranks. It is removed afterwards, however the run ends."""
+        """A folder for this gang's files, one for all its ranks. It is removed afterwards, however the run ends.
+
+        Raises RefusedError, by which the case is skipped, where the ranks' hosts share no disk for it.
+        """
+        if self.apart:
+            raise RefusedError("the hosts do not share the run directory's disk; name --out on one that they do")
         self.folder.mkdir(exist_ok=True)  # without its parents: what has been swept at the end is not made anew
         return self.folder
 

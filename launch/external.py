@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import signal
 import sys
 import time
@@ -18,7 +17,7 @@ from rich.console import Console
 from harness.common.errors import CollectiveError, FullError, GangLostError, RankbenchError, UsageError
 from harness.common.signals import die, handle, name_of
 from harness.common.startup import ranks_around
-from harness.common.text import first_line, harmless, words_of
+from harness.common.text import first_line, harmless
 from harness.device.timing import now
 from harness.journal.plan import Plan, Record
 from harness.journal.protocol import Order, VisitNote
@@ -255,7 +254,7 @@ def _joined(run: RunDir, plan: Plan, console: Console, met: Meeting, resume: Res
             return True
         _heed(interrupt)
         try:
-            _carry_out(order, here, run, journal_writer)
+            _carry_out(order, here, run, met, journal_writer)
         finally:
             if journal_writer:
                 journal_writer.close(order.launch)
@@ -267,9 +266,10 @@ def _joined(run: RunDir, plan: Plan, console: Console, met: Meeting, resume: Res
     return not failed
 
 
-def _carry_out(order: Order, here: world.World, run: RunDir, journal_writer: ExternalJournal | None) -> None:
+def _carry_out(
+    order: Order, here: world.World, run: RunDir, met: Meeting, journal_writer: ExternalJournal | None
+) -> None:
     """Measure, and trace what is to be traced. Raises GangLostError once a rank or a host is gone."""
-    addresses = here.control.gather(own_address(os.environ["MASTER_ADDR"]), str)
     try:
         with scratch(run.root) if os.environ["LOCAL_RANK"] == "0" else nullcontext():
             fit = worker.run(order, here, journal_writer.record if journal_writer else _ignore)
@@ -278,7 +278,7 @@ def _carry_out(order: Order, here: world.World, run: RunDir, journal_writer: Ext
             if fit and order.plan.profile:
                 _profile(here, journal_writer)
     except (RuntimeError, CollectiveError) as error:  # the side channel itself
-        lost = _lost(error, addresses)
+        lost = met.roll_call()
         if journal_writer:
             journal_writer.write_lost(order, error, lost)
         who = f"rank{'s' * (len(lost) > 1)} {_numbers(lost)} cannot be reached: " if lost else ""
@@ -292,13 +292,6 @@ def _placement(hosts: Sequence[str]) -> list[int]:
 
 def _numbers(placement: Sequence[int]) -> str:
     return ", ".join(map(str, placement))
-
-
-def _lost(error: BaseException, addresses: Sequence[str]) -> list[int]:
-    """The ranks at the address that gloo names in an error; none, where it names none or one host has all."""
-    told = re.search(r"\[([\da-fA-F.:]+)\]:\d+", words_of(error))
-    lost = [rank for rank, address in enumerate(addresses) if told and address == told[1]]
-    return lost if len(lost) < len(addresses) else []
 
 
 def _own_device(plan: Plan) -> str | None:

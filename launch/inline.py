@@ -13,7 +13,7 @@ from harness.journal.protocol import Order
 from harness.measure import worker
 from harness.world import world
 from harness.world.control import StopRequest
-from launch.launcher import Ending, Hear
+from launch.launcher import Ending, Hear, Launcher
 from launch.processes.cleanup import MARK, below, kill_all, marked, temporary
 
 BROKEN = "a case before it failed, and nothing more can be done on this process's device ({}): use --resume"
@@ -22,7 +22,7 @@ ANSWER_S = 30.0
 """A device that has work left must have done it within this time."""
 
 
-class Inline:
+class Inline(Launcher):
     """Measures in the parent's own process. A case that kills its process kills the run."""
 
     def __init__(self, stop_request: StopRequest | None = None) -> None:

@@ -37,6 +37,11 @@ class Ending:
 class Launcher(Protocol):
     """Runs gangs of processes, one after the other."""
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds in which it has waited for devices that others used: they are not on the run's budget."""
+        return 0.0
+
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order and pass its records to ``hear``. Returns None when every rank ended well."""
         ...

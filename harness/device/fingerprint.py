@@ -81,6 +81,26 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
     return {**told, "hash": _hash(told), **fleeting}
 
 
+def of_host(device: str) -> dict[str, Any]:
+    """What has to be alike on all hosts of a run: software, processors, kernel, and variables that change figures."""
+    told = describe([f"{device.partition(':')[0]}:0"])
+    host = {name: told["host"][name] for name in ("system", "cpu", "governor")}
+    return {"host": host, "software": told["software"], "variables": _of_user(told["variables"])}
+
+
+def of_hosts(fingerprint: str, others: Mapping[str, Mapping[str, Any]]) -> str:
+    """The fingerprint of a run over hosts: rank 0's, and what the others have otherwise, whatever their names."""
+    strange = sorted(json.dumps(told, sort_keys=True) for told in others.values() if told)
+    return _hash({"first": fingerprint, "others": strange}) if strange else fingerprint
+
+
+def _of_user(variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables but for those that a launcher or the network's interfaces make different on each host."""
+    return {
+        name: value for name, value in variables.items() if not re.match(r"TORCHELASTIC_|RAY_|GLOO_|.*IFNAME", name)
+    }
+
+
 def variables() -> dict[str, str]:
     """This process's environment variables that change figures, without what is secret in them."""
     names = (name for name in sorted(os.environ) if ALLOWED.fullmatch(name) and not SECRET.search(name))

@@ -9,7 +9,7 @@ end      the gang is down
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
@@ -190,6 +190,8 @@ class LaunchRecord(Record):
     """One a NCCL group; none where messages go over gloo."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Rank 0's environment variables that change figures: launchers set some of their own."""
+    hosts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By host: what its software, processor and variables are otherwise than on rank 0's; empty on one host."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.common.startup import refuse_without_asserts
 from harness.device import fingerprint
@@ -25,7 +27,7 @@ def run(order: Order, world: World, emit: Emit) -> bool:
     Returns whether these processes are fit for more: the same on every rank.
     """
     refuse_without_asserts()  # a Ray cluster's processes need not be started as this run was
-    world.scratch = Path(order.scratch)
+    world.look_at_disk(Path(order.scratch))
     gc.collect()
     gc.freeze()  # what was imported stays: later collections need not look at it
     tell = emit if world.rank == 0 else _say_nothing
@@ -60,16 +62,27 @@ def _announce(order: Order, world: World, emit: Emit) -> None:
     ranks = world.control.gather(world.describe(), Rank)
     ago_s = world.clock() - world.origin_s
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
+    hosts = _hosts(order, world, [rank.host for rank in ranks])
     emit(
         LaunchRecord(
             launch=order.launch,
             attempt=order.attempt,
             launcher=order.plan.side_of(order.launch).launcher,
             started=started.isoformat(timespec="microseconds"),
-            fingerprint=order.fingerprint,
+            fingerprint=fingerprint.of_hosts(order.fingerprint, hosts),
             lead_s=round(world.lead_s, 9),
             ranks=tuple(ranks),
             groups=tuple(world.setups),
             variables=fingerprint.variables(),
+            hosts=hosts,
         )
     )
+
+
+def _hosts(order: Order, world: World, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What other hosts have otherwise than rank 0's, by host; nothing where all ranks are on one."""
+    if not world.leaders:
+        return {}
+    mine = fingerprint.of_host(order.plan.devices[0]) if world.leaders[world.rank] == world.rank else {}
+    told = world.control.gather(mine, dict[str, Any])
+    return {names[rank]: fingerprint.differences(told[0], told[rank]) for rank in sorted({*world.leaders} - {0})}

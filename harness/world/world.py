@@ -100,6 +100,8 @@ class World:
     """Whether several ranks take turns on its cores, as they do on a CPU device that they share."""
     scratch: Path = Path("scratch")
     """Where gangs have their folders."""
+    disks_apart: bool = False
+    """Whether hosts see different folders there."""
     yields: bool = False
     """Whether gloo's event loops yield to the step on this rank's core."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
@@ -122,7 +124,8 @@ class World:
         rank = 0 if case.packed else self.rank
         shared, own = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
         folder = self.scratch / f"{zlib.crc32(case.key.encode()):08x}{f'-{self.rank}' if case.packed else ''}"
-        return Gang(rank, case.gang_size, torch_device, own, shared, folder, self.groups)
+        apart = self.disks_apart and len(set(self.leaders[: case.gang_size])) > 1
+        return Gang(rank, case.gang_size, torch_device, own, shared, folder, groups=self.groups, apart=apart)
 
     def line(self, case: Case) -> StartLine:
         """The start line of the ranks that are busy in a case."""
@@ -174,6 +177,18 @@ class World:
             offsets = self.control.gather(mine, Offset)
             if leader := self.leaders[self.rank]:
                 self.clock.add(offsets[leader])
+
+    def look_at_disk(self, folder: Path) -> None:
+        """Put gangs' folders into ``folder``, and see whether that is the same one on all hosts."""
+        self.scratch = folder
+        if self.leaders:
+            token = folder / "shared"
+            if self.rank == 0:
+                token.touch()
+            self.control.settle(None)  # it is there
+            self.disks_apart = bool(self.control.greatest([float(not token.exists())])[0])
+            if self.rank == 0:
+                token.unlink(missing_ok=True)
 
     def settle_in(self) -> None:
         """Agree on the origin of time, and on a lead that lets no rank learn of a start too late."""

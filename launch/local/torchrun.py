@@ -19,7 +19,7 @@ from harness.common.errors import RankbenchError, UsageError
 from harness.common.packages import inherited, linked, within_reach
 from harness.journal.protocol import Order, RankNote
 from harness.world.control import StopRequest
-from launch.launcher import Ending, Hear
+from launch.launcher import Ending, Hear, Launcher
 from launch.local import stack_dumps
 from launch.local.channel import Peer, Server
 from launch.local.gang_state import Gang, how_it_ended
@@ -46,7 +46,7 @@ LEAKING = ("TORCHELASTIC_", "PET_")
 QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONFAULTHANDLER": "1"}
 
 
-class Torchrun:
+class Torchrun(Launcher):
     """Starts an agent once, and gangs through it; kills what does not end in time."""
 
     def __init__(

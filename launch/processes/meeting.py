@@ -34,6 +34,8 @@ FAREWELL_S = 10.0
 LOOK_S = 0.1
 CONNECT_S = 5.0, 55.0
 """After how long it is said that connections are waited for, and how much later they are given up."""
+ROLL_CALL_S = 5.0
+"""How long ranks have to tell that they are there, after one was lost."""
 REACH_S = 2.0
 """How long one attempt to reach rank 0 may take."""
 VERDICT = "verdict"
@@ -148,6 +150,20 @@ class Meeting:
             yield
         finally:
             over.set()
+
+    def roll_call(self) -> list[int]:
+        """After ranks were lost: tell that this one is there. Returns, on rank 0, who does not tell so.
+
+        Who notices a loss first hangs up on its peers, so that whose connection broke does not say who is gone.
+        """
+        until_s, missing = time.monotonic() + ROLL_CALL_S, set(range(self._ranks.size))
+        with suppress(RuntimeError):
+            self._base.set_timeout(dt.timedelta(seconds=ROLL_CALL_S))
+            self._base.set(f"alive/{self._ranks.rank}", "")
+            while self._ranks.rank == 0 and time.monotonic() < until_s and missing:
+                missing = {rank for rank in missing if not self._base.check([f"alive/{rank}"])}
+                time.sleep(LOOK_S)
+        return sorted(missing) if self._ranks.rank == 0 else []
 
     def refuse(self, error: RankbenchError) -> None:
         """Tell the others why this rank does not take part, as far as they can be reached."""

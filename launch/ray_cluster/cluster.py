@@ -8,8 +8,9 @@ import os
 import re
 import secrets
 import socket
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Self
@@ -26,8 +27,10 @@ from harness.common.packages import within_reach
 from harness.common.text import harmless, words_of
 from launch.processes.cleanup import temporary
 
-PLACEMENT_S = 60.0
+PLACEMENT_S = 3600.0
 """How long to wait for devices that the cluster has but others use."""
+SOON_S, AGAIN_S = 2.0, 30.0
+"""When it is said that devices are waited for: so soon, and then so often."""
 REJOIN_S = 5.0
 """How long to wait for devices that the cluster has no more: once, so that a run without them ends soon."""
 PROBE_S = 5.0
@@ -64,6 +67,8 @@ class Cluster:
         self._address = address
         self._head = ""
         self._lost: str | None = None
+        self.waited_s = 0.0
+        """Seconds in which devices were waited for that others used."""
         self._grace_s = REJOIN_S
         self._stack = contextlib.ExitStack()
 
@@ -116,8 +121,13 @@ class Cluster:
         return self._lost
 
     @contextlib.contextmanager
-    def room(self, bundles: Sequence[Bundle], strategy: str) -> Iterator[PlacementGroup]:
-        """Reserve the bundles as a placement group, as long as the block lasts. Raises NoRoomError."""
+    def room(
+        self, bundles: Sequence[Bundle], strategy: str, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[PlacementGroup]:
+        """Reserve the bundles as a placement group, as long as the block lasts. Raises NoRoomError.
+
+        What others use is waited for, until ``stopped`` says that nobody wants it any more.
+        """
         if why := self.lost():
             raise NoRoomError(why)
         try:
@@ -127,24 +137,36 @@ class Cluster:
             raise NoRoomError(str(error)) from None
         group = placement_group([dict(bundle) for bundle in bundles], strategy)
         try:
-            self._await(group, bundles, strategy)
+            self._await(group, bundles, strategy, stopped)
             yield group
         finally:
             if not self.lost():  # Ray would wait for it
                 with contextlib.suppress(*GONE):
                     remove_placement_group(group)
 
-    def _await(self, group: PlacementGroup, bundles: Sequence[Bundle], strategy: str) -> None:
+    def _await(
+        self, group: PlacementGroup, bundles: Sequence[Bundle], strategy: str, stopped: Callable[[], bool]
+    ) -> None:
         start_s = time.monotonic()
+        told_s = start_s + SOON_S - AGAIN_S
         while not group.wait(1):
             have = resources()
             could = fits(bundles, strategy, have)
             limit_s = PLACEMENT_S if could else self._grace_s
-            if time.monotonic() - start_s >= limit_s:
+            now_s = time.monotonic()
+            if stopped():
+                raise NoRoomError("the run was interrupted while it waited for the cluster")
+            if now_s - start_s >= limit_s:
                 self._grace_s = 0.0
                 refused = f"did not give within {limit_s:g} s" if could else "does not have"
                 raise NoRoomError(f"the cluster {refused} {_asked(bundles, strategy)}; it has {_words(have)}")
+            if could and now_s - told_s >= AGAIN_S:
+                told_s = now_s
+                since = f", since {now_s - start_s:.0f} s" if now_s - start_s >= AGAIN_S else ""
+                said = f"waits for {_asked(bundles, strategy)}, which others on the cluster use{since}"
+                print(f"rankbench: {said}", file=sys.stderr, flush=True)  # noqa: T201
         self._grace_s = REJOIN_S
+        self.waited_s += time.monotonic() - start_s
 
 
 def fits(bundles: Sequence[Bundle], strategy: str, have: Sequence[Bundle]) -> bool:

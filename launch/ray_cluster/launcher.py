@@ -48,6 +48,11 @@ class RayLauncher:
         self._cluster = Cluster(address)
         self._strategy = placement.replace("-", "_").upper()
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds in which it waited for devices that others used: they are not on the run's budget."""
+        return self._cluster.waited_s
+
     def __enter__(self) -> Self:
         self._cluster.__enter__()
         return self
@@ -59,7 +64,7 @@ class RayLauncher:
         """Carry out one order with a fresh gang of actors."""
         bundles = [_bundle(order.plan)] * len(order.plan.devices)
         try:
-            with self._cluster.room(bundles, self._strategy) as group:
+            with self._cluster.room(bundles, self._strategy, lambda: self._stop_request.asked) as group:
                 return self._carry_out(order, group, hear)
         except NoRoomError as error:
             return Ending("skipped", str(error))

@@ -75,7 +75,9 @@ class Supervisor:
                 self._skip(launch, start_s - begun_s)
                 continue
             launcher = launchers[self._plan.side_of(launch).name]
+            waited_s = launcher.waited_s
             self._finish(launch, launcher, start_s + left_s / (len(pending) - done))
+            end_s += launcher.waited_s - waited_s
         if self._plan.precision:
             self._refine(launchers, self._plan.precision, begun_s)
         return self.ledger.complete
@@ -118,6 +120,8 @@ class Supervisor:
             self._visiting = None
             self._ready_s = self._last_s = start_s
             if ending := launcher.launch(order, self._hear):
+                if ending.status == "skipped" and self._interrupt.asked:
+                    raise KeyboardInterrupt(self._interrupt.signal)
                 if ending.status == "skipped":
                     self._write_off(launch, todo, ending)
                     return False

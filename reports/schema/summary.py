@@ -164,6 +164,8 @@ class SideFacts(Record):
     """Of each rank."""
     threads: tuple[int, ...]
     """Of each rank."""
+    strange_hosts: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """By host: what is otherwise than on rank 0's, by dotted name, in any launch."""
     niceness: int = 0
     """The greatest of any rank in any launch: above 0, other processes go first."""
     variables: dict[str, str]

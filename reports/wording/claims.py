@@ -18,12 +18,20 @@ from reports.wording.outcomes import failures
 from reports.wording.ranks import rank_claims
 from reports.wording.sentences import comparison, scaling, sides
 
+STRANGE = 4
+"""So many differences between two hosts are said."""
+
 
 def placements(sides: tuple[SideFacts, ...]) -> Iterator[Claim]:
     """Sentences for each side whose launches differ in it, that differs from the first one, or whose ranks gave way."""
     for side in sides:
         whose = f" of `{side.name}`" if len(sides) > 1 else ""
-        texts = (*_launches(side, f"launches{whose}"), *_against(sides[0], side), *_behind(side, f"ranks{whose}"))
+        texts = (
+            *_launches(side, f"launches{whose}"),
+            *_strange_hosts(side),
+            *_against(sides[0], side),
+            *_behind(side, f"ranks{whose}"),
+        )
         yield from (Claim(kind="caveat", text=text) for text in texts)
 
 
@@ -43,6 +51,16 @@ def _against(first: SideFacts, side: SideFacts) -> Iterator[str]:
     if side.ranks_per_host and first.ranks_per_host and side.ranks_per_host != first.ranks_per_host:
         told = units.listed([f"{words(each.ranks_per_host)} on `{each.name}`" for each in (first, side)])
         yield f"What tells `{side.name}` from `{first.name}` is the number of ranks a host too: {told}."
+
+
+def _strange_hosts(side: SideFacts) -> Iterator[str]:
+    """Hosts that are set up otherwise than rank 0's."""
+    first = side.layouts[0].hosts[0] if side.layouts else "rank 0's host"
+    for host, its in side.strange_hosts.items():
+        names = [f"`{name}` is {value}" for name, value in its.items()]
+        more = f" and {len(names) - STRANGE} more" if len(names) > STRANGE else ""
+        told = ", ".join(names[:STRANGE])
+        yield f"`{host}` is not set up as `{first}` is: there {told}{more}. Set them up alike: figures are of both."
 
 
 def _behind(side: SideFacts, them: str) -> Iterator[str]:

@@ -29,7 +29,7 @@ from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.scenario import Gang, Work, Workload
 from harness.world.world import World
-from launch.launcher import Ending
+from launch.launcher import Ending, Launcher
 from launch.supervision.profiling import Profiling
 from tests.gpus import FakeGpu
 
@@ -184,7 +184,7 @@ def test_a_name_that_leads_elsewhere_is_no_name_of_a_file(name: str) -> None:
 Act = Callable[[Order, Callable[[Record], None]], Ending | None]
 
 
-class Script:
+class Script(Launcher):
     """A launcher that does what a test says, gang by gang."""
 
     def __init__(self, *acts: Act) -> None:

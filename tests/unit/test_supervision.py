@@ -20,7 +20,7 @@ from harness.journal.records import BeginRecord, CellRecord, LaunchRecord, Sampl
 from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.world.control import StopRequest
-from launch.launcher import Ending
+from launch.launcher import Ending, Launcher
 from launch.local import agent
 from launch.local.channel import Event, Peer
 from launch.local.gang_state import Gang
@@ -151,7 +151,7 @@ def test_a_rank_that_leaves_with_exit_code_0_has_died() -> None:
     assert gang.ending() == Ending("died", "rank 1 left with exit code 0", 1)
 
 
-class Script:
+class Script(Launcher):
     """A launcher that does what a test says, launch by launch."""
 
     def __init__(self, *acts: Callable[[Order, Callable[[Record], None]], Ending | None]) -> None:
