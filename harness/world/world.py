@@ -183,6 +183,7 @@ class World:
         self.scratch = folder
         if self.leaders:
             token = folder / "shared"
+            self.control.settle(None)  # every host has made it
             if self.rank == 0:
                 token.touch()
             self.control.settle(None)  # it is there

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.journal.run_directory import RunDir
-from tests.distributed.conftest import SMALL, Run, wait_for_case
-from tests.distributed.namespaces import Node, possible, two_nodes
+from tests.distributed.conftest import SMALL, Run, command, wait_for_case
+from tests.distributed.namespaces import Node, kill_tree, possible, two_nodes
 from tests.limits import LIMIT_S
 
 WHY = possible()
@@ -37,13 +37,15 @@ def nodes() -> Iterator[Nodes]:
 
 @contextmanager
 def torchrun(
-    nodes: Nodes, root: Path, port: int, *more: object, env: Mapping[str, str] | None = None
+    nodes: Nodes, root: Path, port: int, *more: object, env: Mapping[str, str] | None = None, resume: bool = False
 ) -> Iterator[list[subprocess.Popen[str]]]:
     """The two command lines of one torchrun over two nodes; nothing of them is left afterwards.
 
     The second node has the variables of ``env``.
     """
     line = ("run", "split", "--devices", "cpu:1", *SMALL[4:], *more, "--out", root)
+    if resume:
+        line = ("run", "--resume", root)
     with ExitStack() as stack:
         started = [
             stack.enter_context(
@@ -56,9 +58,9 @@ def torchrun(
             )
             for number, node in enumerate(nodes)
         ]  # fmt: skip
-        for node in nodes:
-            stack.callback(node.kill)
         yield started
+        for process in started:
+            kill_tree(process.pid)
 
 
 def test_torchrun_over_two_nodes_measures_both_world_sizes_though_their_clocks_drift(
@@ -66,7 +68,7 @@ def test_torchrun_over_two_nodes_measures_both_world_sizes_though_their_clocks_d
 ) -> None:
     root = tmp_path / "run"
     (tmp_path / "sitecustomize.py").write_text(FAST_CLOCK)
-    with torchrun(nodes, root, 29511, "--budget", 5, env={"PYTHONPATH": str(tmp_path)}) as started:
+    with torchrun(nodes, root, 29511, "--budget", 5, env={"PYTHONPATH": str(tmp_path), "NCCL_ALGO": "Tree"}) as started:
         told = [process.communicate(timeout=LIMIT_S)[0] for process in started]
     run = Run(root, 0, "".join(told))
     assert {cell.status for cell in run.cells} == {"ok"}, run.out
@@ -84,6 +86,32 @@ def test_torchrun_over_two_nodes_measures_both_world_sizes_though_their_clocks_d
         truth_s = middle_s - (middle_s + nodes[1].ahead_s) * (1 + DRIFT)
         assert abs(second[0] - truth_s) <= second[1] < 0.01
     assert not (root / "scratch").exists()
+    assert launch.hosts == {nodes[1].name: {"variables": {"NCCL_ALGO": "Tree"}}}
+    caveat = f"`{nodes[1].name}` is not set up as `{nodes[0].name}` is: there `variables.NCCL_ALGO` is Tree."
+    assert any(claim["text"].startswith(caveat) for claim in run.summary["claims"])
+    assert "split on 2 devices of 2 hosts" in run.page
+    resumed(nodes, root)
+
+
+def resumed(nodes: Nodes, root: Path) -> None:
+    """Of a run over two nodes one cell is taken away: no host finishes it alone, and torchrun on both does."""
+    journal = root / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    last = max(place for place, line in enumerate(lines) if '"cell"' in line)
+    lacking = "".join(lines[:last] + lines[last + 1 :])
+    journal.write_text(lacking)
+    alone = command("run", "--resume", root)
+    assert alone.returncode == 2 and "--resume must be finished on the hosts where it was begun" in alone.stderr
+    assert journal.read_text() == lacking
+    with torchrun(nodes, root, 29514, resume=True) as started:
+        told = [process.communicate(timeout=LIMIT_S)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], told
+    run = Run(root, 0, "")
+    assert {cell.status for cell in run.cells} == {"ok"} and len({(c.launch, c.case) for c in run.cells}) == len(
+        run.cells
+    )
+    assert [(launch.launch, launch.attempt) for launch in run.launches] == [(0, 0), (0, 1)]
+    assert {tuple(rank.host for rank in launch.ranks) for launch in run.launches} == {tuple(n.name for n in nodes)}
 
 
 def test_torchrun_that_loses_a_node_ends_in_time_with_what_it_had(nodes: Nodes, tmp_path: Path) -> None:
