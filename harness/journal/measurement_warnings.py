@@ -1,7 +1,7 @@
-"""Doubts: typed warnings that stand beside a number, each with what to do about it.
+"""Warnings about a measurement: each has a kind, and what to do about it.
 
-A doubt flags; it never drops a sample. The worker raises those that only it can see
-(foreign load, late starts); the reports raise those that follow from the samples.
+A warning never drops a sample. The worker raises those that only it can see (foreign load, late starts); the
+reports raise those that follow from the samples.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Order(Record):
 
 
 class RankNote(Record):
-    """What a rank's sentry tells at least once a deadline. Not kept in the journal: to know who hangs, and where."""
+    """What a rank's watchdog reports at least once a deadline: who hangs, and where. Not kept in the journal."""
 
     type: Literal["rank"] = "rank"
     rank: int

@@ -1,4 +1,4 @@
-"""A trial: one planned case in one launch, on one rank."""
+"""The runner of one planned case in one launch, on one rank."""
 
 from __future__ import annotations
 

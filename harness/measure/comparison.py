@@ -1,4 +1,4 @@
-"""The bench: one comparison in one launch, on one rank; from preparing its cases to a cell for each.
+"""The runner of one comparison in one launch, on one rank: from preparing its cases to a cell for each.
 
 prepare every case → audit the declared work → capture → pilot → watch the collectives
 → rounds of visits in random order → check → one cell a case

@@ -1,4 +1,4 @@
-"""The trials of one comparison in one launch, on one rank: all ranks go on with one together, or end it together."""
+"""Lockstep: all ranks go on with a case together, or end it together."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ class Lockstep:
         return iter(list(self._lockstep.values()))
 
     def get(self, case: Case) -> CaseRunner | None:
-        """The trial of a case, unless that has failed."""
+        """The runner of a case, unless the case has failed."""
         return self._lockstep.get(case)
 
     def together(self, runner: CaseRunner, action: Callable[[], object], *, rejected: Status = "error") -> bool:
-        """Do ``action`` on the ranks of the case and agree on how it went; where it failed, end the trial.
+        """Do ``action`` on the ranks of the case and agree on how it went; if it failed, end the case.
 
-        ``rejected`` is the status that an AssertionError means. The trial's ranks all skip it together.
+        ``rejected`` is the status that an AssertionError means. The case's ranks all skip it together.
         """
         self._note(runner)
         failure = runner.lost or attempt(runner, action, rejected=rejected)
@@ -110,7 +110,7 @@ class Lockstep:
         return failure is None
 
     def end(self, runner: CaseRunner, failure: Failure, *, harmless: bool = False) -> None:
-        """Write the cell of a trial that failed, and let go of it. Every rank calls this alike.
+        """Write the cell of a case that failed, and release it. Every rank calls this alike.
 
         ``harmless``: nothing was tried, so the process and its groups are as good as before.
         """
@@ -133,7 +133,7 @@ class Lockstep:
                     break
 
     def tell(self, runner: CaseRunner, status: Status, **told: object) -> None:
-        """Write a trial's cell."""
+        """Write a case's cell."""
         own = {"launch": self._order.launch, "comparison": self._index, "case": runner.case.key, "status": status}
         self._emit(CellRecord.model_validate(own | told))
 
@@ -159,7 +159,7 @@ class Lockstep:
 
 
 def close_quietly(runner: CaseRunner) -> None:
-    """Let go of a trial that has been judged, whatever that raises, and of its files."""
+    """Release a case that has its cell, whatever that raises, and its files."""
     try:
         with runner.settings.in_force(), runner.world.watchdog.minding():
             runner.close()

@@ -117,7 +117,7 @@ class Tracer:
 
 
 def traced(runner: CaseRunner, steps: int, path: Path) -> None:
-    """Do so many steps of a trial that is ready, after one untraced, and write their trace to ``path``, a .json.gz."""
+    """Do so many steps of a case that is ready, after one untraced, and write their trace to ``path``, a .json.gz."""
     workload, device = runner.workload, runner.world.device
     assert workload is not None
     on_gpu = device.torch.type == "cuda"

@@ -28,7 +28,7 @@ FEW, EVERY = 6, 4
 
 
 def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
-    """The plan of a wish. Raises UsageError.
+    """The plan for a run request. Raises UsageError.
 
     ``ranks`` is how many there are already, under somebody's torchrun: in all, and on this host.
     """

@@ -35,7 +35,7 @@ LOOPS: dict[GlooLoop, str] = {
 
 
 def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
-    """How the cases of a wish are to be measured on these devices. Raises UsageError."""
+    """How the cases of a run request are to be measured on these devices. Raises UsageError."""
     for option, value, known, usual in (
         ("--cache", request.cache, get_args(Cache), "hot"),
         ("--execution", request.execution, get_args(Execution), "eager"),

@@ -1,4 +1,4 @@
-"""The catalog: which scenarios there are, and what each declares about itself."""
+"""The registry: which scenarios there are, and what each declares about itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gauge: a process of its own that reads GPUs' clocks, power and energy while others measure on them.
+"""The poller: a process of its own that reads GPUs' clocks, power and energy while others measure on them.
 
 python -m harness.telemetry.poller FD UUID...   appends records to the file FD until its standard input is closed
 

@@ -256,7 +256,7 @@ def audit(
     """Judge the declared and the counted work of a comparison's cases.
 
     Returns refusals (a gang case did not do the work that it declares, or breaks its scaling claim: its time
-    means nothing) and doubts (its work differs from the baseline's: they cannot be compared; it multiplied
+    means nothing) and warnings (its work differs from the baseline's: they cannot be compared; it multiplied
     constants: it may be too fast; or it called what cannot be counted, and less than it declares was seen).
     """
     totals = {case: Totals.of(told) for case, told in facts.items() if not (case.packed or case.probe)}

@@ -1,4 +1,4 @@
-"""Agreement: decisions that all ranks of a launch take once, together, over a side channel (gloo).
+"""The control plane: decisions that all ranks of a launch take once, together, over a side channel (gloo).
 
 Ranks that decide alone run different numbers of collectives and hang. Nothing here touches the
 groups that carry a scenario's tensors, so it still works after one of those has failed. What ranks send each
@@ -27,7 +27,7 @@ class StopRequestedError(Exception):
 
 @dataclass
 class StopRequest:
-    """One process's knowledge of that wish. Any thread and any signal handler may set it."""
+    """Whether this process knows that the launch is to end. Any thread and any signal handler may set it."""
 
     asked: bool = False
 

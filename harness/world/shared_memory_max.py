@@ -1,4 +1,4 @@
-"""A slate that the ranks of one host share: the latest of the instants that they write on it, within microseconds.
+"""A maximum in memory that the ranks of one host share: the latest of their instants, within microseconds.
 
 gloo would take a hundred times longer, and its thread would need the very core on which a rank spins to its start.
 """
@@ -74,7 +74,7 @@ class SharedMemoryMax:
 
     @classmethod
     def shared(cls, control: ControlPlane, timeout_s: float) -> Self | None:
-        """One slate for all ranks; None on all of them where they cannot share memory. Every rank calls this."""
+        """One for all ranks; None on all of them where they cannot share memory. Every rank calls this."""
         length = control.size**2 * LINE
         own = os.memfd_create("rankbench") if control.rank == 0 else None  # memory without a name to leave behind
         ranks = control.gather((os.getpid(), own, secrets.token_hex(LINE // 2)), tuple[int, int | None, str])

@@ -1,4 +1,4 @@
-"""The gauge from the ranks' side: one a host, away from their cores, and read by all of them."""
+"""Telemetry as the ranks use it: one poller a host, away from their cores, and read by all of them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The sentry: a thread of every rank that sleeps until the rank has not moved for as long as the deadline allows.
+"""The watchdog: a thread of every rank that reports when the rank has not moved for as long as the deadline allows.
 
-A sign of life is one assignment between two samples, so that it costs nothing; the sentry itself wakes up about twice a
-deadline, so that half of one late it is still in time. It then tells that the rank moves; or, once the deadline has
-passed, that it waits for others or is where it was, and its stack. For a few seconds it then looks each second whether
-that goes on: on a machine that stood still as a whole it does not.
+A heartbeat is one assignment between two samples, so that it costs nothing. The watchdog wakes up about twice a
+deadline. It then reports that the rank moves; or, once the deadline has passed, that the rank waits for others or is
+where it was, with its stack. For a few seconds it then looks each second whether that goes on: on a machine that was
+suspended as a whole it does not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The vigil: which ranks of a gang still move; and where one does not, which is the one that hangs.
+"""The hang detector: which ranks of a gang still move; and if one does not, which is the one that hangs.
 
-All ranks give signs of life at the same points of a case, so their sentries tell at about the same time where each
-stands. Who waits for others beside the case is done with it; who is in a collective waits there for who is not.
+All ranks give heartbeats at the same points of a case, so their watchdogs report at about the same time where each
+is. A rank that waits for others outside the case has finished it; a rank in a collective waits for those that are not.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ SETUP_S = 300.0
 """A gang must be up within this time: Python and PyTorch are imported, from a disk that others use
 too, and groups are made."""
 SLACK_S = 3.0
-"""How much later than the deadline a sentry may be heard, and how long a complaint waits for those of others, or to be
-withdrawn: a machine that stood still for a while has moved again by then."""
+"""How much later than the deadline a watchdog may report, and how long a complaint waits for those of others, or to
+be withdrawn: a machine that stood still for a while has moved again by then."""
 SETTLE_S = 10.0
 """A rank that says that it failed has agreed on that with the others by then, and gone on or left; or it never will."""
 GAP_S = 2.0

@@ -1,4 +1,4 @@
-"""Health: how steady each case of a run was in each of its launches, and the doubts that follow."""
+"""Steadiness: how steady each case of a run was in each of its launches, and the warnings that follow."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Patient:
 
 
 def diagnose(patients: Sequence[Patient]) -> list[list[Fact]]:
-    """The facts worth a doubt, a list for each patient."""
+    """The facts worth a warning, a list for each case."""
     tests = [(place, name, p) for place, patient in enumerate(patients) for name, p in patient.tests.items()]
     adjusted = stats.false_discovery_control(np.array([p for _, _, p in tests])).tolist() if tests else []
     sure: list[set[str]] = [set() for _ in patients]

@@ -1,4 +1,4 @@
-"""Cautions: the doubts that follow from the samples, merged with those that the worker raised."""
+"""Warnings that follow from the samples, merged with those that the worker raised."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DROWNED = "below resolution: most of the time is the harness's own"
 def cautions(
     measured: Measured, key: CaseId, row: CellRow, ranks: Iterable[RankRow], unsteady: Iterable[Fact]
 ) -> tuple[Caution, ...]:
-    """Every doubt about a case's number, one entry a kind. ``row`` holds the number and its ratios.
+    """Every warning about a case's number, one entry a kind. ``row`` holds the number and its ratios.
 
     ``unsteady`` is what its diagnosis says.
     """

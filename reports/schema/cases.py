@@ -34,7 +34,7 @@ that were not watched."""
 
 
 class Caution(Record):
-    """A doubt beside a number, over all launches of a case."""
+    """A warning about a number, over all launches of a case."""
 
     kind: Kind
     fact: str

@@ -131,7 +131,7 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
 
 
 def _crossover(subject: Subject) -> str:
-    """Where it is, and its grounds: what is in doubt there, and the widest margin that it was judged by."""
+    """Where it is, and its grounds: what is undecided there, and the widest margin that it was judged by."""
     found = crossing(subject)
     place, _, warning = str(found.bracket).removesuffix(")").partition(" (")
     grounds = [warning, "" if found.sure else NO_INTERVAL, str(found.margin)]
