@@ -2,7 +2,7 @@
 # make test    environment, then the tests
 # make check   lint, types, layers
 # make gpu-check   everything that a GPU has to confirm; needs no network, and any environment that has the project's packages
-# make faults  everything that can go wrong, at every moment, under every launcher: a table, in half an hour
+# make faults  everything that can go wrong, at every moment, under every launcher, and on several hosts: tables, in an hour
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -32,6 +32,7 @@ gpu-check:
 
 faults: env
 	$(BIN)/python -m tests.faults.matrix
+	$(BIN)/python -m tests.faults.hosts
 
 env: $(VENV)/.complete
 

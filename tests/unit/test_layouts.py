@@ -145,3 +145,14 @@ DOTTED = re.compile(r'<path d="(M[^"]*)"[^>]*stroke-dasharray: 0\.6,1\.2;[^>]*st
 def ends(paths: list[str]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     found = [re.findall(r"[ML]([\d.]+) ([\d.]+)", path) for path in paths]
     return [tuple((float(x), float(y)) for x, y in each) for each in found]
+
+
+def test_ranks_are_named_with_their_host_and_its_device(tmp_path: Path) -> None:
+    """On one host by their device alone."""
+    several = summarise(build(tmp_path / "several", host=halves, slow_ranks={3: 1.4}, **FOUR))
+    assert any(claim.text.startswith("Rank 3 (b, cpu:1) is slow: ") for claim in several.claims)
+    assert any("Rank 3 (b, cpu:1) is slow." in loss.text for loss in several.losses)
+    assert [rank.place for rank in several.run.sides[0].places] == ["a, cpu:0", "a, cpu:1", "b, cpu:0", "b, cpu:1"]
+    one = summarise(build(tmp_path / "one", slow_ranks={3: 1.4}, **FOUR))
+    assert any(claim.text.startswith("Rank 3 (cpu:3) is slow: ") for claim in one.claims)
+    assert one.run.sides[0].places == ()
