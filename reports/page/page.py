@@ -9,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from harness.common.startup import on_each_host
 from harness.journal.run_directory import RunDir, write_whole
 from reports.figures.contrasts import case_names, side_forests, variant_forest
 from reports.figures.ranks import STEPS, rank_plot
@@ -25,6 +26,7 @@ from reports.text import units
 from reports.text.labels import FEW
 from reports.text.units import flat
 from reports.wording.claims import SINGLE, leading
+from reports.wording.commands import AGAIN
 from reports.wording.sentences import WORDS
 
 GLYPHS = {
@@ -144,9 +146,16 @@ def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:
     run = shlex.quote(str(root))
     bad = any(cell.status != "ok" for cell in summary.strip)
     printed = bad and "torchrun" in summary.run.launcher
+    spread = summary.run.sides[0].ranks_per_host if summary.run.launcher == "torchrun" else ()
+    again, missing = _elsewhere(summary.run.command), f"rankbench run --resume {run} --retry-failed"
+    if len(spread) > 1:
+        again, missing = (
+            on_each_host(line.removeprefix("rankbench "), len(spread), sum(spread))
+            for line in (f"{again} --out {AGAIN}", missing)
+        )
     return [
-        ("measure again", _elsewhere(summary.run.command)),
-        *([("measure again what is not ok", f"rankbench run --resume {run} --retry-failed")] if bad else []),
+        ("measure again", again),
+        *([("measure again what is not ok", missing)] if bad else []),
         *([("see what the ranks printed", f"ls {run}/logs")] if printed else []),
         ("rebuild this page", f"rankbench report {run}"),
         ("every sample as a table", f"rankbench export {run} --format csv"),

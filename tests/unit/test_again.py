@@ -73,6 +73,20 @@ def test_a_case_shares_a_device_again_only_where_it_did(monkeypatch: pytest.Monk
             assert again.devices == plan.devices[: case.world_size]
 
 
+def test_over_several_hosts_a_line_is_for_each_of_them_and_its_words_are_parsed_again() -> None:
+    plan = make(RunRequest(names=["split"], world_sizes="1,4"), (4, 2))
+    case = next(
+        case for case in plan.comparisons[0].cases if case.world_size == 4 and not case.probe and not case.packed
+    )
+    line = command(plan, plan.sides[0], case, (2, 2))
+    program, _, words = line.partition(" -m harness ")
+    assert program == "torchrun --nnodes=2 --nproc-per-node=2 (rendezvous options as before)"
+    told = shlex.split(words)
+    assert told[:2] == ["run", "split"] and told[told.index("--out") + 1] == "runs/again"
+    assert told[told.index("--devices") + 1] == f"{plan.devices[0].partition(':')[0]}:2"
+    assert told[told.index("--world-sizes") + 1] == "4" and "--launcher" not in told
+
+
 AXES = """
 from dataclasses import dataclass
 from typing import ClassVar
