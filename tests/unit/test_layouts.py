@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from harness.common.errors import UsageError
 from harness.journal.plan import Side
+from harness.journal.records import LaunchRecord
 from reports.compare.compare import compare
 from reports.figures.scaling import efficiency_plot, speedup_plot
 from reports.formats.formats import export
 from reports.reading.run import head, words
 from reports.schema.summary import Summary
 from reports.summary import summarise
-from tests.factories import build
+from tests.factories import build, texts_of, write_texts
 
 SMALL = {"rounds": 4, "visits": 1, "probes": False, "packed": False}
 FOUR = {**SMALL, "world_sizes": (1, 2, 4)}
@@ -75,6 +76,28 @@ def test_launches_with_other_ranks_per_host_are_told_and_of_no_series(tmp_path: 
     assert text.startswith("Not all launches had as many ranks on each host, so they are not of one series: ")
     assert text.endswith(": 2 hosts of 2 ranks in 4 launches and 4 hosts of 1 rank in 2 launches.")
     assert {row.world_size: row.ranks_per_host for row in told.cells} == {1: (1,), 2: (), 4: ()}
+
+
+def test_figures_are_of_the_gangs_that_have_samples(tmp_path: Path) -> None:
+    """One that was lost before it measured anything, and two halves of one launch that were placed otherwise."""
+    run = build(tmp_path / "run", host=lambda *_: "c", **SMALL)
+    head_text, *texts = texts_of(run)
+    spread = LaunchRecord.model_validate_json(head_text)
+    apart = spread.model_copy(
+        update={"ranks": tuple(rank.model_copy(update={"host": "ab"[rank.rank]}) for rank in spread.ranks)}
+    ).model_dump_json(by_alias=True)
+    write_texts(run, [apart, head_text, *texts])
+    told = summarise(run)
+    assert told.run.sides[0].ranks_per_host == (2,) and not caveats(told)
+    assert {row.world_size: row.ranks_per_host for row in told.cells} == {1: (1,), 2: (2,)}
+    places = [place for place, text in enumerate(texts) if '"type":"cell"' in text]
+    first = next(place for place in places if "how=pieces" in texts[place] and "]@2" in texts[place])
+    write_texts(run, [apart, *texts[:first], head_text, *texts[first:]])
+    told = summarise(run)
+    (text,) = caveats(told)
+    assert text.startswith("Not all launches had as many ranks on each host, so they are not of one series: ")
+    both = {row.variant: row.ranks_per_host for row in told.cells if row.world_size == 2}
+    assert both == {"whole": (), "pieces": (2,)}
 
 
 def test_launches_on_other_hosts_are_told(tmp_path: Path) -> None:
