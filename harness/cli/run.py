@@ -260,8 +260,8 @@ def _refuse_other_ranks(directory: RunDir, plan: Plan, ranks: Ranks) -> None:
 def _refuse_several_hosts(directory: RunDir, plan: Plan) -> None:
     """Raise UsageError where a run's ranks are on several hosts, by torchrun: one host cannot finish it alone."""
     if plan.hosts > 1:
-        rule = "be finished by torchrun where ranks are on several hosts"
-        raise UsageError("--resume", rule, f"{directory.root}, alone", f"give {_resumption(directory, plan)}")
+        rule = "be finished on the hosts where it was begun"
+        raise UsageError("--resume", rule, f"{directory.root}, on one of them", f"give {_resumption(directory, plan)}")
 
 
 def duel(  # noqa: PLR0913

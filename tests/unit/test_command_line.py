@@ -344,7 +344,7 @@ def test_a_run_over_several_hosts_is_not_finished_by_one_of_them(
     files = sorted(directory.root.iterdir())
     assert app.run_app(["run", "--resume", str(directory.root)]) == 2
     line = f"torchrun --nnodes=2 --nproc-per-node=2 … -m harness run --resume '{directory.root}'"
-    assert capsys.readouterr().err.endswith(f"alone; give on each of the 2 hosts: {line}\n")
+    assert capsys.readouterr().err.endswith(f"on one of them; give on each of the 2 hosts: {line}\n")
     assert sorted(directory.root.iterdir()) == files
 
 
