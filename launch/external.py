@@ -32,7 +32,7 @@ from launch.processes.network import own_address, stay_within_this_host, tell_gl
 from launch.processes.scratch import scratch
 from launch.progress import Progress
 from launch.supervision.profiling import Profiling
-from launch.supervision.run_state import Ledger, Todo, fingerprints, opened
+from launch.supervision.run_state import Ledger, Todo, fingerprints, note_hosts, opened
 from launch.supervision.stop_signals import Interrupt
 
 
@@ -170,6 +170,7 @@ class ExternalJournal:
                 self.full, self._failed, self._stop_request.asked = error, True, True
                 return
             self._ledger.note(record)
+            note_hosts(self._run, self._plan, record)
         if isinstance(record, CellRecord):
             self._done.add((record.comparison, record.case))
             self._failed |= record.status != "ok"

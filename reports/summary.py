@@ -20,7 +20,6 @@ from reports.reading.run import WORST_FIRST, Cell, Evidence, load
 from reports.schema.summary import ComparisonFacts, Planned, RankPlace, RunFacts, SideFacts, Summary
 from reports.statistics.measured import Measured, measure
 from reports.statistics.variance import advice_rows, variance_rows
-from reports.text import units
 from reports.wording import commands
 from reports.wording.answers import chapter
 from reports.wording.claims import claims, profile_rows
@@ -181,9 +180,7 @@ def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
         places=_places(own) if own.layouts and len(own.layouts[0].ranks_per_host) > 1 else (),
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),
-        strange_hosts={
-            host: dict(units.flat(its)) for each in own.gangs.values() for host, its in each.hosts.items() if its
-        },
+        strange_hosts=own.strange_hosts,
         niceness=max((rank.niceness for each in own.gangs.values() for rank in each.ranks), default=0),
         variables=(gang.variables if gang else {}) | side.variables,
     )

@@ -75,6 +75,8 @@ class Machine(BaseModel):
     gpus_now: Facts = Field(default_factory=dict)
     load_average: tuple[float, ...] = ()
     hash: str = ""
+    hosts: dict[str, JsonValue] = Field(default_factory=dict)
+    """What each other host of the last gang has otherwise, or that it is alike."""
     sides: dict[str, Facts] = Field(default_factory=dict)
     """What each other side has otherwise."""
 
@@ -195,6 +197,15 @@ class Evidence:
         return {head(layout.ranks_per_host, size) for layout in (layouts(gangs) if gangs else self.layouts)}
 
     @cached_property
+    def strange_hosts(self) -> dict[str, dict[str, str]]:
+        """What hosts of the side have otherwise than rank 0's in any launch, by host and dotted name."""
+        found = ((host, its) for gang in self.gangs.values() for host, its in gang.hosts.items() if its)
+        return {
+            host: {name: ABSENT if value == units.NOT_KNOWN else value for name, value in units.flat(its)}
+            for host, its in found
+        }
+
+    @cached_property
     def all_cells(self) -> tuple[Cell, ...]:
         """Every planned cell of every side, launch by launch, in the order of the plan."""
         return tuple(
@@ -276,6 +287,10 @@ def _of_every_rank(plan: Plan, cell: CellRecord, taken: Taken, run: RunDir) -> N
             raise JournalError(f"{run.journal_path}: {cell.case} has in launch {cell.launch} {ranks}")
 
 
+ABSENT = "not there"
+"""What one host says of a fact that only another has."""
+
+
 FEWEST_BEYOND = 2
 """Counts that must span hosts before anything is said of other counts that do."""
 
@@ -297,7 +312,7 @@ class Topology:
         host = (evidence.environment or {}).get("host")
         told = host if isinstance(host, dict) else {}
         cpu = evidence.plan.devices[0].startswith("cpu")
-        room = told.get("cores") if cpu else told.get("gpus")
+        room = told.get("cores") if cpu else told.get("gpus") or None  # a host without GPUs is not the ranks'
         return cls(hosts, room // (evidence.plan.threads if cpu else 1) if isinstance(room, int) else None)
 
     def spans(self, count: int) -> bool:

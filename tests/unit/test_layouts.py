@@ -13,6 +13,8 @@ from harness.common.errors import UsageError
 from harness.journal.plan import Side
 from harness.journal.records import LaunchRecord
 from reports.compare.compare import compare
+from reports.compare.history import Told
+from reports.compare.history import alike as alike_runs
 from reports.figures.scaling import efficiency_plot, speedup_plot
 from reports.formats.formats import export
 from reports.reading.run import head, words
@@ -143,6 +145,36 @@ def test_runs_with_other_ranks_per_host_are_not_compared(tmp_path: Path) -> None
     assert len(compare(one, four, None).cases) == 4  # the two ranks that both used are on one host
     again = build(tmp_path / "again", seed=9, host=lambda _, rank: "cd"[rank], **SMALL).root
     assert len(compare(two, again, None).cases) == 4  # which hosts they are is no matter
+
+
+STRANGE = {"software": {"torch": "2.9.0"}, "variables": {"NCCL_ALGO": None}}
+
+
+def test_hosts_that_are_not_set_up_alike_are_named_and_their_runs_are_of_another_kind(tmp_path: Path) -> None:
+    """Whatever the hosts' names."""
+    like = {"host": each_its_own, **SMALL}
+    alike, strange, same = (
+        build(tmp_path / name, seed=seed, hosts=hosts, **like)
+        for seed, (name, hosts) in enumerate(
+            [("alike", {"b": {}}), ("strange", {"b": STRANGE}), ("same", {"node-b": STRANGE})]
+        )
+    )
+    told = summarise(strange)
+    (text,) = caveats(told)
+    what = "`software.torch` is 2.9.0, `variables.NCCL_ALGO` is not there"
+    assert text == f"`b` is not set up as `a` is: there {what}. Set them up alike: figures are of both."
+    (rule,) = [row for row in told.audit if row.rule == 9]
+    assert (rule.verdict, rule.evidence) == ("failed", "Not set up as rank 0's host: b.")
+    found = {each.name: (each.base, each.new) for each in compare(alike.root, strange.root, None).differences}
+    assert found["other hosts.0.software.torch"] == ("as on the first host", "2.9.0")
+    assert not [
+        each for each in compare(strange.root, same.root, None).differences if each.name.startswith("other hosts")
+    ]
+    groups, alone = alike_runs(Told(run, summarise(run)) for run in (alike, strange, same))
+    assert [{told.run for told in group} for group in groups] == [{strange, same}] and alone[0].run == alike
+    governed = build(tmp_path / "governed", seed=9, hosts={"b": {"host": {"governor": "powersave"}}}, **like)
+    with pytest.raises(UsageError, match=r"other hosts\.0\.host\.governor must equal BASE's \(as on the first host\)"):
+        compare(alike.root, governed.root, None)
 
 
 def test_plots_show_where_the_second_host_begins(tmp_path: Path) -> None:
