@@ -122,7 +122,7 @@ def resumed(nodes: Nodes, root: Path) -> None:
         told = [process.communicate(timeout=LIMIT_S)[0] for process in started]
     assert started[0].returncode == 1, told
     run = Run(root, 1, "")
-    measured = [cell.case for cell in run.cells if cell.status == "ok"]
+    measured = [(cell.comparison, cell.case) for cell in run.cells if cell.status == "ok"]
     assert len(set(measured)) == len(measured) and run.summary["counts"]["ok"] == run.summary["counts"]["planned"] - 1
     assert [(launch.launch, launch.attempt) for launch in run.launches] == [(0, 0), (0, 1)]
     assert {tuple(rank.host for rank in launch.ranks) for launch in run.launches} == {tuple(n.name for n in nodes)}
