@@ -18,6 +18,8 @@ from harness.planning.request import RunRequest
 from launch.processes import meeting as module
 from launch.processes.meeting import Meeting, Refusal, meeting
 
+KEPT: list[Meeting] = []
+"""The store goes with rank 0's meeting, and in a run that outlives all others."""
 PLAN = make(RunRequest(names=["split"], devices="cpu:1"))
 
 
@@ -39,6 +41,7 @@ def of_each(act: Callable[[int], Any], ranks: int = 2) -> list[Any]:
 
 def join(rank: int, identity: str = "same", plan: Plan | None = PLAN) -> tuple[Plan, tuple[str, ...]]:
     met = Meeting(Ranks(rank, rank, 2, 2))
+    KEPT.append(met)
     return met.join(identity, f"rankbench run {identity}", plan if rank == 0 else None), met.hosts
 
 
