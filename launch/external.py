@@ -32,7 +32,7 @@ from launch.processes.network import own_address, stay_within_this_host, tell_gl
 from launch.processes.scratch import scratch
 from launch.progress import Progress
 from launch.supervision.profiling import Profiling
-from launch.supervision.run_state import Ledger, Todo, fingerprints, opened
+from launch.supervision.run_state import Ledger, Todo, fingerprints, note_hosts, opened
 from launch.supervision.stop_signals import Interrupt
 
 
@@ -63,7 +63,8 @@ class ExternalJournal:
         self._run = run
         self._plan = plan
         self._console = console
-        self.failed = False
+        self._ledger = Ledger(plan)
+        self._failed = False
         self.full: FullError | None = None
         """Why nothing more is written down: it is for the end, for until then the ranks have to agree."""
         self._done: set[tuple[int, str]] = set()
@@ -91,35 +92,43 @@ class ExternalJournal:
                 raise UsageError("--out", rule, value, "choose another folder")
             raise UsageError("--out", "hold no other plan", self._run.root, "choose another folder")
         self._journal = opened(self._run, self._console)
-        ledger = Ledger(self._plan)
+        ledger = self._ledger
         for entry in self._run.entries():
             ledger.note(entry)
             if isinstance(entry, LaunchRecord):
                 self._refuse_placement(entry)
-        launch, attempt = max(ledger.attempts, default=-1) + 1, 0
-        todo = None
-        if self._resume:
-            if self._resume.retry_failed:
-                ledger.forgive()
-            launch, todo = next(
-                ((each, lacks) for each in sorted(ledger.begun) if (lacks := ledger.missing(each))), (0, {})
-            )
-            attempt = ledger.attempts.get(launch, 0)
-            if not todo:
-                self._journal.close()
-                return None
+        lacking = self._lacking() if self._resume else [max(ledger.attempts, default=-1) + 1]
+        if not lacking:
+            self._journal.close()
+            return None
+        launch, *others = lacking
         self._progress = Progress(self._plan, self._console)
         self._progress.warn(int(os.environ.get("LOCAL_WORLD_SIZE", "1")) * self._plan.threads)
+        if others:
+            more = f"{len(others)} more {'launch lacks' if len(others) == 1 else 'launches lack'} cells"
+            self._progress.say(f"launch {launch} is at hand, {more}: give the same command again for each", "yellow")
         self._start_s = now()
         return Order(
             plan=self._plan,
             launch=launch,
-            attempt=attempt,
-            todo=self._promising(ledger, launch) if todo is None else todo,
+            attempt=ledger.attempts.get(launch, 0),
+            todo=ledger.missing(launch) if self._resume else self._promising(ledger, launch),
             budget_s=self._plan.launch_budget_s,
             fingerprint=fingerprints(self._run, self._plan)[self._plan.sides[0].name],
             scratch=str(self._run.root.resolve() / SCRATCH),
         )
+
+    @property
+    def failed(self) -> bool:
+        """Whether a cell of this launch is not ok; where the run is resumed, any of its cells."""
+        return self._failed or (self._resume is not None and not self._ledger.complete)
+
+    def _lacking(self) -> list[int]:
+        """The launches of the run that lack cells."""
+        if self._resume and self._resume.retry_failed:
+            self._ledger.forgive()
+        launches = range(max([self._plan.launches, *(launch + 1 for launch in self._ledger.begun)]))
+        return [launch for launch in launches if self._ledger.missing(launch)]
 
     def _refuse_placement(self, record: LaunchRecord) -> None:
         """Raise UsageError where an earlier launch had its ranks on other numbers of hosts."""
@@ -158,11 +167,13 @@ class ExternalJournal:
             try:
                 record = self._journal.append(record)
             except FullError as error:
-                self.full, self.failed, self._stop_request.asked = error, True, True
+                self.full, self._failed, self._stop_request.asked = error, True, True
                 return
+            self._ledger.note(record)
+            note_hosts(self._run, self._plan, record)
         if isinstance(record, CellRecord):
             self._done.add((record.comparison, record.case))
-            self.failed |= record.status != "ok"
+            self._failed |= record.status != "ok"
         self._progress.watch(record)
 
     def write_lost(self, order: Order, error: Exception, lost: Sequence[int] = ()) -> None:
@@ -224,7 +235,8 @@ SPOILED = "a case before it failed on a GPU, which ends the processes; start the
 def joined(run: RunDir, plan: Plan, console: Console, met: Meeting, resume: Resume | None = None) -> bool:
     """As a rank of somebody's torchrun: add one launch to the run directory. Returns whether its cells are ok.
 
-    Ranks have ``met``. To ``resume`` is to measure what is missing of a launch, and to add none.
+    Ranks have ``met``. To ``resume`` is to measure what is missing of the first launch that lacks any of its cells; the
+    run is then asked for as a whole.
 
     That is the first rank's of each host to tell: torchrun ends all others there once one has failed, and rank 0 has a
     report to write. For the same reason signals, which torchrun passes on, are requests while it measures: to end after
@@ -250,14 +262,13 @@ def _joined(run: RunDir, plan: Plan, console: Console, met: Meeting, resume: Res
         order = here.control.gather(_reply(journal_writer) if journal_writer else None, Order | Refusal | None)[0]
         if isinstance(order, Refusal):
             raise order.error
-        if order is None:  # nothing is missing
-            return True
-        _heed(interrupt)
-        try:
-            _carry_out(order, here, run, met, journal_writer)
-        finally:
-            if journal_writer:
-                journal_writer.close(order.launch)
+        if order is not None:
+            _heed(interrupt)
+            try:
+                _carry_out(order, here, run, met, journal_writer)
+            finally:
+                if journal_writer:
+                    journal_writer.close(order.launch)
         failed = here.control.greatest([float(journal_writer.failed) if journal_writer else 0.0])[0]
     if journal_writer and journal_writer.full:
         raise journal_writer.full

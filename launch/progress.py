@@ -38,6 +38,7 @@ class Progress:
         self._launch = 0
         self._profiling = False
         self._foretold = False
+        self._strange: set[str] = set()
         self._quiet: threading.Timer | None = None
 
     def watch(self, record: Record) -> None:
@@ -48,6 +49,7 @@ class Progress:
             if self._live is None:
                 ranks = f"{len(record.ranks)} rank{'s' * (len(record.ranks) != 1)}"
                 self.say(f"{self._which()}: {ranks} up{self._left()}")
+            self._compare_hosts(record)
         elif isinstance(record, CellRecord) and record.status not in ("ok", "skipped"):
             who = "" if record.rank is None else f" on rank {record.rank}"
             why = _first_line(record.message)
@@ -57,6 +59,15 @@ class Progress:
         elif isinstance(record, VisitNote):
             self._look_ahead(record)
             self._show(record)
+
+    def _compare_hosts(self, record: LaunchRecord) -> None:
+        """Say which hosts are not set up as rank 0's is; each once."""
+        for host, its in record.hosts.items():
+            if its and host not in self._strange:
+                self._strange.add(host)
+                names = [f"{part}.{name}" for part, each in its.items() for name in each]
+                first = record.ranks[0].host
+                self.say(f"{host} is not set up as {first} is: {', '.join(names)} (see the report)", "yellow")
 
     def _look_ahead(self, note: VisitNote) -> None:
         """Warn, once, as soon as it is clear that the budget cannot be kept."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from rich.console import Console
 
 from harness.device.host_limits import allow_open_files
-from harness.journal.plan import Plan, Side
+from harness.journal.plan import Plan, Record, Side
 from harness.journal.run_directory import RunDir
 from harness.planning.ray_address import require_ray
 from harness.world.control import StopRequest
@@ -18,7 +18,7 @@ from launch.local.torchrun import Torchrun
 from launch.processes.scratch import scratch
 from launch.progress import Progress
 from launch.supervision.profiling import Profiling
-from launch.supervision.run_state import fingerprints, opened
+from launch.supervision.run_state import fingerprints, note_hosts, opened
 from launch.supervision.stop_signals import Interrupt, heard
 from launch.supervision.supervisor import Supervisor
 
@@ -33,6 +33,11 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
         if plan.ray_address is None:
             progress.warn(len(set(plan.devices)) * plan.threads)
         progress.waiting(run.root / "logs")
+
+        def watch(record: Record) -> None:
+            note_hosts(run, plan, record)
+            progress.watch(record)
+
         with ExitStack() as stack:
             interrupt = Interrupt()
             stack.enter_context(heard(interrupt, progress.say))
@@ -42,7 +47,7 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
                 plan,
                 journal,
                 run.entries(),
-                progress.watch,
+                watch,
                 fingerprints=fingerprints(run, plan),
                 scratch=folder,
                 retry_failed=retry_failed,

@@ -16,11 +16,10 @@ from reports.analysis.ranks import heat_rows, rank_rows
 from reports.analysis.sides import side_rows
 from reports.analysis.steadiness import health
 from reports.analysis.timeline import trace_rows
-from reports.reading.run import WORST_FIRST, Cell, Evidence, layouts, load
+from reports.reading.run import WORST_FIRST, Cell, Evidence, load
 from reports.schema.summary import ComparisonFacts, Planned, RankPlace, RunFacts, SideFacts, Summary
 from reports.statistics.measured import Measured, measure
 from reports.statistics.variance import advice_rows, variance_rows
-from reports.text import units
 from reports.wording import commands
 from reports.wording.answers import chapter
 from reports.wording.claims import claims, profile_rows
@@ -105,9 +104,7 @@ def _strip(evidence: Evidence) -> tuple[Planned, ...]:
 def _again(evidence: Evidence, cell: Cell) -> str | None:
     if cell.state in ("ok", "missing") or cell.case.probe:
         return None
-    gang = evidence.launched.get(cell.launch)
-    spread = layouts([gang])[0].ranks_per_host if gang else ()
-    return commands.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case, spread)
+    return commands.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
 
 
 def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:
@@ -140,6 +137,7 @@ def _run_facts(evidence: Evidence) -> RunFacts:
     fingerprints = sorted({gang.fingerprint for gang in gangs})
     return RunFacts(
         command=plan.command,
+        program=plan.program,
         version=plan.version,
         launcher=plan.launcher,
         sides=tuple(_side_facts(evidence, side) for side in plan.sides),
@@ -182,9 +180,7 @@ def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
         places=_places(own) if own.layouts and len(own.layouts[0].ranks_per_host) > 1 else (),
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),
-        strange_hosts={
-            host: dict(units.flat(its)) for each in own.gangs.values() for host, its in each.hosts.items() if its
-        },
+        strange_hosts=own.strange_hosts,
         niceness=max((rank.niceness for each in own.gangs.values() for rank in each.ranks), default=0),
         variables=(gang.variables if gang else {}) | side.variables,
     )

@@ -100,6 +100,8 @@ class Synthetic:
     """More of a rank's facts: of a case, in a launch, on a rank."""
     host: Callable[[int, int], str] = lambda *_: "node"
     """Where a rank is, by launch and rank."""
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What other hosts have otherwise than rank 0's."""
     wall_s: float = 12.5
     """Of a whole launch."""
     watched: Callable[[Case], tuple[Sequence[float], float] | None] = lambda _: None
@@ -245,6 +247,7 @@ def _launch(every: Sequence[Synthetic], plan: Plan, launch: int, noise: random.R
         fingerprint="f00dfeed",
         lead_s=0.002,
         ranks=ranks,
+        hosts={name: dict(its) for name, its in every[0].hosts.items()},
         variables={"OMP_NUM_THREADS": "1"} | ({"RAY_JOB": "<7>"} if plan.side_of(launch).launcher == "ray" else {}),
     )
     bias = every[0].pace.get(plan.side_of(launch).name, 1.0) * (1 + noise.gauss(0, every[0].launch_noise)) - 1

@@ -44,7 +44,7 @@ from harness.common.errors import (
     UsageError,
 )
 from harness.common.packages import late
-from harness.common.startup import Ranks, on_each_host, ranks_around, refuse_restart, refuse_without_asserts
+from harness.common.startup import Ranks, program, ranks_around, refuse_restart, refuse_without_asserts
 from harness.device.host_limits import allow_open_files
 from harness.journal.plan import DEADLINE_S, Cache, Execution, GlooLoop, Placement, Plan
 from harness.journal.run_directory import RunDir
@@ -83,15 +83,12 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
             return NOT_OK if interrupted is None else INTERRUPTED
         if interrupted is not None:
             by = f" by {interrupted}" if interrupted else ""
-            again = f"interrupted{by}; finish it with: {_resumption(directory, ranks)}"
+            again = f"interrupted{by}; finish it with: {_resumption(directory, plan)}"
             console.print(again, highlight=False, soft_wrap=True)
-        elif not well and ranks is None:
-            if (logs := directory.root / "logs").is_dir() and any(logs.iterdir()):
+        elif not well:
+            if ranks is None and (logs := directory.root / "logs").is_dir() and any(logs.iterdir()):
                 console.print(f"what the ranks printed is in {logs}", highlight=False, soft_wrap=True)
-            again = f"measure what is not ok again with: rankbench run --resume {directory.root} --retry-failed"
-            console.print(again, highlight=False, soft_wrap=True)
-        elif not well and ranks is not None:
-            again = f"measure what is not ok again with: {_resumption(directory, ranks)} --retry-failed"
+            again = f"measure what is not ok again with: {_resumption(directory, plan)} --retry-failed"
             console.print(again, highlight=False, soft_wrap=True)
     if interrupted is not None or not well:
         return NOT_OK if interrupted is None else INTERRUPTED
@@ -101,12 +98,10 @@ def measure(directory: RunDir, plan: Plan, how: Measurer, *, strict: bool = Fals
     return NOT_OK if slower else UNDECIDED if undecided and strict else OK
 
 
-def _resumption(directory: RunDir, ranks: Ranks | None) -> str:
-    """The command line that finishes a run: on each host, where ranks are on several."""
-    words = f"run --resume {directory.root}"
-    if ranks is None or ranks.size == ranks.local_size:
-        return f"rankbench {words}"
-    return f"on each host: {on_each_host(words, -(-ranks.size // ranks.local_size), ranks.size)}"
+def _resumption(directory: RunDir, plan: Plan) -> str:
+    """The command line that finishes a run."""
+    where = f"on each of the {plan.hosts} hosts: " if plan.hosts > 1 else ""
+    return f"{where}{plan.program} run --resume {shlex.quote(str(directory.root))}"
 
 
 def _measured(directory: RunDir, plan: Plan, how: Measurer, console: Console) -> tuple[str | None, bool]:
@@ -119,7 +114,7 @@ def _measured(directory: RunDir, plan: Plan, how: Measurer, console: Console) ->
     except KeyboardInterrupt as error:
         return str(error), False
     except FullError as error:
-        complain(f"{error}, and finish the run with: rankbench run --resume {directory.root}")
+        complain(f"{error}, and finish the run with: {_resumption(directory, plan)}")
     except (UsageError, JournalError):
         raise
     except RankbenchError as error:
@@ -207,16 +202,16 @@ def run(  # noqa: PLR0913
         share_device=share_device,
         profile=profile,
         preset=preset,
-        command=_command(),
+        command=_command(ranks),
     )
     if ranks is not None:
         return _joined(request, ranks, out, resume, retry_failed)
     if resume is not None:
         only_resume(request, out)
         directory = _named("--resume", resume)
-        _refuse_several_hosts(directory)
         own = partial(late("launch.run:own"), retry_failed=retry_failed)
         plan = resumed(directory.plan(), address)
+        _refuse_several_hosts(directory, plan)
         _refuse_other_code(plan)
         return measure(directory, plan, own)
     if retry_failed:
@@ -237,7 +232,7 @@ def _joined(request: RunRequest, ranks: Ranks, out: Path | None, resume: Path | 
             plan = directory.plan() if ranks.rank == 0 else None
             if plan is not None:
                 _refuse_other_code(plan)
-                _refuse_other_size(plan, ranks)
+                _refuse_other_ranks(directory, plan, ranks)
             plan = met.join(f"resume{' and retry' * retry_failed}", request.command, plan)
             how = partial(late("launch.external:joined"), met=met, resume=late("launch.external:Resume")(retry_failed))
             return measure(directory, plan, how)
@@ -247,27 +242,26 @@ def _joined(request: RunRequest, ranks: Ranks, out: Path | None, resume: Path | 
             rule, remedy = "be given under torchrun, so that all ranks agree on it", "e.g. --out runs/x"
             raise UsageError("--out", rule, "missing", remedy)
         plan = make(request, (ranks.size, ranks.local_size))
-        met.join(plan.identity, request.command, plan)
+        met.join(f"{plan.identity} {ranks.local_size}", request.command, plan)
         return measure(_named("--out", out), plan, partial(late("launch.external:joined"), met=met))
 
 
-def _refuse_other_size(plan: Plan, ranks: Ranks) -> None:
-    """Raise UsageError where torchrun has started more or fewer ranks than a run has devices."""
-    if len(plan.devices) != ranks.size:
-        rule, remedy = f"start as many ranks as the run has devices, {len(plan.devices)}", "change --nproc-per-node"
-        raise UsageError("torchrun", rule, ranks.size, remedy)
+def _refuse_other_ranks(directory: RunDir, plan: Plan, ranks: Ranks) -> None:
+    """Raise UsageError where torchrun's ranks are not placed as the run's are, or are not the run's launcher."""
+    if [side.launcher for side in plan.sides] != ["torchrun"]:
+        rule, remedy = "name a run of torchrun alone under torchrun", f"give {_resumption(directory, plan)}"
+        raise UsageError("--resume", rule, f"{directory.root}, of {plan.launcher}", remedy)
+    if (len(plan.devices), plan.ranks_per_host or len(plan.devices)) != (ranks.size, ranks.local_size):
+        rule = f"start as many ranks on each host as the run has, {plan.ranks_per_host or len(plan.devices)}"
+        value = f"{ranks.local_size}, and {ranks.size} in all"
+        raise UsageError("torchrun", rule, value, f"finish the run with: {_resumption(directory, plan)}")
 
 
-def _refuse_several_hosts(directory: RunDir) -> None:
-    """Raise UsageError where a run's ranks were on several hosts, by torchrun: one host cannot finish it alone."""
-    from harness.journal.records import LaunchRecord
-
-    gangs = [entry for entry in directory.entries() if isinstance(entry, LaunchRecord)] if directory.exists() else []
-    last = gangs[-1] if gangs else None
-    if last is not None and last.launcher == "torchrun" and len(hosts := {rank.host for rank in last.ranks}) > 1:
-        line = on_each_host(f"run --resume {directory.root}", len(hosts), len(last.ranks))
-        remedy = f"give it to torchrun on each of the {len(hosts)} hosts: {line}"
-        raise UsageError("--resume", "be finished on the hosts where it was begun", directory.root, remedy)
+def _refuse_several_hosts(directory: RunDir, plan: Plan) -> None:
+    """Raise UsageError where a run's ranks are on several hosts, by torchrun: one host cannot finish it alone."""
+    if plan.hosts > 1:
+        rule = "be finished on the hosts where it was begun"
+        raise UsageError("--resume", rule, f"{directory.root}, on one of them", f"give {_resumption(directory, plan)}")
 
 
 def duel(  # noqa: PLR0913
@@ -333,7 +327,7 @@ def duel(  # noqa: PLR0913
         gloo_loop=cast("GlooLoop", gloo_loop),
         share_device=share_device,
         preset=preset,
-        command=_command(),
+        command=_command(None),
     )
     plan = make(request)
     _tell_left_out(request)
@@ -371,8 +365,9 @@ def _tell_left_out(request: RunRequest) -> None:
             complain(f"left out: {fault}")
 
 
-def _command() -> str:
-    return shlex.join(["rankbench", *sys.argv[1:]]).encode(errors="replace").decode()  # bytes that are no text
+def _command(ranks: Ranks | None) -> str:
+    begin = program(ranks.size, ranks.local_size) if ranks else program(1, None)
+    return f"{begin} {shlex.join(sys.argv[1:])}".encode(errors="replace").decode()  # bytes that are no text
 
 
 def _directory(out: Path | None) -> RunDir:

@@ -45,10 +45,16 @@ def ranks_around() -> Ranks | None:
     return ranks
 
 
-def on_each_host(words: str, hosts: int, ranks: int) -> str:
-    """The command line for each of several hosts that does `rankbench` with these words, under torchrun."""
-    each = f"{ranks // hosts}" if ranks % hosts == 0 else "…"
-    return f"torchrun --nnodes={hosts} --nproc-per-node={each} (rendezvous options as before) -m harness {words}"
+def program(ranks: int, per_host: int | None) -> str:
+    """What the command lines of a run begin with: ``rankbench``, or somebody's torchrun with so many ranks.
+
+    The line for torchrun over several hosts is for each of them; ``…`` stands for the options of its rendezvous.
+    """
+    if per_host is None:
+        return "rankbench"
+    hosts = -(-ranks // per_host)
+    over, rendezvous = (f"--nnodes={hosts} ", " …") if hosts > 1 else ("", "")
+    return f"torchrun {over}--nproc-per-node={per_host}{rendezvous} -m harness"
 
 
 def is_rank() -> bool:

@@ -22,6 +22,8 @@ def _narrowed() -> bool:
         return False
 
 
+CORES = len(os.sched_getaffinity(0))
+"""How many logical CPUs it came with: a rank is pinned to fewer later."""
 NARROWED = _narrowed()
 """Whether this process came with fewer cores than its parent has."""
 

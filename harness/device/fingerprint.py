@@ -28,7 +28,8 @@ from harness.common.errors import UsageError
 from harness.common.packages import entries, inherited, linked, within_reach
 from harness.common.startup import refuse_without_asserts
 from harness.device import nvml
-from harness.device.device import cores, cpu_model
+from harness.device.affinity import CORES
+from harness.device.device import cpu_model
 from harness.journal.plan import Plan, Side
 
 ALLOWED = re.compile(
@@ -44,6 +45,8 @@ ANSWER_S = 120.0
 LIBRARIES = "LD_LIBRARY_PATH"
 SYSTEM = "/usr", "/usr/local"
 """Prefixes of interpreters that belong to the system."""
+OWN = ("name", "uuid", "pci")
+"""What no two devices share."""
 FLEETING = ("load_average", "gpus_now", "hash")
 """What may differ where nothing does, and what only says that something does."""
 PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
@@ -56,7 +59,7 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
             "name": socket.gethostname(),
             "system": platform.platform(),
             "cpu": cpu_model(),
-            "cores": len(cores()),
+            "cores": CORES,
             "gpus": torch.cuda.device_count(),
             "memory_bytes": psutil.virtual_memory().total,
             "governor": governor(),
@@ -81,11 +84,18 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
     return {**told, "hash": _hash(told), **fleeting}
 
 
-def of_host(device: str) -> dict[str, Any]:
-    """What has to be alike on all hosts of a run: software, processors, kernel, and variables that change figures."""
-    told = describe([f"{device.partition(':')[0]}:0"])
+def of_host(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a description, what has to be alike on all hosts of a run: what runs there, and on what; no names."""
     host = {name: told["host"][name] for name in ("system", "cpu", "governor")}
-    return {"host": host, "software": told["software"], "variables": _of_user(told["variables"])}
+    devices = {
+        device["name"]: {name: fact for name, fact in device.items() if name not in OWN} for device in told["devices"]
+    }
+    return {
+        "host": host,
+        "devices": devices,
+        "software": told["software"],
+        "variables": _of_user(told["variables"]),
+    }
 
 
 def of_hosts(fingerprint: str, others: Mapping[str, Mapping[str, Any]]) -> str:

@@ -14,6 +14,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.common import startup
+
 
 def rounds(count: int, *seed: object) -> Iterator[list[int]]:
     """Endless rounds over ``count`` cases: each visits each case once, in a new random order.
@@ -177,6 +179,8 @@ class Plan(Record):
     devices: tuple[str, ...]
     """One a rank, in rank order: ``cpu:0``, ``cuda:1``."""
     world_sizes: tuple[int, ...]
+    ranks_per_host: int | None = Field(default=None, ge=1)
+    """How many ranks somebody's torchrun starts on each host; None where the run starts its own."""
     threads: int = Field(default=1, ge=1)
     """Intra-op threads of each rank; on CPU also its cores."""
     launches: int = Field(ge=1)
@@ -209,6 +213,16 @@ class Plan(Record):
     def launcher(self) -> str:
         """All launchers, in words."""
         return ",".join(dict.fromkeys(side.launcher for side in self.sides))
+
+    @property
+    def hosts(self) -> int:
+        """Over how many hosts somebody's torchrun spreads the ranks; 1 where the run starts its own."""
+        return -(-len(self.devices) // (self.ranks_per_host or len(self.devices)))
+
+    @property
+    def program(self) -> str:
+        """What its command lines begin with; those of a run over several hosts are for each of them."""
+        return startup.program(len(self.devices), self.ranks_per_host)
 
     def side_of(self, launch: int) -> Side:
         """Whose turn a launch is: each block of launches has one of every side, in an order of its own by chance."""
@@ -250,6 +264,7 @@ class Plan(Record):
                 "ray_address",
                 "deadline_s",
                 "profile",
+                "ranks_per_host",
             },
         )
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import Base64Bytes
+from pydantic import Base64Bytes, Field
 
 from harness.journal.plan import Case, Plan, Record
 from harness.journal.records import ProfileName, Status
@@ -29,6 +30,8 @@ class Order(Record):
     budget_s: float
     """Seconds to spend on them."""
     fingerprint: str
+    host: str = Field(default_factory=socket.gethostname)
+    """Where it was given: the fingerprint is of this host."""
     scratch: str
     """A folder for the files of scenarios, on every rank's host."""
     profile: bool = False

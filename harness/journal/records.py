@@ -191,7 +191,9 @@ class LaunchRecord(Record):
     variables: dict[str, str] = Field(default_factory=dict)
     """Rank 0's environment variables that change figures: launchers set some of their own."""
     hosts: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By host: what its software, processor and variables are otherwise than on rank 0's; empty on one host."""
+    """By host: what its software, devices and variables are otherwise than on rank 0's; empty on one host."""
+    environment: dict[str, Any] | None = None
+    """Rank 0's host's, as environment.json has it; None where the run was started there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 

@@ -18,7 +18,8 @@ from harness.world.world import World
 class SpoiledError(Exception):
     """Nothing more can be measured by these processes: every rank ends, and a new gang does the rest.
 
-    So it is after any error on a GPU, and where other cases hold the process group that a failure has broken.
+    So it is after any error on a GPU, unless all ranks have refused the case and so tried nothing, and where other
+    cases hold the process group that a failure has broken.
     """
 
 
@@ -56,8 +57,12 @@ def recover(runner: CaseRunner, failure: Failure, others: Iterable[CaseRunner] =
     """
     world, holders = runner.world, list[CaseRunner]()
     if failure.status != "wrong" or failure.released:
-        if failure.sticky or world.device.torch.type == "cuda":
+        refused = failure.refusals == runner.case.world_size
+        if failure.sticky or (world.device.torch.type == "cuda" and not refused):
             raise SpoiledError
+        if refused and world.backend == "nccl":  # nobody has given a group up
+            world.watchdog.settled()
+            return holders
         if runner.case.gang_size > 1:
             alike = [other for other in others if other.case.gang_size == runner.case.gang_size]
             held = world.control.greatest([*(float(other.holds_group) for other in alike), 0.0])

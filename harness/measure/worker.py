@@ -62,27 +62,36 @@ def _announce(order: Order, world: World, emit: Emit) -> None:
     ranks = world.control.gather(world.describe(), Rank)
     ago_s = world.clock() - world.origin_s
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
-    hosts = _hosts(order, world, [rank.host for rank in ranks])
+    environment, hosts = _environments(order, world, [rank.host for rank in ranks])
     emit(
         LaunchRecord(
             launch=order.launch,
             attempt=order.attempt,
             launcher=order.plan.side_of(order.launch).launcher,
             started=started.isoformat(timespec="microseconds"),
-            fingerprint=fingerprint.of_hosts(order.fingerprint, hosts),
+            fingerprint=fingerprint.of_hosts(environment["hash"] if environment else order.fingerprint, hosts),
             lead_s=round(world.lead_s, 9),
             ranks=tuple(ranks),
             groups=tuple(world.setups),
             variables=fingerprint.variables(),
             hosts=hosts,
+            environment=environment,
         )
     )
 
 
-def _hosts(order: Order, world: World, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What other hosts have otherwise than rank 0's, by host; nothing where all ranks are on one."""
-    if not world.leaders:
-        return {}
-    mine = fingerprint.of_host(order.plan.devices[0]) if world.leaders[world.rank] == world.rank else {}
+def _environments(
+    order: Order, world: World, hosts: Sequence[str]
+) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]]]:
+    """What rank 0's host is, where the run was not started there; and what the others have otherwise, by host."""
+    if {*hosts} == {order.host}:
+        return None, {}
+    leader = hosts.index(hosts[world.rank])
+    local = range(hosts.count(hosts[world.rank]))
+    kind = world.device.torch.type
+    mine = fingerprint.describe([f"{kind}:{index}" for index in local]) if leader == world.rank else {}
     told = world.control.gather(mine, dict[str, Any])
-    return {names[rank]: fingerprint.differences(told[0], told[rank]) for rank in sorted({*world.leaders} - {0})}
+    alike = [fingerprint.of_host(each) if each else {} for each in told]
+    others = {host: fingerprint.differences(alike[0], alike[rank]) for rank, host in enumerate(hosts) if told[rank]}
+    del others[hosts[0]]
+    return told[0] if hosts[0] != order.host else None, others

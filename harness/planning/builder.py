@@ -63,6 +63,7 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         placement=request.placement,
         ray_address=request.ray_address if "ray" in launchers else None,
         devices=found[: sizes[-1]] if ranks is None else found,
+        ranks_per_host=None if ranks is None else ranks[1],
         world_sizes=sizes,
         threads=request.threads,
         launches=launches,

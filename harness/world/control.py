@@ -45,6 +45,8 @@ class Failure:
     """Whether every later call to a device of that process would fail as well."""
     released: bool = False
     """Whether a rank has given its process group up, so that its peers do not wait for it."""
+    refusals: int = 0
+    """How many ranks refused the case, and have tried nothing with it."""
     stack: str = ""
     """Where it happened, as Python tells it."""
 
@@ -137,6 +139,7 @@ class ControlPlane:
             first,
             sticky=any(other.sticky for other in told),
             released=any(other.released for other in told),
+            refusals=sum(other.status == "skipped" for other in told),
         )
 
 

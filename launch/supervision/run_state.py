@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -125,6 +126,19 @@ def fingerprints(run: RunDir, plan: Plan) -> dict[str, str]:
     )
     write_whole(run.environment_path, json.dumps(told, indent=1) + "\n")
     return {name: str(its["hash"]) for name, its in (first, *others)}
+
+
+def note_hosts(run: RunDir, plan: Plan, record: Record) -> None:
+    """Have environment.json say what a gang's hosts are, where they are others than the one that it was written on."""
+    if not isinstance(record, LaunchRecord) or plan.side_of(record.launch) != plan.sides[0]:
+        return
+    if record.hosts or record.environment:
+        hosts = {host: its or "alike" for host, its in record.hosts.items()}
+        described = {name: fact for name, fact in (record.environment or {}).items() if name != "git"}
+        with suppress(OSError, ValueError):  # the journal has it too
+            told = json.loads(run.environment_path.read_bytes())
+            told |= described | {"hosts": hosts, "hash": record.fingerprint}
+            write_whole(run.environment_path, json.dumps(told, indent=1) + "\n")
 
 
 def _described(side: Side, plan: Plan) -> dict[str, Any]:

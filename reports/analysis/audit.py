@@ -25,7 +25,7 @@ from reports.schema.diagnostics import AuditRow
 from reports.statistics.estimates import FEWEST_LAUNCHES
 from reports.statistics.measured import Measured
 from reports.statistics.verdicts import limit
-from reports.text import units
+from reports.text import labels, units
 from reports.text.labels import Labels
 from reports.wording.sentences import WORDS
 
@@ -301,6 +301,8 @@ def documented(run: Examined) -> Found:
     prints = {gang.fingerprint for gang in evidence.gangs.values()}
     if len(prints) > 1:
         return failed(f"Launches were made in {len(prints)} different environments")
+    if strange := evidence.strange_hosts:
+        return failed(f"Not set up as rank 0's host: {units.listed([labels.plain(host) for host in strange])}")
     git = told.get("git")
     if isinstance(git, dict) and git.get("changed"):
         return failed("The folder that the run was started in has changes that are in no commit")

@@ -17,7 +17,7 @@ from reports.analysis.cycles import Clocked, faster, in_cycles
 from reports.analysis.limits import below_resolution, ceiling_speedup, memory_roof, product_roof
 from reports.analysis.ranks import own_work
 from reports.analysis.steadiness import Health
-from reports.reading.run import CaseId, head
+from reports.reading.run import CaseId
 from reports.schema.cases import CellRow, RankRow
 from reports.statistics.estimates import Estimate, estimate, scaled
 from reports.statistics.measured import Measured
@@ -97,7 +97,7 @@ def _identity(measured: Measured, key: CaseId, case: Case, comparison: Compariso
     status = measured.evidence.state(key)
     worst = next(cell for cell in measured.evidence.by_case[key] if cell.state == status)
     failed = worst.record if status != "ok" else None
-    spreads = {head(layout.ranks_per_host, case.world_size) for layout in measured.evidence.layouts}
+    spreads = measured.evidence.spreads(key, case.world_size)
     return {
         "comparison": key[0],
         "key": case.key,

@@ -23,7 +23,7 @@ Series = tuple[str, str, tuple[int, ...]]
 """What a series is of: the case's key, the launcher, and how its ranks are spread over hosts."""
 
 
-CHANGING = frozenset({"git", "hash", "load_average", "gpus_now", "sides"})
+CHANGING = frozenset({"git", "hash", "hosts", "load_average", "gpus_now", "sides"})
 """What environment.json tells of the code or of the moment."""
 
 
@@ -41,8 +41,10 @@ class Told:
         if environment is None or own.fingerprint is None or ", " in own.fingerprint:
             return None
         kept = {name: told for name, told in environment.items() if name not in CHANGING}
+        strange = sorted(sorted(its.items()) for side in own.sides for its in side.strange_hosts.values())
+        others = {f"other hosts.{place}.{name}": value for place, its in enumerate(strange) for name, value in its}
         regime = {f"regime.{name}": told for name, told in own.regime.items()}
-        return dict(flat(kept)) | regime | {"threads": str(own.threads)}
+        return dict(flat(kept)) | others | regime | {"threads": str(own.threads)}
 
     @property
     def fingerprint(self) -> str:

@@ -18,12 +18,17 @@ from reports.schema.compare import Difference
 from reports.text import labels
 
 HARDWARE = re.compile(
-    r"devices\.\d+\.(model|memory_bytes|processors|ecc|mig|power_limit_mw|max_sm_clock_mhz)|host\.(cpu|governor)"
+    r"(other hosts\.\d+\.)?"
+    r"(devices\.(\w+:)?\d+\.(model|memory_bytes|processors|ecc|mig|power_limit_mw|max_sm_clock_mhz)|host\.(cpu|governor))"
 )
 """Names in environment.json that have to be equal, as far as both runs tell them."""
-FLEETING = re.compile(r"hash|load_average\..*|devices\.\d+\.name|variables\.RAY_\w*(ID|ADDRESS|PORT)")
+FIRST = "as on the first host"
+"""What another host says of a fact in which it does not differ."""
+FLEETING = re.compile(r"hosts\..*|hash|load_average\..*|devices\.\d+\.name|variables\.RAY_\w*(ID|ADDRESS|PORT)")
 """Names that say nothing, or nothing that is not said by another."""
-SOFTWARE = ("software.", "variables.", "rankbench.")
+OTHERS = "other hosts."
+"""What begins the names of what another host than rank 0's has otherwise."""
+SOFTWARE = ("software.", "variables.", "rankbench.", OTHERS)
 """Where one of these differs, the probes may be slower for that very reason."""
 UNKNOWN = "not told"
 
@@ -64,7 +69,8 @@ def differences(base: Evidence, new: Evidence) -> tuple[Difference, ...]:
     """Everything else that is recorded and not equal, in BASE's order; what neither run tells is left out."""
     olds, news = dict(_told(base)), dict(_told(new))
     names = [name for name in {**olds, **news} if not (HARDWARE.fullmatch(name) or FLEETING.fullmatch(name))]
-    pairs = ((name, olds.get(name, UNKNOWN), news.get(name, UNKNOWN)) for name in names)
+    absent = {name: FIRST if name.startswith(OTHERS) else UNKNOWN for name in names}
+    pairs = ((name, olds.get(name, absent[name]), news.get(name, absent[name])) for name in names)
     return tuple(Difference(name=name, base=old, new=now) for name, old, now in pairs if old != now)
 
 
@@ -105,6 +111,10 @@ def _fixed(base: Evidence, new: Evidence, size: int) -> Iterator[tuple[str, str,
     for name, old in told[0].items():
         if HARDWARE.fullmatch(name) and name in told[1]:
             yield name, old, told[1][name]
+    others = [dict(_others(each)) for each in (base, new)]
+    for name in {**others[0], **others[1]}:
+        if HARDWARE.fullmatch(name):
+            yield name, others[0].get(name, FIRST), others[1].get(name, FIRST)
 
 
 def _both(old: str, now: str) -> tuple[str, str]:
@@ -137,6 +147,13 @@ def _told(evidence: Evidence) -> Iterator[tuple[str, str]]:
     if first is not None and first.variables:  # those of its ranks, whom the launcher gave some of its own
         environment = environment | {"variables": first.variables}
     yield from _leaves(environment)
+    yield from _others(evidence)
+
+
+def _others(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """What other hosts have otherwise than rank 0's, whatever their names."""
+    for place, its in enumerate(sorted(sorted(each.items()) for each in evidence.strange_hosts.values())):
+        yield from ((f"{OTHERS}{place}.{name}", value) for name, value in its)
 
 
 def _leaves(told: Any, name: str = "") -> Iterator[tuple[str, str]]:

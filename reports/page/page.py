@@ -9,7 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from harness.common.startup import on_each_host
+from harness.common.startup import program
 from harness.journal.run_directory import RunDir, write_whole
 from reports.figures.contrasts import case_names, side_forests, variant_forest
 from reports.figures.ranks import STEPS, rank_plot
@@ -26,7 +26,7 @@ from reports.text import units
 from reports.text.labels import FEW
 from reports.text.units import flat
 from reports.wording.claims import SINGLE, leading
-from reports.wording.commands import AGAIN
+from reports.wording.commands import ELSEWHERE
 from reports.wording.sentences import WORDS
 
 GLYPHS = {
@@ -41,6 +41,8 @@ GLYPHS = {
 }
 """Each state's sign on the strip: never told by colour alone."""
 
+ALONE = program(1, None)
+"""What command lines begin with where a run starts its own ranks."""
 CLAIMS = 10
 """Claims that open the page; where there are more, the rest are folded in below them."""
 
@@ -145,29 +147,30 @@ def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:
     run = shlex.quote(str(root))
     bad = any(cell.status != "ok" for cell in summary.strip)
-    printed = bad and "torchrun" in summary.run.launcher
-    spread = summary.run.sides[0].ranks_per_host if summary.run.launcher == "torchrun" else ()
-    again, missing = _elsewhere(summary.run.command), f"rankbench run --resume {run} --retry-failed"
-    if len(spread) > 1:
-        again, missing = (
-            on_each_host(line.removeprefix("rankbench "), len(spread), sum(spread))
-            for line in (f"{again} --out {AGAIN}", missing)
-        )
+    begin = summary.run.program
+    printed = bad and "torchrun" in summary.run.launcher and begin == ALONE
+    where = ", on each host (… stands for the options of the rendezvous)" if "…" in begin else ""
     return [
-        ("measure again", again),
-        *([("measure again what is not ok", missing)] if bad else []),
+        (f"measure again{where}", _elsewhere(summary.run.command, begin)),
+        *([(f"measure again what is not ok{where}", f"{begin} run --resume {run} --retry-failed")] if bad else []),
         *([("see what the ranks printed", f"ls {run}/logs")] if printed else []),
         ("rebuild this page", f"rankbench report {run}"),
         ("every sample as a table", f"rankbench export {run} --format csv"),
     ]
 
 
-def _elsewhere(command: str) -> str:
-    """A command line without the run directory, which it has filled already; as it is, where no shell could read it."""
+def _elsewhere(command: str, begin: str) -> str:
+    """A command line without the run directory, which it has filled already; as it is, where no shell could read it.
+
+    Under torchrun, which needs one, with another.
+    """
+    if not command.startswith(begin):
+        return command
     try:
-        words = shlex.split(command)
+        words = shlex.split(command.removeprefix(begin))
     except ValueError:
         return command
     for place in [place for place, word in enumerate(words) if word == "--out"][::-1]:
         del words[place : place + 2]
-    return shlex.join(word for word in words if not word.startswith("--out="))
+    words = [word for word in words if not word.startswith("--out=")]
+    return f"{begin} {shlex.join(words if begin == ALONE else [*words, '--out', ELSEWHERE])}"

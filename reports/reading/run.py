@@ -75,6 +75,8 @@ class Machine(BaseModel):
     gpus_now: Facts = Field(default_factory=dict)
     load_average: tuple[float, ...] = ()
     hash: str = ""
+    hosts: dict[str, JsonValue] = Field(default_factory=dict)
+    """What each other host of the last gang has otherwise, or that it is alike."""
     sides: dict[str, Facts] = Field(default_factory=dict)
     """What each other side has otherwise."""
 
@@ -136,11 +138,13 @@ class Evidence:
 
     plan: Plan
     launched: dict[int, LaunchRecord]
-    """The last gang of each launch."""
+    """The gang that stands for each launch: the last that has samples, else the last that was up."""
     records: dict[tuple[int, int, str], CellRecord]
     """By launch, comparison and case, without their samples: of several records the last one holds."""
     taken: dict[tuple[int, int, str], Taken]
     """Their samples."""
+    taken_by: dict[tuple[int, int, str], LaunchRecord]
+    """The gang whose samples they are."""
     environment: dict[str, Any] | None
     """What environment.json says."""
     side: Side
@@ -164,7 +168,7 @@ class Evidence:
 
     @cached_property
     def gangs(self) -> dict[int, LaunchRecord]:
-        """The last gang of each of the side's launches."""
+        """The gang that stands for each of the side's launches."""
         mine = (launch for launch in sorted(self.launched) if self.plan.side_of(launch) == self.side)
         return {launch: self.launched[launch] for launch in mine}
 
@@ -178,8 +182,28 @@ class Evidence:
 
     @cached_property
     def layouts(self) -> tuple[Layout, ...]:
-        """How the ranks of the side's gangs were spread over hosts, each way once; the first gang's first."""
-        return layouts(gang for gang in self.all_gangs if self.plan.side_of(gang.launch) == self.side)
+        """How the ranks of the side's gangs were spread over hosts, each way once; the first gang's first.
+
+        Of the gangs that have samples: figures rest on no others. Where there are no samples, of all.
+        """
+        mine = [gang for gang in self.all_gangs if self.plan.side_of(gang.launch) == self.side]
+        measured = {id(gang) for gang in self.taken_by.values()}
+        return layouts([gang for gang in mine if id(gang) in measured] or mine)
+
+    def spreads(self, case: CaseId, size: int) -> set[Spread]:
+        """How the first ``size`` ranks were spread over hosts: in launches with samples of a case, else in any."""
+        places = [(cell.launch, *case) for cell in self.by_case[case]]
+        gangs = [self.taken_by[place] for place in places if place in self.taken_by]
+        return {head(layout.ranks_per_host, size) for layout in (layouts(gangs) if gangs else self.layouts)}
+
+    @cached_property
+    def strange_hosts(self) -> dict[str, dict[str, str]]:
+        """What hosts of the side have otherwise than rank 0's in any launch, by host and dotted name."""
+        found = ((host, its) for gang in self.gangs.values() for host, its in gang.hosts.items() if its)
+        return {
+            host: {name: ABSENT if value == units.NOT_KNOWN else value for name, value in units.flat(its)}
+            for host, its in found
+        }
 
     @cached_property
     def all_cells(self) -> tuple[Cell, ...]:
@@ -224,6 +248,8 @@ def load(run: RunDir) -> Evidence:
     gangs: list[LaunchRecord] = []
     records: dict[tuple[int, int, str], CellRecord] = {}
     samples: dict[tuple[int, int, str], Taken] = {}
+    taken_by: dict[tuple[int, int, str], LaunchRecord] = {}
+    up: dict[int, LaunchRecord] = {}
     wall_s: dict[int, float] = {}
     profiles: dict[CaseId, ProfileRecord] = {}
     plan = run.plan()
@@ -232,20 +258,24 @@ def load(run: RunDir) -> Evidence:
             raise JournalError(f"{run.journal_path}: launch {entry.launch} is beyond any that the plan may have")
         if entry.type == "launch":
             gangs.append(entry)
+            up[entry.launch] = entry
         elif entry.type == "cell":
             place = entry.launch, entry.comparison, entry.case
             records[place] = entry
             samples.pop(place, None)
+            taken_by.pop(place, None)
             if taken is not None and taken.count:
                 _of_every_rank(plan, entry, taken, run)
                 samples[place] = taken
+                if entry.launch in up:
+                    taken_by[place] = up[entry.launch]
         elif entry.type == "end":
             wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
         elif entry.type == "profile":
             profiles[entry.comparison, entry.case] = entry
-    launched = {gang.launch: gang for gang in gangs}
+    launched = up | {gang.launch: gang for gang in taken_by.values()}  # the last sample's is the last gang's
     told, first = environment(run), plan.sides[0]
-    return Evidence(plan, launched, records, samples, told, first, tuple(gangs), wall_s, profiles)
+    return Evidence(plan, launched, records, samples, taken_by, told, first, tuple(gangs), wall_s, profiles)
 
 
 def _of_every_rank(plan: Plan, cell: CellRecord, taken: Taken, run: RunDir) -> None:
@@ -255,6 +285,10 @@ def _of_every_rank(plan: Plan, cell: CellRecord, taken: Taken, run: RunDir) -> N
         if case.key == cell.case and len(taken.start_s) != case.world_size:
             ranks = f"samples of {len(taken.start_s)} ranks, and not of {case.world_size}"
             raise JournalError(f"{run.journal_path}: {cell.case} has in launch {cell.launch} {ranks}")
+
+
+ABSENT = "not there"
+"""What one host says of a fact that only another has."""
 
 
 FEWEST_BEYOND = 2
@@ -278,7 +312,7 @@ class Topology:
         host = (evidence.environment or {}).get("host")
         told = host if isinstance(host, dict) else {}
         cpu = evidence.plan.devices[0].startswith("cpu")
-        room = told.get("cores") if cpu else told.get("gpus")
+        room = told.get("cores") if cpu else told.get("gpus") or None  # a host without GPUs is not the ranks'
         return cls(hosts, room // (evidence.plan.threads if cpu else 1) if isinstance(room, int) else None)
 
     def spans(self, count: int) -> bool:

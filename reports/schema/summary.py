@@ -180,6 +180,8 @@ class RunFacts(Record):
     launcher: str
     sides: tuple[SideFacts, ...]
     """The environments that took turns; most runs have one."""
+    program: str = "rankbench"
+    """What its command lines begin with: under torchrun, the words that start as many ranks on each host."""
     devices: tuple[str, ...]
     device_names: tuple[str, ...]
     world_sizes: tuple[int, ...]

@@ -237,6 +237,10 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
+NOT_KNOWN = "not known"
+"""What stands for a fact that nobody has told."""
+
+
 def flat(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """A nested record as lines of a dotted name and a value."""
     for name, value in told.items():
@@ -247,4 +251,4 @@ def flat(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
                 yield from flat(item if isinstance(item, dict) else {"": item}, f"{prefix}{name}.{place}.")
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield f"{prefix}{name}", "not known" if value is None else text
+            yield f"{prefix}{name}", NOT_KNOWN if value is None else text

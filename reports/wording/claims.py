@@ -57,10 +57,11 @@ def _strange_hosts(side: SideFacts) -> Iterator[str]:
     """Hosts that are set up otherwise than rank 0's."""
     first = side.layouts[0].hosts[0] if side.layouts else "rank 0's host"
     for host, its in side.strange_hosts.items():
-        names = [f"`{name}` is {value}" for name, value in its.items()]
+        names = [f"`{labels.plain(name)}` is {labels.plain(value)}" for name, value in its.items()]
         more = f" and {len(names) - STRANGE} more" if len(names) > STRANGE else ""
         told = ", ".join(names[:STRANGE])
-        yield f"`{host}` is not set up as `{first}` is: there {told}{more}. Set them up alike: figures are of both."
+        what = f"`{labels.plain(host)}` is not set up as `{first}` is: there {told}{more}"
+        yield f"{what}. Set them up alike: figures are of both."
 
 
 def _behind(side: SideFacts, them: str) -> Iterator[str]:

@@ -1,37 +1,31 @@
-"""The command line that measures one case again: of its run nothing else, or of a packed copy what it is a copy of."""
+"""The command line that measures one case again: of its run nothing else, or of a packed copy what it is a copy of.
+
+Where somebody's torchrun started the ranks, it starts as many again: each is where it was.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from harness.common.packages import HOME
-from harness.common.startup import on_each_host
 from harness.journal.plan import DEADLINE_S, Case, Plan, Side
 from harness.plugins.fields import written
 
-AGAIN = "runs/again"
-"""A run directory for a case that is measured again by ranks on several hosts, who have to agree on it."""
+ELSEWHERE = "runs/again"
+"""The run directory of what is measured again under torchrun, which needs one."""
 
 
-def command(plan: Plan, side: Side, case: Case, spread: Sequence[int] = ()) -> str:
-    """One launch of a case that is no probe, as on that side, on as many of the run's devices as it needs.
-
-    ``spread`` are the ranks on each host, where torchrun has started them on several: then it is for each host.
-    """
-    several = len(spread) > 1 and side.launcher == "torchrun"
+def command(plan: Plan, side: Side, case: Case) -> str:
+    """One launch of a case that is no probe, as on that side, on as many of the run's devices as it needs."""
     ours = case.reference.startswith("scenarios.") and not side.python  # which need not have these installed
     name = case.scenario if ours else case.reference
-    used = plan.devices[: case.world_size]
+    used = plan.devices if plan.ranks_per_host else plan.devices[: case.world_size]
+    ends: dict[str, object] = {"--launcher": side.launcher, "--launches": 1}
     options: dict[str, object] = {
-        "--devices": _devices(used),
+        "--devices": _devices(used) if plan.hosts == 1 else _on_each_host(plan),
         "--world-sizes": f"1,{case.world_size}" if case.packed else case.world_size,
-        "--launcher": side.launcher,
-        "--launches": 1,
+        **({"--out": ELSEWHERE} if plan.ranks_per_host else ends),
     }
-    if several:
-        kind = plan.devices[0].partition(":")[0]
-        options = {"--devices": f"{kind}:{spread[0]}", "--world-sizes": options["--world-sizes"], "--out": AGAIN}
     given = {
         "--ray-address": (plan.ray_address, None),
         "--placement": (plan.placement, "pack"),
@@ -43,14 +37,21 @@ def command(plan: Plan, side: Side, case: Case, spread: Sequence[int] = ()) -> s
         "--deadline": (f"{plan.deadline_s:g}", f"{DEADLINE_S:g}"),
     }
     options |= {option: value for option, (value, usual) in given.items() if value != usual}
-    program = [side.python, str(HOME / "harness" / "cli" / "other_interpreter.py")] if side.python else ["rankbench"]
-    words = [*program, "run", name, *(str(word) for each in options.items() for word in each)]
-    words += ["--share-device"] * (not several and len(set(used)) < len(used))
+    program = plan.program
+    if side.python:
+        program = shlex.join([side.python, str(HOME / "harness" / "cli" / "other_interpreter.py")])
+    words = ["run", name, *(str(word) for each in options.items() for word in each)]
+    words += ["--share-device"] * (len(set(used)) < len(used))
     for field, value in case.params.items():
         words += ["--set", f"{case.scenario}.{field}={written([value])}"]
-    if several:
-        return on_each_host(shlex.join(words[1:]), len(spread), sum(spread))
-    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in side.variables.items()), shlex.join(words)])
+    variables = (f"{name}={shlex.quote(value)}" for name, value in side.variables.items())
+    return " ".join([*variables, program, shlex.join(words)])
+
+
+def _on_each_host(plan: Plan) -> str:
+    """Devices of each of several hosts, whose numbers the plan does not have."""
+    kind = plan.devices[0].partition(":")[0]
+    return f"cpu:{plan.ranks_per_host}" if kind == "cpu" else kind
 
 
 def _devices(names: tuple[str, ...]) -> str:

@@ -14,7 +14,6 @@ from reports.wording.findings import Findings
 
 TOGETHER = 3
 """So many cases that failed alike are told in one sentence."""
-AGAIN = "`--resume … --retry-failed` measures them again."
 LONGEST = 160
 """Characters of an error message that a sentence may quote."""
 
@@ -36,7 +35,8 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
             name = f"{len(keys)} of {units.count(len(by_case), 'case')}"
             timeless = any(rows[key].median_s is None for key in keys if key in rows)
             effect = " They have no times." if timeless else ""
-            yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect} {AGAIN}")
+            again = f"`{found.run.program} run --resume … --retry-failed` measures them again."
+            yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect} {again}")
             continue
         for key in keys:
             row, cells = rows.get(key), by_case[key]
@@ -59,7 +59,11 @@ def _absent(found: Findings) -> Iterator[Claim]:
     missing = sum(cell.status == "missing" for cell in found.strip)
     if missing:
         told = f"{missing} of {units.count(len(found.strip), 'planned cell')} {'is' if missing == 1 else 'are'} missing"
-        yield Claim(kind="failure", text=f"{told}: nothing was recorded for them. `--resume` measures what is missing.")
+        yield Claim(kind="failure", text=f"{told}: nothing was recorded for them. {_finish(found)}")
+
+
+def _finish(found: Findings) -> str:
+    return f"`{found.run.program} run --resume …` measures what is missing."
 
 
 def _failure(name: str, cells: list[Planned]) -> str:

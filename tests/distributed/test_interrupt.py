@@ -125,7 +125,7 @@ def test_a_rank_of_somebodys_torchrun_that_is_to_end_has_all_keep_what_is_comple
     run = Run(tmp_path / "run", process.returncode, said)
     assert {cell.status for cell in run.cells} == {"ok"}, said
     assert {cell.case for cell in run.cells} == {case.key for _, _, case in RunDir(run.root).plan().cells()}
-    assert f"finish it with: rankbench run --resume {run.root}" in said
+    assert f"finish it with: torchrun --nproc-per-node=3 -m harness run --resume {run.root}" in said
     (steps,) = [row for row in run.summary["cells"] if row["key"].startswith("steps")]
     kinds = {warning["kind"] for warning in steps["warnings"]}
     assert run.summary["run"]["shared_device"] and "shared-device" in kinds and "foreign-load" not in kinds

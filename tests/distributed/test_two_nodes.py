@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from harness.journal.run_directory import RunDir
-from tests.distributed.conftest import SMALL, Run, command, wait_for_case
+from tests.distributed.conftest import PLUGINS, SMALL, Run, command, wait_for_case
 from tests.distributed.namespaces import Node, kill_tree, possible, two_nodes
 from tests.limits import LIMIT_S
 
 WHY = possible()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 Nodes = tuple[Node, Node]
+PRIVATE = "/dev/shm/run"
+"""A run directory on a disk that each node has for itself."""
 DRIFT = 1e-4
 FAST_CLOCK = f"""
 import time
@@ -37,7 +39,7 @@ def nodes() -> Iterator[Nodes]:
 
 @contextmanager
 def torchrun(
-    nodes: Nodes, root: Path, port: int, *more: object, env: Mapping[str, str] | None = None, resume: bool = False
+    nodes: Nodes, root: Path | str, port: int, *more: object, env: Mapping[str, str] | None = None, resume: bool = False
 ) -> Iterator[list[subprocess.Popen[str]]]:
     """The two command lines of one torchrun over two nodes; nothing of them is left afterwards.
 
@@ -66,12 +68,16 @@ def torchrun(
 def test_torchrun_over_two_nodes_measures_both_world_sizes_though_their_clocks_drift(
     nodes: Nodes, tmp_path: Path
 ) -> None:
-    root = tmp_path / "run"
+    """Nor do they share a disk."""
+    root = nodes[0].path(PRIVATE)
     (tmp_path / "sitecustomize.py").write_text(FAST_CLOCK)
-    with torchrun(nodes, root, 29511, "--budget", 5, env={"PYTHONPATH": str(tmp_path), "NCCL_ALGO": "Tree"}) as started:
+    strange = {"PYTHONPATH": str(tmp_path), "NCCL_ALGO": "Tree"}
+    with torchrun(nodes, PRIVATE, 29511, f"{PLUGINS}:Keeps", "--budget", 6, env=strange) as started:
         told = [process.communicate(timeout=LIMIT_S)[0] for process in started]
-    run = Run(root, 0, "".join(told))
-    assert {cell.status for cell in run.cells} == {"ok"}, run.out
+    run = Run(root, started[0].returncode, "".join(told))
+    skipped = {cell.case: (cell.status, cell.message) for cell in run.cells if cell.status != "ok"}
+    apart = "the hosts do not share the run directory's disk; name --out on one that they do"
+    assert skipped == {"keeps@2": ("skipped", apart)} and run.code == 1, run.out
     assert {cell.case.rpartition("@")[2] for cell in run.cells} == {"1", "2", "1x2"}
     (launch,) = run.launches
     assert [rank.cpus for rank in launch.ranks] == [node.cpus for node in nodes]
@@ -85,31 +91,39 @@ def test_torchrun_over_two_nodes_measures_both_world_sizes_though_their_clocks_d
         middle_s = origin_s + (cell.samples.start_s[1][0] + cell.samples.end_s[1][-1]) / 2  # by the first node's clock
         truth_s = middle_s - (middle_s + nodes[1].ahead_s) * (1 + DRIFT)
         assert abs(second[0] - truth_s) <= second[1] < 0.01
-    assert not (root / "scratch").exists()
+    assert not (root / "scratch").exists() and not nodes[1].path(PRIVATE).exists()
+    assert f"{nodes[1].name} is not set up as {nodes[0].name} is: variables.NCCL_ALGO (see the report)" in run.out
+    assert run.summary["environment"]["hosts"] == launch.hosts
+    assert run.summary["environment"]["host"]["cores"] == len(nodes[0].cpus)
     assert launch.hosts == {nodes[1].name: {"variables": {"NCCL_ALGO": "Tree"}}}
     caveat = f"`{nodes[1].name}` is not set up as `{nodes[0].name}` is: there `variables.NCCL_ALGO` is Tree."
     assert any(claim["text"].startswith(caveat) for claim in run.summary["claims"])
-    assert "split on 2 devices of 2 hosts" in run.page
+    assert "split and keeps on 2 devices of 2 hosts" in run.page
+    line = f"torchrun --nnodes=2 --nproc-per-node=1 … -m harness run --resume {PRIVATE} --retry-failed"
+    assert f"measure what is not ok again with: on each of the 2 hosts: {line}" in run.out
+    assert line in run.page
     resumed(nodes, root)
 
 
 def resumed(nodes: Nodes, root: Path) -> None:
-    """Of a run over two nodes one cell is taken away: no host finishes it alone, and torchrun on both does."""
+    """Of a run over two nodes one cell is taken away: no host finishes it alone, and torchrun on both does.
+
+    What hosts without a common disk cannot do is skipped again.
+    """
     journal = root / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
-    last = max(place for place, line in enumerate(lines) if '"cell"' in line)
+    last = max(place for place, line in enumerate(lines) if '"cell"' in line and '"split' in line)
     lacking = "".join(lines[:last] + lines[last + 1 :])
     journal.write_text(lacking)
     alone = command("run", "--resume", root)
     assert alone.returncode == 2 and "--resume must be finished on the hosts where it was begun" in alone.stderr
     assert journal.read_text() == lacking
-    with torchrun(nodes, root, 29514, resume=True) as started:
+    with torchrun(nodes, PRIVATE, 29514, resume=True) as started:
         told = [process.communicate(timeout=LIMIT_S)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0], told
-    run = Run(root, 0, "")
-    assert {cell.status for cell in run.cells} == {"ok"} and len({(c.launch, c.case) for c in run.cells}) == len(
-        run.cells
-    )
+    assert started[0].returncode == 1, told
+    run = Run(root, 1, "")
+    measured = [(cell.comparison, cell.case) for cell in run.cells if cell.status == "ok"]
+    assert len(set(measured)) == len(measured) and run.summary["counts"]["ok"] == run.summary["counts"]["planned"] - 1
     assert [(launch.launch, launch.attempt) for launch in run.launches] == [(0, 0), (0, 1)]
     assert {tuple(rank.host for rank in launch.ranks) for launch in run.launches} == {tuple(n.name for n in nodes)}
 

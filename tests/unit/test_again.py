@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.common.startup import program
 from harness.device import device
 from harness.journal.plan import Plan, Side
 from harness.planning.builder import make
@@ -21,6 +23,7 @@ from tests.limits import LIMIT_S
 
 PLUGINS = Path(__file__).parents[1] / "distributed" / "plugins.py"
 FIELDS = {
+    "--out": "command",
     "--devices": "devices",
     "--world-sizes": "world_sizes",
     "--launcher": "launcher",
@@ -32,10 +35,11 @@ FIELDS = {
 }
 
 
-def parsed(line: str, **more: object) -> Plan:
-    """The plan of a command line, read as the option parser would."""
-    words = shlex.split(line)
-    assert words[:2] == ["rankbench", "run"]
+def parsed(line: str, ranks: tuple[int, int] | None = None, **more: object) -> Plan:
+    """The plan of a command line, read as the option parser would; under torchrun, with so many ``ranks``."""
+    begin = program(*(ranks or (1, None)))
+    assert line.startswith(f"{begin} run ")
+    words = ["rankbench", *shlex.split(line.removeprefix(begin))]
     told: dict[str, object] = {"settings": []}
     for option, value in zip(words[3::2], words[4::2], strict=True):
         if option == "--set":
@@ -43,7 +47,7 @@ def parsed(line: str, **more: object) -> Plan:
         else:
             field = FIELDS[option]
             told[field] = type(getattr(RunRequest(launches=1, devices="", world_sizes="", launcher=""), field))(value)
-    return make(RunRequest(names=[words[2]], **told, **more))  # type: ignore[arg-type]
+    return make(RunRequest(names=[words[2]], **told, **more), ranks)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["split", f"{PLUGINS}:Dies"])
@@ -73,18 +77,25 @@ def test_a_case_shares_a_device_again_only_where_it_did(monkeypatch: pytest.Monk
             assert again.devices == plan.devices[: case.world_size]
 
 
-def test_over_several_hosts_a_line_is_for_each_of_them_and_its_words_are_parsed_again() -> None:
-    plan = make(RunRequest(names=["split"], world_sizes="1,4"), (4, 2))
-    case = next(
-        case for case in plan.comparisons[0].cases if case.world_size == 4 and not case.probe and not case.packed
-    )
-    line = command(plan, plan.sides[0], case, (2, 2))
-    program, _, words = line.partition(" -m harness ")
-    assert program == "torchrun --nnodes=2 --nproc-per-node=2 (rendezvous options as before)"
-    told = shlex.split(words)
-    assert told[:2] == ["run", "split"] and told[told.index("--out") + 1] == "runs/again"
-    assert told[told.index("--devices") + 1] == f"{plan.devices[0].partition(':')[0]}:2"
-    assert told[told.index("--world-sizes") + 1] == "4" and "--launcher" not in told
+@pytest.mark.parametrize("ranks", [(2, 2), (4, 2), (4, 1)])
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_the_case_of_a_run_under_torchrun_is_measured_again_with_its_ranks_where_they_were(
+    monkeypatch: pytest.MonkeyPatch, ranks: tuple[int, int], kind: str
+) -> None:
+    monkeypatch.setattr(device, "cores", lambda: [0, 1])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    plan = make(RunRequest(names=["split"], devices=f"cpu:{ranks[1]}" if kind == "cpu" else "cuda", seed=3), ranks)
+    size, local = ranks
+    hosts = "" if size == local else f"--nnodes={size // local} "
+    for case in plan.comparisons[0].cases:
+        if not case.probe:
+            line = command(plan, plan.sides[0], case)
+            assert line.startswith(f"torchrun {hosts}--nproc-per-node={local} ") and " --out " in line
+            again = parsed(line, ranks)
+            assert again.devices == plan.devices and again.ranks_per_host == local and again.seed == 3
+            assert case.key in {each.key for each in again.comparisons[0].cases}
+    assert plan.identity == plan.model_copy(update={"ranks_per_host": None}).identity
 
 
 AXES = """

@@ -15,6 +15,7 @@ import pytest
 
 from harness.cli import app, run
 from harness.common.errors import UsageError
+from harness.common.startup import Ranks
 from harness.device import device
 from harness.journal.run_directory import RunDir
 from harness.planning import builder
@@ -332,6 +333,42 @@ def test_a_run_whose_code_has_changed_is_not_resumed(tmp_path: Path, capsys: pyt
         "put it back, or start another run\n"
     )
     assert not (root / "journal.jsonl").exists()
+
+
+def test_a_run_over_several_hosts_is_not_finished_by_one_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(builder.device, "cores", lambda: [0, 1])
+    directory = RunDir(tmp_path / "a run")
+    directory.create(make(RunRequest(names=["split"], devices="cpu:2"), (4, 2)))
+    files = sorted(directory.root.iterdir())
+    assert app.run_app(["run", "--resume", str(directory.root)]) == 2
+    line = f"torchrun --nnodes=2 --nproc-per-node=2 … -m harness run --resume '{directory.root}'"
+    assert capsys.readouterr().err.endswith(f"on one of them; give on each of the 2 hosts: {line}\n")
+    assert sorted(directory.root.iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    ("planned", "launcher", "ranks", "refusal"),
+    [
+        ((4, 2), None, Ranks(0, 0, 4, 2), None),
+        ((4, 2), None, Ranks(0, 0, 4, 4), "torchrun must start as many ranks on each host as the run has, 2"),
+        ((4, 2), None, Ranks(0, 0, 2, 2), "torchrun must start as many ranks on each host as the run has, 2"),
+        (None, "torchrun", Ranks(0, 0, 2, 2), None),
+        (None, "torchrun", Ranks(0, 0, 2, 1), "torchrun must start as many ranks on each host as the run has, 2"),
+        (None, "torchrun,ray", Ranks(0, 0, 2, 2), "--resume must name a run of torchrun alone under torchrun"),
+    ],
+)
+def test_under_torchrun_a_run_is_finished_by_ranks_that_are_placed_as_before(
+    monkeypatch: pytest.MonkeyPatch, planned: tuple[int, int] | None, launcher: str | None, ranks: Ranks, refusal: str
+) -> None:
+    monkeypatch.setattr(builder.device, "cores", lambda: [0, 1])
+    plan = make(RunRequest(names=["split"], devices="cpu:2", launcher=launcher), planned)
+    if refusal is None:
+        run._refuse_other_ranks(RunDir(Path("x")), plan, ranks)
+        return
+    with pytest.raises(UsageError, match=f"^{refusal}.*{plan.program} run --resume x$"):
+        run._refuse_other_ranks(RunDir(Path("x")), plan, ranks)
 
 
 SCENARIO = """

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 
 from harness.common.errors import UsageError
 from harness.journal.plan import Side
+from harness.journal.records import LaunchRecord
 from reports.compare.compare import compare
+from reports.compare.history import Told
+from reports.compare.history import alike as alike_runs
 from reports.figures.scaling import efficiency_plot, speedup_plot
 from reports.formats.formats import export
 from reports.reading.run import head, words
 from reports.schema.summary import Summary
 from reports.summary import summarise
-from tests.factories import build
+from tests.factories import build, texts_of, write_texts
 
 SMALL = {"rounds": 4, "visits": 1, "probes": False, "packed": False}
 FOUR = {**SMALL, "world_sizes": (1, 2, 4)}
@@ -77,6 +80,28 @@ def test_launches_with_other_ranks_per_host_are_told_and_of_no_series(tmp_path: 
     assert {row.world_size: row.ranks_per_host for row in told.cells} == {1: (1,), 2: (), 4: ()}
 
 
+def test_figures_are_of_the_gangs_that_have_samples(tmp_path: Path) -> None:
+    """One that was lost before it measured anything, and two halves of one launch that were placed otherwise."""
+    run = build(tmp_path / "run", host=lambda *_: "c", **SMALL)
+    head_text, *texts = texts_of(run)
+    spread = LaunchRecord.model_validate_json(head_text)
+    apart = spread.model_copy(
+        update={"ranks": tuple(rank.model_copy(update={"host": "ab"[rank.rank]}) for rank in spread.ranks)}
+    ).model_dump_json(by_alias=True)
+    write_texts(run, [apart, head_text, *texts])
+    told = summarise(run)
+    assert told.run.sides[0].ranks_per_host == (2,) and not caveats(told)
+    assert {row.world_size: row.ranks_per_host for row in told.cells} == {1: (1,), 2: (2,)}
+    places = [place for place, text in enumerate(texts) if '"type":"cell"' in text]
+    first = next(place for place in places if "how=pieces" in texts[place] and "]@2" in texts[place])
+    write_texts(run, [apart, *texts[:first], head_text, *texts[first:]])
+    told = summarise(run)
+    (text,) = caveats(told)
+    assert text.startswith("Not all launches had as many ranks on each host, so they are not of one series: ")
+    both = {row.variant: row.ranks_per_host for row in told.cells if row.world_size == 2}
+    assert both == {"whole": (), "pieces": (2,)}
+
+
 def test_launches_on_other_hosts_are_told(tmp_path: Path) -> None:
     told = summarise(build(tmp_path / "run", host=lambda launch, _: f"host {launch // 3}", **SMALL))
     assert caveats(told) == ["Not all launches were on the same hosts: what tells launches apart is hosts too."]
@@ -120,6 +145,36 @@ def test_runs_with_other_ranks_per_host_are_not_compared(tmp_path: Path) -> None
     assert len(compare(one, four, None).cases) == 4  # the two ranks that both used are on one host
     again = build(tmp_path / "again", seed=9, host=lambda _, rank: "cd"[rank], **SMALL).root
     assert len(compare(two, again, None).cases) == 4  # which hosts they are is no matter
+
+
+STRANGE = {"software": {"torch": "2.9.0"}, "variables": {"NCCL_ALGO": None}}
+
+
+def test_hosts_that_are_not_set_up_alike_are_named_and_their_runs_are_of_another_kind(tmp_path: Path) -> None:
+    """Whatever the hosts' names."""
+    like = {"host": each_its_own, **SMALL}
+    alike, strange, same = (
+        build(tmp_path / name, seed=seed, hosts=hosts, **like)
+        for seed, (name, hosts) in enumerate(
+            [("alike", {"b": {}}), ("strange", {"b": STRANGE}), ("same", {"node-b": STRANGE})]
+        )
+    )
+    told = summarise(strange)
+    (text,) = caveats(told)
+    what = "`software.torch` is 2.9.0, `variables.NCCL_ALGO` is not there"
+    assert text == f"`b` is not set up as `a` is: there {what}. Set them up alike: figures are of both."
+    (rule,) = [row for row in told.audit if row.rule == 9]
+    assert (rule.verdict, rule.evidence) == ("failed", "Not set up as rank 0's host: b.")
+    found = {each.name: (each.base, each.new) for each in compare(alike.root, strange.root, None).differences}
+    assert found["other hosts.0.software.torch"] == ("as on the first host", "2.9.0")
+    assert not [
+        each for each in compare(strange.root, same.root, None).differences if each.name.startswith("other hosts")
+    ]
+    groups, alone = alike_runs(Told(run, summarise(run)) for run in (alike, strange, same))
+    assert [{told.run for told in group} for group in groups] == [{strange, same}] and alone[0].run == alike
+    governed = build(tmp_path / "governed", seed=9, hosts={"b": {"host": {"governor": "powersave"}}}, **like)
+    with pytest.raises(UsageError, match=r"other hosts\.0\.host\.governor must equal BASE's \(as on the first host\)"):
+        compare(alike.root, governed.root, None)
 
 
 def test_plots_show_where_the_second_host_begins(tmp_path: Path) -> None:

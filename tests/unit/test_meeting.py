@@ -18,8 +18,9 @@ from harness.planning.request import RunRequest
 from launch.processes import meeting as module
 from launch.processes.meeting import Meeting, Refusal, meeting
 
+KEPT: list[Meeting] = []
+"""The store goes with rank 0's meeting, and in a run that outlives all others."""
 PLAN = make(RunRequest(names=["split"], devices="cpu:1"))
-MET: list[Meeting] = []
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def of_each(act: Callable[[int], Any], ranks: int = 2) -> list[Any]:
 
 def join(rank: int, identity: str = "same", plan: Plan | None = PLAN) -> tuple[Plan, tuple[str, ...]]:
     met = Meeting(Ranks(rank, rank, 2, 2))
-    MET.append(met)  # the store goes with rank 0's
+    KEPT.append(met)
     return met.join(identity, f"rankbench run {identity}", plan if rank == 0 else None), met.hosts
 
 
@@ -60,7 +61,6 @@ def test_ranks_that_were_asked_for_different_things_all_say_both() -> None:
 def test_what_one_rank_refuses_all_say(refuses: int) -> None:
     def act(rank: int) -> Plan:
         with meeting(Ranks(rank, rank, 2, 2)) as met:
-            MET.append(met)
             if rank == refuses:
                 raise UsageError("SCENARIO", "be known", "'splat'", "did you mean 'split'?")
             return met.join("same", "", PLAN)
@@ -91,7 +91,6 @@ def test_a_roll_call_finds_who_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def act(rank: int) -> list[int]:
         met = Meeting(Ranks(rank, rank, 3, 3))
-        MET.append(met)
         met.join("same", "", PLAN if rank == 0 else None)
         return [] if rank == 2 else met.roll_call()
 

@@ -201,4 +201,4 @@ def test_many_cases_that_failed_alike_are_told_once(tmp_path):
     skipped = {(5, case.key): ("skipped", None, "the budget of 20 s was spent") for case in cases}
     _, claims = claims_of(tmp_path, outcomes=skipped)
     what = "12 of 12 cases: skipped in 1 of 6 launches (the budget of 20 s was spent)."
-    assert told(claims, "skipped in") == [f"{what} `--resume … --retry-failed` measures them again."]
+    assert told(claims, "skipped in") == [f"{what} `rankbench run --resume … --retry-failed` measures them again."]

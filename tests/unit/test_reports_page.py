@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from harness.common.startup import program
 from harness.journal.log import Journal
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.records import CellRecord, RankOutcome
@@ -292,4 +293,11 @@ def test_the_command_writes_both_files(tmp_path):
     ],
 )
 def test_a_run_is_measured_again_in_another_folder_than_the_one_it_has_filled(command: str, shown: str) -> None:
-    assert page._elsewhere(command) == shown
+    assert page._elsewhere(command, program(1, None)) == shown
+
+
+@pytest.mark.parametrize(("ranks", "local"), [(8, 8), (16, 8)])
+def test_under_torchrun_a_run_is_measured_again_by_as_many_ranks_on_each_host(ranks: int, local: int) -> None:
+    begin = program(ranks, local)
+    again = page._elsewhere(f"{begin} run split --out runs/x --seed 1", begin)
+    assert again == f"{begin} run split --seed 1 --out runs/again"

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
-from harness.common.errors import RankbenchError
+from harness.common.errors import RankbenchError, RefusedError
+from harness.device.device import CpuDevice
+from harness.journal.plan import Case
+from harness.world.world import World
 from launch.processes.cleanup import REMOVED
 from launch.processes.scratch import lent, scratch
 
@@ -130,3 +133,39 @@ def test_a_folder_that_is_not_the_runs_is_not_used_in_its_place(
         monkeypatch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
     with lent(away, "mark", first=True) as folder:
         assert Path(folder).parent.name == "rankbench-mark"
+
+
+class Hosts:
+    """What ranks agree on: before the first of that the other host has removed the folder, and made it again."""
+
+    def __init__(self, folder: Path, *, shared: bool) -> None:
+        self._folder = folder
+        self._shared = shared
+        self._met = 0
+
+    def settle(self, _: object) -> None:
+        self._met += 1
+        if self._met == 1 and self._shared:
+            shutil.rmtree(self._folder)
+            self._folder.mkdir()
+
+    def greatest(self, values: list[float]) -> list[float]:
+        assert values == [0.0]  # rank 0 sees what it has made
+        return [float(not self._shared)]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_gang_over_hosts_has_a_folder_only_on_a_disk_that_they_share(tmp_path: Path, *, shared: bool) -> None:
+    world = World(0, 4, CpuDevice(0), "cpu:0", (0,), 1, leaders=(0, 0, 2, 2))
+    world.control = Hosts(tmp_path / "scratch", shared=shared)  # type: ignore[assignment]
+    (tmp_path / "scratch").mkdir()
+    world.look_at_disk(tmp_path / "scratch")
+    assert not list((tmp_path / "scratch").iterdir())
+    for size, packed in ((1, False), (2, False), (4, False), (4, True)):
+        gang = world.gang(Case(scenario="s", reference="m:S", params={}, world_size=size, packed=packed))
+        assert gang is not None
+        if shared or size < 4 or packed:
+            assert gang.scratch.is_dir()
+        else:
+            with pytest.raises(RefusedError, match="do not share the run directory's disk; name --out on one that"):
+                _ = gang.scratch

@@ -17,7 +17,7 @@ from harness.journal.run_directory import RunDir
 from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.world.control import StopRequest
-from launch.external import ExternalJournal
+from launch.external import ExternalJournal, Resume
 
 
 @pytest.fixture
@@ -135,3 +135,48 @@ def test_launches_of_changed_code_do_not_join_those_before(tmp_path: Path, plan:
     assert str(refusal) == (
         f"--out must hold launches of the same code, but is {run.root}, where split had another; choose another folder"
     )
+
+
+def resumed(run: RunDir, plan: Plan, *, retry_failed: bool = False) -> tuple[ExternalJournal, Order | None, str]:
+    """An invocation that resumes a run, and what it says."""
+    said = io.StringIO()
+    console, resume = Console(file=said, width=200), Resume(retry_failed)
+    journal_writer = ExternalJournal(run, plan, console, StopRequest(), resume=resume)
+    order = journal_writer.open()
+    assert order is None or isinstance(order, Order), order
+    return journal_writer, order, said.getvalue()
+
+
+def test_what_is_missing_is_resumed_launch_by_launch_and_no_launch_is_added(tmp_path: Path, plan: Plan) -> None:
+    run, keys = RunDir(tmp_path / "run"), [case.key for case in plan.comparisons[0].cases]
+    for statuses in (["ok"] * (len(keys) - 1), ["ok"] * len(keys), ["ok", "error"]):  # the second one is whole
+        journal_writer, order = begun(run, plan)
+        for key, status in zip(keys, statuses, strict=False):
+            journal_writer.record(cell(order, key, status))
+        journal_writer.close(order.launch)
+    for launch, missing, more in ((0, keys[-1:], True), (2, keys[2:], False)):
+        journal_writer, order, said = resumed(run, plan)
+        assert order is not None and (order.launch, order.attempt) == (launch, 1)
+        assert [case.key for case in order.todo[0]] == missing
+        assert ("1 more launch lacks cells: give the same command again" in said) == more
+        for key in missing:
+            journal_writer.record(cell(order, key, "ok"))
+        journal_writer.close(order.launch)
+        assert journal_writer.failed  # of the run a cell is missing, or not ok
+    journal_writer, order, _ = resumed(run, plan)
+    assert order is None and journal_writer.failed
+    journal_writer, order, _ = resumed(run, plan, retry_failed=True)
+    assert order is not None and [case.key for case in order.todo[0]] == keys[1:2]
+    journal_writer.record(cell(order, keys[1], "ok"))
+    journal_writer.close(order.launch)
+    assert not journal_writer.failed
+    journal_writer, order, _ = resumed(run, plan, retry_failed=True)
+    assert order is None and not journal_writer.failed
+
+
+def test_a_run_that_never_came_to_a_launch_is_resumed_with_its_first(tmp_path: Path, plan: Plan) -> None:
+    run = RunDir(tmp_path / "run")
+    run.create(plan)
+    journal_writer, order, _ = resumed(run, plan)
+    assert order is not None and (order.launch, order.attempt) == (0, 0)
+    journal_writer.close(order.launch)

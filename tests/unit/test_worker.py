@@ -359,6 +359,22 @@ def test_on_a_gpu_every_failure_takes_new_processes(monkeypatch: pytest.MonkeyPa
         recover(runner, Failure.of("oom", "full", 0))
 
 
+@pytest.mark.parametrize("backend", ["nccl", "gloo"])
+def test_a_case_that_all_ranks_refuse_costs_no_processes_on_gpus_and_one_that_some_refuse_does(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    """Those that did not refuse may be in a collective for ever."""
+    renewed: list[tuple[int, ...]] = []
+    monkeypatch.setattr(World, "renew", lambda _, *sizes: renewed.append(sizes))
+    world = World(0, 1, FakeGpu(torch=torch.device("cuda", 0)), "cuda:0", (0,), 1, backend=backend)  # type: ignore[arg-type]
+    runner = CaseRunner(Case(scenario="x", reference="x:X", params={}, world_size=2), None, world)
+    refusal = Failure.of("skipped", "no shared disk", 0)
+    assert recover(runner, replace(refusal, refusals=2)) == []
+    assert renewed == ([] if backend == "nccl" else [(2,)])
+    with pytest.raises(SpoiledError):
+        recover(runner, replace(refusal, refusals=1))
+
+
 GANG: Any = SimpleNamespace(folder=Path("/nowhere"))
 
 
