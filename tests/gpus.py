@@ -65,6 +65,9 @@ class FakeGpu:
         self.told.append("mark")
         return max(self._busy_until_s(self.current), self.clock.now_s) if self.marks else None
 
+    def new_mark(self) -> float | None:
+        return self.mark()
+
     def reached(self, mark: float) -> bool:
         return self.clock() >= mark
 

@@ -78,6 +78,12 @@ class CudaDevice:
         event.record(self.stream())
         return event
 
+    def new_mark(self) -> Any:
+        """An event of its own on the current stream: it stays good however many marks follow."""
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(self.stream())
+        return event
+
     def reached(self, mark: Any) -> bool:
         """Whether the GPU has come to a mark."""
         return bool(mark.query())

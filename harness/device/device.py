@@ -47,6 +47,9 @@ class Device(Protocol):
     def mark(self) -> Any:
         """Launch a time mark behind what was launched before; None where the host's clock is the only one."""
 
+    def new_mark(self) -> Any:
+        """A mark that stays good however many others follow."""
+
     def reached(self, mark: Any) -> bool:
         """Whether it has come to a mark."""
         ...
@@ -95,6 +98,9 @@ class CpuDevice:
         """Work on it is done in one order."""
 
     def mark(self) -> None:
+        """No clock but the host's."""
+
+    def new_mark(self) -> None:
         """No clock but the host's."""
 
     def reached(self, mark: None) -> bool:

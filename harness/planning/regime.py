@@ -56,7 +56,7 @@ def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
         raise UsageError("--gloo-loop", "be background on GPUs, whose ranks have several cores", "as-is", remedy)
     if devices[0].startswith("cuda"):
         told["affinity"] = "each rank has cores of its own, near its GPU"
-        told["launching"] = "ahead of the device, unless a step of the comparison waits for it"
+        told["launching"] = "as a step launches; the device's own time is taken beside it"
     if len(set(devices)) < len(devices):
         told["affinity"] = told.get("affinity", "ranks share cores")
         told["collectives"] = "gloo, through the host: ranks share a device"

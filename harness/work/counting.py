@@ -55,7 +55,9 @@ _KNOWN = {"aten", "prim", "prims", "c10d", "_c10d_functional", "_c10d_functional
 """Namespaces of operators that are counted, or that multiply nothing."""
 _SEND_NOTHING = {"wait_tensor", "_wrap_tensor_autograd", "check_for_nan", "barrier", "monitored_barrier_"}
 """Operators in the collectives' namespaces that carry no message."""
-_MULTIPLIES = re.compile(r"m[mv]|dot|matmul|linear|conv|attention|rnn|lstm|gru|linalg(?!_vector_norm)|fft|cdist|solve|cholesky|mkldnn")
+_MULTIPLIES = re.compile(
+    r"m[mv]|dot|matmul|linear|conv|attention|rnn|lstm|gru|linalg(?!_vector_norm)|fft|cdist|solve|cholesky|mkldnn"
+)
 """In the names of PyTorch's own operators that may multiply matrices."""
 
 

@@ -75,15 +75,19 @@ def test_what_a_page_on_gpus_should_not_show_is_told() -> None:
 
 def test_figures_are_held_against_those_of_neighbours_in_the_same_round() -> None:
     drifting = [1.0, 2.0, 3.0]  # of which both tools saw the same
-    told = products.Told("fp32", 1e12, {"rankbench": [1.02 * s for s in drifting], "do_bench": drifting[::1]})
+    told = products.Told(
+        "fp32",
+        1e12,
+        {"rankbench": drifting, "rankbench, cold": [1.02 * s for s in drifting], "do_bench": drifting[::1]},
+    )
     assert told.ratio("do_bench") == pytest.approx(1.02)
     assert products.complaints([told], 1e-6) == []
-    apart = products.Told("bf16", 1e12, {"rankbench": [1.04], "do_bench": [1.0]})
+    apart = products.Told("bf16", 1e12, {"rankbench": [1.5], "rankbench, cold": [1.04], "do_bench": [1.0]})
     assert products.complaints([told, apart], 6e-6) == [
         "bf16: rankbench's figure is 1.0400 times do_bench's (limit 3% from 1)",
         "a step that does nothing takes 6.00 µs (limit 5 µs)",
     ]
-    assert [line.split("|")[2].strip() for line in told.rows()] == ["rankbench", "do_bench"]
+    assert [line.split("|")[2].strip() for line in told.rows()] == ["rankbench", "rankbench, cold", "do_bench"]
 
 
 def test_tools_take_turns_and_each_has_one_a_round() -> None:

@@ -65,6 +65,8 @@ class Queue:
     def mark(self) -> float:
         return max(self.busy_until_s, time.monotonic())
 
+    new_mark = mark
+
     def reached(self, mark: float) -> bool:
         return time.monotonic() >= mark
 
@@ -216,10 +218,16 @@ def test_no_sample_misses_work_that_was_only_launched(plain: Plain) -> None:
     assert starts[0] >= 0
 
 
-def test_every_case_gets_a_head_start_unless_one_waits_for_the_device_itself(plain: Plain) -> None:
-    assert plain.cell.head_start_s > 0
+def test_every_case_has_both_clocks_unless_its_step_waits_for_the_device_itself(plain: Plain) -> None:
+    queued, samples = plain.cell.queued, plain.cell.samples
+    assert queued is not None and samples.enqueue_s is not None
+    (device_s,), (enqueue_s,) = queued.device_s, queued.enqueue_s
+    assert len(device_s) == len(enqueue_s) == len(set(samples.position))  # one a visit
+    assert min(device_s) == pytest.approx(WORK_S, rel=0.01)
+    assert min(enqueue_s) < WORK_S / 4  # launching is quick here, and does not wait for the work
+    assert queued.head_start_s > 0 and 1 <= queued.inner <= plain.cell.inner
     both = [entry for entry in measured("waits") if isinstance(entry, CellRecord)]
-    assert [cell.head_start_s for cell in both] == [0, 0]
+    assert [cell.queued for cell in both if "waits" in cell.case] == [None]
     assert all(cell.status == "ok" and cell.samples.device_s for cell in both)
 
 
