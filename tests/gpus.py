@@ -37,6 +37,8 @@ class FakeGpu:
     current: str = "main"
     """The stream on which work is launched now."""
     queues: bool = True
+    memory_bytes: int | None = None
+    free_bytes: int | None = None
     torch: torch.device = field(default_factory=lambda: torch.device("cpu"))
     model: str = "a fake"
     _ends: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))

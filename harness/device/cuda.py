@@ -53,6 +53,12 @@ class CudaDevice:
         return int(torch.cuda.get_device_properties(self.index).total_memory)
 
     @property
+    def free_bytes(self) -> int:
+        """What nobody has of it, and what this process's allocator keeps without using it."""
+        free, _ = torch.cuda.mem_get_info(self.index)
+        return int(free + torch.cuda.memory_reserved(self.index) - torch.cuda.memory_allocated(self.index))
+
+    @property
     def uuid(self) -> str:
         """What tells it from every other GPU, as PyTorch writes it."""
         return str(torch.cuda.get_device_properties(self.index).uuid)

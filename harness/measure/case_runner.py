@@ -94,13 +94,15 @@ class CaseRunner:
     """Bytes of memory in use before it was prepared."""
     _found: dict[str, Value] = field(default_factory=dict)
     _output: Any = None
+    _steps: int = 0
+    """How many the last sample had."""
 
     def shortage(self) -> str | None:
         """Why it cannot be in the device's memory, as far as the scenario tells."""
-        size = self.world.device.memory_bytes
-        if self.gang is None or size is None:
+        device = self.world.device
+        if self.gang is None or device.memory_bytes is None:
             return None
-        return memory.shortage(self._scenario(), self.gang.size, size)
+        return memory.shortage(self._scenario(), self.gang.size, device.memory_bytes, device.free_bytes)
 
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
@@ -239,7 +241,7 @@ class CaseRunner:
         return laps
 
     def _take(self, samples: int, inner: int, line: StartLine, timer: Timer) -> list[RankSample]:
-        laps = []
+        laps, self._steps = list[RankSample](), inner
         for _ in range(samples):
             self._output = None  # the last sample's takes no memory from this one
             lap, self._output = sample(self._my_workload, inner, self.world.device, line, timer, cold=self.cold)
@@ -249,7 +251,7 @@ class CaseRunner:
 
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._found = contract.told(self._my_workload.check(self._output) or {})
+        self._found = contract.told(contract.check(self._my_workload, self._output, self._steps) or {})
 
     def close(self) -> None:
         """Let go of the state. The gang's files stay until its other ranks have closed too."""

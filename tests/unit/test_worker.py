@@ -46,6 +46,8 @@ class Queue:
     model = "a queue"
     queues = True
     memory_bytes = 80 * 2**30
+    free_bytes = 16 * 2**30
+    """The rest is taken by others."""
     busy_until_s = 0.0
     flushed = 0
 
@@ -97,10 +99,10 @@ class Queued:
             raise ValueError("no such combination")
 
     def memory(self, ranks: int) -> Any:
-        return {"huge": 2**40, "need": None}.get(self.fault, 0)
+        return {"huge": 2**40, "crowded": 2**36, "need": None}.get(self.fault, 0)
 
     def prepare(self, gang: Gang) -> Workload:
-        assert self.fault != "huge"
+        assert self.fault not in ("huge", "crowded")
         if self.fault == "memory":
             raise MemoryError("17 TiB")
         if self.fault == "sticky":
@@ -278,6 +280,10 @@ def test_what_cannot_fit_is_skipped_untried_with_the_reason() -> None:
     assert (huge.status, huge.rank) == ("skipped", 0)
     assert huge.message == "needs at least 1024 GiB on each device, which has 80 GiB"
     assert cells["queued[fault=none]@1"].status == "ok"
+    cells = {cell.case: cell for cell in measured("crowded") if isinstance(cell, CellRecord)}
+    crowded = cells["queued[fault=crowded]@1"]
+    assert crowded.status == "skipped"
+    assert crowded.message.startswith("needs at least 64 GiB on each device, of whose 80 GiB 16 GiB are free")
 
 
 def test_the_journal_has_launch_begin_cell_in_this_order(plain: Plain) -> None:
