@@ -6,8 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.common.errors import CollectiveError
 from harness.device.device import Device
@@ -24,9 +23,8 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-@dataclass(frozen=True)
-class RankSample:
-    """One sample on one rank."""
+class RankSample(NamedTuple):
+    """One sample on one rank. A tuple is made in half the time of a frozen dataclass."""
 
     start_s: float
     """Host clock at the start mark; where the device was held, when it was let go."""
@@ -101,7 +99,7 @@ class QueueTimer(Timer):
         sample = super().stop()
         start_s = self._held_s + (self._device.between(self._held, self._mark) or 0.0)
         late = self._start_s + (sample.enqueue_s or 0.0) > start_s
-        return replace(sample, start_s=start_s, late=late)
+        return sample._replace(start_s=start_s, late=late)
 
 
 class StartLine:
