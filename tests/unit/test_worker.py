@@ -123,7 +123,11 @@ class Queued:
             return {"launched": output}
 
         def step() -> int:
-            queue.launch(WORK_S)
+            if self.fault == "host":
+                until_s = time.monotonic() + WORK_S
+                while time.monotonic() < until_s:
+                    pass
+            queue.launch(WORK_S / 100 if self.fault == "host" else WORK_S)
             torch.mm(x, y)
             dtypes[self.fault].add(torch.get_default_dtype())
             if self.fault == "waits":
@@ -231,6 +235,17 @@ def test_every_case_has_both_clocks_unless_its_step_waits_for_the_device_itself(
     both = [entry for entry in measured("waits") if isinstance(entry, CellRecord)]
     assert [cell.queued for cell in both if "waits" in cell.case] == [None]
     assert all(cell.status == "ok" and cell.samples.device_s for cell in both)
+
+
+def test_a_step_that_works_on_the_host_takes_what_the_host_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.measure.launch_ahead.HOLD_S", 0.5)
+    cells = {cell.case: cell for cell in measured("host") if isinstance(cell, CellRecord)}
+    cell = cells["queued[fault=host]@1"]
+    assert cell.status == "ok" and cell.queued is not None
+    assert min(cell.samples.device_s[0]) / cell.inner >= 0.99 * WORK_S
+    assert min(cell.samples.enqueue_s[0]) / cell.inner >= 0.99 * WORK_S
+    assert min(cell.queued.enqueue_s[0]) >= 0.99 * WORK_S
+    assert min(cell.queued.device_s[0]) < WORK_S / 2
 
 
 def test_a_cold_sample_is_of_one_step_after_the_cache_was_cleared(plain: Plain) -> None:
