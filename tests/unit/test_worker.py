@@ -123,11 +123,7 @@ class Queued:
             return {"launched": output}
 
         def step() -> int:
-            if self.fault == "host":
-                until_s = time.monotonic() + WORK_S
-                while time.monotonic() < until_s:
-                    pass
-            queue.launch(WORK_S / 100 if self.fault == "host" else WORK_S)
+            queue.launch(_on_host() if self.fault == "host" else WORK_S)
             torch.mm(x, y)
             dtypes[self.fault].add(torch.get_default_dtype())
             if self.fault == "waits":
@@ -139,6 +135,14 @@ class Queued:
         work: Any = {"property": Moody(), "tensor": Work(flops=torch.ones(2, 2))}.get(self.fault, Work())  # type: ignore[arg-type]
         asymmetric: Any = np.array([1, 2]) if self.fault == "asymmetric" else np.bool_(1)
         return Workload(step, check=check, work=work, asymmetric=asymmetric, close=lambda: closed.append(self.fault))
+
+
+def _on_host() -> float:
+    """Work on the host; returns the little that the device has to do then."""
+    until_s = time.monotonic() + WORK_S
+    while time.monotonic() < until_s:
+        pass
+    return WORK_S / 100
 
 
 class Moody(Work):
