@@ -59,10 +59,12 @@ class Workload:
 
     step: Callable[[], Any]
     """Does one step and returns its output."""
-    check: Callable[[Any], Facts | None] = field(kw_only=True)
+    check: Callable[..., Facts | None] = field(kw_only=True)
     """Gets what the last timed step returned; raises AssertionError where it is wrong. Runs outside the clock.
 
-    May return facts that it has established, for the report.
+    One with a second parameter, ``check(output, steps)``, also gets how many steps were done since ``reset``: a step
+    cannot count itself, for a replayed CUDA graph runs no Python. May return facts that it has established, for the
+    report.
     """
     work: Work = field(kw_only=True)
     """What this rank does in one step."""

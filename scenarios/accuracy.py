@@ -12,12 +12,16 @@ PER_ROOT = 4e-8
 """Normwise relative error over the root of the number of terms that are added up one after the other, twice over."""
 
 
-def tolerance(terms: int) -> float:
-    """The limit for sums of so many products in fp32, however they are added up: from 16 thousand on more than usual.
+ROUNDED = {torch.bfloat16: 8e-3}
+"""The same of results in bf16, whose partial sums may be rounded too, by a split of a sum or by each rank."""
+
+
+def tolerance(terms: int, dtype: torch.dtype = torch.float32) -> float:
+    """The limit for sums of so many products, however they are added up: in fp32 from 16 thousand on more than usual.
 
     A CPU adds up in blocks, but a GPU's kernel may add up all terms in one chain.
     """
-    return max(TOLERANCE, PER_ROOT * math.sqrt(terms))
+    return max(ROUNDED.get(dtype, TOLERANCE), PER_ROOT * math.sqrt(terms))
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ class Crossover:
     exercises: ClassVar = exercises("5.6.1")
     scaling: ClassVar[Scaling] = "strong"
 
-    size: int = axis(32, 256, 1024, full=(32, 64, 128, 256, 512, 1024, 2048))
+    size: int = axis(32, 256, 1024, full=(32, 64, 128, 256, 512, 1024, 2048, 4096))
     where: Literal["host", "resident", "copied"] = variant(baseline="host")
 
     def cores(self, device: torch.device) -> int:

@@ -24,18 +24,23 @@ class Split:
 
     products: int = 2
     size: int = axis(1024, full=(2048, 8192))
+    dtype: Literal["float32", "bfloat16"] = axis("float32", full=("float32", "bfloat16"))
     how: Literal["whole", "columns", "inner"] = variant(baseline="whole")
 
     def memory(self, ranks: int) -> int:
         """Every rank draws all operands, and multiplies a part of them."""
-        return 4 * self.size**2 * self.products * (2 * ranks + 1) // ranks
+        return self.numbers.itemsize * self.size**2 * self.products * (2 * ranks + 1) // ranks
+
+    @property
+    def numbers(self) -> torch.dtype:
+        """The type of the operands' and the products' numbers."""
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]
 
     def operands(self, gang: Gang) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Every product's two matrices, each ``[size, size]``: the same bits in every variant and on every rank."""
         pair = 2, self.size, self.size
-        return [
-            tuple(torch.randn(pair, device=gang.device, generator=gang.shared_generator)) for _ in range(self.products)
-        ]
+        drawn = (torch.randn(pair, device=gang.device, generator=gang.shared_generator) for _ in range(self.products))
+        return [tuple(both.to(self.numbers)) for both in drawn]
 
     def prepare(self, gang: Gang) -> Workload:
         """Hand each rank whole products, or its columns, or its slice of the sum of every product."""
@@ -57,14 +62,15 @@ class Split:
             assert_alike(gang, (matrix for pair in pairs for matrix in pair), "operands")
             assert len(products) == len(wanted), f"{len(products)} products instead of {len(wanted)}"
             assert {product.device for product in products} <= {gang.device}, f"not every product is on {gang.device}"
+            assert {product.dtype for product in products} <= {self.numbers}, f"not every product is of {self.dtype}"
             assert not any(starmap(torch.equal, combinations(products, 2))), "two products are one and the same"
             exact = (a.double() @ b.double() for a, b in wanted)
-            limit = tolerance(self.size)
+            limit = tolerance(self.size, self.numbers)
             errors = [normwise_error(*pair, limit=limit) for pair in zip(products, exact, strict=True)]
             return {"error": max(errors, default=0.0), "products": len(products), "overlap": together}
 
         multiplied = sum(a.shape[0] * a.shape[1] * b.shape[1] for a, b in mine)
-        moved = sum(a.numel() + b.numel() + a.shape[0] * b.shape[1] for a, b in mine) * 4
+        moved = sum(a.numel() + b.numel() + a.shape[0] * b.shape[1] for a, b in mine) * self.numbers.itemsize
         work = Work(flops=2 * multiplied, bytes=moved, items=multiplied / self.size**3, unit="product")
         return Workload(step, check=check, work=work)
 

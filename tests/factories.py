@@ -13,7 +13,16 @@ from typing import Any
 from harness.journal.log import sealed, texts
 from harness.journal.measurement_warnings import MeasurementWarning
 from harness.journal.plan import Case, Comparison, Exercise, Plan, Side, Value
-from harness.journal.records import CellRecord, CollectiveTimes, EndRecord, LaunchRecord, Rank, RankFacts, Samples
+from harness.journal.records import (
+    CellRecord,
+    CollectiveTimes,
+    EndRecord,
+    LaunchRecord,
+    QueuedSamples,
+    Rank,
+    RankFacts,
+    Samples,
+)
 from harness.journal.run_directory import RunDir
 
 ROOFS = ("gemm_tf32", "gemm_bf16", "gemm_fp16", "copy", "upload", "download")
@@ -106,6 +115,8 @@ class Synthetic:
     """Of a whole launch."""
     watched: Callable[[Case], tuple[Sequence[float], float] | None] = lambda _: None
     """Of a gang whose one collective was watched: each rank's true work and the transfer, in seconds of a step."""
+    own_clocks: Callable[[Case], tuple[float, float] | None] = lambda _: None
+    """True seconds of a step of a case by the host's clock, for launching it, and by the device's own."""
     unwatched: float = 0.0
     """Bytes of each rank's messages in a step that were counted, and not watched."""
     title: str = "A layer whose columns are split over the devices."
@@ -268,7 +279,12 @@ def _cell(
         return None
     samples, facts = _samples(told, case, *luck, side), _facts(told, case, launch)
     kept = (
-        {"samples": samples, "facts": facts, "waits": _waits(told, case, launch, *luck)}
+        {
+            "samples": samples,
+            "facts": facts,
+            "waits": _waits(told, case, launch, *luck),
+            "queued": _queued(told, case, *luck),
+        }
         if status in ("ok", "wrong")
         else {}
     )
@@ -338,6 +354,7 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float, sid
         start_s=starts,
         end_s=[[end + told.overhang for end in each] for each in ends] if told.device_events else ends,
         device_s=own if told.device_events else None,
+        enqueue_s=own if told.device_events else None,
     )
 
 
@@ -356,6 +373,20 @@ def _waits(told: Synthetic, case: Case, launch: int, noise: random.Random, bias:
         transfer_s=[[transfer_s * (1 + bias)] * 5 for _ in own],
         bytes=[each - told.unwatched for each in sent],
     )
+
+
+def _queued(told: Synthetic, case: Case, noise: random.Random, bias: float) -> QueuedSamples | None:
+    clocks = None if case.probe or case.packed else told.own_clocks(case)
+    if clocks is None:
+        return None
+    host, device = (
+        [
+            [true * (1 + bias) * (1 + noise.gauss(0, told.noise)) for _ in range(told.rounds)]
+            for _ in range(case.world_size)
+        ]
+        for true in clocks
+    )
+    return QueuedSamples(inner=told.inner, head_start_s=0.01, enqueue_s=host, device_s=device)
 
 
 def true_median(values: Sequence[float]) -> float:

@@ -37,6 +37,8 @@ class FakeGpu:
     current: str = "main"
     """The stream on which work is launched now."""
     queues: bool = True
+    memory_bytes: int | None = None
+    free_bytes: int | None = None
     torch: torch.device = field(default_factory=lambda: torch.device("cpu"))
     model: str = "a fake"
     _ends: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -64,6 +66,9 @@ class FakeGpu:
     def mark(self) -> float | None:
         self.told.append("mark")
         return max(self._busy_until_s(self.current), self.clock.now_s) if self.marks else None
+
+    def new_mark(self) -> float | None:
+        return self.mark()
 
     def reached(self, mark: float) -> bool:
         return self.clock() >= mark

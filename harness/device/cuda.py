@@ -53,6 +53,12 @@ class CudaDevice:
         return int(torch.cuda.get_device_properties(self.index).total_memory)
 
     @property
+    def free_bytes(self) -> int:
+        """What nobody has of it, and what this process's allocator keeps without using it."""
+        free, _ = torch.cuda.mem_get_info(self.index)
+        return int(free + torch.cuda.memory_reserved(self.index) - torch.cuda.memory_allocated(self.index))
+
+    @property
     def uuid(self) -> str:
         """What tells it from every other GPU, as PyTorch writes it."""
         return str(torch.cuda.get_device_properties(self.index).uuid)
@@ -75,6 +81,12 @@ class CudaDevice:
         if self._events is None:
             self._events = itertools.cycle([torch.cuda.Event(enable_timing=True) for _ in range(MARKS)])
         event = next(self._events)
+        event.record(self.stream())
+        return event
+
+    def new_mark(self) -> Any:
+        """An event of its own on the current stream: it stays good however many marks follow."""
+        event = torch.cuda.Event(enable_timing=True)
         event.record(self.stream())
         return event
 

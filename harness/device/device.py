@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 
 from harness.common.errors import UsageError
-from harness.device import affinity, no_gpu, nvml
+from harness.device import affinity, no_gpu, nvml, precision
 from harness.device.cuda import CudaDevice
 
 PASSES = 100
@@ -34,6 +34,11 @@ class Device(Protocol):
         ...
 
     @property
+    def free_bytes(self) -> int | None:
+        """What of that this process could still take; None where it has the host's."""
+        ...
+
+    @property
     def queues(self) -> bool:
         """Whether work on it is done later than its launch returns."""
         ...
@@ -46,6 +51,9 @@ class Device(Protocol):
 
     def mark(self) -> Any:
         """Launch a time mark behind what was launched before; None where the host's clock is the only one."""
+
+    def new_mark(self) -> Any:
+        """A mark that stays good however many others follow."""
 
     def reached(self, mark: Any) -> bool:
         """Whether it has come to a mark."""
@@ -77,6 +85,7 @@ class CpuDevice:
     index: int
     queues: ClassVar[bool] = False
     memory_bytes: ClassVar[None] = None
+    free_bytes: ClassVar[None] = None
 
     @property
     def torch(self) -> torch.device:
@@ -95,6 +104,9 @@ class CpuDevice:
         """Work on it is done in one order."""
 
     def mark(self) -> None:
+        """No clock but the host's."""
+
+    def new_mark(self) -> None:
         """No clock but the host's."""
 
     def reached(self, mark: None) -> bool:
@@ -200,11 +212,12 @@ def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[Cpu
     A CPU device gets ``threads`` cores of its own; a GPU its share of the cores near it, to be shared once more where
     ``among`` ranks hold it, of which ``before`` come first. One that comes bound to cores of
     its own keeps to those. Returns the device, and this process's CPUs.
-    Raises UsageError where this host has too few.
+    Raises UsageError where this host has too few, or where a variable decides on a GPU's precision.
     """
     kind, _, text = name.partition(":")
     index = int(text)
     if kind == "cuda":
+        precision.refuse_override()
         physical = siblings()
         own = tuple(cpu for core in physical for cpu in core)
         mine = own if affinity.bound() else seat(physical, nvml.near(), index, before, among)
@@ -220,6 +233,7 @@ def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[Cpu
             raise UsageError("--devices", rule, f"{name} where {len(have)} may be used", remedy)
     pin(mine)
     torch.set_num_threads(threads)
+    precision.set_defaults()
     if kind == "cuda":
         torch.cuda.set_device(index)  # now that the host's memory for it comes from near it
         return CudaDevice(index), mine
@@ -247,7 +261,7 @@ def _threads() -> set[int]:
 
 @contextmanager
 def borrowed() -> Iterator[set[int]]:
-    """The CPUs of the calling thread; after the block each thread has those again that it had, and torch its threads.
+    """The CPUs of the calling thread; after the block each thread has those again that it had, and torch its settings.
 
     Those that were started meanwhile get the calling thread's.
     """
@@ -257,7 +271,8 @@ def borrowed() -> Iterator[set[int]]:
             cpus[thread] = os.sched_getaffinity(thread)
     mine = os.sched_getaffinity(0)
     try:
-        yield mine
+        with precision.kept():
+            yield mine
     finally:
         torch.set_num_threads(threads)
         for thread in _threads():

@@ -33,7 +33,8 @@ from harness.device.device import cpu_model
 from harness.journal.plan import Plan, Side
 
 ALLOWED = re.compile(
-    r"(CUDA|NCCL|TORCH|GLOO|OMP|MKL|KMP|PYTORCH|RAY)_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD"
+    r"(CUDA|CUBLAS|CUBLASLT|CUDNN|NVIDIA_TF32|NCCL|TORCH|TORCHINDUCTOR|TRITON|PYTORCH|GLOO|UCX|FI|OMP|MKL|KMP|RAY)"
+    r"_[A-Z0-9_]+|PYTHON(HASHSEED|OPTIMIZE|MALLOC)|LD_PRELOAD"
 )
 """Environment variables that may be recorded: those that change figures."""
 SECRET = re.compile(r"TOKEN|SECRET|PASS|PWD|CREDENTIAL|KEY|AUTH|JOB_CONFIG", re.IGNORECASE)

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     WORK_DIFFERS = "work-differs"
     SHARED_DEVICE = "shared-device"
     UNJOINED_STREAM = "unjoined-stream"
+    HOST_BOUND = "host-bound"
     LAUNCH_GAPS = "launch-gaps"
     ALLOCATOR_RETRIES = "allocator-retries"
     CPU_THROTTLED = "cpu-throttled"
@@ -66,6 +67,8 @@ REMEDIES: dict[Kind, str] = {
     Kind.WORK_DIFFERS: "make the variants do the same work, or do not compare them",
     Kind.SHARED_DEVICE: "ranks shared one device, so this is no scaling figure",
     Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
+    Kind.HOST_BOUND: "launch less for the same work: a larger batch, torch.compile, CUDA graphs (--execution graph), "
+    "or less work of the host in a step",
     Kind.LAUNCH_GAPS: "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
     Kind.ALLOCATOR_RETRIES: "leave the GPU more free memory: each time it waits, and what was kept is asked for anew",
     Kind.CPU_THROTTLED: "raise the control group's CPU limit (docker's --cpus, a pod's limits), or use fewer devices",

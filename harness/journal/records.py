@@ -9,9 +9,9 @@ end      the gang is down
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
 from harness.common.text import harmless
 from harness.journal.measurement_warnings import MeasurementWarning
@@ -87,11 +87,40 @@ class Samples(Record):
     end_s: tuple[tuple[float, ...], ...]
     """Host clock at the end mark, after the device was synchronised."""
     device_s: tuple[tuple[float, ...], ...] | None = None
-    """Seconds between the device's own events, where it has them (CUDA); else None."""
+    """Seconds between the device's own events, where it has them (CUDA), as launched: what the device waits for the
+    host is in them. Else None."""
+    enqueue_s: tuple[tuple[float, ...], ...] | None = None
+    """Seconds of the host until everything up to the end mark was launched; None where ``device_s`` is, and in older
+    journals."""
     clock_mhz: tuple[tuple[float, ...], ...] | None = None
     """Clock of the device's processors during the sample, where it was asked for; else None."""
     held_back: tuple[tuple[int, ...], ...] | None = None
     """Why the device held its clock back then: the bits of NVML's clocks-event reasons; None where nobody asked."""
+
+
+class QueuedSamples(Record):
+    """The device's own time of a case: samples beside the others, launched while the device was held.
+
+    Lists are indexed [rank][sample]; seconds are one step's.
+    """
+
+    inner: int = Field(ge=1)
+    """Steps in each of them: no more than a device takes ahead."""
+    head_start_s: float
+    """For how long the device was held."""
+    enqueue_s: tuple[tuple[float, ...], ...]
+    """The host's, for launching a step, while it waited for nothing."""
+    device_s: tuple[tuple[float, ...], ...]
+    """The device's, while it waited for no launch."""
+
+    @model_validator(mode="after")
+    def _durations(self) -> Self:
+        numbers = [*self.enqueue_s, *self.device_s]
+        if len(self.enqueue_s) != len(self.device_s) or not numbers or len({len(each) for each in numbers}) > 1:
+            raise ValueError("enqueue_s and device_s must have as many numbers of every rank")
+        if not numbers[0] or min(map(min, numbers)) < 0:
+            raise ValueError("enqueue_s and device_s must have durations")
+        return self
 
 
 class CollectiveTimes(Record):
@@ -226,9 +255,11 @@ class CellRecord(Record):
     inner: int = Field(default=1, ge=1)
     """Steps in one sample: a step's time is the sample's divided by this."""
     head_start_s: float | None = None
-    """For how long the device was held before each sample, so that launching opens no gaps; 0 where a step of the
-    comparison waits for the device itself; None where work is done when its launch returns."""
+    """Of older journals, for how long the device was held before each sample; None in newer ones, whose samples are
+    timed as launched."""
     samples: Samples | None = None
+    queued: QueuedSamples | None = None
+    """The device's own time; None where a step waits for the device itself, and where there is none but the host's."""
     clock_offset_s: tuple[float, ...] | None = None
     """[rank]: what was added to its host's clock, to have rank 0's, in the middle of the samples; None on one host."""
     clock_error_s: tuple[float, ...] | None = None

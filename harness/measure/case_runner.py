@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from harness.common.errors import CollectiveError, RefusedError
-from harness.device.timing import RankSample, StartLine, Timer, now
+from harness.device.timing import QueueTimer, RankSample, StartLine, Timer, now
 from harness.gang import Gang
 from harness.journal.plan import Case, Value
 from harness.journal.records import LONGEST, RankFacts, Status
@@ -63,12 +63,14 @@ class CaseRunner:
     cold: bool = False
     """Whether the device's cache is cleared before each sample."""
     room: QueueDepth = field(default_factory=QueueDepth)
-    """How far ahead of the device its steps can be launched."""
+    """How many of its steps can be launched ahead of the device."""
     ahead: bool = False
-    """Whether the device is held while a sample is launched."""
+    """Whether the device's own time is taken too, with steps launched ahead of it."""
     visits: list[tuple[int, int, int]] = field(default_factory=list)
     """(round, position, samples) of each visit, on every rank of the launch alike."""
     laps: list[RankSample] = field(default_factory=list)
+    queued: list[RankSample] = field(default_factory=list)
+    """Samples of the device's own time."""
     watched: list[Watched] = field(default_factory=list)
     """Samples that do not count, with their collectives."""
     telemetry: CaseTelemetry = field(default_factory=CaseTelemetry)
@@ -92,13 +94,15 @@ class CaseRunner:
     """Bytes of memory in use before it was prepared."""
     _found: dict[str, Value] = field(default_factory=dict)
     _output: Any = None
+    _steps: int = 0
+    """How many the last sample had."""
 
     def shortage(self) -> str | None:
         """Why it cannot be in the device's memory, as far as the scenario tells."""
-        size = self.world.device.memory_bytes
-        if self.gang is None or size is None:
+        device = self.world.device
+        if self.gang is None or device.memory_bytes is None:
             return None
-        return memory.shortage(self._scenario(), self.gang.size, size)
+        return memory.shortage(self._scenario(), self.gang.size, device.memory_bytes, device.free_bytes)
 
     def prepare(self) -> None:
         """Make the state, do the first step, count what a step does, and see what memory one needs."""
@@ -148,15 +152,23 @@ class CaseRunner:
         self.room = QueueDepth(0) if self._count.host_reads or workload.waits else found
 
     @property
-    def head_start_s(self) -> float:
-        """For how long the device is held before each sample."""
-        return head_start_s(self.inner, self.room) if self.ahead else 0.0
+    def queued_inner(self) -> int:
+        """Steps in a sample of the device's own time."""
+        return min(self.inner, int(self.room.steps)) if self.ahead else 0
 
-    def visit(self, samples: int) -> list[RankSample]:
-        """Warm up and take ``samples`` samples, in step with the other ranks of the case."""
+    @property
+    def head_start_s(self) -> float:
+        """For how long the device is held before such a sample."""
+        return head_start_s(self.queued_inner, self.room) if self.ahead else 0.0
+
+    def visit(self, samples: int, queued: int = 0) -> list[RankSample]:
+        """Warm up and take ``samples`` samples, in step with the other ranks of the case.
+
+        ``queued`` samples of the device's own time come before them: what is checked is the output of the others.
+        """
         line = self.world.line(self.case)
         try:
-            laps = self._visit(samples, line)
+            laps = self._visit(samples, queued, line)
         except CollectiveError:
             raise
         except BaseException as error:
@@ -211,28 +223,35 @@ class CaseRunner:
         """Whether the scenario may hold the gang's process group on this rank."""
         return self.gang is not None and bool(self.gang.lent)
 
-    def _visit(self, samples: int, line: StartLine) -> list[RankSample]:
+    def _visit(self, samples: int, queued: int, line: StartLine) -> list[RankSample]:
         workload = self._my_workload
         device, streams = self.world.device, tuple(self._count.streams)
-        watch = Timer(device, self.world.clock.read, head_start_s=self.head_start_s, streams=streams)
+        watch = Timer(device, self.world.clock.read, streams=streams)
         before, tried = CpuTime.now(), memory.retries(device.torch)
         workload.reset()
         self._output = None
         for _ in range(self.warm):
             self._output = workload.step()
-        laps = []
-        for _ in range(samples):
-            self._output = None  # the last sample's takes no memory from this one
-            lap, self._output = sample(workload, self.inner, device, line, watch, cold=self.cold)
-            laps.append(lap)
-            self.world.watchdog.beat()
+        if queued:
+            own = QueueTimer(device, self.world.clock.read, head_start_s=self.head_start_s, streams=streams)
+            self.queued += self._take(queued, self.queued_inner, line, own)
+        laps = self._take(samples, self.inner, line, watch)
         self.load += CpuTime.now() - before
         self.retries += memory.retries(device.torch) - tried
         return laps
 
+    def _take(self, samples: int, inner: int, line: StartLine, timer: Timer) -> list[RankSample]:
+        laps, self._steps = list[RankSample](), inner
+        for _ in range(samples):
+            self._output = None  # the last sample's takes no memory from this one
+            lap, self._output = sample(self._my_workload, inner, self.world.device, line, timer, cold=self.cold)
+            laps.append(lap)
+            self.world.watchdog.beat()
+        return laps
+
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._found = contract.told(self._my_workload.check(self._output) or {})
+        self._found = contract.told(contract.check(self._my_workload, self._output, self._steps) or {})
 
     def close(self) -> None:
         """Let go of the state. The gang's files stay until its other ranks have closed too."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from harness.device.timing import RankSample
 from harness.journal.measurement_warnings import MeasurementWarning
-from harness.journal.records import RankFacts, Samples
+from harness.journal.records import QueuedSamples, RankFacts, Samples
 from harness.measure import collective_times, launch_ahead, process_settings
 from harness.measure.case_runner import CaseRunner
 from harness.measure.collective_times import Watched
@@ -17,24 +17,25 @@ from harness.work import memory
 from harness.world.aligned_start import Offset
 
 T = TypeVar("T")
-Gathered = tuple[list[RankSample], RankFacts | None, list[Watched], CaseTelemetry, Offset]
-"""What one rank has of one case: samples, facts (None without a part in it), watched samples, telemetry, its clock."""
+Gathered = tuple[list[RankSample], RankFacts | None, list[Watched], CaseTelemetry, Offset, list[RankSample]]
+"""What one rank has of one case: samples, facts (None without a part in it), watched samples, telemetry, its clock, and
+samples of the device's own time."""
 
 
 def told(
     runner: CaseRunner, ranks: Sequence[Gathered], origin_s: float, doubted: Sequence[MeasurementWarning]
 ) -> dict[str, Any]:
     """A cell's fields. Each rank has its laps, facts, waits, and readings beside them; those of the case come first."""
-    laps, facts, seen, aside, offsets = zip(*ranks[: runner.case.world_size], strict=True)
+    laps, facts, seen, aside, offsets, queued = zip(*ranks[: runner.case.world_size], strict=True)
     warnings = cpu_load.warnings_of([cpu_load.CpuTime.of(fact) for fact in facts], shares=runner.world.shares)
-    warnings += launch_ahead.warnings_of(laps)
+    warnings += launch_ahead.warnings_of(queued)
     warnings += memory.warnings_of([fact.alloc_retries for fact in facts])
     warnings += process_settings.warnings_of([fact.settings for fact in facts])
     return {
         "unit": runner.unit,
         "inner": runner.inner,
-        "head_start_s": round(runner.head_start_s, 9) if runner.world.device.queues else None,
         "samples": _samples(runner, laps, aside, origin_s),
+        "queued": _queued(runner, queued) if runner.ahead else None,
         "clock_offset_s": tuple(round(each.seconds, 9) for each in offsets) if runner.world.leaders else None,
         "clock_error_s": tuple(round(each.error_s, 9) for each in offsets) if runner.world.leaders else None,
         "facts": facts,
@@ -57,8 +58,19 @@ def _samples(
         start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
         end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
         device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
+        enqueue_s=tuple(tuple(round(lap.enqueue_s or 0.0, 9) for lap in mine) for mine in laps) if timed else None,
         clock_mhz=_of_all([its.mhz for its in aside]),
         held_back=_of_all([its.held_back for its in aside]),
+    )
+
+
+def _queued(runner: CaseRunner, ranks: Sequence[Sequence[RankSample]]) -> QueuedSamples:
+    inner = runner.queued_inner
+    return QueuedSamples(
+        inner=inner,
+        head_start_s=round(runner.head_start_s, 9),
+        enqueue_s=tuple(tuple(round((lap.enqueue_s or 0.0) / inner, 9) for lap in mine) for mine in ranks),
+        device_s=tuple(tuple(round(lap.seconds / inner, 9) for lap in mine) for mine in ranks),
     )
 
 

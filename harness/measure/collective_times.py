@@ -1,8 +1,9 @@
 """Waits: where the time of a few samples that do not count goes, around the collectives of a gang.
 
 A collective equalises its ranks: all leave it late where one came late, so times alone cannot tell who that was. Here
-each rank notes when it comes to a collective, its device idle, and when it leaves. All read the start line's clock, so
-that arrivals can be compared.
+each rank notes when its device comes to a collective and when it leaves: by marks on the device's stream, where it has
+any, so that nothing waits that does not wait in a timed sample. All instants are of the start line's clock, so that
+arrivals can be compared.
 """
 
 from __future__ import annotations
@@ -54,35 +55,57 @@ class Watched:
         return replace(self, start_s=by_clock(self.start_s), end_s=by_clock(self.end_s), calls=calls)
 
 
-class _Observer:
-    """Stands in for what carries a gang's messages, and notes each of its calls."""
+@dataclass(frozen=True)
+class _Instant:
+    """A place in the work of a rank: the host's clock there, and the device's mark, where it has marks."""
 
-    def __init__(self, device: Device, clock: Now, calls: list[Call]) -> None:
+    host_s: float
+    mark: Any
+
+
+class _Observer:
+    """Stands in for what carries a gang's messages, and marks the beginning and the end of each of its calls."""
+
+    def __init__(self, device: Device, clock: Now) -> None:
         self._device = device
         self._clock = clock
-        self._calls = calls
+        self._spans: list[tuple[_Instant, _Instant, int]] = []
+        device.synchronize()
+        self._origin = self._instant()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         collective = getattr(dist, name)
 
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            self._device.synchronize()
-            came_s = self._clock()
-            told = collective(*args, **kwargs)
-            self._device.synchronize()
-            self._calls.append(Call(came_s, self._clock(), message_bytes(args)))
-            return told
+        def marked(*args: Any, **kwargs: Any) -> Any:
+            came = self._instant()
+            answer = collective(*args, **kwargs)
+            self._spans.append((came, self._instant(), message_bytes(args)))
+            return answer
 
-        return noted
+        return marked
+
+    def calls(self) -> list[Call]:
+        """All of them, in order. Waits for the device."""
+        self._device.synchronize()
+        return [Call(self._seconds(came), self._seconds(left), size) for came, left, size in self._spans]
+
+    def _instant(self) -> _Instant:
+        return _Instant(self._clock(), self._device.new_mark())
+
+    def _seconds(self, instant: _Instant) -> float:
+        """The clock when the device was there, which is not before the host was."""
+        since_s = self._device.between(self._origin.mark, instant.mark)
+        return instant.host_s if since_s is None else max(instant.host_s, self._origin.host_s + since_s)
 
 
 @contextmanager
 def watched(device: Device, clock: Now) -> Iterator[list[Call]]:
-    """The collectives that gangs of this process do meanwhile. They wait for the device: nothing may be timed here."""
+    """The collectives that gangs of this process do meanwhile: the list is filled when the block is left."""
     calls: list[Call] = []
-    gang.carrier = _Observer(device, clock, calls)
+    gang.carrier = observer = _Observer(device, clock)
     try:
         yield calls
+        calls += observer.calls()
     finally:
         gang.carrier = dist
 

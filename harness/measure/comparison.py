@@ -129,22 +129,18 @@ class ComparisonRunner:
             runner.load, runner.retries = cpu_load.CpuTime(), 0
 
     def _look_ahead(self) -> None:
-        """See how far ahead of its device each case can be launched: all cases get a head start, or none does."""
+        """See how many steps of each case can be launched ahead of its device, so that this can be timed by itself."""
         for runner in self.lockstep:
             steps = min(launch_ahead.MOST, self._policy(runner).inner(runner.step_s))
             self.lockstep.together(runner, lambda runner=runner, steps=steps: runner.look_ahead(steps))  # type: ignore[misc]
         told = self.world.control.gather([runner.room for runner in self.lockstep], list[launch_ahead.QueueDepth])
         for runner, *rooms in zip(self.lockstep, *told, strict=True):
             runner.room = launch_ahead.tightest(rooms)
-        ahead = launch_ahead.queueable([runner.room for runner in self.lockstep])
-        for runner in self.lockstep:
-            runner.ahead = ahead
+            runner.ahead = runner.room.steps >= 1 and not (runner.case.probe or runner.case.packed)
 
     def _policy(self, runner: CaseRunner) -> Sampling:
         """The policy, with the limits of one case."""
-        if runner.cold:
-            return replace(self.sampling, most=1)
-        return replace(self.sampling, most=int(runner.room.steps)) if runner.ahead else self.sampling
+        return replace(self.sampling, most=1) if runner.cold else self.sampling
 
     def _rounds(self, end_s: float) -> None:
         """Visit every case once a round, the probes in some, in a new random order each, until the time is spent."""
@@ -175,15 +171,21 @@ class ComparisonRunner:
     def _round_s(self) -> float:
         """What a round takes in the mean."""
         return sum(
-            self._policy(runner).visit_cost_s(runner.step_s, 2 * self.world.lead_s + runner.head_start_s)
+            (self._policy(runner).visit_cost_s(runner.step_s, 2 * self.world.lead_s) + self._queued_s(runner))
             / (self.sampling.probed if runner.case.probe else 1)
             for runner in self.lockstep
         )
 
+    def _queued_s(self, runner: CaseRunner) -> float:
+        """What the samples of the device's own time take in a visit."""
+        each_s = 2 * self.world.lead_s + runner.head_start_s + runner.queued_inner * runner.step_s
+        return launch_ahead.SAMPLES * each_s if runner.ahead else 0.0
+
     def _visit(self, runner: CaseRunner, number: int, position: int) -> None:
         samples = self._policy(runner).samples(runner.step_s)
+        queued = launch_ahead.SAMPLES if runner.ahead else 0
         runner.visits.append((number, position, samples))
-        self.lockstep.together(runner, lambda: runner.laps.extend(runner.visit(samples)))
+        self.lockstep.together(runner, lambda: runner.laps.extend(runner.visit(samples, queued)))
 
     def _check(self) -> None:
         self.lockstep.enough = True
@@ -207,7 +209,8 @@ class ComparisonRunner:
         clock, laps = self.world.clock, runner.laps
         offset = clock.offset((laps[0].start_s + laps[-1].end_s) / 2) if laps else Offset()
         seen = [each.shifted(clock.shifted) for each in runner.watched]
-        return [clock.sample(lap) for lap in laps], self._facts(runner), seen, runner.telemetry, offset
+        samples = [clock.sample(lap) for lap in laps]
+        return samples, self._facts(runner), seen, runner.telemetry, offset, runner.queued
 
     def _read(self) -> None:
         """See what was read of this rank's device meanwhile."""

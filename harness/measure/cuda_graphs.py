@@ -28,6 +28,8 @@ def refusal(count: Count, backend: str) -> str | None:
         return f"reads to the host {_times(count.host_reads)} a step"
     if count.host_operations:
         return f"computes on the host {_times(count.host_operations)} a step, which a replay would not repeat"
+    if count.reseeds:
+        return "seeds random numbers in a step, which a replay would not repeat"
     if count.traffic_bytes and backend != "nccl":
         return f"its messages go through the host ({backend})"
     return None

@@ -1,9 +1,9 @@
-"""The head start: a device is held for a moment, so that launching a sample's steps opens no gaps between them.
+"""The device's own time: a device is held for a moment, so that launching steps opens no gaps between them.
 
-A GPU that is faster than its host waits for each launch, and its clock counts that. So a pause is launched before the
-start mark, and while it lasts the host launches the whole sample. Two things limit that. A step that waits for the
-device itself gains nothing: its launches belong to its time, and then to that of every case it is compared with. And a
-GPU takes about a thousand launches ahead, no more: a sample has no more steps than fit.
+A GPU that is faster than its host waits for each launch. Times are therefore taken twice: as launched, which is what a
+user waits for and what cases are compared by; and, in a sample a visit, the device's own. Before that one a pause is
+launched, and while it lasts the host launches all steps. Two things limit that. A step that waits for the device itself
+cannot be launched ahead, and has no such time. And a GPU takes about a thousand launches ahead, no more.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ MOST = 512
 """Steps that are tried; more in a sample would only make it longer."""
 SPARE = 1.25, 50e-6
 """A head start is this many times what launching took, and so many seconds more."""
+SAMPLES = 1
+"""Samples of the device's own time in a visit."""
 LATE = 0.05
 """A cell is flagged where launching outlasted the head start in more than this share of a rank's samples."""
 
 
 @dataclass(frozen=True)
 class QueueDepth:
-    """How far ahead of its device a host can launch a case's steps."""
+    """How many steps of a case a host can launch ahead of its device."""
 
     steps: float = math.inf
     """Steps that were launched before the device was let go: 0 where a step waits for the device."""
@@ -58,11 +60,6 @@ def tightest(rooms: Sequence[QueueDepth]) -> QueueDepth:
     return QueueDepth(min(each.steps for each in rooms), max(each.launch_s for each in rooms))
 
 
-def queueable(rooms: Sequence[QueueDepth]) -> bool:
-    """Whether all cases of a comparison can be launched ahead: they are timed alike, or could not be compared."""
-    return all(each.steps >= 1 for each in rooms)
-
-
 def head_start_s(inner: int, room: QueueDepth) -> float:
     """For how long to hold the device before a sample of ``inner`` steps."""
     times, more_s = SPARE
@@ -75,8 +72,8 @@ def warnings_of(laps: Sequence[Sequence[RankSample]]) -> list[MeasurementWarning
     return [
         MeasurementWarning(
             kind=Kind.LAUNCH_GAPS,
-            fact=f"rank {rank} was still launching when its head start was over in {share:.0%} of its samples "
-            f"(limit {LATE:.0%})",
+            fact=f"rank {rank} was still launching when its device was let go in {share:.0%} of the samples of the "
+            f"device's own time (limit {LATE:.0%})",
             rank=rank,
         )
         for rank, share in enumerate(shares)

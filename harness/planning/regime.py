@@ -7,7 +7,7 @@ from typing import get_args
 
 from harness.common.errors import UsageError
 from harness.common.text import nearest
-from harness.device import gloo_threads
+from harness.device import gloo_threads, precision
 from harness.journal.plan import Cache, Execution, GlooLoop
 from harness.planning.request import RunRequest
 
@@ -55,8 +55,10 @@ def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
         remedy = "leave it out, or use --devices cpu"
         raise UsageError("--gloo-loop", "be background on GPUs, whose ranks have several cores", "as-is", remedy)
     if devices[0].startswith("cuda"):
+        precision.refuse_override()
+        told["precision"] = precision.WORDS
         told["affinity"] = "each rank has cores of its own, near its GPU"
-        told["launching"] = "ahead of the device, unless a step of the comparison waits for it"
+        told["launching"] = "as a step launches; the device's own time is taken beside it"
     if len(set(devices)) < len(devices):
         told["affinity"] = told.get("affinity", "ranks share cores")
         told["collectives"] = "gloo, through the host: ranks share a device"

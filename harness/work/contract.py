@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from dataclasses import fields
+from inspect import Parameter
 from numbers import Real
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.journal.plan import Value
-from harness.scenario import Work, Workload
+from harness.scenario import Facts, Work, Workload
 
 
 def _encodable(text: str) -> str:
@@ -38,6 +41,20 @@ def told(found: object) -> dict[str, Value]:
         which = f"{where[0]!r:.100}" if where else f"all of it, {type(found).__name__}"
         rule = "finite numbers of 64 bits, truth values or texts of at most 1000 characters, by name, and at most 100"
         raise ValueError(f"what check() tells must be {rule}, but {which} is not") from None
+
+
+def check(workload: Workload, output: object, steps: int) -> Facts | None:
+    """Hand an output to the check, and to one of two parameters how many steps were done since ``reset``, too."""
+    return workload.check(output, steps) if _takes_steps(workload.check) else workload.check(output)
+
+
+def _takes_steps(call: Callable[..., object]) -> bool:
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except (TypeError, ValueError):  # of some that are written in C there is no signature
+        return False
+    places = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in places and each.default is Parameter.empty for each in parameters) > 1
 
 
 CALLS = ("step", "check", "reset", "close")

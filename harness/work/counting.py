@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -46,6 +47,8 @@ class Count:
     """Operations whose results are on the host, of a step on another device."""
     products: frozenset[str] = frozenset()
     """Types of the numbers that were multiplied in the operations counted: ``float32``, ``tf32``, ``bfloat16``."""
+    reseeds: bool = False
+    """Whether it seeds PyTorch's default generators."""
     uncounted: frozenset[str] = frozenset()
     """Names of what may multiply without being counted: custom operators, other libraries, operators of no formula."""
 
@@ -201,6 +204,26 @@ def ready() -> None:
     import torch._dynamo  # noqa: F401
 
 
+UNLIKELY = 0x5EED_0F_C0FFEE
+"""A seed that nobody sets."""
+
+
+@contextmanager
+def _seeding() -> Iterator[list[bool]]:
+    """After the block one entry where it has seeded the default generator, which else goes on as if not drawn from."""
+    seeded: list[bool] = []
+    generator = torch.default_generator
+    state = generator.get_state()
+    generator.manual_seed(UNLIKELY)
+    try:
+        yield seeded
+    finally:
+        if generator.initial_seed() == UNLIKELY:
+            generator.set_state(state)
+        else:
+            seeded.append(True)
+
+
 def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
     """Do one step and count what it does. It is far slower than a plain step. ``stream`` tells the current stream.
 
@@ -208,7 +231,12 @@ def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
     the code as one that is never to be compiled again.
     """
     home = stream()
-    with torch.compiler.set_stance("force_eager"), _Operations(stream) as seen, _HostReads() as reads:
+    with (
+        torch.compiler.set_stance("force_eager"),
+        _seeding() as seeded,
+        _Operations(stream) as seen,
+        _HostReads() as reads,
+    ):
         step()
     return Count(
         seen.flops,
@@ -218,6 +246,7 @@ def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
         frozenset(seen.streams - {home}),
         seen.host_operations,
         frozenset(seen.products),
+        bool(seeded),
         frozenset(seen.uncounted | ({"another library"} if reads.exports else set())),
     )
 

@@ -90,16 +90,23 @@ def warnings_of(counts: Sequence[int]) -> list[MeasurementWarning]:
     ]
 
 
-def shortage(scenario: object, ranks: int, device_bytes: int) -> str | None:
+def shortage(scenario: object, ranks: int, device_bytes: int, free_bytes: int | None = None) -> str | None:
     """Why a rank's part of a scenario cannot be in its device's memory; None where it may, or where nobody says.
 
+    ``free_bytes`` of the device's are not taken, by other cases of the comparison, communicators or other processes.
     Raises whatever the scenario does, and TypeError or ValueError where it tells no number of bytes.
     """
     tell = getattr(scenario, "memory", None)
     least = contract.number("what memory() returns", tell(ranks)) if callable(tell) else 0
-    if least <= device_bytes:
-        return None
-    return f"needs at least {least / 2**30:.4g} GiB on each device, which has {device_bytes / 2**30:.4g} GiB"
+    needs = f"needs at least {least / 2**30:.4g} GiB on each device"
+    if least > device_bytes:
+        return f"{needs}, which has {device_bytes / 2**30:.4g} GiB"
+    if free_bytes is not None and least > free_bytes:
+        free = f"of whose {device_bytes / 2**30:.4g} GiB {free_bytes / 2**30:.4g} GiB are free"
+        return (
+            f"{needs}, {free}: all cases of a comparison are in memory at once, so name fewer variants or world sizes"
+        )
+    return None
 
 
 def _reset() -> bool:

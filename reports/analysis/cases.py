@@ -14,11 +14,11 @@ from harness.journal.records import RankFacts
 from reports.analysis import warnings
 from reports.analysis.contrasts import margin
 from reports.analysis.cycles import Clocked, faster, in_cycles
-from reports.analysis.limits import below_resolution, ceiling_speedup, memory_roof, product_roof
+from reports.analysis.limits import below_resolution, ceiling_speedup, least_s, memory_roof, product_roof
 from reports.analysis.ranks import own_work
 from reports.analysis.steadiness import Health
 from reports.reading.run import CaseId
-from reports.schema.cases import CellRow, RankRow
+from reports.schema.cases import FLOORS, CellRow, RankRow
 from reports.statistics.estimates import Estimate, estimate, scaled
 from reports.statistics.measured import Measured
 from reports.text import units
@@ -139,7 +139,18 @@ def _time(measured: Measured, key: CaseId, case: Case) -> dict[str, Any]:
         "skew_s": float(samples["skew_s"].median()) if case.world_size > 1 else None,
         "first_s": _first_s(measured, key),
         "below_resolution": below_resolution(measured, key),
+        **_clocks(measured, key),
     }
+
+
+def _clocks(measured: Measured, key: CaseId) -> dict[str, float]:
+    """A step by the host's and by the device's own clock; not by the latter where it is nothing but its marks."""
+    clocks = measured.own_clocks(key)
+    if clocks is None:
+        return {}
+    host, device = clocks
+    idle_s = FLOORS * (least_s(measured, key, queued=True) or 0.0)
+    return {"enqueue_s": host.value} | ({"device_s": device.value} if device.value > idle_s else {})
 
 
 def _roof(measured: Measured, key: CaseId, case: Case, flops: float) -> dict[str, Any]:

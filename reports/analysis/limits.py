@@ -138,14 +138,18 @@ def floor_s(measured: Measured, comparison: int, world_size: int) -> float | Non
     return found.value if found else None
 
 
-def least_s(measured: Measured, key: CaseId) -> float | None:
-    """Seconds of one step that its device's own marks cannot tell from nothing: those of a sample, over its steps."""
+def least_s(measured: Measured, key: CaseId, *, queued: bool = False) -> float | None:
+    """Seconds of one step that its device's own marks cannot tell from nothing: those of a sample, over its steps.
+
+    ``queued``: of a sample of the device's own time, which may have fewer steps.
+    """
     told = []
     for cell in measured.evidence.by_case[key]:
         gang = measured.evidence.gangs.get(cell.launch)
         if cell.record and cell.state == "ok" and gang:
             ranks = gang.ranks[: cell.case.world_size]
-            told += [rank.least_s / cell.record.inner for rank in ranks if rank.least_s is not None]
+            inner = cell.record.queued.inner if queued and cell.record.queued else cell.record.inner
+            told += [rank.least_s / inner for rank in ranks if rank.least_s is not None]
     return max(told, default=None)
 
 

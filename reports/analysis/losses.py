@@ -67,7 +67,13 @@ def _row(measured: Measured, cell: CellRow, case: Case, compared: dict[CaseId, l
         **_seen(watched),
         **_messages(measured, cell, parts),
     )
-    return row.model_copy(update={"text": sentence(row, own, asymmetric=not equal_work(measured, key))})
+    text = sentence(row, own, asymmetric=not equal_work(measured, key), clocks=_clocks(cell))
+    return row.model_copy(update={"text": text})
+
+
+def _clocks(cell: CellRow) -> tuple[float, float] | None:
+    """Seconds of a step by the host's and the device's own clock, where the host's sets the time."""
+    return (cell.enqueue_s or 0.0, cell.device_s or 0.0) if cell.host_bound else None
 
 
 def _known(measured: Measured, cell: CellRow, case: Case, watched: dict[int, Watch]) -> Seconds:

@@ -141,6 +141,7 @@ def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[Ran
 
 def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterator[Fact]:
     yield from _resolution(measured, key, case, row)
+    yield from _host_bound(row)
     if measured.evidence.plan.shared_device and case.world_size > 1:
         yield Kind.SHARED_DEVICE, "several ranks ran on one device"
     yield from tuple(_superlinear(row)) or _above_ceiling(row)
@@ -148,6 +149,12 @@ def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterat
         told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(row.roof, 'FLOP')}"
         yield Kind.ABOVE_CEILING, told
     yield from _above_bandwidth(row)
+
+
+def _host_bound(row: CellRow) -> Iterator[Fact]:
+    if row.host_bound:
+        launching, working = (units.seconds(each or 0.0) for each in (row.enqueue_s, row.device_s))
+        yield Kind.HOST_BOUND, f"the host takes {launching} to launch a step, whose work takes the device {working}"
 
 
 def _above_bandwidth(row: CellRow) -> Iterator[Fact]:

@@ -10,6 +10,8 @@ from reports.text import labels, units
 from reports.wording.lookup import OUTCOMES
 
 COUNTS = {
+    "launching": "launching, by the host",
+    "device": "work, by the device",
     "held": "memory held",
     "memory": "memory a step adds",
     "reserved": "reserved",
@@ -54,6 +56,8 @@ def telling(rows: Sequence[CellRow]) -> Tally:
 
 
 def _telling(rows: Sequence[CellRow]) -> Iterator[str]:
+    if any(row.enqueue_s is not None for row in rows):
+        yield from ("launching", "device")
     for name, sizes in {"held": [row.held_bytes for row in rows], "memory": [row.peak_bytes for row in rows]}.items():
         if max((size or 0 for size in sizes), default=0) >= LEAST_MEMORY:
             yield name
@@ -78,6 +82,8 @@ def _line(row: CellRow, columns: Sequence[str], sizes: int) -> tuple[str, tuple[
 
 
 WORDS: dict[str, Callable[[CellRow], str]] = {
+    "launching": lambda row: units.NONE if row.enqueue_s is None else units.seconds(row.enqueue_s),
+    "device": lambda row: units.NONE if row.device_s is None else units.seconds(row.device_s),
     "held": lambda row: units.memory(row.held_bytes),
     "memory": lambda row: units.memory(row.peak_bytes),
     "reserved": lambda row: units.memory(row.reserved_bytes),

@@ -24,6 +24,7 @@ KINDS = {
     "start_s": (2, "f"),
     "end_s": (2, "f"),
     "device_s": (2, "f"),
+    "enqueue_s": (2, "f"),
     "clock_mhz": (2, "f"),
     "held_back": (2, "i"),
 }
@@ -45,6 +46,7 @@ class Taken:
     """[rank, sample]; so are all that follow."""
     end_s: Array
     device_s: Array | None = None
+    enqueue_s: Array | None = None
     clock_mhz: Array | None = None
     held_back: Whole | None = None
 

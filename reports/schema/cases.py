@@ -12,6 +12,8 @@ from reports.reading.run import Spread, State
 
 FLOORS = 3.0
 """Below this many floors a time is mostly the harness's own."""
+HOST_BOUND = 1.1
+"""A step is bound by its host where launching takes more than this multiple of the device's own time."""
 
 
 class InCycles(Record):
@@ -76,6 +78,12 @@ class CellRow(Record):
     ci_high_s: float | None = None
     launch_s: dict[int, float] = Field(default_factory=dict)
     """Each launch's own value, the median over its samples."""
+    enqueue_s: float | None = None
+    """Seconds of the host for launching a step, where it waits for nothing; None where steps cannot be launched ahead
+    of the device, and where there is no clock but the host's."""
+    device_s: float | None = None
+    """The device's own seconds of a step, where it waits for no launch; None as above, and where a step has nothing for
+    it to do."""
     rate: float | None = None
     """Declared floating-point operations of all ranks a second."""
     byte_rate: float | None = None
@@ -135,6 +143,11 @@ class CellRow(Record):
     facts: dict[str, Value] = Field(default_factory=dict)
     """What rank 0's check established: of numbers that differ between launches the median, of words all of them."""
     warnings: tuple[Caution, ...] = ()
+
+    @property
+    def host_bound(self) -> bool:
+        """Whether launching a step surely takes longer than the device's work in it."""
+        return self.enqueue_s is not None and self.device_s is not None and self.enqueue_s > HOST_BOUND * self.device_s
 
     @property
     def reachable(self) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,21 @@ class Measured:
     def values(self, case: CaseId) -> pd.Series[float]:
         """Launch values of a case; empty where it has no time."""
         return self.values_by_case.get(case, NO_VALUES)
+
+    def own_clocks(self, case: CaseId) -> tuple[Estimate, Estimate] | None:
+        """Seconds of a step by each clock alone: the host's for launching it, and the device's behind its launches.
+
+        Of the slowest rank in each sample, the median over samples and then over launches. None where there are none.
+        """
+        if not self.evidence.has_times(case):
+            return None
+        ok = [cell for cell in self.evidence.by_case[case] if cell.record and cell.state == "ok"]
+        queued = [cell.record.queued for cell in ok if cell.record and cell.record.queued]
+        host, device = (
+            estimates.estimate(pd.Series([slowest(getattr(each, name)) for each in queued], dtype=float))
+            for name in ("enqueue_s", "device_s")
+        )
+        return (host, device) if host and device else None
 
     def first_rank_values(self, case: CaseId) -> pd.Series[float]:
         """Each launch's median of the first rank's own seconds of a step."""
@@ -92,6 +107,11 @@ class Measured:
         for key, _, case in self.evidence.cases():
             if not (case.packed or case.probe):
                 yield key, case
+
+
+def slowest(ranks: Sequence[Sequence[float]]) -> float:
+    """The median over samples of the greatest of the ranks' numbers, which are [rank][sample]."""
+    return float(np.median(np.max(np.asarray(ranks, dtype=float), axis=0)))
 
 
 def measure(evidence: Evidence) -> Measured:

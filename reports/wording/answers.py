@@ -15,7 +15,7 @@ from reports.statistics.verdicts import limit_in_words
 from reports.text import labels, units
 from reports.text.labels import Labels
 from reports.wording.crossings import crossing
-from reports.wording.lookup import Book, NoFigureError, Subject, contrast, named
+from reports.wording.lookup import Book, NoFigureError, Subject, contrast, most_devices, named
 
 NO_INTERVAL = "no interval yet"
 
@@ -71,7 +71,7 @@ def _reads(subject: Subject) -> str:
 
 def _speedup(subject: Subject) -> str:
     """On the most devices, whether that is said or not."""
-    most = _most(subject)
+    most = most_devices(subject)
     row, base = subject.timed(most), subject.timed(subject.sizes[0])
     if row.speedup is None or row.base_world_size != base.world_size:
         raise NoFigureError(f"{named(row)} and {named(base)} have no launch in common")
@@ -81,19 +81,9 @@ def _speedup(subject: Subject) -> str:
     return f"{units.times(row.speedup)} {what} on {units.count(most, 'device')} {than} {grounds}"
 
 
-def _most(subject: Subject) -> int:
-    """The most devices. Raises NoFigureError where no speed-up can be told of them."""
-    most = subject.sizes[-1]
-    if len(subject.sizes) == 1:
-        raise NoFigureError(f"only {units.count(most, 'device')} {'was' if most == 1 else 'were'} measured")
-    if subject.book.shared_device:
-        raise NoFigureError("several ranks shared one device")
-    return most
-
-
 def _ideal(subject: Subject) -> str:
     """The speed-up on the most devices that the shares of the work allow."""
-    row = subject.row(_most(subject))
+    row = subject.row(most_devices(subject))
     if row.ideal_speedup is None:
         raise NoFigureError(f"what speed-up {named(row)} can have is not known")
     return units.times(row.ideal_speedup)
@@ -101,7 +91,7 @@ def _ideal(subject: Subject) -> str:
 
 def _ceiling(subject: Subject) -> str:
     """The speed-up that this machine's most devices reach at all, in products that need nothing of one another."""
-    row = subject.row(_most(subject))
+    row = subject.row(most_devices(subject))
     if row.ceiling_speedup is None:
         raise NoFigureError(f"what speed-up this machine allows was not measured beside {named(row)}")
     return units.times(row.ceiling_speedup)

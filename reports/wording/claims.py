@@ -142,6 +142,7 @@ DISTURBED = {
     Kind.FOREIGN_LOAD: "Other processes disturbed",
     Kind.COMMUNICATION_THREADS: "gloo's own threads held steps up in",
     Kind.CPU_THROTTLED: "A CPU quota held ranks back in",
+    Kind.HOST_BOUND: "The host, and not the device, sets the time of",
 }
 
 Row = TypeVar("Row", CellRow, ContrastRow)

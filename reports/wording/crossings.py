@@ -11,7 +11,7 @@ from reports.schema.summary import Crossing
 from reports.statistics.estimates import Estimate
 from reports.statistics.verdicts import Margin, verdict
 from reports.text import units
-from reports.wording.lookup import NoFigureError, Subject, contrast, usable
+from reports.wording.lookup import NoFigureError, Subject, contrast, most_devices, usable
 from reports.wording.sentences import WORDS
 
 
@@ -176,7 +176,7 @@ def _ratio(subject: Subject, comparison: int, value: float) -> _Ratio:
 
 def _devices(subject: Subject, comparison: int) -> Estimate:
     """Time of one's work on the most devices over its time on the fewest."""
-    few, most = subject.sizes[0], subject.sizes[-1]
+    few, most = subject.sizes[0], most_devices(subject)
     base, row = (usable(subject.book, comparison, subject.variant, size) for size in (few, most))
     if base.below_resolution or row.below_resolution:
         raise NoFigureError("the times are below resolution")

@@ -10,7 +10,7 @@ from typing import Self
 from reports.reading.run import State
 from reports.schema.cases import CellRow, ContrastRow
 from reports.schema.summary import ComparisonFacts
-from reports.text import labels
+from reports.text import labels, units
 from reports.wording.findings import Findings
 
 OUTCOMES: dict[State, str] = {
@@ -23,6 +23,9 @@ OUTCOMES: dict[State, str] = {
     "missing": "was not measured",
 }
 """What became of a case that has no figures."""
+
+ONE_DEVICE = "only 1 device was measured"
+"""Why a run on one device has no figure that compares numbers of devices."""
 
 
 class NoFigureError(Exception):
@@ -129,3 +132,13 @@ def contrast(book: Book, comparison: int, variant: str | None, size: int) -> Con
         why = row.reason if row and row.reason else "they have no launch in common"
         raise NoFigureError(f"{labels.plain(variant)} and {labels.plain(about.baseline)} are not comparable: {why}")
     return row
+
+
+def most_devices(subject: Subject) -> int:
+    """The most devices. Raises NoFigureError where no speed-up can be told of them."""
+    most = subject.sizes[-1]
+    if len(subject.sizes) == 1:
+        raise NoFigureError(ONE_DEVICE if most == 1 else f"only {units.count(most, 'device')} were measured")
+    if subject.book.shared_device:
+        raise NoFigureError("several ranks shared one device")
+    return most

@@ -16,11 +16,26 @@ WORTH = 0.05
 """A share of the seconds above the ideal below which nobody is asked who caused an imbalance."""
 
 
-def sentence(row: LossRow, ranks: Sequence[RankRow], *, asymmetric: bool) -> str:
-    """The whole of it; ``ranks`` are the case's own, and ``asymmetric`` says that their work is unequal by design."""
+def sentence(
+    row: LossRow, ranks: Sequence[RankRow], *, asymmetric: bool, clocks: tuple[float, float] | None = None
+) -> str:
+    """The whole of it; ``ranks`` are the case's own, and ``asymmetric`` says that their work is unequal by design.
+
+    ``clocks`` are the seconds of a step by the host's and the device's own clock, where the host's sets the time.
+    """
     if row.missing_s <= row.noise_s:
         return "A step takes no measurable time above its ideal."
-    return " ".join([_split(row), *_blame(row, ranks, asymmetric=asymmetric), *_stretch(row)])
+    return " ".join([_split(row), *_launching(clocks), *_blame(row, ranks, asymmetric=asymmetric), *_stretch(row)])
+
+
+def _launching(clocks: tuple[float, float] | None) -> Iterator[str]:
+    """Of a step that is bound by the host: launching is the same on every rank, and is not divided among them."""
+    if clocks is not None:
+        launching, working = map(units.seconds, clocks)
+        yield (
+            f"Each rank's host takes {launching} to launch a step, and its device {working} to do it: "
+            "launching is not divided among devices, and stands in other."
+        )
 
 
 def _split(row: LossRow) -> str:

@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, variant
+from harness.scenario import Facts, Gang, Scaling, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import formats
 from scenarios.roundtrip.proof import assert_read, assert_same, read
-from scenarios.roundtrip.state import State, carried, drawn, network
+from scenarios.roundtrip.state import State, carried, drawn, network, numbers
 from scenarios.roundtrip.training_state import returned
 
 Loaded = tuple[nn.Module, torch.Tensor]
@@ -27,8 +27,12 @@ class Load:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = 4
-    width: int = 1024
+    width: int = axis(1024, full=(8192,))
     by: Literal["copy", "assign", "mmap", "safetensors", "pinned", "broadcast"] = variant(baseline="copy")
+
+    def memory(self, ranks: int) -> int:  # noqa: ARG002
+        """A network in memory, and what its file holds."""
+        return 2 * numbers(self.width, self.layers) * 4
 
     def prepare(self, gang: Gang) -> Workload:
         """Rank 0 writes the file; each step ends with all of it on the device, parameters and buffers, and read."""

@@ -10,13 +10,13 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, variant
+from harness.scenario import Facts, Gang, Scaling, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.limits import misnamed, one_further, shifted
 from scenarios.roundtrip.proof import assert_foreign, assert_read, assert_same, read
 from scenarios.roundtrip.reading import Reading
-from scenarios.roundtrip.state import State, carried, drawn, layer, network, size
+from scenarios.roundtrip.state import State, carried, drawn, layer, network, numbers, size
 
 MOST_READ = 1.2
 """How much of a file, over its part, a reader of the part may read."""
@@ -32,7 +32,7 @@ class Part:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = 4
-    width: int = 1024
+    width: int = axis(1024, full=(8192,))
     reused: int = 2
     reader: Literal["full", "mmap", "safetensors", "dcp"] = variant(baseline="full")
 
@@ -41,6 +41,10 @@ class Part:
         with torch.device("meta"):
             head = nn.Sequential(nn.Linear(self.width, 7), nn.Tanh(), nn.Linear(7, 3))
             return nn.Sequential(*(layer(self.width) for _ in range(self.reused)), head)
+
+    def memory(self, ranks: int) -> int:  # noqa: ARG002
+        """The whole donor."""
+        return numbers(self.width, self.layers) * 4
 
     def prepare(self, gang: Gang) -> Workload:
         """Rank 0 saves the donor. Every rank has a new network, into which each step copies the layers."""

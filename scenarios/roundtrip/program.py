@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.scenario import Facts, Gang, Scaling, Workload, variant
+from harness.scenario import Facts, Gang, Scaling, Workload, axis, variant
 from scenarios.accuracy import normwise_error
 from scenarios.chapter import exercises
 from scenarios.roundtrip import exported, formats
 from scenarios.roundtrip.limits import limits, verdict
 from scenarios.roundtrip.proof import assert_same
-from scenarios.roundtrip.state import State, carried, drawn, network
+from scenarios.roundtrip.state import State, carried, drawn, network, numbers
 
 BATCH = 2
 EPSILON = 1e-5
@@ -35,8 +35,12 @@ class Program:
     scaling: ClassVar[Scaling] = "weak"
 
     layers: int = 4
-    width: int = 1024
+    width: int = axis(1024, full=(8192,))
     file: Literal["parameters", "program"] = variant(baseline="parameters")
+
+    def memory(self, ranks: int) -> int:  # noqa: ARG002
+        """The parameters that were saved."""
+        return numbers(self.width, self.layers) * 4
 
     def prepare(self, gang: Gang) -> Workload:
         """Every rank saves a file of its own, and predicts with what it loads from there."""

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 import torch
 from safetensors import safe_open
 
-from harness.scenario import Facts, Gang, Scaling, Workload, variant
+from harness.scenario import Facts, Gang, Scaling, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.proof import assert_read, assert_same, read
-from scenarios.roundtrip.state import State, carried, drawn, network, size
+from scenarios.roundtrip.state import State, carried, drawn, network, numbers, size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,12 @@ class Restore:
     scaling: ClassVar[Scaling] = "strong"
 
     layers: int = 4
-    width: int = 1024
+    width: int = axis(1024, full=(8192,))
     how: Literal["whole", "slices", "dcp"] = variant(baseline="whole")
+
+    def memory(self, ranks: int) -> int:
+        """Every rank has all parameters to compare with, and room for its rows."""
+        return numbers(self.width, self.layers) * 4 * (ranks + 1) // ranks
 
     def prepare(self, gang: Gang) -> Workload:
         """Rank 0 writes one file, or a checkpoint; then all ranks read it, each step all of its rows."""

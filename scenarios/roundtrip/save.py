@@ -14,7 +14,7 @@ from harness.scenario import Facts, Gang, Scaling, Workload, axis, variant
 from scenarios.chapter import exercises
 from scenarios.roundtrip import checkpoint, formats
 from scenarios.roundtrip.proof import assert_same
-from scenarios.roundtrip.state import State, carried, drawn, network, size
+from scenarios.roundtrip.state import State, carried, drawn, network, numbers, size
 
 OVERHEAD = 1.05, 4096
 """Files are larger than what is in them by this factor at most, and so many bytes for each tensor of each rank."""
@@ -28,7 +28,7 @@ class Save:
     scaling: ClassVar[Scaling] = "strong"
 
     layers: int = 4
-    width: int = 1024
+    width: int = axis(1024, full=(8192,))
     durable: bool = axis(False, full=(True,))
     how: Literal["rank0", "torch", "safetensors", "dcp"] = variant(baseline="rank0")
 
@@ -39,6 +39,10 @@ class Save:
         if self.how == "rank0":
             return state if gang.rank == 0 else {}
         return {name: gang.part(tensor).clone() for name, tensor in state.items()}
+
+    def memory(self, ranks: int) -> int:  # noqa: ARG002
+        """Every rank has all parameters."""
+        return numbers(self.width, self.layers) * 4
 
     def prepare(self, gang: Gang) -> Workload:
         """All ranks hold all parameters, as data-parallel ones do. A step writes files that were not there before."""

@@ -21,6 +21,11 @@ def network(width: int, layers: int) -> nn.Sequential:
         return nn.Sequential(*(layer(width) for _ in range(layers)))
 
 
+def numbers(width: int, layers: int) -> int:
+    """How many numbers the weights of such a network have: it has no fewer."""
+    return layers * width**2
+
+
 def drawn(like: nn.Module, gang: Gang, *, buffers: bool = True) -> State:
     """Random parameters on the gang's device, the same on every rank, and buffers that differ from fresh ones."""
     wanted = like.state_dict() if buffers else dict(like.named_parameters())

@@ -22,7 +22,6 @@ class Training:
         for parameter, part in zip(self.unique, parts, strict=True):
             parameter.grad = part.view_as(parameter)
         self.optimizer = torch.optim.SGD(self.unique, lr=rate, momentum=0.9)
-        self.taken = 0
 
     def step(self) -> list[nn.Parameter]:
         """Forward, backward, reduction, update. Returns the parameters, those of a shared layer once for every use."""
@@ -31,13 +30,11 @@ class Training:
         loss.backward()
         self.gang.all_reduce(self.gradients)
         self.optimizer.step()
-        self.taken += 1
         return self.uses
 
     @torch.no_grad()
     def reset(self) -> None:
         """Back to the start, with nothing trained."""
-        self.taken = 0
         for use, initial in zip(self.uses, self.start, strict=True):
             use.copy_(initial)
         for state in self.optimizer.state.values():

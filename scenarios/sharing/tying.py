@@ -78,13 +78,13 @@ class Tying:
         layers = self.uses - len(tied) + bool(tied)
         numbers = (INPUTS + 1 + layers * (self.width + 1)) * self.width + (self.width + 1) * OUTPUTS
 
-        def check(uses: list[nn.Parameter]) -> Facts:
+        def check(uses: list[nn.Parameter], steps: int) -> Facts:
             storages = {use.data_ptr(): use.numel() for use in uses}
             assert sum(storages.values()) == numbers, f"{sum(storages.values())} parameters, where {numbers} are due"
             now = training.net.named_parameters(remove_duplicate=False)  # ties that a step undid are none any more
             assert [id(use) for _, use in now] == [id(use) for use in uses], "not all uses were trained"
             training.step()  # from the timed ones' end: after a single step momentum would not have told yet
-            ends, velocities = replay(training.start, (x, y), training.taken, rate=rate, tied=tied)
+            ends, velocities = replay(training.start, (x, y), steps + 1, rate=rate, tied=tied)
             for velocity, exact in zip(training.velocities, velocities, strict=True):
                 assert exact.any(), "gradients are zero: nothing was trained"
                 normwise_error(velocity, exact, "gradients", limit=BUILT_UP)

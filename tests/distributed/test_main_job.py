@@ -46,8 +46,8 @@ def test_every_world_size_and_variant_is_inside_every_launch(main_run: Run) -> N
         seen[cell.launch].add((cell.comparison, cell.case))
     assert len(seen) == 6
     assert len({frozenset(cases) for cases in seen.values()}) == 1
-    split = {case.split(",")[0] + case[-2:] for _, case in seen[0] if case.startswith("split")}
-    assert {f"split[how={how}@{size}" for how in ("whole", "columns", "inner") for size in (1, 2)} <= split
+    split = {case.split(",")[1] + case[-2:] for _, case in seen[0] if case.startswith("split")}
+    assert {f"how={how}@{size}" for how in ("whole", "columns", "inner") for size in (1, 2)} <= split
 
 
 def test_rounds_visit_every_case_in_orders_that_differ(main_run: Run) -> None:
@@ -123,7 +123,8 @@ def test_every_gang_was_watched_and_the_waiting_ranks_wait(main_run: Run) -> Non
         assert (cell.waits is not None) == meets, cell.case
         if cell.waits is not None:
             name, _, variant = cell.case.partition("@")[0].rstrip("]").partition("[")
-            collectives.setdefault(f"{name} {variant.partition(',')[0]}", set()).update(cell.waits.collectives)
+            case = f"{name} {next(part for part in variant.split(',') if part.startswith(('how=', 'ranks=', 'log=')))}"
+            collectives.setdefault(case, set()).update(cell.waits.collectives)
     assert collectives["slow_on_one ranks=together"] == {1.0}
     assert collectives["slow_on_one ranks=apart"] == collectives["split how=whole"] == {0.0}
     assert collectives["split how=inner"] == {2.0}

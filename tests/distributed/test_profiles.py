@@ -50,7 +50,7 @@ def test_every_case_that_was_ok_is_traced_on_each_of_its_ranks(run: Run) -> None
 
 
 def test_a_trace_has_its_steps_and_what_was_done_in_them(run: Run) -> None:
-    record = profiles(run)["split[how=inner,products=2,size=128]@2"]
+    record = profiles(run)["split[dtype=float32,how=inner,products=2,size=128]@2"]
     for name in record.files:
         seen = [event["name"] for event in events(run, name)]
         steps = [f"{record.case} step {number}" for number in (1, 2, 3)]

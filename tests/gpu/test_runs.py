@@ -48,6 +48,13 @@ def test_samples_have_their_clock_and_cases_their_power_and_memory(run: Run) -> 
     assert all(launch.ranks[0].least_s for launch in run.launches)
 
 
+def test_both_clocks_tell_who_sets_the_time(run: Run) -> None:
+    """Large products, launched one by one, take the GPU longer than the host; so no case is bound by the host."""
+    for row in (row for row in run.summary["cells"] if row["scenario"] == "split"):
+        assert 0 < row["enqueue_s"] < row["device_s"] <= 1.05 * row["median_s"]
+        assert "host-bound" not in {warning["kind"] for warning in row["warnings"]}
+
+
 def test_no_product_is_faster_than_the_roof_of_the_same_run(run: Run) -> None:
     rows = [row for row in run.summary["cells"] if row["scenario"] == "split"]
     assert all(row["rate"] <= 1.05 * row["roof"] for row in rows)

@@ -1,4 +1,4 @@
-"""How a real GPU is timed: pauses, head starts, streams, the cache, and how little nothing takes."""
+"""How a real GPU is timed: pauses, both clocks, streams, the cache, and how little nothing takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.device.cuda import CudaDevice
-from harness.device.timing import RankSample, StartLine, Timer
+from harness.device.timing import QueueTimer, RankSample, StartLine, Timer, now
 from harness.measure.launch_ahead import head_start_s, room
 from harness.measure.timing_loop import sample
 from tests.stand_ins import workload
@@ -28,7 +28,8 @@ def device() -> CudaDevice:
 def laps(
     device: CudaDevice, step: Callable[[], Any], inner: int = 1, *, cold: bool = False, **how: Any
 ) -> list[RankSample]:
-    line, watch = StartLine(lambda value: value, 1e-4), Timer(device, **how)
+    line = StartLine(lambda value: value, 1e-4)
+    watch = QueueTimer(device, **how) if "head_start_s" in how else Timer(device, **how)
     return [sample(workload(step), inner, device, line, watch, cold=cold)[0] for _ in range(8)][2:]
 
 
@@ -62,6 +63,21 @@ def test_small_kernels_are_timed_without_the_gaps_between_their_launches(device:
     ahead = laps(device, step, inner, head_start_s=head_start_s(inner, found))
     assert sum(lap.late for lap in ahead) <= 1
     assert seconds(ahead) <= 1.05 * seconds(laps(device, step, inner))
+
+
+def test_work_on_the_host_is_in_the_time_as_launched_and_not_in_the_devices_own(device: CudaDevice) -> None:
+    x, host_s = torch.zeros(32, device="cuda:0"), 500e-6
+
+    def step() -> None:
+        x.add_(1)
+        until_s = now() + host_s
+        while now() < until_s:
+            pass
+
+    launched, own = laps(device, step, 10), laps(device, step, 10, head_start_s=20e-3)
+    assert seconds(launched) >= 9 * host_s
+    assert all(lap.enqueue_s is not None and lap.enqueue_s >= 10 * host_s for lap in launched)
+    assert seconds(own) < host_s
 
 
 def test_a_step_that_waits_for_the_gpu_is_found_out(device: CudaDevice) -> None:

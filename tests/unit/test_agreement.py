@@ -27,7 +27,7 @@ class Told:
 
 VALUES = (
     (RankSample(0.1, 0.2, None), QueueDepth(), None, {7: (1, 2.5)}, "größe 1"),
-    (RankSample(1e9 / 3, math.inf, 0.5, -math.inf), QueueDepth(3), "a\x00b\n", {}, ""),
+    (RankSample(1e9 / 3, math.inf, 0.5, 1e-3, late=True), QueueDepth(3), "a\x00b\n", {}, ""),
 )
 KIND = tuple[RankSample, QueueDepth, str | None, dict[int, tuple[int, float]], str]
 

@@ -171,7 +171,7 @@ def test_without_assertions_nothing_is_measured_since_they_are_the_checks(tmp_pa
 def test_the_plan_holds_every_variant_world_size_and_packed_copy() -> None:
     plan = make(RunRequest(names=["split"], devices="cpu:1"))
     assert {case.key for case in plan.comparisons[0].cases if not case.probe} == {
-        f"split[how={how},products=2,size=1024]@1" for how in ("whole", "columns", "inner")
+        f"split[dtype=float32,how={how},products=2,size=1024]@1" for how in ("whole", "columns", "inner")
     }
 
 
@@ -180,7 +180,11 @@ def test_two_devices_add_packed_copies_and_ceilings(monkeypatch: pytest.MonkeyPa
     plan = make(RunRequest(names=["split"], settings=["split.how=whole,inner"]))
     assert plan.world_sizes == (1, 2, 4)
     keys = {case.key.replace("products=2,size=1024", "") for case in plan.comparisons[0].cases}
-    variants = {f"split[how={how},]@{size}" for how in ("whole", "inner") for size in ("1", "2", "4", "1x2", "1x4")}
+    variants = {
+        f"split[dtype=float32,how={how},]@{size}"
+        for how in ("whole", "inner")
+        for size in ("1", "2", "4", "1x2", "1x4")
+    }
     probes = {"null@1", "null@2", "null@4"} | {
         f"{name}@{size}" for name in ("spin", "gemm") for size in ("1", "1x2", "1x4")
     }

@@ -22,7 +22,7 @@ from harness.journal.records import RankFacts
 from harness.planning.builder import RunRequest, make
 from harness.plugins import registry
 from harness.scenario import Work
-from harness.work import counting
+from harness.work import contract, counting
 from harness.work.counting import Count
 from tests.ranks import Ranks, gang
 
@@ -76,7 +76,7 @@ def told(mine: Gang, reference: str, params: dict[str, Any]) -> Told:
         output = workload.step()
         mine.barrier()
         try:
-            wrong, found = "", dict(workload.check(output) or {})
+            wrong, found = "", dict(contract.check(workload, output, 1) or {})
         except AssertionError as error:
             wrong, found = str(error) or "wrong", {}
         return Told(wrong, found, workload.work, count, made(output), workload.asymmetric)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.device.cuda import CACHES, MARKS, CudaDevice
-from harness.device.timing import Timer
+from harness.device.timing import QueueTimer, Timer
 from tests.cuda_api import L2, Cuda
 
 
@@ -79,7 +79,7 @@ def test_what_a_pause_took_is_known_however_many_marks_come_before_the_next(cuda
 def test_the_head_start_ends_at_the_start_mark(cuda: Cuda) -> None:
     device = CudaDevice(0)
     device.hold(0.001)
-    watch = Timer(device, lambda: 5.0, head_start_s=0.002, streams=(cuda.side,))
+    watch = QueueTimer(device, lambda: 5.0, head_start_s=0.002, streams=(cuda.side,))
     cuda.told.clear()
     watch.start()
     cuda.now_ms += 0.25
@@ -106,6 +106,17 @@ def test_a_mark_is_good_for_a_whole_sample_of_which_others_are_taken(cuda: Cuda)
     last = [device.mark() for _ in range(15)][-1]
     device.synchronize()
     assert device.between(first, last) == 0.002
+
+
+def test_a_new_mark_stays_good_however_many_others_follow(cuda: Cuda) -> None:
+    device = CudaDevice(0)
+    first = device.new_mark()
+    for _ in range(3 * MARKS):
+        cuda.now_ms += 1.0
+        device.mark()
+    last = device.new_mark()
+    device.synchronize()
+    assert device.between(first, last) == pytest.approx(3 * MARKS * 1e-3)
 
 
 def test_the_least_that_can_be_told_is_what_lies_between_two_marks(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 
 from harness.common.errors import RefusedError
 from harness.measure.cuda_graphs import captured, refusal
+from harness.scenario import Work, Workload
+from harness.work import contract
 from harness.work.counting import Count, count
+from scenarios.lazy.construction import Construction
+from scenarios.sharing.tying import Tying
 from tests.cuda_api import Cuda
+from tests.ranks import gang
 
 GPU = torch.device("cuda", 0)
 
@@ -69,6 +79,7 @@ def test_out_of_memory_stays_what_it_is(cuda: Cuda) -> None:
         (Count(host_reads=1), "nccl", "reads to the host once a step"),
         (Count(host_reads=1000), "nccl", "reads to the host 1000 times a step"),
         (Count(host_operations=2), "nccl", "computes on the host 2 times a step, which a replay would not repeat"),
+        (Count(reseeds=True), "nccl", "seeds random numbers in a step, which a replay would not repeat"),
         (Count(traffic_bytes=8), "gloo", "its messages go through the host (gloo)"),
     ],
 )
@@ -83,3 +94,56 @@ def test_operations_on_the_host_are_counted_where_the_step_has_another_device() 
 
     assert count(step, lambda: "a stream").host_operations == 1
     assert count(step).host_operations == 0
+
+
+def test_a_step_that_seeds_is_told_from_one_that_draws_and_nobodys_numbers_are_changed() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    assert not count(lambda: torch.rand(2)).reseeds
+    assert torch.equal(torch.rand(3), expected)
+    assert count(lambda: torch.manual_seed(5)).reseeds  # the very seed that is set already
+    assert torch.initial_seed() == 5
+    lazily = Construction(layers=2, width=8, how="lazy").prepare(gang(0, 1))
+    assert refusal(count(lazily.step), "nccl") == "seeds random numbers in a step, which a replay would not repeat"
+
+
+@pytest.mark.parametrize("hidden", ["untied", "tied"])
+def test_training_is_right_where_only_its_launches_are_replayed(hidden: str) -> None:
+    """No Python of a step runs in a replay: what counts steps there counts none."""
+    workload = Tying(batch=9, uses=2, width=12, hidden=hidden).prepare(gang(0, 1))
+    output = workload.step()
+    replayed, steps = copy.copy(workload), 4
+    workload.reset()
+    python = {name: value for name, value in vars(step_owner(workload)).items() if isinstance(value, int)}
+    for _ in range(steps):
+        replayed.step()
+        vars(step_owner(workload)).update(python)
+    assert contract.check(workload, output, steps)
+    with pytest.raises(AssertionError, match="normwise"):
+        contract.check(workload, output, steps + 1)
+
+
+def step_owner(workload: Workload) -> object:
+    """The object whose method is the step."""
+    return workload.step.__self__  # type: ignore[attr-defined]
+
+
+def plain(_: object) -> None: ...
+
+
+def with_steps(_: object, steps: int) -> dict[str, int]:
+    return {"steps": steps}
+
+
+@pytest.mark.parametrize(
+    ("check", "steps"),
+    [
+        (with_steps, 7), (partial(with_steps), 7), (lambda output, steps: {"steps": steps}, 7),
+        (plain, None), (lambda output, limit=3: None, None), (lambda *outputs: None, None),
+        (partial(lambda limit, output: None, 3), None),
+    ],
+)  # fmt: skip
+def test_a_check_of_two_parameters_gets_the_steps_too(check: Callable[..., Any], steps: int | None) -> None:
+    found = contract.check(Workload(lambda: None, check=check, work=Work()), "output", 7)
+    assert (found or {}).get("steps") == steps

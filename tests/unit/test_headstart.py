@@ -1,17 +1,16 @@
-"""The head start: a fast device is timed and not the launching, whatever a step does, and nothing ever hangs."""
+"""Both clocks: what a user waits for and the device's own time, whatever a step does, and nothing ever hangs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.device.timing import RankSample, StartLine, Timer
+from harness.device.timing import QueueTimer, RankSample, StartLine, Timer
 from harness.journal.measurement_warnings import Kind
-from harness.measure.launch_ahead import HOLD_S, MOST, QueueDepth, head_start_s, queueable, room, tightest, warnings_of
+from harness.measure.launch_ahead import HOLD_S, MOST, QueueDepth, head_start_s, room, tightest, warnings_of
 from harness.measure.timing_loop import sample
 from tests.gpus import DEPTH, LAUNCH_S, FakeGpu
 from tests.stand_ins import workload
@@ -24,7 +23,11 @@ def take(
     gpu: FakeGpu, step: Callable[[], None], inner: int, *, head_start_s: float = 0.0, streams: tuple[str, ...] = ()
 ) -> RankSample:
     line = StartLine(lambda value: value, 1e-4, gpu.clock)
-    watch = Timer(gpu, gpu.clock, head_start_s=head_start_s, streams=streams)
+    watch = (
+        QueueTimer(gpu, gpu.clock, head_start_s=head_start_s, streams=streams)
+        if head_start_s
+        else Timer(gpu, gpu.clock, streams=streams)
+    )
     return sample(workload(step), inner, gpu, line, watch)[0]
 
 
@@ -43,7 +46,7 @@ def test_the_order_is_flush_align_hold_mark_fork_steps_join_mark_and_one_wait() 
         gpu.told.append("reset")
 
     line = StartLine(latest, 1e-4, gpu.clock)
-    watch = Timer(gpu, gpu.clock, head_start_s=1e-3, streams=("side",))
+    watch = QueueTimer(gpu, gpu.clock, head_start_s=1e-3, streams=("side",))
     sample(workload(lambda: gpu.launch(1e-3, "step"), reset=reset), 3, gpu, line, watch, cold=True)
     before, after = ["reset", "flush", "synchronize", "align"], ["join side", "mark", "synchronize"]
     assert gpu.told == [*before, "mark", "hold", "mark", "fork side", "step", "step", "step", *after]
@@ -84,7 +87,7 @@ def test_a_head_start_is_no_part_of_the_sample() -> None:
     lap = take(gpu, lambda: gpu.launch(0.010), 1, head_start_s=0.5)
     assert lap.end_s - lap.start_s == pytest.approx(0.010, rel=1e-3)
     assert lap.seconds == pytest.approx(0.010, rel=1e-3)
-    assert lap.launched_s < lap.start_s
+    assert not lap.late
 
 
 def test_a_step_that_waits_for_the_device_has_no_room_and_does_not_hang() -> None:
@@ -135,9 +138,40 @@ def test_launching_is_timed_by_the_host_and_not_by_the_device() -> None:
     assert looked(gpu, lambda: gpu.launch(HOLD_S), 1).launch_s < 2 * LAUNCH_S
 
 
-def test_all_cases_of_a_comparison_get_a_head_start_or_none_does() -> None:
-    assert queueable([QueueDepth(3, 1e-5), QueueDepth(512, 1e-6)])
-    assert not queueable([QueueDepth(3, 1e-5), QueueDepth(0, math.inf)])
+@pytest.mark.parametrize("host_s", [20e-6, 2e-3, 20e-3])
+def test_work_on_the_host_counts_whatever_the_device_does_meanwhile(host_s: float) -> None:
+    gpu = FakeGpu()
+
+    def step() -> None:
+        gpu.clock.now_s += host_s
+        gpu.launch(QUICK_S)
+
+    lap = take(gpu, step, 10)
+    assert lap.seconds == pytest.approx(10 * (host_s + LAUNCH_S), rel=0.02)
+    assert lap.enqueue_s == pytest.approx(lap.seconds, rel=0.02)
+    own = take(gpu, step, 10, head_start_s=head_start_s(10, QueueDepth(10, host_s + LAUNCH_S)))
+    assert own.seconds == pytest.approx(10 * QUICK_S, rel=0.01)
+    assert own.enqueue_s == pytest.approx(10 * (host_s + LAUNCH_S), rel=0.02)
+
+
+def test_a_step_that_launches_nothing_takes_what_the_host_takes() -> None:
+    gpu = FakeGpu()
+
+    def step() -> None:
+        gpu.clock.now_s += 3e-3
+
+    assert take(gpu, step, 4).seconds == pytest.approx(12e-3, rel=0.01)
+    assert take(gpu, step, 4, head_start_s=0.1).seconds < 1e-6  # the device's own time of it
+
+
+def test_the_host_is_done_early_where_the_device_takes_longer() -> None:
+    gpu = FakeGpu()
+    lap = take(gpu, lambda: gpu.launch(1e-3), 50)
+    assert lap.seconds == pytest.approx(50e-3, rel=0.01)
+    assert lap.enqueue_s == pytest.approx(50 * LAUNCH_S, rel=0.1)
+
+
+def test_of_several_ranks_what_suits_each_is_launched_ahead() -> None:
     assert tightest([QueueDepth(), QueueDepth(7, 1e-5), QueueDepth(9, 3e-5)]) == QueueDepth(7, 3e-5)
 
 
@@ -155,9 +189,8 @@ def test_what_other_streams_do_is_inside_the_sample_once_they_are_joined() -> No
 
 
 def test_a_rank_that_often_launches_too_late_is_doubted() -> None:
-    early, late = RankSample(1.0, 2.0, 0.9, launched_s=0.5), RankSample(1.0, 2.0, 0.9, launched_s=1.5)
-    assert late.late and not early.late and not RankSample(1.0, 2.0, None).late
+    early, late = RankSample(1.0, 2.0, 0.9), RankSample(1.0, 2.0, 0.9, late=True)
     assert warnings_of([[early] * 19 + [late]]) == []
     (warning,) = warnings_of([[early] * 20, [early] * 18 + [late] * 2])
     assert (warning.kind, warning.rank) == (Kind.LAUNCH_GAPS, 1)
-    assert "10% of its samples (limit 5%)" in warning.fact
+    assert "10% of the samples of the device's own time (limit 5%)" in warning.fact

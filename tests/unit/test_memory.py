@@ -130,7 +130,10 @@ def test_what_cannot_fit_is_told_beforehand_with_both_numbers() -> None:
     assert shortage(Large(160 * 2**30), 2, card) is None
     reason = shortage(Large(200 * 2**30), 2, card)
     assert reason == "needs at least 100 GiB on each device, which has 80 GiB"
-    assert shortage(object(), 1, card) is None
+    assert shortage(object(), 1, card, 0) is None
+    assert shortage(Large(100 * 2**30), 2, card, 50 * 2**30) is None
+    crowded = shortage(Large(100 * 2**30), 2, card, 49 * 2**30)
+    assert crowded is not None and "at least 50 GiB on each device, of whose 80 GiB 49 GiB are free" in crowded
     with pytest.raises(ZeroDivisionError):
         shortage(Large(1), 0, card)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.gang import Gang, seeded
 from harness.plugins import registry
+from harness.work import contract
 from scenarios import replicas
 from scenarios.replicas import checksum
 from tests.ranks import Ranks
@@ -67,7 +68,7 @@ def verdict(mine: Gang, name: str, stranger: int | None) -> str:
     workload = registry.load(ENTRIES[name].reference).cls(**settings).prepare(replace(mine, shared_generator=drawn))
     workload.reset()
     try:
-        workload.check(workload.step())
+        contract.check(workload, workload.step(), 1)
     except AssertionError as error:
         return str(error)
     finally:

@@ -388,6 +388,11 @@ def test_a_crossover_without_any_figure_says_why(tmp_path):
     )
 
 
+def test_a_crossover_of_more_devices_takes_more_than_one(tmp_path):
+    text, _ = told(tmp_path, "{whole@most.crossover}", world_sizes=(1,), **{**SWEPT, **EXACT})
+    assert text == "[not answered: only 1 device was measured]"
+
+
 def test_a_crossover_of_few_launches_rests_on_ratios_and_says_so(tmp_path):
     text, _ = told(tmp_path, "{pieces.crossover}", launches=2, **SWEPT)
     assert text == "between 64 and 256 (no interval yet; margin 5 %)"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.gang import Gang, seeded
+from harness.plugins import registry
 from harness.scenario import Workload
 from harness.work.counting import count
 from harness.work.memory import peak
@@ -467,3 +468,40 @@ def test_split_chunks_on_one_device_can_have_no_speed_up(how: str) -> None:
 def test_whole_products_can_be_shared_only_so_far(products: int, devices: int) -> None:
     flops = [Split(products=products, size=2).prepare(gang).work.flops for gang in gangs(devices)]
     assert sum(flops) / max(flops) == pytest.approx(products / math.ceil(products / devices))
+
+
+def right_in(mine: Gang, how: str, dtype: str) -> tuple[str, set[torch.dtype], float]:
+    workload = Split(size=64, how=how, dtype=dtype).prepare(mine)
+    products = workload.step()
+    said = ""
+    try:
+        workload.check(products)
+    except AssertionError as error:
+        said = str(error)
+    return said, {product.dtype for product in products}, workload.work.bytes
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_split_in_bf16_is_right_on_two_ranks_and_moves_half_the_bytes(two_ranks: Ranks, how: str) -> None:
+    half, whole = (two_ranks.do(right_in, how, dtype) for dtype in ("bfloat16", "float32"))
+    assert [said for said, *_ in half] == ["", ""]
+    assert [kinds for _, kinds, _ in half] == [{torch.bfloat16}] * 2
+    assert [2 * moved for *_, moved in half] == [moved for *_, moved in whole]
+
+
+def test_split_in_bf16_refuses_fewer_digits_and_another_type() -> None:
+    workload = Split(size=64, dtype="bfloat16").prepare(next(gangs(1)))
+    products = workload.step()
+    assert Split(size=64, dtype="bfloat16").memory(2) * 2 == Split(size=64).memory(2)
+    with pytest.raises(AssertionError, match="not every product is of bfloat16"):
+        workload.check([product.float() for product in products])
+    with pytest.raises(AssertionError, match="normwise"):
+        workload.check([product.to(torch.float8_e4m3fn).to(torch.bfloat16) for product in products])
+
+
+@pytest.mark.parametrize("name", ["load", "part", "restore", "program", "save"])
+def test_files_are_of_a_gigabyte_where_a_gpu_is_to_be_filled(name: str) -> None:
+    (entry,) = registry.find(name)
+    (width,) = entry.sweep("width", "full")
+    assert entry.cls(width=width).memory(1) >= 2**30
+    assert entry.cls().memory(1) < 2**27

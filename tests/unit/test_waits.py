@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from harness import gang as gangs
 from harness.device.device import CpuDevice
-from harness.device.timing import RankSample, now
+from harness.device.timing import RankSample, StartLine, Timer, now
 from harness.gang import Gang
 from harness.journal.records import CellRecord, parse
+from harness.measure import timing_loop
 from harness.measure.collective_times import Call, Watched, split, watched
+from tests.gpus import LAUNCH_S, FakeGpu
 from tests.ranks import Ranks
+from tests.stand_ins import workload
 
 gaps = st.lists(st.floats(1e-4, 1e-2), min_size=7, max_size=7)
 
@@ -104,6 +107,40 @@ def test_two_ranks_are_watched_and_the_late_one_is_told_from_the_one_that_waits(
     waited = [sum(last[call] - came for call, (came, _) in enumerate(mine)) for mine in told]
     assert [each for (each,) in waits.wait_s] == pytest.approx(waited)
     assert waits.work_s[1][0] >= 0.2
+
+
+@pytest.mark.parametrize("kernel_s", [2e-6, 20e-6])
+def test_watching_delays_nothing_on_a_device_that_works_behind_its_host(
+    monkeypatch: pytest.MonkeyPatch, kernel_s: float
+) -> None:
+    """Bound by the host or by the device, a watched step takes what a timed one takes, and its parts are its own."""
+    gpu, transfer_s, kernels, inner = FakeGpu(), 30e-6, 20, 5
+    monkeypatch.setattr(dist, "all_reduce", lambda _: gpu.launch(transfer_s))
+
+    def step() -> None:
+        for _ in range(kernels):
+            gpu.launch(kernel_s)
+        gangs.carrier.all_reduce(torch.ones(10))
+        gpu.clock.now_s += 100e-6  # the host prepares the next step
+
+    def take() -> RankSample:
+        line = StartLine(lambda value: value, 1e-4, gpu.clock)
+        return timing_loop.sample(workload(step), inner, gpu, line, Timer(gpu, gpu.clock))[0]
+
+    timed = take()
+    with watched(gpu, gpu.clock) as calls:
+        step()  # warm-up is no part of the sample
+        lap = take()
+    seen = Watched.of(lap, calls)
+    assert len(calls) == inner + 1
+    assert lap.seconds == pytest.approx(timed.seconds, rel=0.01)
+    shares = split([[seen]], inner)
+    assert shares is not None
+    assert shares.transfer_s[0][0] == pytest.approx(transfer_s, abs=1.5 * LAUNCH_S)
+    parts = (shares.work_s, shares.wait_s, shares.transfer_s)
+    assert sum(part[0][0] for part in parts) == pytest.approx(timed.seconds / inner, rel=0.02)
+    if kernel_s > LAUNCH_S:
+        assert timed.seconds < 1.01 * inner * (kernels * kernel_s + transfer_s) + 110e-6  # the host's part is hidden
 
 
 def test_what_fails_while_it_is_watched_leaves_nothing_behind() -> None:

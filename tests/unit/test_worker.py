@@ -46,6 +46,8 @@ class Queue:
     model = "a queue"
     queues = True
     memory_bytes = 80 * 2**30
+    free_bytes = 16 * 2**30
+    """The rest is taken by others."""
     busy_until_s = 0.0
     flushed = 0
 
@@ -64,6 +66,8 @@ class Queue:
 
     def mark(self) -> float:
         return max(self.busy_until_s, time.monotonic())
+
+    new_mark = mark
 
     def reached(self, mark: float) -> bool:
         return time.monotonic() >= mark
@@ -95,10 +99,10 @@ class Queued:
             raise ValueError("no such combination")
 
     def memory(self, ranks: int) -> Any:
-        return {"huge": 2**40, "need": None}.get(self.fault, 0)
+        return {"huge": 2**40, "crowded": 2**36, "need": None}.get(self.fault, 0)
 
     def prepare(self, gang: Gang) -> Workload:
-        assert self.fault != "huge"
+        assert self.fault not in ("huge", "crowded")
         if self.fault == "memory":
             raise MemoryError("17 TiB")
         if self.fault == "sticky":
@@ -119,7 +123,7 @@ class Queued:
             return {"launched": output}
 
         def step() -> int:
-            queue.launch(WORK_S)
+            queue.launch(_on_host() if self.fault == "host" else WORK_S)
             torch.mm(x, y)
             dtypes[self.fault].add(torch.get_default_dtype())
             if self.fault == "waits":
@@ -131,6 +135,14 @@ class Queued:
         work: Any = {"property": Moody(), "tensor": Work(flops=torch.ones(2, 2))}.get(self.fault, Work())  # type: ignore[arg-type]
         asymmetric: Any = np.array([1, 2]) if self.fault == "asymmetric" else np.bool_(1)
         return Workload(step, check=check, work=work, asymmetric=asymmetric, close=lambda: closed.append(self.fault))
+
+
+def _on_host() -> float:
+    """Work on the host; returns the little that the device has to do then."""
+    until_s = time.monotonic() + WORK_S
+    while time.monotonic() < until_s:
+        pass
+    return WORK_S / 100
 
 
 class Moody(Work):
@@ -216,11 +228,28 @@ def test_no_sample_misses_work_that_was_only_launched(plain: Plain) -> None:
     assert starts[0] >= 0
 
 
-def test_every_case_gets_a_head_start_unless_one_waits_for_the_device_itself(plain: Plain) -> None:
-    assert plain.cell.head_start_s > 0
+def test_every_case_has_both_clocks_unless_its_step_waits_for_the_device_itself(plain: Plain) -> None:
+    queued, samples = plain.cell.queued, plain.cell.samples
+    assert queued is not None and samples.enqueue_s is not None
+    (device_s,), (enqueue_s,) = queued.device_s, queued.enqueue_s
+    assert len(device_s) == len(enqueue_s) == len(set(samples.position))  # one a visit
+    assert min(device_s) == pytest.approx(WORK_S, rel=0.01)
+    assert min(enqueue_s) < WORK_S / 4  # launching is quick here, and does not wait for the work
+    assert queued.head_start_s > 0 and 1 <= queued.inner <= plain.cell.inner
     both = [entry for entry in measured("waits") if isinstance(entry, CellRecord)]
-    assert [cell.head_start_s for cell in both] == [0, 0]
+    assert [cell.queued for cell in both if "waits" in cell.case] == [None]
     assert all(cell.status == "ok" and cell.samples.device_s for cell in both)
+
+
+def test_a_step_that_works_on_the_host_takes_what_the_host_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.measure.launch_ahead.HOLD_S", 0.5)
+    cells = {cell.case: cell for cell in measured("host") if isinstance(cell, CellRecord)}
+    cell = cells["queued[fault=host]@1"]
+    assert cell.status == "ok" and cell.queued is not None
+    assert min(cell.samples.device_s[0]) / cell.inner >= 0.99 * WORK_S
+    assert min(cell.samples.enqueue_s[0]) / cell.inner >= 0.99 * WORK_S
+    assert min(cell.queued.enqueue_s[0]) >= 0.99 * WORK_S
+    assert min(cell.queued.device_s[0]) < WORK_S / 2
 
 
 def test_a_cold_sample_is_of_one_step_after_the_cache_was_cleared(plain: Plain) -> None:
@@ -270,6 +299,10 @@ def test_what_cannot_fit_is_skipped_untried_with_the_reason() -> None:
     assert (huge.status, huge.rank) == ("skipped", 0)
     assert huge.message == "needs at least 1024 GiB on each device, which has 80 GiB"
     assert cells["queued[fault=none]@1"].status == "ok"
+    cells = {cell.case: cell for cell in measured("crowded") if isinstance(cell, CellRecord)}
+    crowded = cells["queued[fault=crowded]@1"]
+    assert crowded.status == "skipped"
+    assert crowded.message.startswith("needs at least 64 GiB on each device, of whose 80 GiB 16 GiB are free")
 
 
 def test_the_journal_has_launch_begin_cell_in_this_order(plain: Plain) -> None:
