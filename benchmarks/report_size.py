@@ -47,7 +47,7 @@ def comparison(size: int, world_sizes: tuple[int, ...]) -> Comparison:
     made = [
         Case(
             scenario="split",
-            reference="scenarios.split:Split",
+            reference="scenarios.chapter.products.split:Split",
             params={"how": variant, "size": size},
             variant=variant,
             world_size=devices,

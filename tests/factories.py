@@ -198,7 +198,7 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
             params = {**shared, told.variant_field: variant} if told.variant_field and variant else shared
             one = Case(
                 scenario=told.scenario,
-                reference="scenarios.split:Split",
+                reference="scenarios.chapter.products.split:Split",
                 params=params,
                 variant=variant,
                 world_size=world_size,

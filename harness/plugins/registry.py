@@ -43,9 +43,9 @@ class Entry:
 
     @property
     def subject(self) -> str:
-        """What it belongs to, for a scenario in a package of scenarios: the module's name there; else its own name."""
+        """What it is about: of ``scenarios.chapter.sharing.tying`` it is "sharing"; of a user's scenario, its name."""
         path = self.reference.partition(":")[0].split(".")
-        return path[1] if path[0] == "scenarios" else self.name
+        return path[2] if path[0] == "scenarios" else self.name
 
     @property
     def exercises(self) -> tuple[Exercise, ...]:

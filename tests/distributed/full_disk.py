@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import torch
 
 from harness.scenario import Gang, Work, Workload, variant
-from scenarios.roundtrip import checkpoint, exported, formats
+from scenarios.chapter.roundtrip import checkpoint, exported, formats
 
 SMALL, LARGE = 1000, 8_000_000
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.plugins import registry
 from tests.distributed.conftest import rankbench
-from tests.unit.test_every_scenario import SMALL
+from tests.unit.scenarios.test_every_scenario import SMALL
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 

@@ -27,8 +27,8 @@ from harness.cli import app as cli; from harness.journal import log as lines
 lines.PATIENCE_S = 1.0
 sys.exit(cli.run_app(sys.argv[1:]))
 """
-SAVE = ("scenarios.roundtrip.save:Save", "--set", "save.how=rank0,dcp", "--set", "save.layers=8")
-SPLIT = ("scenarios.split:Split", "--set", "split.how=whole", "--set", "split.size=64")
+SAVE = ("scenarios.chapter.roundtrip.save:Save", "--set", "save.how=rank0,dcp", "--set", "save.layers=8")
+SPLIT = ("scenarios.chapter.products.split:Split", "--set", "split.how=whole", "--set", "split.size=64")
 BUDGET = ("--launches", "1", "--budget", "8")
 MOUNT = 'mount -t tmpfs -o size=20m tmpfs "$0" && mkdir "$0/run"'
 """A disk of its own, in a namespace that takes it away when its last process has ended."""

@@ -17,7 +17,7 @@ from tests.limits import LIMIT_S
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two CPU cores stand in for two devices")
 
 LIBRARIES = "fills.how=small,torch,path,dcp,program"  # safetensors does not write through a link
-SAVE = ("run", "scenarios.roundtrip.save:Save", "--launches", "1", "--budget", "60")
+SAVE = ("run", "scenarios.chapter.roundtrip.save:Save", "--launches", "1", "--budget", "60")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

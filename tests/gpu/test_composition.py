@@ -9,7 +9,7 @@ import torch
 
 from harness.device.cuda import CudaDevice
 from harness.gang import Gang, seeded
-from scenarios.composition.branches import Branches
+from scenarios.chapter.composition.branches import Branches
 from tests.distributed.conftest import rankbench
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -13,8 +13,8 @@ from harness.device.cuda import CudaDevice
 from harness.device.timing import StartLine, Timer
 from harness.gang import Gang, seeded
 from harness.measure.timing_loop import sample
-from scenarios.crossover import Crossover
-from scenarios.split import Split
+from scenarios.chapter.products.crossover import Crossover
+from scenarios.chapter.products.split import Split
 from tests.distributed.conftest import rankbench
 from tests.stand_ins import workload
 
