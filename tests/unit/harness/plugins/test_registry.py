@@ -19,6 +19,7 @@ from harness.common.text import nearest
 from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.plugins import registry
+from scenarios import chapter
 from tests.limits import LIMIT_S
 
 GOOD = '''
@@ -153,13 +154,13 @@ def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / f"{module.replace('.', '/')}.py").write_text(PART.format(name=name, told=own))
     named = {"Singer": "diva"}  # not its own name
     points = EntryPoints(
-        EntryPoint(named.get(name, name.lower()), f"scenarios.{module}:{name}", registry.GROUP)
+        EntryPoint(named.get(name, name.lower()), f"scenarios.chapter.{module}:{name}", registry.GROUP)
         for module, name in parts.items()
     )
-    monkeypatch.setattr(scenarios, "__path__", [*scenarios.__path__, str(tmp_path)])
+    monkeypatch.setattr(chapter, "__path__", [*chapter.__path__, str(tmp_path)])
     monkeypatch.setattr(registry, "entry_points", points.select)
     for module in ("orchestra", *parts, "twin"):
-        monkeypatch.delitem(sys.modules, f"scenarios.{module}", raising=False)
+        monkeypatch.delitem(sys.modules, f"scenarios.chapter.{module}", raising=False)
 
 
 @pytest.mark.usefixtures("orchestra")
@@ -184,7 +185,7 @@ def test_a_name_a_subject_or_an_exercise_says_which_scenarios(name: str, found: 
 def test_a_name_imports_its_own_module_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "soloist.py").write_text("raise ImportError")
     assert [entry.name for entry in registry.find("flute")] == ["flute"]
-    assert "scenarios.orchestra.strings" not in sys.modules
+    assert "scenarios.chapter.orchestra.strings" not in sys.modules
     with pytest.raises(UsageError, match="import without an error"):
         registry.find("singer")
 
@@ -212,7 +213,7 @@ def test_a_plugin_that_does_not_load_takes_no_other_with_it(tmp_path: Path, caps
     told = capsys.readouterr()
     assert "violin" in told.out
     assert told.err.count("\n") == 1
-    assert "scenarios.soloist:Singer (SystemExit: no licence)" in told.err
+    assert "scenarios.chapter.soloist:Singer (SystemExit: no licence)" in told.err
 
 
 @pytest.mark.usefixtures("orchestra")
@@ -221,15 +222,18 @@ def test_two_scenarios_of_one_name_are_refused_where_that_name_is_needed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "twin.py").write_text(PART.format(name="Flute", told=""))
-    twin = EntryPoint(name, "scenarios.twin:Flute", registry.GROUP)
+    twin = EntryPoint(name, "scenarios.chapter.twin:Flute", registry.GROUP)
     points = EntryPoints([*registry.entry_points(group=registry.GROUP), twin])
     monkeypatch.setattr(registry, "entry_points", points.select)
-    both = r"'flute' of .*scenarios.orchestra.winds:Flute.* and .*scenarios.twin:Flute"
+    both = r"'flute' of .*scenarios.chapter.orchestra.winds:Flute.* and .*scenarios.chapter.twin:Flute"
     for run_request in (RunRequest(names=["flute"], devices="cpu:1"), RunRequest(devices="cpu:1", preset="chapter")):
         with pytest.raises(UsageError, match=both):
             make(run_request)
     assert [entry.name for entry in registry.find("0.1.0")] == ["violin"]
-    assert [entry.reference for entry in registry.find("scenarios.twin:Flute")] == ["scenarios.twin:Flute"]
+    reference = "scenarios.chapter.twin:Flute"
+    assert [entry.reference for entry in registry.find(reference)] == [reference]
+        "scenarios.chapter.twin:Flute"
+    ]
     assert run_app(["list"]) == 0
     assert re.search(both, capsys.readouterr().err)
 
