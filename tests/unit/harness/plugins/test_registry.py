@@ -232,8 +232,6 @@ def test_two_scenarios_of_one_name_are_refused_where_that_name_is_needed(
     assert [entry.name for entry in registry.find("0.1.0")] == ["violin"]
     reference = "scenarios.chapter.twin:Flute"
     assert [entry.reference for entry in registry.find(reference)] == [reference]
-        "scenarios.chapter.twin:Flute"
-    ]
     assert run_app(["list"]) == 0
     assert re.search(both, capsys.readouterr().err)
 
