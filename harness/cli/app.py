@@ -60,10 +60,10 @@ def _run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:
-        told = getattr(error, "format_message", None)  # the option parser's own errors
-        if told is None:
+        usage_message = getattr(error, "format_message", None)  # the option parser's own errors
+        if usage_message is None:
             raise
-        return _complain(f"{told().rstrip('.')}; see `rankbench --help`", USAGE)
+        return _complain(f"{usage_message().rstrip('.')}; see `rankbench --help`", USAGE)
 
 
 def _complain(text: object, code: int) -> int:

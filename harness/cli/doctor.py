@@ -60,8 +60,8 @@ def _devices() -> Iterator[Finding]:
         facts = torch.cuda.get_device_properties(index)
         yield Finding("good", f"cuda:{index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
         if strangers := nvml.state(index)["processes"]:
-            told = f"{strangers} other process{'es' * (strangers > 1)} on it: stop them, or expect times that vary"
-            yield Finding("warn", f"cuda:{index}", told)
+            text = f"{strangers} other process{'es' * (strangers > 1)} on it: stop them, or expect times that vary"
+            yield Finding("warn", f"cuda:{index}", text)
     have = cores()
     if not count:
         why, remedy = no_gpu.diagnosis()
@@ -101,8 +101,8 @@ def _disturbances() -> Iterator[Finding]:
     busy, names = _others()
     if busy > BUSY:
         who = ", ".join(names) or "with processes that end too soon, or are too many, to be named"
-        told = f"{busy:.2f} cores are busy now ({who}): stop them, or expect foreign-load warnings"
-        yield Finding("warn", "other load", told)
+        text = f"{busy:.2f} cores are busy now ({who}): stop them, or expect foreign-load warnings"
+        yield Finding("warn", "other load", text)
     else:
         yield Finding("good", "other load", f"{busy:.2f} cores busy: quiet")
 

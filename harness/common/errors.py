@@ -22,11 +22,11 @@ class UsageError(RankbenchError):
     """A parameter that breaks a rule: one line with the rule, the value and the remedy."""
 
     def __init__(self, parameter: str, rule: str, value: object, remedy: str) -> None:
-        self.told = parameter, rule, value, remedy
+        self.parts = parameter, rule, value, remedy
         super().__init__(" ".join(f"{parameter} must {rule}, but is {value}; {remedy}".split()))
 
     def __reduce__(self) -> tuple[type[UsageError], tuple[str, str, object, str]]:
-        return type(self), self.told  # so that it can be raised on every rank
+        return type(self), self.parts  # so that it can be raised on every rank
 
 
 class JournalError(RankbenchError):

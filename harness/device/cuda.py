@@ -135,13 +135,13 @@ class CudaDevice:
 
     def least(self) -> float:
         """Seconds between two marks with nothing in between, launched behind a pause: the median of some."""
-        told = []
+        measured_s = []
         for _ in range(9):
             self.hold(PAUSE_S)
             start, end = self.mark(), self.mark()
             self.synchronize()
-            told.append(self.between(start, end))
-        return statistics.median(told)
+            measured_s.append(self.between(start, end))
+        return statistics.median(measured_s)
 
     def _pace(self) -> float:
         """Clock cycles in a second, as the last pause was; clocks move, and those of two GPUs apart."""

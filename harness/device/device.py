@@ -157,8 +157,8 @@ def of_cluster(text: str | None, threads: int, nodes: Sequence[Mapping[str, int]
         raise UsageError("--devices", "be cpu, cpu:N, cuda or cuda:N on a cluster", repr(text), "e.g. --devices cuda:8")
     count = int(detail) if detail else has[kind]
     if not 1 <= count <= has[kind]:
-        told = f"the cluster's {len(nodes)} nodes have {has['cuda']} GPUs and room for {has['cpu']} CPU devices"
-        raise UsageError("--devices", f"name 1 to {has[kind]} {kind} devices", text or kind, told)
+        capacity = f"the cluster's {len(nodes)} nodes have {has['cuda']} GPUs and room for {has['cpu']} CPU devices"
+        raise UsageError("--devices", f"name 1 to {has[kind]} {kind} devices", text or kind, capacity)
     return tuple(f"{kind}:{index}" for index in range(count))
 
 

@@ -55,7 +55,7 @@ PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-
 
 def describe(devices: Sequence[str]) -> dict[str, Any]:
     """What environment.json holds. ``hash`` covers everything but what changes from minute to minute."""
-    told: dict[str, Any] = {
+    description: dict[str, Any] = {
         "host": {
             "name": socket.gethostname(),
             "system": platform.platform(),
@@ -79,29 +79,30 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
     }
     seen = _visible(devices)
     if links := nvml.links(seen):
-        told["links"] = links
+        description["links"] = links
     now = {f"cuda:{index}": nvml.state(index) for index in seen}
     fleeting = {"load_average": list(os.getloadavg())} | ({"gpus_now": now} if now else {})
-    return {**told, "hash": _hash(told), **fleeting}
+    return {**description, "hash": _hash(description), **fleeting}
 
 
-def of_host(told: Mapping[str, Any]) -> dict[str, Any]:
+def of_host(description: Mapping[str, Any]) -> dict[str, Any]:
     """Of a description, what has to be alike on all hosts of a run: what runs there, and on what; no names."""
-    host = {name: told["host"][name] for name in ("system", "cpu", "governor")}
+    host = {name: description["host"][name] for name in ("system", "cpu", "governor")}
     devices = {
-        device["name"]: {name: fact for name, fact in device.items() if name not in OWN} for device in told["devices"]
+        device["name"]: {name: fact for name, fact in device.items() if name not in OWN}
+        for device in description["devices"]
     }
     return {
         "host": host,
         "devices": devices,
-        "software": told["software"],
-        "variables": _of_user(told["variables"]),
+        "software": description["software"],
+        "variables": _of_user(description["variables"]),
     }
 
 
 def of_hosts(fingerprint: str, others: Mapping[str, Mapping[str, Any]]) -> str:
     """The fingerprint of a run over hosts: rank 0's, and what the others have otherwise, whatever their names."""
-    strange = sorted(json.dumps(told, sort_keys=True) for told in others.values() if told)
+    strange = sorted(json.dumps(description, sort_keys=True) for description in others.values() if description)
     return _hash({"first": fingerprint, "others": strange}) if strange else fingerprint
 
 
@@ -125,17 +126,17 @@ def described_by(side: Side, devices: Sequence[str], code: Mapping[str, str] | N
     cannot run rankbench, would measure what belongs to this interpreter, or has another version of a scenario.
     """
     python, planned = side.python or sys.executable, dict(code or {})
-    told, why = _told_by(python, tuple(side.variables.items()), tuple(devices), tuple(planned))
-    if told is None:
+    answer, why = _answer_of(python, tuple(side.variables.items()), tuple(devices), tuple(planned))
+    if answer is None:
         remedy = "correct that, or install there what rankbench needs"
         raise UsageError(f"--{side.name}", "be able to run rankbench", f"{side.python or 'this one'} ({why})", remedy)
     for reference, digest in planned.items():
-        if told["code"][reference] != digest:
+        if answer["code"][reference] != digest:
             value = f"{python}, where {reference} has other code"
             raise UsageError(f"--{side.name}", "measure the same", value, "install the same version there and here")
     if side.python:
-        _refuse_loans(side, told)
-    described: dict[str, Any] = told["environment"]
+        _refuse_loans(side, answer)
+    described: dict[str, Any] = answer["environment"]
     return described
 
 
@@ -149,14 +150,14 @@ def code_of(plan: Plan) -> dict[str, str]:
     }
 
 
-def _refuse_loans(side: Side, told: Mapping[str, Any]) -> None:
+def _refuse_loans(side: Side, answer: Mapping[str, Any]) -> None:
     """Raise UsageError where another interpreter has something of this one's, which the side's words do not ask for."""
-    mine, its = Path(sys.prefix), [Path(prefix) for prefix in told["prefixes"]]
-    loans = {"PYTHONPATH": ("PyTorch", [Path(told["torch"]).parent], entries(os.environ))}
+    mine, its = Path(sys.prefix), [Path(prefix) for prefix in answer["prefixes"]]
+    loans = {"PYTHONPATH": ("PyTorch", [Path(answer["torch"]).parent], entries(os.environ))}
     if str(mine) not in SYSTEM:  # whose libraries are everybody's
         folders = [folder for folder in entries(os.environ, LIBRARIES) if Path(folder).absolute().is_relative_to(mine)]
         theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(each) for each in its)]
-        loans[LIBRARIES] = ("libraries", told["libraries"], theirs)
+        loans[LIBRARIES] = ("libraries", answer["libraries"], theirs)
     for variable, (what, files, folders) in loans.items():
         places = {Path(file).resolve().parent for file in files}
         lenders = (folder for folder in folders if Path(folder).resolve() in places)
@@ -166,7 +167,7 @@ def _refuse_loans(side: Side, told: Mapping[str, Any]) -> None:
 
 
 @cache
-def _told_by(
+def _answer_of(
     python: str, variables: tuple[tuple[str, str], ...], devices: tuple[str, ...], references: tuple[str, ...]
 ) -> tuple[dict[str, Any] | None, str]:
     """The description, or why there is none. It comes in a file: anything may print when an interpreter starts."""
@@ -193,30 +194,30 @@ def _answer(path: str, devices: str, *references: str) -> None:
     from harness.plugins import registry, source_digest
 
     refuse_without_asserts()
-    told = {
+    answer = {
         "environment": describe(devices.split(",")),
         "torch": torch.__file__,
         "libraries": sorted(set(re.findall(r"/\S+\.so\S*", Path("/proc/self/maps").read_text()))),
         "prefixes": [sys.prefix, sys.base_prefix],
         "code": {reference: source_digest.digest(registry.load(reference).cls) for reference in references},
     }
-    Path(path).write_text(json.dumps(told), encoding="utf-8")
+    Path(path).write_text(json.dumps(answer), encoding="utf-8")
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """What ``other`` says otherwise than ``one``, nested as they are; None for what only ``one`` has."""
-    told = {}
+    differing = {}
     for name in {**one, **other}:
         mine, its = one.get(name), other.get(name)
         if isinstance(mine, dict) and isinstance(its, dict):
             mine, its = {}, differences(mine, its)
         if mine != its and name not in FLEETING:
-            told[name] = its
-    return told
+            differing[name] = its
+    return differing
 
 
-def _hash(told: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+def _hash(description: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def governor() -> str | None:
@@ -233,8 +234,8 @@ def _version(package: str) -> str | None:
 
 
 def _blas() -> str:
-    told = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
-    return f"{told.group(1) if told else 'unknown'}, {torch.backends.cpu.get_cpu_capability()}"
+    match = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
+    return f"{match.group(1) if match else 'unknown'}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _device(name: str) -> dict[str, Any]:
@@ -272,9 +273,9 @@ def _git() -> dict[str, Any] | None:
         output = subprocess.run(ask, capture_output=True, timeout=10, check=True).stdout  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return None
-    told = output.decode(errors="replace")  # a branch may be called in any bytes
-    commit = re.search(r"^# branch\.oid (\S+)", told, re.MULTILINE)
-    return {"commit": commit.group(1) if commit else None, "changed": bool(re.search(r"^[^#]", told, re.MULTILINE))}
+    status = output.decode(errors="replace")  # a branch may be called in any bytes
+    commit = re.search(r"^# branch\.oid (\S+)", status, re.MULTILINE)
+    return {"commit": commit.group(1) if commit else None, "changed": bool(re.search(r"^[^#]", status, re.MULTILINE))}
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ def handle(index: int) -> Any:
 
 def uuid(index: int) -> str | None:
     """As NVML writes it; None where it does not tell."""
-    told: str | None = _ask(index, {"uuid": pynvml.nvmlDeviceGetUUID})["uuid"]
-    return told
+    value: str | None = _ask(index, {"uuid": pynvml.nvmlDeviceGetUUID})["uuid"]
+    return value
 
 
 def facts(index: int) -> dict[str, Any]:

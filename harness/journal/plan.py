@@ -251,7 +251,7 @@ class Plan(Record):
     @property
     def identity(self) -> str:
         """A hash of what is measured and how: equal for runs whose launches belong together."""
-        told = self.model_dump(
+        fields = self.model_dump(
             mode="json",
             by_alias=True,
             exclude={
@@ -267,7 +267,7 @@ class Plan(Record):
                 "ranks_per_host",
             },
         )
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def holds(self, launch: int) -> bool:
         """Whether a run of this plan may have a launch of that number."""

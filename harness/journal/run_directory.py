@@ -51,10 +51,10 @@ def _below(folder: Path) -> Iterator[tuple[int, Path]]:
 def content(path: Path) -> bytes:
     """All of a file. Raises JournalError where it is too large."""
     with path.open("rb") as file:
-        told = file.read(LARGEST + 1)
-    if len(told) > LARGEST:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
         raise JournalError(f"{path} must have at most {LARGEST} bytes, but has more; it is no file of rankbench's")
-    return told
+    return content
 
 
 @dataclass(frozen=True)

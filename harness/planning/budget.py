@@ -53,13 +53,13 @@ def fraction(name: str, text: str, *, zero: bool = False, example: str) -> float
     """A number like ``2%`` or ``0.02``, above 0 (``zero``: or 0 itself) and below 1. Raises UsageError."""
     number, percent, rest = text.strip().partition("%")
     try:
-        told = float(number) / (100 if percent else 1)
+        value = float(number) / (100 if percent else 1)
     except ValueError:
-        told = math.nan
-    if rest or not (0 < told < 1 or (zero and told == 0)):
+        value = math.nan
+    if rest or not (0 < value < 1 or (zero and value == 0)):
         rule = f"be a fraction of the time, {'from' if zero else 'above'} 0 and below 1"
         raise UsageError(name, rule, repr(text), f"e.g. {name} {example}")
-    return told
+    return value
 
 
 def _budget(request: RunRequest, usual: int, cases: int, sides: int) -> tuple[float, int]:

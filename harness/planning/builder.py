@@ -195,12 +195,12 @@ def _comparisons(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, 
     points = [(entry, params) for entry in entries for params in _points(entry, settings, request.preset)]
     copied = sizes if request.preset != "chapter" else ()
     every = 1 if len(points) <= FEW else EVERY
-    telemetry = [
+    probes = [
         _probes(request, sizes, found, first=place == 0) if place % every == 0 else () for place in range(len(points))
     ]
     comparisons = (
         _comparison(entry, params, sizes, copied, probed)
-        for (entry, params), probed in zip(points, telemetry, strict=True)
+        for (entry, params), probed in zip(points, probes, strict=True)
     )
     return tuple(
         each.model_copy(update={"exercises": tuple(exercise.on(found[0]) for exercise in each.exercises)})
@@ -229,14 +229,14 @@ def _comparison(
     point: dict[str, tuple[Value, ...]],
     sizes: tuple[int, ...],
     copied: tuple[int, ...],
-    telemetry: Sequence[Case],
+    probes: Sequence[Case],
 ) -> Comparison:
-    """One comparison at every size, with packed copies at the sizes ``copied`` and the probes ``telemetry`` it."""
+    """One comparison at every size, with packed copies at the sizes ``copied`` and ``probes`` beside them."""
     params = {name: values[0] for name, values in point.items() if name != entry.variant_field}
     variants = point[entry.variant_field] if entry.variant_field else (None,)
     cases = []
     for value in variants:
-        told = params if value is None or entry.variant_field is None else params | {entry.variant_field: value}
+        values = params if value is None or entry.variant_field is None else params | {entry.variant_field: value}
         variant = None if value is None else str(value)
         shapes = [(size, False) for size in sizes]
         if sizes[0] == 1 and entry.scaling != "none":  # packed copies say something beside a lone one that scales
@@ -245,7 +245,7 @@ def _comparison(
             Case(
                 scenario=entry.name,
                 reference=entry.reference,
-                params=told,
+                params=values,
                 variant=variant,
                 world_size=size,
                 packed=packed,
@@ -263,5 +263,5 @@ def _comparison(
         else (str(variants[0]) if variants[0] is not None else None),
         params=params,
         code=source_digest.digest(entry.cls),
-        cases=(*cases, *telemetry),
+        cases=(*cases, *probes),
     )

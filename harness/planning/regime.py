@@ -45,9 +45,9 @@ def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
             raise UsageError(option, f"be one of {', '.join(known)}", repr(value), nearest(value, known))
         if usual and value != usual and not devices[0].startswith("cuda"):
             raise UsageError(option, f"be {usual} on CPU devices", value, "leave it out, or use --devices cuda")
-    told = {"cache": CACHES[request.cache], "execution": EXECUTIONS[request.execution]}
+    words = {"cache": CACHES[request.cache], "execution": EXECUTIONS[request.execution]}
     if not devices[0].startswith("cuda"):
-        told["gloo loop"] = LOOPS[request.gloo_loop]
+        words["gloo loop"] = LOOPS[request.gloo_loop]
         if request.gloo_loop == "background" and (why := gloo_threads.refusal()):
             remedy = "add --gloo-loop as-is"
             raise UsageError("--gloo-loop", f"be as-is where threads keep their class ({why})", "background", remedy)
@@ -56,10 +56,10 @@ def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
         raise UsageError("--gloo-loop", "be background on GPUs, whose ranks have several cores", "as-is", remedy)
     if devices[0].startswith("cuda"):
         precision.refuse_override()
-        told["precision"] = precision.WORDS
-        told["affinity"] = "each rank has cores of its own, near its GPU"
-        told["launching"] = "as a step launches; the device's own time is taken beside it"
+        words["precision"] = precision.WORDS
+        words["affinity"] = "each rank has cores of its own, near its GPU"
+        words["launching"] = "as a step launches; the device's own time is taken beside it"
     if len(set(devices)) < len(devices):
-        told["affinity"] = told.get("affinity", "ranks share cores")
-        told["collectives"] = "gloo, through the host: ranks share a device"
-    return ALWAYS | told | {"threads": f"{request.threads} a rank"}
+        words["affinity"] = words.get("affinity", "ranks share cores")
+        words["collectives"] = "gloo, through the host: ranks share a device"
+    return ALWAYS | words | {"threads": f"{request.threads} a rank"}

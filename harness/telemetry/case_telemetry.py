@@ -33,7 +33,7 @@ def telemetry(readings: Readings, cases: Sequence[Sequence[RankSample]]) -> list
 
 
 def _of(readings: Readings, spans: Sequence[tuple[float, float]], mean: float | None) -> CaseTelemetry:
-    found = [told for span in spans if (told := readings.during(*span))]
+    found = [reading for span in spans if (reading := readings.during(*span))]
     if not found or len(found) < len(spans):
         return CaseTelemetry(watts=mean)
     mhz, held_back = zip(*found, strict=True)

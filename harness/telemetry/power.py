@@ -80,8 +80,8 @@ def _before(spans: Spans, at_s: Array) -> Array:
     if not len(edges):
         return np.zeros_like(at_s)
     done = np.cumsum(edges[:, 1] - edges[:, 0])
-    told: Array = np.interp(at_s, edges.ravel(), np.column_stack([np.r_[0.0, done[:-1]], done]).ravel())
-    return told
+    seconds: Array = np.interp(at_s, edges.ravel(), np.column_stack([np.r_[0.0, done[:-1]], done]).ravel())
+    return seconds
 
 
 def _fit(busy: Array, rises: Array) -> _Fit:

@@ -109,25 +109,25 @@ def estimate(
     asking = sorted(set(leaders or range(size)) - {0})
     if rank:
         return _ask(group, clock, exchanges) if rank in asking else Offset()
-    told = torch.zeros(1, dtype=torch.float64)
+    message = torch.zeros(1, dtype=torch.float64)
     for other in asking:
         for _ in range(exchanges):
-            dist.recv(told, group=group, group_src=other)
-            told[0] = clock()
-            dist.send(told, group=group, group_dst=other)
+            dist.recv(message, group=group, group_src=other)
+            message[0] = clock()
+            dist.send(message, group=group, group_dst=other)
     return Offset()
 
 
 def _ask(group: dist.ProcessGroup, clock: Now, exchanges: int) -> Offset:
-    told = torch.zeros(1, dtype=torch.float64)
+    message = torch.zeros(1, dtype=torch.float64)
     best = Offset(error_s=float("inf"))
     for _ in range(exchanges):
         asked_s = clock()
-        dist.send(told, group=group, group_dst=0)
-        dist.recv(told, group=group, group_src=0)
+        dist.send(message, group=group, group_dst=0)
+        dist.recv(message, group=group, group_src=0)
         answered_s = clock()
         error_s = (answered_s - asked_s) / 2
         if error_s < best.error_s:
             middle_s = (asked_s + answered_s) / 2
-            best = Offset(told.item() - middle_s, error_s, middle_s)
+            best = Offset(message.item() - middle_s, error_s, middle_s)
     return best

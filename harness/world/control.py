@@ -83,9 +83,9 @@ class ControlPlane:
         among = self.size if among is None else among
         if among == 1:
             return list(values)
-        told = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self._groups[among])
-        return told.tolist()
+        maxima = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(maxima, op=dist.ReduceOp.MAX, group=self._groups[among])
+        return maxima.tolist()
 
     def gather(self, value: Any, kind: Any) -> list[Any]:
         """Every rank's value, in rank order.
@@ -133,13 +133,13 @@ class ControlPlane:
         self.stopped |= bool(asked)
         if not failed:
             return None
-        told = [other for other in self.gather(failure, Failure | None) if other is not None]
-        first: Failure = min(told, key=lambda other: other.when_s)
+        failures = [other for other in self.gather(failure, Failure | None) if other is not None]
+        first: Failure = min(failures, key=lambda other: other.when_s)
         return replace(
             first,
-            sticky=any(other.sticky for other in told),
-            released=any(other.released for other in told),
-            refusals=sum(other.status == "skipped" for other in told),
+            sticky=any(other.sticky for other in failures),
+            released=any(other.released for other in failures),
+            refusals=sum(other.status == "skipped" for other in failures),
         )
 
 

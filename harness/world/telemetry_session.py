@@ -50,10 +50,10 @@ def gauged(control: ControlPlane, uuid: str | None, cpus: Sequence[int], free: S
     here = [ranks[peer] for peer in peers]
     uuids = list(dict.fromkeys(its.uuid for its in here if its))
     taken = {cpu for its in here if its for cpu in its.cpus}
-    process, told = None, None
+    process, source = None, None
     if peers and peers[0] == control.rank:
-        process, told = _start(uuids, [cpu for cpu in free if cpu not in taken] or list(free))
-    everywhere = control.gather(told, tuple[int, int, str] | None)
+        process, source = _start(uuids, [cpu for cpu in free if cpu not in taken] or list(free))
+    everywhere = control.gather(source, tuple[int, int, str] | None)
     try:
         yield _reader(everywhere[peers[0]], uuids.index(mine.uuid)) if peers and mine else None
     finally:
@@ -81,9 +81,9 @@ def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[
     return process, (process.pid, file, token)
 
 
-def _reader(told: tuple[int, int, str], place: int) -> Read:
+def _reader(source: tuple[int, int, str], place: int) -> Read:
     """Reads the memory of a process of this host, as far as it is there and can be read from here."""
-    pid, number, text = told
+    pid, number, text = source
     token = text.encode()
     path, position = Path(f"/proc/{pid}/fd/{number}"), TOKEN
 

@@ -227,9 +227,9 @@ def one_rank_each(boards: Sequence[str | None]) -> None:
     for rank, board in enumerate(boards):
         if board in boards[:rank]:
             rule = "be on GPUs of their own, since NCCL takes one rank a GPU, whatever its instances (MIG)"
-            told = f"{boards.index(board)} and {rank} on GPU {board}"
+            value = f"{boards.index(board)} and {rank} on GPU {board}"
             remedy = "let every rank see all GPUs, or name one twice in --devices with --share-device"
-            raise UsageError("ranks", rule, told, remedy)
+            raise UsageError("ranks", rule, value, remedy)
 
 
 @contextmanager
@@ -281,7 +281,7 @@ def joined(
     takes_leave = not supervised
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
-        with opened() as beside:
+        with opened() as control_sockets:
             side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
         hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
         backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
@@ -299,7 +299,7 @@ def joined(
         else:
             identities = control.gather(clock_identity(), str)
             world.leaders = leaders(identities) if len(set(identities)) > 1 else ()
-            world.expect_answers(beside)
+            world.expect_answers(control_sockets)
             world.read_clocks(EXCHANGES)
         world.renew()
         with _gauged(world, before):

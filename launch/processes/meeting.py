@@ -53,7 +53,7 @@ class Refusal(Record):
     def of(cls, error: RankbenchError, by: str = "") -> Self:
         """What an error says, part by part; ``by`` whom, for the others."""
         if isinstance(error, UsageError):
-            parameter, rule, value, remedy = map(str, error.told)
+            parameter, rule, value, remedy = map(str, error.parts)
             return cls(kind="UsageError", words=(parameter, rule, f"{value}{by}", remedy))
         return cls(kind=type(error).__name__, words=(f"{error}{by}",))
 

@@ -75,8 +75,8 @@ class RayLauncher:
 
     def _carry_out(self, order: Order, group: PlacementGroup, hear: Hear) -> Ending | None:
         driver = ray.get_runtime_context().get_node_id()
-        telemetry = NodeAffinitySchedulingStrategy(driver, soft=False)  # so what it holds is lost with no other node
-        mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=telemetry).remote()
+        on_driver = NodeAffinitySchedulingStrategy(driver, soft=False)  # so what it holds is lost with no other node
+        mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=on_driver).remote()
         within = PlacementGroupSchedulingStrategy(group)
         make = ray.remote(Rank).options(**_needs(order.plan), scheduling_strategy=within)
         actors: list[Any] = [make.remote(str(Path.cwd())) for _ in order.plan.devices]

@@ -66,7 +66,7 @@ class Setting:
     """Whether a variant beside them holds the gang's process group."""
 
     def __str__(self) -> str:
-        return f"{self.launcher}, {self.ranks} rank{'s' * (self.ranks > 1)}{', DDP telemetry' * self.ddp}"
+        return f"{self.launcher}, {self.ranks} rank{'s' * (self.ranks > 1)}{', with a DDP variant' * self.ddp}"
 
 
 SETTINGS = [(1, False), (1, True), (2, False), (2, True), (2, True)]

@@ -22,7 +22,7 @@ def two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     nvml.installed(monkeypatch, tmp_path)
 
 
-def test_each_gpu_is_told_by_what_it_is_and_what_it_does_not_tell_is_none(two: None) -> None:
+def test_each_gpu_is_answer_of_what_it_is_and_what_it_does_not_tell_is_none(two: None) -> None:
     first, second = gpus.facts(0), gpus.facts(1)
     assert first["uuid"] == "GPU-aaaa"
     assert (first["ecc"], second["ecc"]) == (True, None)

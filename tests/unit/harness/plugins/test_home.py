@@ -88,7 +88,7 @@ def test_a_path_for_this_interpreter_lends_no_pytorch_to_another(
 ) -> None:
     """Unless the side's own words say so."""
     told = ANSWER | {"torch": str(tmp_path / "torch" / "__init__.py")}
-    monkeypatch.setattr(fingerprint, "_told_by", lambda *_: (told, ""))
+    monkeypatch.setattr(fingerprint, "_answer_of", lambda *_: (told, ""))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"--b must measure its own PyTorch, .* take that folder out of PYTHONPATH"):
         fingerprint.described_by(Side(name="b", python="/other/python"), ["cpu:0"])
@@ -105,7 +105,7 @@ def test_libraries_of_this_environment_are_not_lent_to_another_interpreter(
     """Those of a folder that belongs to neither are for both."""
     mine, shared = tmp_path / "mine/lib", tmp_path / "cuda/lib"
     told = ANSWER | {"libraries": [f"{shared}/libcudart.so.13", f"{mine}/libnccl.so.2"]}
-    monkeypatch.setattr(fingerprint, "_told_by", lambda *_: (told, ""))
+    monkeypatch.setattr(fingerprint, "_answer_of", lambda *_: (told, ""))
     monkeypatch.setattr(sys, "prefix", str(mine.parent))
     side = Side(name="b", python="/other/python")
     for folders, lent in (((shared,), False), ((shared, mine), True)):
@@ -123,7 +123,7 @@ def test_libraries_of_this_environment_are_not_lent_to_another_interpreter(
 
 
 def test_another_version_of_a_scenario_is_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprint, "_told_by", lambda *_: (ANSWER | {"code": {"plugin:Mine": "1" * 16}}, ""))
+    monkeypatch.setattr(fingerprint, "_answer_of", lambda *_: (ANSWER | {"code": {"plugin:Mine": "1" * 16}}, ""))
     side = Side(name="b", python="/other/python")
     assert fingerprint.described_by(side, ["cpu:0"], {"plugin:Mine": "1" * 16}) == {}
     with pytest.raises(

@@ -52,8 +52,8 @@ def test_roofs_are_measured_once_a_launch_on_devices_of_their_own_and_of_a_cpu_i
 ) -> None:
     def planned(**run_request) -> list[list[str]]:
         plan = make(RunRequest(names=["split", "frobenius"], **run_request))
-        telemetry = [[case for case in each.cases if case.probe] for each in plan.comparisons]
-        return [[case.key for case in each if "roofline" in case.reference] for each in telemetry]
+        probes = [[case for case in each.cases if case.probe] for each in plan.comparisons]
+        return [[case.key for case in each if "roofline" in case.reference] for each in probes]
 
     assert planned(devices="cpu:1") == [["copy[way=copy]@1"], []]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
