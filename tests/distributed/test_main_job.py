@@ -12,6 +12,7 @@ import pytest
 from harness.journal.run_directory import RunDir
 from harness.measure.sampling import Sampling
 from tests.distributed.conftest import Run
+from tests.schemas import violations
 
 pytestmark = [
     pytest.mark.quiet,
@@ -38,6 +39,10 @@ def test_every_planned_cell_is_ok(main_run: Run) -> None:
     assert {cell.status for cell in main_run.cells} == {"ok"}
     assert [launch.launch for launch in main_run.launches] == list(range(6))
     assert "report.html" in main_run.out
+
+
+def test_its_files_hold_to_the_published_schemas(main_run: Run) -> None:
+    assert violations(main_run.root) == []
 
 
 def test_every_world_size_and_variant_is_inside_every_launch(main_run: Run) -> None:
