@@ -56,7 +56,7 @@ class Supervisor:
         self._fruitful = False
         self._told: set[tuple[int, str]] = set()
         """Cells of this launch that gangs have told: one that they skip is not given to the next."""
-        self._telemetry_s = 0.0
+        self._overhead_s = 0.0
         """What the last gang's processes took to start and to end, beside what they measured."""
         self._ready_s = self._last_s = time.monotonic()
 
@@ -112,7 +112,7 @@ class Supervisor:
                 launch=launch,
                 attempt=self.ledger.attempts.get(launch, 0),
                 todo=todo,
-                budget_s=max(0.0, end_s - start_s - self._telemetry_s),
+                budget_s=max(0.0, end_s - start_s - self._overhead_s),
                 fingerprint=self._fingerprints[self._plan.side_of(launch).name],
                 scratch=self._scratch,
             )
@@ -130,7 +130,7 @@ class Supervisor:
                 clear(self._scratch)
             end_of_gang_s = time.monotonic()
             self._interrupt.heeded = False
-            self._telemetry_s = self._ready_s - start_s + end_of_gang_s - self._last_s
+            self._overhead_s = self._ready_s - start_s + end_of_gang_s - self._last_s
             self._record(EndRecord(launch=launch, wall_s=round(end_of_gang_s - start_s, 3)))
             if self._interrupt.asked:
                 raise KeyboardInterrupt(self._interrupt.signal)
