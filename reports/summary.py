@@ -159,12 +159,8 @@ def _run_facts(evidence: Evidence) -> RunFacts:
 
 
 def _places(own: Evidence) -> tuple[RankPlace, ...]:
-    errors_s: dict[int, float] = {}
-    ranks = [(rank.rank, rank.clock_error_s) for gang in own.gangs.values() for rank in gang.ranks]
-    cells = [pair for record in own.records.values() for pair in enumerate(record.clock_error_s or ())]
-    for rank, error_s in (*ranks, *cells):
-        errors_s[rank] = max(errors_s.get(rank, 0.0), error_s)
-    return tuple(RankPlace(rank=rank, place=own.place(rank), clock_error_s=errors_s[rank]) for rank in sorted(errors_s))
+    errors_s = sorted(own.clock_errors_s.items())
+    return tuple(RankPlace(rank=rank, place=own.place(rank), clock_error_s=error_s) for rank, error_s in errors_s)
 
 
 def _side_facts(evidence: Evidence, side: Side) -> SideFacts:

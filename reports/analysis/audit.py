@@ -345,8 +345,7 @@ def parallel(run: Examined) -> Found:
         told = of(len(doubtful), len(several), "case")
         return failed(f"In {told} ranks start late or a time misses work, {run.example(doubtful)}")
     skew = units.seconds(max(row.skew_s or 0.0 for row in several))
-    ranks = (rank for gang in run.measured.evidence.gangs.values() for rank in gang.ranks)
-    error_s = max((rank.clock_error_s for rank in ranks), default=0.0)
+    error_s = max(run.measured.evidence.clock_errors_s.values(), default=0.0)
     clocks = f", by clocks that may be {units.seconds(error_s)} off" if error_s else ""
     told = f"Starts are aligned by a {plan.regime['alignment']} and typically within {skew}{clocks}"
     return passed(f"{told}; a sample takes as long as its slowest rank, and all ranks' marks are kept")

@@ -181,6 +181,17 @@ class Evidence:
         return places.pop() if len(places) == 1 else self.plan.devices[rank]
 
     @cached_property
+    def clock_errors_s(self) -> dict[int, float]:
+        """By how much each rank's clock may have been off rank 0's, at most: as ranks met, and in any of its cells."""
+        met = [(rank.rank, rank.clock_error_s) for gang in self.gangs.values() for rank in gang.ranks]
+        records = [cell.record for cell in self.cells if cell.record]
+        timed = [pair for record in records for pair in enumerate(record.clock_error_s or ())]
+        errors_s: dict[int, float] = {}
+        for rank, error_s in (*met, *timed):
+            errors_s[rank] = max(errors_s.get(rank, 0.0), error_s)
+        return errors_s
+
+    @cached_property
     def layouts(self) -> tuple[Layout, ...]:
         """How the ranks of the side's gangs were spread over hosts, each way once; the first gang's first.
 

@@ -133,6 +133,22 @@ def test_a_run_that_never_began_fails_by_what_is_missing_alone(tmp_path):
     }
 
 
+def drifting(line):
+    """Clocks that were 5 us apart as ranks met, and cells timed while they drifted, the last launch by up to 500 us."""
+    for rank in line.get("ranks", ())[1:]:
+        rank["clock_error_s"] = 5e-6
+    if line["type"] == "cell" and line.get("samples"):
+        others = len(line["samples"]["start_s"]) - 1
+        line |= {"clock_offset_s": [0, *[1e-3] * others], "clock_error_s": [0, *[line["launch"] * 1e-4] * others]}
+    return line
+
+
+def test_starts_are_as_sure_as_the_clocks_were_while_cells_were_timed(tmp_path):
+    (row,) = [row for rule, row in audited(tmp_path, edit=journal(drifting)).items() if rule == 10]
+    assert row.verdict == "passed"
+    assert f"by clocks that may be {units.seconds(5e-4)} off" in row.evidence
+
+
 def test_every_rule_has_one_sentence_of_evidence_with_figures(tmp_path):
     for row in audited(tmp_path).values():
         assert row.evidence.endswith(".")
