@@ -103,8 +103,6 @@ def test_what_a_cluster_cannot_give_is_refused_at_once(
     """Before this process has joined a cluster of its own, which it would find at any address."""
     alone = cache(set)  # no cluster of other tests is one that ``auto`` finds
     monkeypatch.setattr(services, "_cached_find_gcs_addresses", alone)
-        services, "_cached_find_gcs_addresses", cache(set)
-    )  # clusters of other tests are none that ``auto`` finds
     assert run_app(["run", "split", *words.split(), "--out", str(tmp_path / "run")]) == 2
     told = "".join(capfd.readouterr())
     assert REFUSED[words] in told
