@@ -18,7 +18,7 @@ fuzz: env
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(or $(SECONDS),60) $(or $(SEED),0)
 
 test: env
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not quiet" --durations 25 --durations-min 5
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not quiet" --durations 25 --durations-min 5
 	$(BIN)/python -m pytest -m quiet
 
 check: env

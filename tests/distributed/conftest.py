@@ -153,7 +153,7 @@ def main_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Six launches of both scenarios, small, and of one with a slow rank."""
     root = tmp_path_factory.mktemp("main") / "run"
     scenarios = ("frobenius", "split", f"{PLUGINS}:SlowOnOne")
-    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 60, "--out", root, root=root)
+    return rankbench("run", *scenarios, *TWO, *SMALL, "--launches", 6, "--budget", 42, "--out", root, root=root)
 
 
 @pytest.fixture(scope="session")
