@@ -108,9 +108,16 @@ class Meeting:
         """Wait for all ranks; returns rank 0's plan, which ranks that were asked for the same may lack.
 
         Raises the error of a rank that refuses, UsageError where ranks were asked for different things, and
-        RankbenchError where one does not come.
+        RankbenchError where one does not come, or rank 0 is lost meanwhile.
         """
         self._connect(self._limit_s)
+        try:
+            return self._agree(identity, command, plan)
+        except dist.DistError as error:
+            words = f"{self._me} has lost rank 0 at {self._place}, which had not started the run yet"
+            raise RankbenchError(f"{words}: see what rank 0 said") from error
+
+    def _agree(self, identity: str, command: str, plan: Plan | None) -> Plan:
         rank, size = self._ranks.rank, self._ranks.size
         asked = Asked(host=socket.gethostname(), identity=identity, command=command)
         self._base.set(f"rank/{rank}", asked.model_dump_json())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +19,8 @@ from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from launch.processes import meeting as module
 from launch.processes.meeting import Meeting, Refusal, meeting
+from tests.distributed.conftest import wait_until
+from tests.limits import LIMIT_S
 
 KEPT: list[Meeting] = []
 """The store goes with rank 0's meeting, and in a run that outlives all others."""
@@ -100,3 +104,14 @@ def test_a_roll_call_finds_who_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_keeps_its_kind_for_others() -> None:
     assert isinstance(Refusal.of(UsageError("a", "b", "c", "d")).error, UsageError)
     assert type(Refusal.of(RankbenchError("words"), " (said by rank 1)").error) is RankbenchError
+
+
+def test_a_rank_that_loses_rank_0_meanwhile_says_so() -> None:
+    code = "from harness.common.startup import Ranks; from launch.processes.meeting import Meeting; "
+    first = [sys.executable, "-c", f"{code}Meeting(Ranks(0, 0, 3, 3)).join('same', '', None)"]
+    with subprocess.Popen(first, stderr=subprocess.DEVNULL) as process, ThreadPoolExecutor(1) as pool:
+        joined = pool.submit(join, 1)
+        wait_until(lambda: KEPT and KEPT[-1]._base is not None)
+        process.kill()
+        with pytest.raises(RankbenchError, match=r"rank 1 \(.*\) has lost rank 0 at 127.0.0.1:\d+"):
+            joined.result(LIMIT_S)
