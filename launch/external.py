@@ -81,7 +81,7 @@ class ExternalJournal:
             return error
         except OSError as error:
             remedy = "make it so, or choose another"
-            return UsageError("--out", "be writable", f"{self._run.root} ({error.strerror})", remedy)
+            return UsageError("run directory", "be writable", f"{self._run.root} ({error.strerror})", remedy)
 
     def _open(self) -> Order | None:
         if not self._run.exists():
@@ -89,8 +89,8 @@ class ExternalJournal:
         elif (planned := self._run.plan()).identity != self._plan.identity:
             if names := source_digest.changed(planned.comparisons, self._plan.comparisons):
                 rule, value = "hold launches of the same code", f"{self._run.root}, where {names[0]} had another"
-                raise UsageError("--out", rule, value, "choose another folder")
-            raise UsageError("--out", "hold no other plan", self._run.root, "choose another folder")
+                raise UsageError("run directory", rule, value, "choose another folder")
+            raise UsageError("run directory", "hold no other plan", self._run.root, "choose another folder")
         self._journal = opened(self._run, self._console)
         ledger = self._ledger
         for entry in self._run.entries():
@@ -135,7 +135,7 @@ class ExternalJournal:
         before, here = (_placement([rank.host for rank in record.ranks]), _placement(self._hosts))
         if before != here:
             rule = f"be for as many ranks on each host in every launch ({_numbers(before)})"
-            raise UsageError("--out", rule, f"{self._run.root} with {_numbers(here)}", "choose another folder")
+            raise UsageError("run directory", rule, f"{self._run.root} with {_numbers(here)}", "choose another folder")
 
     def _promising(self, ledger: Ledger, launch: int) -> Todo:
         """The planned cases but for those that have failed too often, which are skipped."""

@@ -118,7 +118,7 @@ def need_room(folder: Path) -> None:
     room = disk_usage(folder).free
     if room < LEAST_ROOM:
         value = f"{folder}, which has {room // 1000} kB"
-        raise UsageError("--out", f"have room for {LEAST_ROOM // 1000} kB", value, "make room, or choose another")
+        raise UsageError("run directory", f"have room for {LEAST_ROOM // 1000} kB", value, "make room, or choose another")
 
 
 def _line(record: Record) -> bytes:
@@ -144,7 +144,7 @@ class Journal:
             self._file = path.open("ab+", buffering=0)
         except OSError as error:
             remedy = "make it so, or choose another"
-            raise UsageError("--out", "be writable", f"{path.parent} ({error.strerror})", remedy) from None
+            raise UsageError("run directory", "be writable", f"{path.parent} ({error.strerror})", remedy) from None
         keep_to_ourselves(self._file)
         try:
             need_room(path.parent)
@@ -155,7 +155,7 @@ class Journal:
         except BlockingIOError:
             self._file.close()
             raise UsageError(
-                "--out", "belong to no running run", path.parent, "wait for it, or choose another"
+                "run directory", "belong to no running run", path.parent, "wait for it, or choose another"
             ) from None
         except BaseException:
             self._file.close()

@@ -174,7 +174,7 @@ class Torchrun(Launcher):
             self._agent_log.touch()
         except OSError as error:
             remedy = "remove what is in the way, or choose another folder"
-            raise UsageError("--out", "have room for logs", f"{error.filename} ({error.strerror})", remedy) from error
+            raise UsageError("run directory", "have room for logs", f"{error.filename} ({error.strerror})", remedy) from error
 
     def _start(self) -> subprocess.Popen[bytes]:
         all_ = inherited(self._python).items()

@@ -89,7 +89,7 @@ def test_once_everything_that_is_complete_is_kept(tmp_path: Path, launcher: str,
     assert other.returncode == 2
     assert (
         other.stderr
-        == f"rankbench: --out must belong to no running run, but is {root}; wait for it, or choose another\n"
+        == f"rankbench: run directory must belong to no running run, but is {root}; wait for it, or choose another\n"
     )
     cells = {cell.case: cell for cell in Run(root, 130, said).cells}
     assert {cell.status for cell in cells.values()} == {"ok"}

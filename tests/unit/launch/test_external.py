@@ -123,7 +123,7 @@ def test_what_all_ranks_refuse_is_the_same_error_on_each(
     assert isinstance(damaged, JournalError) and "line 1" in str(damaged)
     monkeypatch.setattr(RunDir, "exists", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     barred = refused()
-    assert isinstance(barred, UsageError) and "--out must be writable" in str(barred)
+    assert isinstance(barred, UsageError) and "run directory must be writable" in str(barred)
 
 
 def test_launches_of_changed_code_do_not_join_those_before(tmp_path: Path, plan: Plan) -> None:
@@ -133,7 +133,7 @@ def test_launches_of_changed_code_do_not_join_those_before(tmp_path: Path, plan:
     changed = plan.model_copy(update={"comparisons": (comparison.model_copy(update={"code": "0" * 16}),)})
     refusal = ExternalJournal(run, changed, Console(file=io.StringIO()), StopRequest()).open()
     assert str(refusal) == (
-        f"--out must hold launches of the same code, but is {run.root}, where split had another; choose another folder"
+        f"run directory must hold launches of the same code, but is {run.root}, where split had another; choose another folder"
     )
 
 

@@ -165,7 +165,7 @@ def test_an_agent_that_does_not_start_is_quoted(tmp_path: Path) -> None:
 
 def test_a_file_in_the_place_of_the_logs_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "logs").touch()
-    with pytest.raises(UsageError, match="--out must have room for logs"):
+    with pytest.raises(UsageError, match="run directory must have room for logs"):
         Torchrun(tmp_path / "logs")
 
 

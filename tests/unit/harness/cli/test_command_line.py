@@ -304,7 +304,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr("harness.journal.log.disk_usage", lambda _: Mock(free=999_999))
     assert app.run_app(["run", "split", "--devices", "cpu:1", "--out", str(tmp_path / "new" / "run")]) == 2
-    assert "--out must have room for 1000 kB" in capsys.readouterr().err
+    assert "run directory must have room for 1000 kB" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

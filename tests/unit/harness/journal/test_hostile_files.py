@@ -250,7 +250,7 @@ def test_a_disk_without_room_is_noticed_before_anything_is_measured(
 ) -> None:
     monkeypatch.setattr(log, "LEAST_ROOM", 1 << 80)
     assert app.run_app(["run", "--resume", str(run.root)]) == 2
-    assert "--out must have room for" in capsys.readouterr().err
+    assert "run directory must have room for" in capsys.readouterr().err
 
 
 def test_a_journal_that_may_not_be_written_is_noticed_before_anything_is_measured(
@@ -260,7 +260,7 @@ def test_a_journal_that_may_not_be_written_is_noticed_before_anything_is_measure
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(run.journal_path), "open", refused)  # root may write anything, so it is acted out
-    with pytest.raises(log.UsageError, match=r"--out must be writable, but is .* \(Permission denied\)"):
+    with pytest.raises(log.UsageError, match=r"run directory must be writable, but is .* \(Permission denied\)"):
         log.Journal(run.journal_path)
 
 
