@@ -117,8 +117,8 @@ def need_room(folder: Path) -> None:
     """Raise UsageError for a disk on which a run would end before it has begun."""
     room = disk_usage(folder).free
     if room < LEAST_ROOM:
-        value = f"{folder}, which has {room // 1000} kB"
-        raise UsageError("run directory", f"have room for {LEAST_ROOM // 1000} kB", value, "make room, or choose another")
+        rule, value = f"have room for {LEAST_ROOM // 1000} kB", f"{folder}, which has {room // 1000} kB"
+        raise UsageError("run directory", rule, value, "make room, or choose another")
 
 
 def _line(record: Record) -> bytes:

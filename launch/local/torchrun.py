@@ -173,8 +173,9 @@ class Torchrun(Launcher):
             self._logs.mkdir(parents=True, exist_ok=True)
             self._agent_log.touch()
         except OSError as error:
+            value = f"{error.filename} ({error.strerror})"
             remedy = "remove what is in the way, or choose another folder"
-            raise UsageError("run directory", "have room for logs", f"{error.filename} ({error.strerror})", remedy) from error
+            raise UsageError("run directory", "have room for logs", value, remedy) from error
 
     def _start(self) -> subprocess.Popen[bytes]:
         all_ = inherited(self._python).items()

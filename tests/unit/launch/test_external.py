@@ -133,7 +133,8 @@ def test_launches_of_changed_code_do_not_join_those_before(tmp_path: Path, plan:
     changed = plan.model_copy(update={"comparisons": (comparison.model_copy(update={"code": "0" * 16}),)})
     refusal = ExternalJournal(run, changed, Console(file=io.StringIO()), StopRequest()).open()
     assert str(refusal) == (
-        f"run directory must hold launches of the same code, but is {run.root}, where split had another; choose another folder"
+        f"run directory must hold launches of the same code, but is {run.root}, where split had another; "
+        "choose another folder"
     )
 
 
