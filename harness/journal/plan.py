@@ -15,6 +15,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.common import startup
+from harness.journal.emulation import Emulation
 
 
 def rounds(count: int, *seed: object) -> Iterator[list[int]]:
@@ -178,6 +179,8 @@ class Plan(Record):
     """Of the Ray cluster; None for one of our own on this machine."""
     devices: tuple[str, ...]
     """One a rank, in rank order: ``cpu:0``, ``cuda:1``."""
+    emulation: Emulation | None = None
+    """What emulated devices are like, and what is planted in them; None where devices are real."""
     world_sizes: tuple[int, ...]
     ranks_per_host: int | None = Field(default=None, ge=1)
     """How many ranks somebody's torchrun starts on each host; None where the run starts its own."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
+from harness.device.kinds import kind_of
 from harness.device.timing import RankSample, now
 from harness.journal.measurement_warnings import MeasurementWarning
 from harness.journal.plan import Case, Comparison, rounds
@@ -37,7 +38,7 @@ class ComparisonRunner:
         self.index = index
         self.world = world
         self.emit = emit
-        self.sampling = Sampling()
+        self.sampling = Sampling() if kind_of(world.name).clock_moves else Sampling.exact()
         self.lockstep = Lockstep(order, world, emit, index, cases)
         self.doubted: dict[Case, list[MeasurementWarning]] = {}
         self.captures = order.plan.execution == "graph"
