@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +26,13 @@ class Link(Part):
     bytes_per_s: Rate = 50e9
 
 
+class HostLink(Link):
+    """A link between two hosts, which is slower."""
+
+    latency_s: Seconds = 20e-6
+    bytes_per_s: Rate = 10e9
+
+
 class Noise(Part):
     """Standard deviations of the logarithm of all compute times, drawn from the run's seed."""
 
@@ -41,6 +50,14 @@ class Throttle(Part):
     after_s: Seconds
     factor: float = Field(ge=1)
     """How much longer everything takes from then on."""
+
+
+def _leaves(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _leaves(inner, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", inner
 
 
 class Emulation(Part):
@@ -61,7 +78,7 @@ class Emulation(Part):
     """What telemetry reads of a device that is not throttled."""
     link: Link = Link()
     """Between devices of one host."""
-    host_link: Link = Link(latency_s=20e-6, bytes_per_s=10e9)
+    host_link: HostLink = HostLink()
     """Between devices of different hosts."""
     slow_ranks: dict[int, Factor] = Field(default_factory=dict)
     """Planted: by rank, how many times longer its compute takes."""
@@ -88,10 +105,17 @@ class Emulation(Part):
         return f"emulated-{self.host_of(rank)}"
 
     @property
+    def lines(self) -> list[str]:
+        """Lines of TOML that say all that is not as usual."""
+        planted = self.model_dump(mode="json", exclude_defaults=True, exclude={"hosts", "devices_per_host"})
+        return [f"{name}={json.dumps(value)}" for name, value in _leaves(planted)]
+
+    @property
     def words(self) -> str:
         """What the regime says of it."""
         shape = f"{self.hosts} hosts of {self.devices_per_host}" if self.hosts > 1 else str(self.devices)
-        return f"{shape} emulated devices, each with a clock of its own: no time is of this machine"
+        planted = self.model_dump_json(exclude_defaults=True, exclude={"hosts", "devices_per_host"})
+        return f"{shape} devices, {'as usual' if planted == '{}' else planted}"
 
     @model_validator(mode="after")
     def _known_ranks(self) -> Self:

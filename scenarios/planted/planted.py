@@ -45,8 +45,11 @@ class Planted:
         message = torch.empty(round(self.message_mib * MIB / FLOAT))
         group = gang.group if self.overlapped else None
 
+        places = 2 * torch.arange(gang.size) - gang.size + 1
+        mine = float(gang.part(places))
+
         def reset() -> None:
-            message.fill_(gang.rank - (gang.size - 1) / 2)
+            message.fill_(mine)
 
         def step() -> torch.Tensor:
             if self.loader_ms:
