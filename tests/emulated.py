@@ -7,16 +7,17 @@ from typing import Any
 from harness.device.emulated.device import EmulatedDevice
 from harness.journal.emulation import Emulation, HostLink, Link
 
-LAUNCH_S = 10e-6
+LAUNCH_S, MARK_S = 10e-6, 0.5e-6
 LATENCY_S, BYTES_PER_S = 50e-6, 1e9
 FAR_S, FAR_BYTES_PER_S = 200e-6, 1e8
 
 
 def emulation(devices: int = 2, **planted: Any) -> Emulation:
-    """Work costs nothing but what a test launches; each launch costs the host ten microseconds."""
+    """Work costs nothing but what a test launches; each launch costs the host ten microseconds, and each mark half of one."""
     usual = {
         "devices_per_host": devices,
         "launch_s": LAUNCH_S,
+        "mark_s": MARK_S,
         "flops_per_s": None,
         "bytes_per_s": None,
         "link": Link(latency_s=LATENCY_S, bytes_per_s=BYTES_PER_S),

@@ -67,6 +67,8 @@ class Emulation(Part):
     devices_per_host: int = Field(ge=1)
     launch_s: Seconds = 5e-6
     """What the host takes to launch one operation."""
+    mark_s: Seconds = Field(default=1e-6, gt=0)
+    """What the host takes to launch a time mark: a step that costs nothing shows this much."""
     queue_depth: int = Field(default=1024, ge=1)
     """Operations that can be launched ahead of the device."""
     flops_per_s: Rate | None = 1e12

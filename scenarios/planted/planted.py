@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from harness.common.errors import RefusedError
-from harness.device.emulated.planted import compute, host_work
+from harness.device.emulated.planted import compute, host_work, longer
 from harness.scenario import Gang, Scaling, Work, Workload, axis
 
 MIB = 2**20
@@ -35,6 +35,11 @@ class Planted:
     """By which fraction the first rank's share of the compute is greater than an equal one; it says so."""
     loader_ms: float = axis(0.0)
     """What the host works before each step launches anything."""
+    slow_rank: int = axis(1)
+    """Whose device takes ``slow`` times as long."""
+    slow: float = axis(1.0)
+    contended: float = axis(0.0)
+    """By which fraction each other busy device of its host lengthens a device's compute."""
 
     def prepare(self, gang: Gang) -> Workload:
         """A message whose sum over the ranks is zero, and so stays it."""
@@ -55,8 +60,9 @@ class Planted:
             if self.loader_ms:
                 host_work(self.loader_ms / 1e3)
             under_way: Any = dist.all_reduce(message, group=group, async_op=True) if group else None
+            own_s = operation_s * longer(self.slow_rank, self.slow, self.contended)
             for _ in range(self.operations):
-                compute(operation_s)
+                compute(own_s)
             if under_way is not None:
                 under_way.wait()
             elif len(message):

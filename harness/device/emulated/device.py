@@ -149,6 +149,7 @@ class EmulatedDevice:
 
     def mark(self) -> float:
         """When the device comes to this place."""
+        self.host_s += self.emulation.mark_s
         self.done_s = self.ready_s()
         return self.done_s
 
@@ -165,8 +166,8 @@ class EmulatedDevice:
         return end - start
 
     def least(self) -> float:
-        """Marks take no time."""
-        return 0.0
+        """What the host takes between two marks."""
+        return self.emulation.mark_s
 
     def hold(self, seconds: float) -> float:
         """Set a mark and launch a pause of just so long behind it."""

@@ -20,7 +20,7 @@ from harness.measure.timing_loop import sample
 from harness.telemetry.planted_readings import THERMAL, PlantedReadings
 from harness.work.memory import peak
 from harness.work.planted_cost import planted_cost
-from tests.emulated import BYTES_PER_S, FAR_BYTES_PER_S, FAR_S, LATENCY_S, LAUNCH_S, device, emulation
+from tests.emulated import BYTES_PER_S, FAR_BYTES_PER_S, FAR_S, LATENCY_S, LAUNCH_S, MARK_S, device, emulation
 from tests.stand_ins import workload
 
 LONG_S, SHORT_S = 1e-3, 1e-6
@@ -44,7 +44,14 @@ def test_a_step_that_keeps_the_device_busy_takes_its_first_launch_and_its_work()
 def test_a_step_of_short_operations_takes_what_launching_them_takes() -> None:
     lap = take(device(), SHORT_S, 50)
     assert lap.seconds == pytest.approx(50 * LAUNCH_S + SHORT_S, rel=1e-12)
-    assert lap.enqueue_s == pytest.approx(50 * LAUNCH_S, rel=1e-12)
+    assert lap.enqueue_s == pytest.approx(50 * LAUNCH_S + 2 * MARK_S, rel=1e-12)
+
+
+def test_a_step_that_launches_nothing_shows_what_a_mark_takes() -> None:
+    own = device()
+    lap = take(own, LONG_S, 0)
+    assert lap.seconds == pytest.approx(own.least(), rel=1e-9) == MARK_S
+    assert lap.end_s > lap.start_s
 
 
 def test_the_devices_own_time_of_short_operations_is_their_work() -> None:
