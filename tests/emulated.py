@@ -13,7 +13,7 @@ FAR_S, FAR_BYTES_PER_S = 200e-6, 1e8
 
 
 def emulation(devices: int = 2, **planted: Any) -> Emulation:
-    """Work costs nothing but what a test launches; each launch costs the host ten microseconds, and each mark half of one."""
+    """Work costs nothing but what a test launches; a launch costs the host 10 µs, a mark half of one."""
     usual = {
         "devices_per_host": devices,
         "launch_s": LAUNCH_S,

@@ -60,8 +60,8 @@ class UnevenSplit(Healthy):
 class LaunchBound(Healthy):
     """A step consists of so many operations that launching them takes longer than they do."""
 
-    compute_ms: float = axis(10.0)
-    operations: int = axis(3000)
+    compute_ms: float = axis(2.0)
+    operations: int = axis(800)
 
 
 @dataclass(frozen=True, kw_only=True)
