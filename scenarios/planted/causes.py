@@ -61,6 +61,7 @@ class LaunchBound(Healthy):
     """A step consists of so many operations that launching them takes longer than they do."""
 
     compute_ms: float = axis(2.0)
+    message_mib: float = axis(0.0)
     operations: int = axis(800)
 
 
