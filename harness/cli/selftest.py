@@ -127,12 +127,12 @@ def _measure(root: Path, setting: str) -> None:
     directory, plan = RunDir(root), make(request)
     directory.create(plan)
     late("launch.run:own")(directory, plan, Console(quiet=True))
+    list(late("reports.cli:report")([root]))
 
 
 def judge(root: Path, causes: Sequence[Cause]) -> list[Verdict]:
     """What the report of a run says of the causes that were planted in its comparisons, in order."""
-    (reported,) = late("reports.cli:report")([root])
-    summary = reported.summary
+    summary = late("reports.summary:summarise")(RunDir(root))
     return [
         Verdict(cause, frozenset(_says(summary, place)), dict(_seconds(summary, place)))
         for place, cause in enumerate(causes)
