@@ -9,13 +9,13 @@ from typing import Protocol, Self
 from pydantic import TypeAdapter
 
 from harness.journal.plan import Record
-from harness.journal.protocol import Order, RankNote, TraceNote, VisitNote
+from harness.journal.protocol import Order, RankNote, ScriptNote, TraceNote, VisitNote, WarmNote
 from harness.journal.records import Entry, RankOutcome, Status
 
 Hear = Callable[[Record], None]
 """Gets each record of a launch as it comes."""
 
-RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote | TraceNote | RankNote)
+RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote | TraceNote | RankNote | WarmNote | ScriptNote)
 
 
 def record_of(line: str | bytes) -> Record:

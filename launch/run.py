@@ -30,7 +30,7 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
     """
     allow_open_files(len(plan.devices))
     with opened(run, console) as journal, Progress(plan, console) as progress:
-        if plan.ray_address is None:
+        if plan.ray_address is None and plan.emulation is None:
             progress.warn(len(set(plan.devices)) * plan.threads)
         progress.waiting(run.root / "logs")
 

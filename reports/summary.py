@@ -153,6 +153,7 @@ def _run_facts(evidence: Evidence) -> RunFacts:
         precision=plan.precision.fraction if plan.precision else None,
         regime=plan.regime,
         shared_device=plan.shared_device,
+        emulated=plan.emulation.words if plan.emulation else None,
         started=min((gang.started for gang in gangs), default=None),
         fingerprint=", ".join(fingerprints) or None,
     )
@@ -177,6 +178,8 @@ def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),
         strange_hosts=own.strange_hosts,
-        niceness=max((rank.niceness for each in own.gangs.values() for rank in each.ranks), default=0),
+        niceness=0
+        if evidence.plan.emulation  # other processes take no emulated time
+        else max((rank.niceness for each in own.gangs.values() for rank in each.ranks), default=0),
         variables=(gang.variables if gang else {}) | side.variables,
     )

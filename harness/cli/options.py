@@ -18,7 +18,17 @@ Names = Annotated[
 Devices = Annotated[
     str | None,
     typer.Option(
-        metavar="WHICH", help="cuda, cuda:0,1, cpu or cpu:2 (CPU cores). [default: every GPU, else every core]"
+        metavar="WHICH",
+        help="cuda, cuda:0,1, cpu or cpu:2 (CPU cores), emulated:8 or emulated:4x8 (hosts x devices, whose times are "
+        "planted). [default: every GPU, else every core]",
+    ),
+]
+Emulate = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--emulate",
+        metavar="TOML",
+        help="What is planted in emulated devices: a file.toml, or a line such as slow_ranks.3=1.2; may be repeated.",
     ),
 ]
 WorldSizes = Annotated[

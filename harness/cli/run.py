@@ -19,6 +19,7 @@ from harness.cli.options import (
     CacheState,
     Deadline,
     Devices,
+    Emulate,
     ExecutionMode,
     GlooLoopMode,
     Margin,
@@ -130,6 +131,7 @@ def run(  # noqa: PLR0913
     scenario: Names = None,
     *,
     devices: Devices = None,
+    emulate: Emulate = None,
     world_sizes: WorldSizes = None,
     launcher: Annotated[
         str | None,
@@ -183,6 +185,7 @@ def run(  # noqa: PLR0913
     request = RunRequest(
         names=scenario or (),
         devices=devices,
+        emulate=emulate or (),
         world_sizes=world_sizes,
         launcher=launcher,
         placement=cast("Placement", placement),

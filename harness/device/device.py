@@ -1,7 +1,8 @@
-"""Devices: CUDA GPUs, or CPU cores that stand in for them; what a user asked for, and what a rank holds."""
+"""Devices: CUDA GPUs, CPU cores or emulated ones; what a user asked for, and what a rank holds."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ import torch
 from harness.common.errors import UsageError
 from harness.device import affinity, no_gpu, nvml, precision
 from harness.device.cuda import CudaDevice
+from harness.device.emulated.device import EmulatedDevice, use
+from harness.journal.emulation import Emulation
 
 PASSES = 100
 """How often at most this process's threads are listed to pin them: a library may start and end them without pause."""
@@ -136,6 +139,8 @@ class CpuDevice:
 def parse(text: str | None, threads: int = 1, *, share: bool = False) -> tuple[str, ...]:
     """The devices that ``--devices`` means, one a rank: ``cpu``, ``cpu:2``, ``cuda``, ``cuda:0,1``; None for the best.
 
+    Of emulated ones ``harness.planning.emulation`` judges what is asked for.
+
     ``share``: more ranks than there are CPU devices take them in turn. Raises UsageError for those that are not there.
     """
     kind, _, detail = (text or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
@@ -143,7 +148,10 @@ def parse(text: str | None, threads: int = 1, *, share: bool = False) -> tuple[s
         return _cpus(detail, threads, share=share)
     if kind == "cuda":
         return _gpus(detail)
-    raise UsageError("--devices", "be cpu, cpu:N, cuda or cuda:I,J", repr(text), "e.g. --devices cpu:2")
+    if kind == "emulated":
+        return tuple(f"emulated:{index}" for index in range(math.prod(map(int, detail.split("x")))))
+    rule = "be cpu, cpu:N, cuda, cuda:I,J, emulated:N or emulated:HxN"
+    raise UsageError("--devices", rule, repr(text), "e.g. --devices cpu:2")
 
 
 def of_cluster(text: str | None, threads: int, nodes: Sequence[Mapping[str, int]]) -> tuple[str, ...]:
@@ -206,16 +214,26 @@ def siblings() -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def claim(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[CpuDevice | CudaDevice, tuple[int, ...]]:
+AnyDevice = CpuDevice | CudaDevice | EmulatedDevice
+
+
+def claim(
+    name: str, threads: int, before: int = 0, among: int = 1, emulation: Emulation | None = None
+) -> tuple[AnyDevice, tuple[int, ...]]:
     """Make this process the holder of a device: pin every thread of it, and set how many threads torch uses.
 
     A CPU device gets ``threads`` cores of its own; a GPU its share of the cores near it, to be shared once more where
     ``among`` ranks hold it, of which ``before`` come first. One that comes bound to cores of
-    its own keeps to those. Returns the device, and this process's CPUs.
+    its own keeps to those. An emulated device, of ``emulation``, gets all of them: no time depends on where it runs.
+    Returns the device, and this process's CPUs.
     Raises UsageError where this host has too few, or where a variable decides on a GPU's precision.
     """
     kind, _, text = name.partition(":")
     index = int(text)
+    if emulation is not None:
+        torch.set_num_threads(threads)
+        precision.set_defaults()
+        return use(EmulatedDevice(index, emulation)), tuple(cores())
     if kind == "cuda":
         precision.refuse_override()
         physical = siblings()

@@ -30,6 +30,7 @@ from harness.common.startup import refuse_without_asserts
 from harness.device import nvml
 from harness.device.affinity import CORES
 from harness.device.device import cpu_model
+from harness.device.emulated.device import MODEL
 from harness.journal.plan import Plan, Side
 
 ALLOWED = re.compile(
@@ -242,6 +243,8 @@ def _device(name: str) -> dict[str, Any]:
     kind, _, index = name.partition(":")
     if kind == "cpu":
         return {"name": name, "model": cpu_model()}
+    if kind == "emulated":
+        return {"name": name, "model": MODEL}
     return {"name": name} | (nvml.facts(int(index)) if int(index) in _visible((name,)) else {})
 
 

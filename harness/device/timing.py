@@ -109,23 +109,35 @@ class StartLine:
     instant of one clock starts them within a microsecond.
     """
 
-    def __init__(self, latest: Callable[[float], float], lead_s: float, clock: Now = now) -> None:
-        """``latest`` gives every rank the greatest of the values that the ranks pass to it."""
+    def __init__(
+        self,
+        latest: Callable[[float], float],
+        lead_s: float,
+        clock: Now = now,
+        wait: Callable[[float], None] | None = None,
+    ) -> None:
+        """``latest`` gives every rank the greatest of the values that the ranks pass to it.
+
+        ``wait`` returns when the clock shows an instant; without it this process spins.
+        """
+        self._wait = wait or self._spin
         self._latest = latest
         self._lead_s = lead_s
         self._now = clock
 
     def cross(self) -> None:
         """Return on every rank at the same instant. Raises CollectiveError where a rank gave up."""
-        start_s = self._agree(self._now()) + self._lead_s
-        while self._now() < start_s - SPIN_S:
-            os.sched_yield()  # this process's own gloo thread may still have to tell a peer, from this very core
-        while self._now() < start_s:
-            pass
+        self._wait(self._agree(self._now()) + self._lead_s)
 
     def finish(self) -> None:
         """The last line of a visit: learn whether every rank got here. Raises CollectiveError."""
         self._agree(0.0)
+
+    def _spin(self, start_s: float) -> None:
+        while self._now() < start_s - SPIN_S:
+            os.sched_yield()  # this process's own gloo thread may still have to tell a peer, from this very core
+        while self._now() < start_s:
+            pass
 
     def give_up(self) -> None:
         """Tell the others, who stand at their next line, that this rank will not start again."""

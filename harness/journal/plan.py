@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Literal, Self
@@ -15,6 +16,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.common import startup
+from harness.journal.emulation import Emulation
 
 
 def rounds(count: int, *seed: object) -> Iterator[list[int]]:
@@ -46,6 +48,7 @@ Placement = Literal["pack", "spread", "strict-spread"]
 Cache = Literal["hot", "cold"]
 Execution = Literal["eager", "graph"]
 GlooLoop = Literal["background", "as-is"]
+StepsBy = Literal["optimizer", "forward"]
 
 
 class Record(BaseModel):
@@ -162,6 +165,34 @@ class Precision(Record):
     """Wall-clock in seconds after which none is added."""
 
 
+class Script(Record):
+    """A user's own program that is measured as it is: each world size is a fresh start of it."""
+
+    target: str
+    """Absolute path of its file, or the name of its module."""
+    module: bool = False
+    """Whether it is started as ``python -m`` starts a module."""
+    arguments: tuple[str, ...] = ()
+    folder: str
+    """Its working directory."""
+    steps: int = Field(ge=1)
+    """How many steps are timed in each launch, where the budget is enough for so many."""
+    skip: int = Field(ge=1)
+    """Steps of warm-up before them, which do not count."""
+    steps_by: StepsBy = "optimizer"
+    """What ends a step: an optimizer's step, or a call of the outermost module."""
+
+    @property
+    def name(self) -> str:
+        """E.g. ``train.py`` or ``-m package.train``."""
+        return f"-m {self.target}" if self.module else self.target.rpartition("/")[2]
+
+    @property
+    def words(self) -> str:
+        """The program and its arguments, as a shell reads them."""
+        return shlex.join([*(["-m", self.target] if self.module else [self.name]), *self.arguments])
+
+
 class Plan(Record):
     """The whole planned matrix of a run, with seed and regime."""
 
@@ -178,6 +209,8 @@ class Plan(Record):
     """Of the Ray cluster; None for one of our own on this machine."""
     devices: tuple[str, ...]
     """One a rank, in rank order: ``cpu:0``, ``cuda:1``."""
+    emulation: Emulation | None = None
+    """What emulated devices are like, and what is planted in them; None where devices are real."""
     world_sizes: tuple[int, ...]
     ranks_per_host: int | None = Field(default=None, ge=1)
     """How many ranks somebody's torchrun starts on each host; None where the run starts its own."""
@@ -205,6 +238,8 @@ class Plan(Record):
     """Whether each case is traced once everything is measured: no figure depends on it."""
     regime: dict[str, str]
     """How it is measured: figures of different regimes are not compared."""
+    script: Script | None = None
+    """The program of a run of ``rankbench script``; None for scenarios."""
     comparisons: tuple[Comparison, ...]
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)

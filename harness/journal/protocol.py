@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Base64Bytes, Field
 
 from harness.journal.plan import Case, Plan, Record
-from harness.journal.records import ProfileName, Status
+from harness.journal.records import ProfileName, RankFacts, Status
 
 State = Literal["moves", "waits", "collective", "stuck", "failed", "settled"]
 """Of a rank: it moves; or it stands, waiting for others, in a collective of its case, or in the case's own code; or its
@@ -53,6 +53,42 @@ class RankNote(Record):
     stack: str = ""
     pending: tuple[str, ...] = ()
     """Collectives that it has begun since it moved last, and that have not ended, in words."""
+
+
+class WarmNote(Record):
+    """A rank of a script has warmed up, and waits to hear how many steps to do. Not kept in the journal."""
+
+    type: Literal["warm"] = "warm"
+    rank: int
+    step_s: float
+    """Seconds of its last step."""
+    joined: bool
+    """Whether the script has made a process group."""
+
+
+class ScriptNote(Record):
+    """All that a rank of a script has measured. Not kept in the journal, which has the cell that is made of them."""
+
+    type: Literal["script"] = "script"
+    rank: int
+    warm: int
+    """Steps of warm-up that it did."""
+    start_s: tuple[float, ...]
+    """[step], on the host's monotonic clock; so are those that follow."""
+    end_s: tuple[float, ...]
+    device_s: tuple[float, ...] | None = None
+    """Seconds between the device's own events; None on a CPU."""
+    loader_s: tuple[float, ...]
+    """Seconds in which the step waited for the next batch."""
+    facts: RankFacts
+    loss: float | None = None
+    """The last loss, where it is a finite number."""
+    finite: bool | None = None
+    """Whether the last loss is a finite number; None where no loss was seen."""
+    parameters: Literal["replicated", "plain", "sharded", "none"]
+    """What the parameters are: of a DistributedDataParallel module; of no such module; parts of tensors; or unseen."""
+    digest: str = ""
+    """Of all parameters after the last step, where they are not sharded."""
 
 
 class VisitNote(Record):

@@ -36,7 +36,10 @@ def last(text: str) -> str | None:
     return harmless(text[-LONGEST:]).strip() or None
 
 
-Status = Literal["ok", "wrong", "oom", "error", "died", "hang", "skipped"]
+Status = Literal["ok", "unchecked", "wrong", "oom", "error", "died", "hang", "skipped"]
+"""``unchecked``: a user's own script was measured, whose output nobody can check."""
+MEASURED: tuple[str, ...] = ("ok", "unchecked")
+"""Statuses of cells whose times count."""
 
 
 class Rank(Record):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
+from harness.device.kinds import kind_of
 from harness.device.timing import RankSample, now
 from harness.journal.measurement_warnings import MeasurementWarning
 from harness.journal.plan import Case, Comparison, rounds
@@ -37,7 +38,7 @@ class ComparisonRunner:
         self.index = index
         self.world = world
         self.emit = emit
-        self.sampling = Sampling()
+        self.sampling = Sampling() if kind_of(world.name).clock_moves else Sampling.exact()
         self.lockstep = Lockstep(order, world, emit, index, cases)
         self.doubted: dict[Case, list[MeasurementWarning]] = {}
         self.captures = order.plan.execution == "graph"
@@ -145,14 +146,18 @@ class ComparisonRunner:
     def _rounds(self, end_s: float) -> None:
         """Visit every case once a round, the probes in some, in a new random order each, until the time is spent."""
         (left_s,) = self.world.control.greatest([end_s - now()])
-        if self.sampling.tight(self._round_s(), left_s):
-            self.sampling = self.sampling.brief()
-        count = self.sampling.rounds(self._round_s(), left_s)
-        self.lockstep.over_s = max(0.0, count * self._round_s() - left_s)
+        round_s = self._round_s()
+        if kind_of(self.world.name).clock_moves:  # else a budget is of another clock than samples are
+            if self.sampling.tight(round_s, left_s):
+                self.sampling = self.sampling.brief()
+            count = self.sampling.rounds(self._round_s(), left_s)
+            self.lockstep.over_s = max(0.0, count * self._round_s() - left_s)
+        else:
+            count = self.sampling.rounds_[1]
         planned = [runner.case for runner in self.lockstep]
         seed = (self.order.plan.seed, self.order.launch, self.order.attempt, self.comparison.label)
         position = 0
-        apart = self.sampling.rounds_between_clocks(self._round_s())
+        apart = self.sampling.rounds_between_clocks(round_s)
         for number, turn in enumerate(islice(rounds(len(planned), *seed), count)):
             if number % apart == 0:
                 self.world.read_clocks()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.common.errors import CollectiveError
+from harness.device.kinds import kind_of
 from harness.journal.plan import Case
 from harness.journal.protocol import Emit, Order, VisitNote
 from harness.journal.records import CellRecord, RankOutcome, Status, last
@@ -33,7 +34,7 @@ def attempt(runner: CaseRunner, action: Callable[[], object], *, rejected: Statu
         world.watchdog.beat()
     else:
         try:
-            with runner.settings.in_force(), world.watchdog.minding():
+            with runner.settings.in_force(), world.watchdog.minding(), world.at_work(runner.case):
                 action()
         except CollectiveError as error:
             failure = Failure.of("error", str(error), world.rank, math.inf)  # another failed first
@@ -58,7 +59,7 @@ def recover(runner: CaseRunner, failure: Failure, others: Iterable[CaseRunner] =
     world, holders = runner.world, list[CaseRunner]()
     if failure.status != "wrong" or failure.released:
         refused = failure.refusals == runner.case.world_size
-        if failure.sticky or (world.device.torch.type == "cuda" and not refused):
+        if failure.sticky or (kind_of(world.name).fresh_after_error and not refused):
             raise SpoiledError
         if refused and world.backend == "nccl":  # nobody has given a group up
             world.watchdog.settled()

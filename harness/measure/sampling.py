@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Sampling:
     """Most steps in a sample, where that is limited."""
     setup_s: float = 2.0
     """What a launch is granted beside its samples when a budget is judged."""
+
+    @classmethod
+    def exact(cls) -> Self:
+        """Where the clock is planted: a sample is one step, and there are as many as it takes to see planted noise."""
+        return cls(sample_s=0, visit_s=0, per_visit=(2, 2), rounds_=(4, 4), warm_s=0, watch_s=0, watched_=(2, 2))
 
     def brief(self) -> Sampling:
         """The same policy with one sample a visit: where time is short, more rounds beat longer visits."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.common.startup import refuse_without_asserts
 from harness.device import fingerprint
+from harness.device.emulated.device import EmulatedDevice
 from harness.device.timing import now
 from harness.journal.plan import Record
 from harness.journal.protocol import Emit, Order
@@ -28,6 +29,8 @@ def run(order: Order, world: World, emit: Emit) -> bool:
     """
     refuse_without_asserts()  # a Ray cluster's processes need not be started as this run was
     world.look_at_disk(Path(order.scratch))
+    if isinstance(world.device, EmulatedDevice):
+        world.device.begin(order.plan.seed, order.launch)
     gc.collect()
     gc.freeze()  # what was imported stays: later collections need not look at it
     tell = emit if world.rank == 0 else _say_nothing
@@ -84,7 +87,7 @@ def _environments(
     order: Order, world: World, hosts: Sequence[str]
 ) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]]]:
     """What rank 0's host is, where the run was not started there; and what the others have otherwise, by host."""
-    if {*hosts} == {order.host}:
+    if {*hosts} == {order.host} or order.plan.emulation:  # whose hosts are this one
         return None, {}
     leader = hosts.index(hosts[world.rank])
     local = range(hosts.count(hosts[world.rank]))

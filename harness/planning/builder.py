@@ -10,8 +10,10 @@ from harness import __version__
 from harness.common.errors import UsageError
 from harness.common.text import nearest
 from harness.device import affinity, device
+from harness.device.kinds import kind_of
 from harness.journal.plan import Case, Comparison, Placement, Plan, Value, most_launches
 from harness.planning.budget import above_zero, effort, fraction
+from harness.planning.emulation import emulation
 from harness.planning.regime import regime
 from harness.planning.request import RunRequest
 from harness.planning.sides import of_launchers
@@ -38,7 +40,8 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         raise UsageError(
             "--preset", f"be one of {', '.join(PRESETS)}", repr(request.preset), nearest(request.preset, PRESETS)
         )
-    if request.nodes is None:
+    emulated = emulation(request.devices, request.emulate)
+    if request.nodes is None or emulated:
         found = device.parse(request.devices, request.threads, share=request.share_device)
     else:
         found = device.of_cluster(request.devices, request.threads, request.nodes)
@@ -49,6 +52,8 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
     sides = request.sides or of_launchers(request.launcher, len(found), inside=ranks is not None)
     launchers = [side.launcher for side in sides]
     _placement(request, sizes[-1], launchers)
+    if emulated and "ray" in launchers:
+        raise UsageError("--launcher", "be torchrun or inline for emulated devices", "ray", "leave it out")
     if request.nodes is not None and set(launchers) != {"ray"}:
         _here(found[: sizes[-1]], request.threads)
     comparisons = _comparisons(request, sizes, found)
@@ -63,6 +68,7 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         placement=request.placement,
         ray_address=request.ray_address if "ray" in launchers else None,
         devices=found[: sizes[-1]] if ranks is None else found,
+        emulation=emulated,
         ranks_per_host=None if ranks is None else ranks[1],
         world_sizes=sizes,
         threads=request.threads,
@@ -77,7 +83,7 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         execution=request.execution,
         gloo_loop=request.gloo_loop,
         profile=request.profile,
-        regime=regime(request, found),
+        regime=regime(request, found, emulated),
         comparisons=comparisons,
     )
 
@@ -213,11 +219,13 @@ def _probes(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...],
 
     A duel asks for no ceiling: its time is for the ratios.
     """
+    if not kind_of(found[0]).probed:
+        return ()
     if request.sides:
         return floor_and_ceiling.floors(sizes)
     if not first:
         return floor_and_ceiling.cases(sizes)
-    shared, on_gpu = len(set(found)) < len(found), found[0].startswith("cuda")
+    shared, on_gpu = len(set(found)) < len(found), kind_of(found[0]).accelerator
     return [
         *floor_and_ceiling.cases(sizes),
         *(roofline.cases(sizes, shared=shared) if on_gpu else roofline.of_memory()),

@@ -8,6 +8,8 @@ from typing import get_args
 from harness.common.errors import UsageError
 from harness.common.text import nearest
 from harness.device import gloo_threads, precision
+from harness.device.kinds import kind_of
+from harness.journal.emulation import Emulation
 from harness.journal.plan import Cache, Execution, GlooLoop
 from harness.planning.request import RunRequest
 
@@ -34,8 +36,16 @@ LOOPS: dict[GlooLoop, str] = {
 }
 
 
-def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
+EMULATED = {
+    "clocks": "emulated: each device and its host have clocks of their own",
+    "affinity": "ranks share all cores, and no time depends on them",
+    "launching": "as a step launches; the device's own time is taken beside it",
+}
+
+
+def regime(request: RunRequest, devices: Sequence[str], emulation: Emulation | None = None) -> dict[str, str]:
     """How the cases of a run request are to be measured on these devices. Raises UsageError."""
+    kind = kind_of(devices[0])
     for option, value, known, usual in (
         ("--cache", request.cache, get_args(Cache), "hot"),
         ("--execution", request.execution, get_args(Execution), "eager"),
@@ -43,10 +53,15 @@ def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
     ):
         if value not in known:
             raise UsageError(option, f"be one of {', '.join(known)}", repr(value), nearest(value, known))
-        if usual and value != usual and not devices[0].startswith("cuda"):
-            raise UsageError(option, f"be {usual} on CPU devices", value, "leave it out, or use --devices cuda")
+        if usual and value != usual and not kind.graphs:
+            raise UsageError(
+                option,
+                f"be {usual} on {'emulated' if emulation else 'CPU'} devices",
+                value,
+                "leave it out, or use --devices cuda",
+            )
     words = {"cache": CACHES[request.cache], "execution": EXECUTIONS[request.execution]}
-    if not devices[0].startswith("cuda"):
+    if kind.shares_core:
         words["gloo loop"] = LOOPS[request.gloo_loop]
         if request.gloo_loop == "background" and (why := gloo_threads.refusal()):
             remedy = "add --gloo-loop as-is"
@@ -54,7 +69,9 @@ def regime(request: RunRequest, devices: Sequence[str]) -> dict[str, str]:
     elif request.gloo_loop != "background":
         remedy = "leave it out, or use --devices cpu"
         raise UsageError("--gloo-loop", "be background on GPUs, whose ranks have several cores", "as-is", remedy)
-    if devices[0].startswith("cuda"):
+    if emulation is not None:
+        words |= EMULATED | {"emulated": emulation.words}
+    elif kind.accelerator:
         precision.refuse_override()
         words["precision"] = precision.WORDS
         words["affinity"] = "each rank has cores of its own, near its GPU"

@@ -14,6 +14,8 @@ class RunRequest:
 
     names: Sequence[str] = ()
     devices: str | None = None
+    emulate: Sequence[str] = ()
+    """What is planted in emulated devices."""
     world_sizes: str | None = None
     launcher: str | None = None
     sides: tuple[Side, ...] = ()

@@ -21,6 +21,8 @@ from harness.plugins import fields, files
 
 GROUP = "rankbench.scenarios"
 REMEDY = "see docs/scenarios.md"
+HIDDEN = {"planted": "scenarios.planted.planted:Planted"}
+"""Scenarios that are run by name alone: no list and no preset has them, since they measure nothing of anybody's."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def find(name: str) -> list[Entry]:
     """The scenarios that a user means by a name, a subject, an exercise's number, or a reference. Raises UsageError."""
     if ":" in name:
         return [load(name)]
+    if name in HIDDEN:
+        return [load(HIDDEN[name])]
     if name.endswith(".py"):
         _refuse_file(name)
     points = tuple(entry_points(group=GROUP))

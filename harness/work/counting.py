@@ -14,7 +14,11 @@ import torch
 from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _disable_current_modes,
+    _get_current_dispatch_mode_stack,
+)
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
@@ -159,6 +163,16 @@ def _strided(leaf: Any) -> bool:
 def message_bytes(operands: Iterable[Any]) -> int:
     """Bytes of a collective's greatest operand: of an all-gather the gathered, of a reduce-scatter the whole."""
     return max(map(_bytes, operands), default=0)
+
+
+def carried(size: int) -> None:
+    """Count a message of a process group that is written in Python: no operator stands for it.
+
+    Inside of one that does, as functional collectives do, the modes are off, and it is not counted twice.
+    """
+    for mode in _get_current_dispatch_mode_stack():
+        if isinstance(mode, _Operations):
+            mode.traffic_bytes += size
 
 
 def _bytes(arg: Any) -> int:

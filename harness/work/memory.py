@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from harness.device.emulated.device import current
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.work import contract
 
@@ -35,7 +36,11 @@ class Peak:
 def peak(device: torch.device) -> Iterator[Peak]:
     """The peak of a block: of PyTorch's allocator on a GPU; of the process's resident memory on a CPU."""
     told = Peak(before=in_use(device))
-    if device.type == "cuda":
+    if (emulated := current()) is not None:
+        emulated.peak_bytes = emulated.allocated_bytes
+        yield told
+        told.bytes = emulated.peak_bytes - (told.before or 0)
+    elif device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         yield told
         told.bytes = torch.cuda.max_memory_allocated(device) - (told.before or 0)
@@ -52,6 +57,8 @@ def in_use(device: torch.device) -> int | None:
 
     Freed memory that the C library keeps is given back first, or work that reuses it would seem to need none.
     """
+    if (emulated := current()) is not None:
+        return emulated.allocated_bytes
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return int(torch.cuda.memory_allocated(device))
@@ -64,6 +71,8 @@ def in_use(device: torch.device) -> int | None:
 
 def allocated(device: torch.device) -> int:
     """Bytes of a GPU's memory that are in use by this process's tensors; 0 on a CPU."""
+    if (emulated := current()) is not None:
+        return emulated.allocated_bytes
     return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else 0
 
 

@@ -11,15 +11,21 @@ import torch.distributed as dist
 from harness.device.device import Device
 from harness.device.timing import Now, now
 from harness.journal.records import GroupSetup
+from harness.world import emulated_group
 from harness.world.control import ControlPlane
 
 STEADY = 20
 """Operations whose median stands for all later ones."""
 
 
-def over_gloo(size: int, timeout: dt.timedelta) -> dist.ProcessGroup:
-    """A group of the first ``size`` ranks whose tensors go through the host. Every rank calls this."""
-    return dist.new_group(range(size), timeout, "gloo")  # type: ignore[no-any-return]
+def over_host(backend: str, size: int, timeout: dt.timedelta) -> dist.ProcessGroup:
+    """A group of the first ``size`` ranks whose tensors go through the host. Every rank calls this.
+
+    ``backend`` is gloo, or that of emulated devices.
+    """
+    if backend == emulated_group.BACKEND:
+        emulated_group.register()
+    return dist.new_group(range(size), timeout, backend)  # type: ignore[no-any-return]
 
 
 def over_nccl(

@@ -24,7 +24,10 @@ LINE = 64
 NEVER = 1 << 60
 """Nanoseconds that stand for infinity."""
 PATIENCE_S = 0.1
-"""A rank that has waited for longer looks only once a millisecond, and whether the others still live."""
+"""A rank that has waited for longer looks only once a millisecond, and whether the others still live.
+
+Where no time of this machine is measured, there is none: what spins takes the cores from those that work.
+"""
 
 
 class SharedMemoryMax:
@@ -34,12 +37,15 @@ class SharedMemoryMax:
     rank is at most one turn ahead of another, who may still be reading the word before: hence two words.
     """
 
-    def __init__(self, memory: mmap.mmap, rank: int, pids: Sequence[int], timeout_s: float) -> None:
+    def __init__(
+        self, memory: mmap.mmap, rank: int, pids: Sequence[int], timeout_s: float, patience_s: float = PATIENCE_S
+    ) -> None:
         """``pids`` are the ranks' processes, in rank order. Raises OSError where one cannot be watched."""
         self._words = memoryview(memory).cast("q")
         self._rank = rank
         self._size = len(pids)
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
         self._deaths = select.poll()
         for pid in pids:
             self._deaths.register(os.pidfd_open(pid))  # becomes readable when the process ends
@@ -67,13 +73,13 @@ class SharedMemoryMax:
             waited_s = time.monotonic() - start_s
             if waited_s > self._timeout_s:
                 raise CollectiveError(f"another rank did not come to the start within {self._timeout_s:g} s")
-            if waited_s > PATIENCE_S and self._deaths.poll(1):
+            if waited_s > self._patience_s and self._deaths.poll(1):
                 raise CollectiveError("another rank has ended")
             word = self._words[place]
         return word >> 2
 
     @classmethod
-    def shared(cls, control: ControlPlane, timeout_s: float) -> Self | None:
+    def shared(cls, control: ControlPlane, timeout_s: float, patience_s: float = PATIENCE_S) -> Self | None:
         """One for all ranks; None on all of them where they cannot share memory. Every rank calls this."""
         length = control.size**2 * LINE
         own = os.memfd_create("rankbench") if control.rank == 0 else None  # memory without a name to leave behind
@@ -85,9 +91,8 @@ class SharedMemoryMax:
             os.write(own, bytes(length) + token)
         control.settle(None)  # the token is written
         try:
-            shared_max = cls(
-                _opened(Path(f"/proc/{pids[0]}/fd/{handle}"), length, token), control.rank, pids, timeout_s
-            )
+            memory = _opened(Path(f"/proc/{pids[0]}/fd/{handle}"), length, token)
+            shared_max = cls(memory, control.rank, pids, timeout_s, patience_s)
         except OSError:
             shared_max = None
         apart = control.greatest([float(shared_max is None)])[0]

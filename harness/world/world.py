@@ -16,17 +16,21 @@ import torch.distributed as dist
 from harness.common.errors import UsageError
 from harness.device import gloo_threads, nvml
 from harness.device.cuda import CudaDevice
-from harness.device.device import CpuDevice, borrowed, claim
+from harness.device.device import AnyDevice, borrowed, claim
+from harness.device.emulated.device import EmulatedDevice
+from harness.device.kinds import kind_of
 from harness.device.timing import StartLine
 from harness.gang import Gang, seeded
 from harness.journal.plan import Case, Plan
 from harness.journal.records import GroupSetup, Rank
+from harness.telemetry.planted_readings import PlantedReadings
 from harness.work import counting
+from harness.work.planted_cost import planted_cost
 from harness.world.aligned_start import EXCHANGES, HostClock, Offset, clock_identity, estimate, leaders
 from harness.world.connections import Connection, hang_up, opened
 from harness.world.control import ControlPlane
-from harness.world.process_groups import over_gloo, over_nccl
-from harness.world.shared_memory_max import SharedMemoryMax
+from harness.world.process_groups import over_host, over_nccl
+from harness.world.shared_memory_max import PATIENCE_S, SharedMemoryMax
 from harness.world.telemetry_session import Read, gauged
 from harness.world.watchdog import AlarmWatchdog, Watchdog
 
@@ -74,14 +78,14 @@ class World:
 
     rank: int
     size: int
-    device: CpuDevice | CudaDevice
+    device: AnyDevice
     name: str
     """The device's name in the plan."""
     cpus: tuple[int, ...]
     threads: int
     control: ControlPlane = field(default_factory=ControlPlane)
     backend: str = "gloo"
-    """Of the groups that carry tensors: NCCL between GPUs, else gloo."""
+    """Of the groups that carry tensors: NCCL between GPUs, emulated ones between emulated devices, else gloo."""
     sizes: tuple[int, ...] = ()
     """Gang sizes above one."""
     latest: Callable[[float, int], float] = field(default=_own)
@@ -129,7 +133,18 @@ class World:
 
     def line(self, case: Case) -> StartLine:
         """The start line of the ranks that are busy in a case."""
-        return StartLine(lambda value: self.latest(value, case.world_size), self.lead_s, self.clock)
+        wait = self.device.await_start if isinstance(self.device, EmulatedDevice) else None
+        return StartLine(lambda value: self.latest(value, case.world_size), self.lead_s, self.clock, wait)
+
+    @contextmanager
+    def at_work(self, case: Case) -> Iterator[None]:
+        """Whatever the block computes is a case's: on an emulated device it costs what is planted."""
+        if not isinstance(self.device, EmulatedDevice):
+            yield
+            return
+        self.device.share_host(case.world_size)
+        with planted_cost(self.device):
+            yield
 
     def release(self, size: int) -> None:
         """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
@@ -137,7 +152,7 @@ class World:
         Over gloo this rank hangs up on its peers. NCCL's ranks can only be freed by all of them aborting together, and
         aborting waits for captured graphs: there the run's parent ends the processes.
         """
-        if self.backend == "gloo" and (group := self.groups.pop(size, None)) is not None:
+        if self.backend != "nccl" and (group := self.groups.pop(size, None)) is not None:
             hang_up(self.connections.pop(size, ()))
             dist.destroy_process_group(group)
 
@@ -154,7 +169,7 @@ class World:
                 self.setups.append(setup)
             else:
                 with opened() as self.connections[size]:
-                    self.groups[size] = over_gloo(size, self.timeout)
+                    self.groups[size] = over_host(self.backend, size, self.timeout)
                 self.expect_answers(self.connections[size])
         self.yield_to_step()
         self.control.settle(None)  # a rank that fails at once hangs up on nobody who still connects
@@ -209,7 +224,7 @@ class World:
         offset = self.clock.offset(self.clock.read())
         return Rank(
             rank=self.rank,
-            host=socket.gethostname(),
+            host=self._host,
             pid=os.getpid(),
             device=self.name,
             device_name=self.device.model,
@@ -220,6 +235,12 @@ class World:
             clock_error_s=round(offset.error_s, 9),
             least_s=None if least_s is None else round(least_s, 9),
         )
+
+    @property
+    def _host(self) -> str:
+        if isinstance(self.device, EmulatedDevice):
+            return self.device.emulation.host_name(self.rank)
+        return socket.gethostname()
 
 
 def one_rank_each(boards: Sequence[str | None]) -> None:
@@ -232,13 +253,23 @@ def one_rank_each(boards: Sequence[str | None]) -> None:
             raise UsageError("ranks", rule, value, remedy)
 
 
+def _clock(device: AnyDevice) -> HostClock:
+    """The clock of this rank's host."""
+    return HostClock(device.now) if isinstance(device, EmulatedDevice) else HostClock()
+
+
 @contextmanager
 def _gauged(world: World, free: Collection[int]) -> Iterator[None]:
     """Have the ranks' GPUs read while the world stands; ``free`` are the CPUs that the host's processes may use."""
-    if not isinstance(world.device, CudaDevice):
+    device = world.device
+    if isinstance(device, EmulatedDevice):
+        world.gauge = lambda: PlantedReadings.of_device(device)
         yield
         return
-    with gauged(world.control, nvml.uuid(world.device.index), world.cpus, sorted(free)) as world.gauge:
+    if not isinstance(device, CudaDevice):
+        yield
+        return
+    with gauged(world.control, nvml.uuid(device.index), world.cpus, sorted(free)) as world.gauge:
         yield
 
 
@@ -247,9 +278,9 @@ def alone(plan: Plan) -> Iterator[World]:
     """A world of one rank in this very process, whose CPUs and threads are given back afterwards."""
     counting.ready()
     with borrowed() as before:
-        device, cpus = claim(plan.devices[0], plan.threads)
+        device, cpus = claim(plan.devices[0], plan.threads, emulation=plan.emulation)
         alarm = AlarmWatchdog(plan.deadline_s)
-        world = World(0, 1, device, plan.devices[0], cpus, plan.threads, watchdog=alarm)
+        world = World(0, 1, device, plan.devices[0], cpus, plan.threads, clock=_clock(device), watchdog=alarm)
         with _gauged(world, before), alarm.set():
             world.settle_in()
             yield world
@@ -274,7 +305,7 @@ def joined(
     before = os.sched_getaffinity(0)
     mine = plan.devices[rank]
     shared = plan.devices[:rank].count(mine), plan.devices.count(mine)
-    device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared)
+    device, cpus = claim(name, plan.threads) if name else claim(mine, plan.threads, *shared, plan.emulation)
     limits = Limits() if supervised else Limits.without_a_parent(plan.deadline_s)
     with opened(int(os.environ.get("MASTER_PORT", "0"))) as by_default:
         dist.init_process_group("gloo", timeout=limits.rendezvous, store=store, rank=rank, world_size=size)
@@ -284,17 +315,29 @@ def joined(
         with opened() as control_sockets:
             side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
         hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
-        backend = "nccl" if isinstance(device, CudaDevice) and not plan.shared_device else "gloo"
+        backend = "gloo" if plan.shared_device else kind_of(mine).backend
         control = ControlPlane(rank, size, side)
         if backend == "nccl":
             one_rank_each(control.gather(device.board if isinstance(device, CudaDevice) else None, str | None))
         world = World(
-            rank, size, device, plan.devices[rank], cpus, plan.threads, control, backend, sizes, control.latest
+            rank,
+            size,
+            device,
+            plan.devices[rank],
+            cpus,
+            plan.threads,
+            control,
+            backend,
+            sizes,
+            control.latest,
+            clock=_clock(device),
         )
         world.timeout = limits.collective
-        world.yields = plan.gloo_loop == "background" and isinstance(device, CpuDevice)
-        world.shares = backend == "gloo" and isinstance(device, CpuDevice) and shared[1] > 1
-        if shared_max := SharedMemoryMax.shared(world.control, limits.side.total_seconds()):
+        shares_core = kind_of(mine).shares_core
+        world.yields = plan.gloo_loop == "background" and shares_core
+        world.shares = shares_core and shared[1] > 1
+        patience_s = PATIENCE_S if kind_of(mine).clock_moves else 0.0
+        if shared_max := SharedMemoryMax.shared(world.control, limits.side.total_seconds(), patience_s):
             world.latest = shared_max.latest
         else:
             identities = control.gather(clock_identity(), str)

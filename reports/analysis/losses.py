@@ -22,6 +22,9 @@ from reports.statistics.estimates import Estimate, estimate
 from reports.statistics.measured import Measured
 from reports.wording.losses import sentence
 
+RESOLUTION_S = 1e-9
+"""Of times in the journal: what is shorter is no part of a step."""
+
 Seconds = dict[str, "pd.Series[float]"]
 """Each known part's seconds in each launch, by the part's name."""
 
@@ -39,7 +42,7 @@ def loss_rows(measured: Measured, cells: Iterable[CellRow], ranks: Iterable[Rank
 def _row(measured: Measured, cell: CellRow, case: Case, compared: dict[CaseId, list[RankRow]]) -> LossRow:
     key = (cell.comparison, cell.key)
     time_s, ideal_s = cell.median_s or 0.0, cell.ideal_s or 0.0
-    noise_s = measured.aa_by_comparison[cell.comparison] * time_s
+    noise_s = max(RESOLUTION_S, measured.aa_by_comparison[cell.comparison] * time_s)
     watched = watches(measured, key)
     known = _known(measured, cell, case, watched)
     parts = {name: found for name, values in known.items() if (found := estimate(values))}

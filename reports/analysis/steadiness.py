@@ -35,6 +35,8 @@ class Clocks:
     low_mhz: float | None = None
     high_mhz: float | None = None
     """The twentieth and the nineteen twentieths of the samples lie below these."""
+    peak_mhz: float | None = None
+    """The same of the fastest device's clock."""
     throttled: float | None = None
     """Share of the samples in which a device was held back against heat or power."""
 
@@ -44,7 +46,8 @@ class Clocks:
         made = cls()
         if samples and samples.clock_mhz is not None:
             mhz, low, high = np.quantile(np.min(samples.clock_mhz, axis=0), (0.5, 0.05, 0.95))
-            made = replace(made, mhz=float(mhz), low_mhz=float(low), high_mhz=float(high))
+            peak = np.quantile(np.max(samples.clock_mhz, axis=0), 0.95)
+            made = replace(made, mhz=float(mhz), low_mhz=float(low), high_mhz=float(high), peak_mhz=float(peak))
         if samples and samples.held_back is not None:
             bits = np.bitwise_and(samples.held_back, THROTTLING)
             made = replace(made, throttled=float(np.mean(np.any(bits, axis=0))))
@@ -58,12 +61,13 @@ def warnings_of(launches: Sequence[Clocks], limit: float) -> Mapping[Kind, str]:
     known = [each for each in launches if each.mhz and each.low_mhz and each.high_mhz]
     top = max((each.high_mhz or 0.0 for each in known), default=0.0)
     low = min((each.low_mhz or 0.0 for each in known), default=0.0)
-    moved = f"between {low:.0f} and {top:.0f}{units.THIN}MHz"
-    if held and (not known or 1 - low / top > limit):
-        ran = f"; its clock ran {moved}" if known else ""
+    peak = max((each.peak_mhz or 0.0 for each in known), default=0.0)
+    if held and (not known or 1 - low / max(top, peak) > limit):  # it fell, or was always below its peers'
+        ran = f"; clocks ran between {low:.0f} and {max(top, peak):.0f}{units.THIN}MHz" if known else ""
         told = f"a device held its clock back in up to {units.percent(max(held))} of the samples{ran}"
         return {Kind.THROTTLED: f"in {len(held)} {among}: {told}"}
     if known and 1 - low / top > limit:
+        moved = f"between {low:.0f} and {top:.0f}{units.THIN}MHz"
         return {Kind.UNSTEADY_CLOCK: f"the slowest device's clock ran {moved} (limit {units.percent(limit)})"}
     return {}
 

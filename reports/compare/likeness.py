@@ -35,6 +35,10 @@ UNKNOWN = "not told"
 
 def refuse(base: Evidence, new: Evidence) -> None:
     """Raise UsageError where the two runs were not measured alike, or are one and the same."""
+    kinds = ["real" if each.plan.emulation is None else "emulated" for each in (base, new)]
+    if kinds[0] != kinds[1]:
+        remedy = "measure both on real devices: what is planted says nothing of a machine"
+        raise UsageError("NEW's devices", f"be {kinds[0]}, as BASE's", kinds[1], remedy)
     if _same_launches(base, new):
         raise UsageError("NEW", "have launches of its own", "a copy of BASE", "measure again")
     sizes = [set(each.plan.world_sizes) for each in (base, new)]

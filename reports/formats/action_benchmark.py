@@ -31,7 +31,8 @@ def action_benchmark(run: RunDir) -> str:
 
 def _entry(row: CellRow, median_s: float, summary: Summary) -> dict[str, Any]:
     side = f" on {row.side}" if len(summary.run.sides) > 1 else ""
-    name = labels.plain(f"{row.key}{side}")
+    emulated = " (emulated)" if summary.run.emulated is not None else ""
+    name = labels.plain(f"{row.key}{side}{emulated}")
     entry: dict[str, Any] = {"name": name, "unit": UNIT, "value": median_s * SCALE}
     if row.ci_low_s is not None and row.ci_high_s is not None:
         entry["range"] = f"{units.digits(row.ci_low_s * SCALE, 4)} to {units.digits(row.ci_high_s * SCALE, 4)}"

@@ -65,7 +65,14 @@ def _failure(outcome: Fate) -> str:
 
 
 def _head(summary: Summary) -> Sequence[str]:
-    columns = ("case", "devices:", "time a step:", "speed-up:", "efficiency:", "against baseline")
+    columns = (
+        "case",
+        "devices:",
+        "time a step:" if summary.run.emulated is None else "emulated time:",
+        "speed-up:",
+        "efficiency:",
+        "against baseline",
+    )
     return md.head(*columns, *(["on"] if len(summary.run.sides) > 1 else []))
 
 

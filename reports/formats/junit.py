@@ -63,6 +63,8 @@ def _properties(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "version", summary.run.version
     yield "devices", ", ".join(summary.run.devices)
     yield "device names", ", ".join(summary.run.device_names)
+    if summary.run.emulated is not None:
+        yield "emulated", summary.run.emulated
     yield "environment", summary.run.fingerprint or "not told"
 
 

@@ -70,6 +70,7 @@ def _run(summary: Summary) -> Iterator[str]:
         "fingerprint": run.fingerprint or "",
         "started": run.started or "",
         **_shared(run.shared_device),
+        **_emulated(summary),
     }
     yield from _head("rankbench_run", "info", "", "The run that all of this is of.")
     yield _sample("rankbench_run_info", told, 1)
@@ -88,7 +89,7 @@ def _cases(summary: Summary) -> Iterator[str]:
         told = [(row, value) for row, value in values if value is not None]
         if told:
             yield from _head(family.name, "gauge", family.unit, family.help)
-            yield from (_sample(family.name, _labels(row), value) for row, value in told)
+            yield from (_sample(family.name, _labels(row) | _emulated(summary), value) for row, value in told)
 
 
 def _labels(row: CellRow) -> Pairs:
@@ -105,6 +106,10 @@ def _labels(row: CellRow) -> Pairs:
 
 def _shared(told: bool) -> Pairs:  # noqa: FBT001 - a mark, or none
     return {"shared_device": "true"} if told else {}
+
+
+def _emulated(summary: Summary) -> Pairs:
+    return {"emulated": "true"} if summary.run.emulated is not None else {}
 
 
 def _head(name: str, kind: str, unit: str, told: str) -> Sequence[str]:

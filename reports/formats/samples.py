@@ -84,8 +84,8 @@ def _readings(cell: Cell) -> Columns:
     }
 
 
-MORE = ("side", "shared_device")
-"""Columns of runs with several sides, and of those whose ranks shared a device."""
+MORE = ("side", "shared_device", "emulated")
+"""Columns of runs with several sides, of those whose ranks shared a device, and of those on emulated devices."""
 
 
 def csv(run: RunDir) -> str:
@@ -117,6 +117,8 @@ def _table(run: RunDir) -> pd.DataFrame:
         whole = _with(whole, "side", np.repeat([side.name for side in sides], [len(table) for table in tables]))
     if evidence.plan.shared_device:
         whole = _with(whole, "shared_device", whole["world_size"] > 1)
+    if evidence.plan.emulation:
+        whole = _with(whole, "emulated", True)
     return whole.sort_values("launch", kind="stable", ignore_index=True)
 
 

@@ -77,7 +77,7 @@ def _table(summary: Summary, *, wide: bool) -> CaseTable:
         (row.comparison, row.variant, row.world_size): row for row in summary.comparisons
     }
     columns = (
-        Column("time a step"),
+        Column("time a step" if summary.run.emulated is None else "emulated time"),
         Column("speed-up", "speed-up"),
         Column("eff.", "efficiency"),
         Column("against baseline" if wide else "baseline", justify="left"),

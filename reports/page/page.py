@@ -120,7 +120,8 @@ def _title(summary: Summary) -> str:
     kinds = list(dict.fromkeys(summary.run.device_names))
     spread = summary.run.sides[0].ranks_per_host if summary.run.sides else ()
     where = f" of {len(spread)} hosts" if len(spread) > 1 else ""
-    return f"{scenarios} on {units.count(devices, 'device')}{where}" + (f" ({units.listed(kinds)})" if kinds else "")
+    noun = "device" if summary.run.emulated is None else "emulated device"
+    return f"{scenarios} on {units.count(devices, noun)}{where}" + (f" ({units.listed(kinds)})" if kinds else "")
 
 
 def _rank_table(rows: Sequence[RankRow]) -> dict[str, list[RankRow]]:

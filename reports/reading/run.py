@@ -322,6 +322,8 @@ class Topology:
         hosts = tuple(rank.host for rank in sorted(gangs[-1].ranks, key=lambda each: each.rank)) if gangs else ()
         host = (evidence.environment or {}).get("host")
         told = host if isinstance(host, dict) else {}
+        if evidence.plan.emulation:
+            return cls(hosts, evidence.plan.emulation.devices_per_host)
         cpu = evidence.plan.devices[0].startswith("cpu")
         room = told.get("cores") if cpu else told.get("gpus") or None  # a host without GPUs is not the ranks'
         return cls(hosts, room // (evidence.plan.threads if cpu else 1) if isinstance(room, int) else None)

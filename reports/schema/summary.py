@@ -196,6 +196,8 @@ class RunFacts(Record):
     """The fraction of its time within which each interval was to be; None where that was not asked for."""
     regime: dict[str, str]
     shared_device: bool
+    emulated: str | None = None
+    """What was planted in emulated devices; None where devices are real."""
     started: str | None
     """Wall-clock of the first launch, UTC."""
     fingerprint: str | None

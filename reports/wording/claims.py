@@ -167,6 +167,9 @@ def leading(told: tuple[Claim, ...], most: int) -> tuple[Claim, ...]:
 
 
 def _caveats(found: Findings) -> Iterator[Claim]:
+    if found.run.emulated is not None:
+        text = f"The devices are emulated: all times are of planted clocks, not of this machine ({found.run.emulated})."
+        yield Claim(kind="caveat", text=text)
     if found.run.shared_device:
         yield Claim(kind="caveat", text="Several ranks shared one device, so nothing here is a scaling figure.")
     if found.run.launches_done < found.run.launches_planned:

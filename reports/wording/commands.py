@@ -22,7 +22,7 @@ def command(plan: Plan, side: Side, case: Case) -> str:
     used = plan.devices if plan.ranks_per_host else plan.devices[: case.world_size]
     ends: dict[str, object] = {"--launcher": side.launcher, "--launches": 1}
     options: dict[str, object] = {
-        "--devices": _devices(used) if plan.hosts == 1 else _on_each_host(plan),
+        "--devices": _devices(plan, used) if plan.hosts == 1 else _on_each_host(plan),
         "--world-sizes": f"1,{case.world_size}" if case.packed else case.world_size,
         **({"--out": ELSEWHERE} if plan.ranks_per_host else ends),
     }
@@ -42,6 +42,8 @@ def command(plan: Plan, side: Side, case: Case) -> str:
         program = shlex.join([side.python, str(HOME / "harness" / "cli" / "other_interpreter.py")])
     words = ["run", name, *(str(word) for each in options.items() for word in each)]
     words += ["--share-device"] * (len(set(used)) < len(used))
+    if plan.emulation:
+        words += [word for line in plan.emulation.lines for word in ("--emulate", line)]
     for field, value in case.params.items():
         words += ["--set", f"{case.scenario}.{field}={written([value])}"]
     variables = (f"{name}={shlex.quote(value)}" for name, value in side.variables.items())
@@ -54,8 +56,10 @@ def _on_each_host(plan: Plan) -> str:
     return f"cpu:{plan.ranks_per_host}" if kind == "cpu" else kind
 
 
-def _devices(names: tuple[str, ...]) -> str:
+def _devices(plan: Plan, names: tuple[str, ...]) -> str:
     kind = names[0].partition(":")[0]
+    if plan.emulation:
+        return f"emulated:{plan.emulation.hosts}x{plan.emulation.devices_per_host}"
     if kind == "cpu":
         return f"cpu:{len(names)}"
     return f"{kind}:{','.join(name.partition(':')[2] for name in names)}"

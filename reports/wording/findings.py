@@ -42,7 +42,8 @@ def headline(found: Findings, chapter: Sequence[ExerciseRow]) -> str:
         health = f"{len(bad)} of {planned} {'is' if len(bad) == 1 else 'are'} not ok"
     else:
         health = f"all {planned} are ok" if len(found.strip) > 1 else "the one planned cell is ok"
-    return f"{_answers(chapter) if len(chapter) >= MANY else _outcome(found)}; {health}."
+    emulated = "Emulated: " if found.run.emulated is not None else ""
+    return f"{emulated}{_answers(chapter) if len(chapter) >= MANY else _outcome(found)}; {health}."
 
 
 def _answers(chapter: Sequence[ExerciseRow]) -> str:

@@ -59,7 +59,7 @@ def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> N
 
 
 def test_a_gloo_group_has_its_time_limit_too(nccl: Nccl) -> None:
-    process_groups.over_gloo(2, TIMEOUT)
+    process_groups.over_host("gloo", 2, TIMEOUT)
     assert nccl.made == [{"ranks": [0, 1], "timeout": 60.0, "backend": "gloo"}]
 
 

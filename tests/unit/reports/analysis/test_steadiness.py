@@ -239,3 +239,11 @@ def test_a_doubt_about_clocks_takes_both_a_reason_and_a_clock_that_fell():
     assert set(warnings_of([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980)], 0.05)) == {Kind.UNSTEADY_CLOCK}
     assert warnings_of([Clocks(mhz=1970, low_mhz=1960, high_mhz=1980, throttled=1.0)], 0.05) == {}
     assert warnings_of([Clocks(mhz=1500, low_mhz=1400, high_mhz=1980, throttled=0.4)], 0.5) == {}
+
+
+def test_a_clock_that_is_held_back_all_the_time_fell_below_its_peers():
+    own = Clocks.of(samples([[1500, 1500], [1200, 1200]], [[0, 0], [0x40, 0x40]]))
+    assert (own.mhz, own.high_mhz, own.peak_mhz) == (1200, 1200, 1500)
+    (told,) = warnings_of([own], 0.05).items()
+    assert told[0] == Kind.THROTTLED and "between 1200 and 1500" in told[1]
+    assert warnings_of([Clocks.of(samples([[1500], [1200]], [[0], [0]]))], 0.05) == {}  # nobody says that it was held

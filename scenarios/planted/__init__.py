@@ -1,0 +1,1 @@
+"""Scenarios whose times are planted, to see whether a report is right about them."""
