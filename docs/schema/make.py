@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from harness.journal import plan, records
+from harness.journal.emulation import Part
 from harness.journal.plan import Plan, Record
 from reports.schema import summary as summary_schema
 from reports.schema.compare import Changes
@@ -40,7 +41,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 def schema(model: Any, title: str) -> dict[str, Any]:
     """The schema of one model as it is written, with the docstrings of its fields as descriptions."""
     content = TypeAdapter(model).json_schema(mode="serialization", by_alias=True)
-    described = fields_by_class(Record)
+    described = fields_by_class(Record) | fields_by_class(Part)
     for name, definition in [*content.get("$defs", {}).items(), (getattr(model, "__name__", ""), content)]:
         for field, value in definition.get("properties", {}).items():
             value.pop("title", None)
