@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from harness.device.emulated.device import EmulatedDevice, current
 from harness.device.emulated.network import Network
-from harness.work.counting import carried, message_bytes
+from harness.work.communication import Message, passed, tensor_bytes
 
 BACKEND = "emulated"
 SENDERS, RECEIVERS = 1 << 28, 1 << 29
@@ -96,6 +97,19 @@ class EmulatedWork(dist.Work):
         return self.source
 
 
+@dataclass(frozen=True)
+class _Amounts:
+    """What a collective is, as observers see it, and what it takes."""
+
+    kind: str
+    given: int
+    """Bytes that this rank hands over."""
+    taken: int
+    """Bytes that it receives, or has reduced."""
+    cost_s: float
+    """Seconds from when all ranks are here."""
+
+
 class EmulatedGroup(dist.ProcessGroup):
     """A process group that joins this process's emulated device to others. Its methods are PyTorch's."""
 
@@ -112,9 +126,9 @@ class EmulatedGroup(dist.ProcessGroup):
         self._name = self._description = ""
 
     def allreduce(self, tensors: Any, opts: Any = None) -> EmulatedWork:
-        tensors, size = _several(tensors), message_bytes([tensors])
-        cost_s = self._network.all_reduce_s(self._ranks, size)
-        return self._reduction("allreduce", [([tensor],) for tensor in tensors], size, cost_s, tensors, opts)
+        tensors, size = _several(tensors), tensor_bytes(tensors)
+        amounts = _Amounts("all_reduce", size, size, self._network.all_reduce_s(self._ranks, size))
+        return self._reduction("allreduce", [([tensor],) for tensor in tensors], amounts, tensors, opts)
 
     def allreduce_coalesced(self, tensors: Any, opts: Any = None) -> EmulatedWork:
         options = dist.AllreduceOptions()
@@ -123,9 +137,10 @@ class EmulatedGroup(dist.ProcessGroup):
         return self.allreduce(tensors, options)
 
     def reduce(self, tensors: Any, opts: Any) -> EmulatedWork:
-        tensors, size = _several(tensors), message_bytes([tensors])
-        cost_s = self._network.broadcast_s(self._ranks, size)
-        return self._reduction("reduce", [([tensor],) for tensor in tensors], size, cost_s, tensors, opts)
+        tensors, size = _several(tensors), tensor_bytes(tensors)
+        taken = size * (opts.rootRank == self.rank())
+        amounts = _Amounts("reduce", size, taken, self._network.broadcast_s(self._ranks, size))
+        return self._reduction("reduce", [([tensor],) for tensor in tensors], amounts, tensors, opts)
 
     def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> EmulatedWork:
         with _unseen():
@@ -136,69 +151,73 @@ class EmulatedGroup(dist.ProcessGroup):
         return self.reduce_scatter_single_coalesced([output], [whole], opts)
 
     def reduce_scatter_single_coalesced(self, outputs: Any, wholes: Any, opts: Any = None) -> EmulatedWork:
-        size = message_bytes([wholes])
-        cost_s = self._network.all_gather_s(self._ranks, size)
+        size = tensor_bytes(wholes)
+        amounts = _Amounts("reduce_scatter", size, tensor_bytes(outputs), self._network.all_gather_s(self._ranks, size))
         with _unseen():
             calls = [(output.view(-1), whole.view(-1)) for output, whole in zip(outputs, wholes, strict=True)]
         opts = opts or dist.ReduceScatterOptions()
-        return self._reduction("_reduce_scatter_base", calls, size, cost_s, outputs, opts)
+        return self._reduction("_reduce_scatter_base", calls, amounts, outputs, opts)
 
     def allgather(self, outputs: Any, inputs: Any, opts: Any = None) -> EmulatedWork:
         del opts
-        size = message_bytes([outputs])
-        cost_s = self._network.all_gather_s(self._ranks, size)
-        return self._collective(lambda: [self._gloo.allgather(outputs, inputs)], size, cost_s, outputs[0])
+        return self._collective(
+            lambda: [self._gloo.allgather(outputs, inputs)], self._gathered(outputs, inputs), outputs[0]
+        )
 
     def all_gather_single(self, output: torch.Tensor, part: torch.Tensor, opts: Any = None) -> EmulatedWork:
         return self.all_gather_single_coalesced([output], [part], opts)
 
     def all_gather_single_coalesced(self, outputs: Any, parts: Any, opts: Any = None) -> EmulatedWork:
         del opts
-        size = message_bytes([outputs])
-        cost_s = self._network.all_gather_s(self._ranks, size)
         pairs = list(zip(outputs, parts, strict=True))
         return self._collective(
             lambda: [self._gloo._allgather_base(*pair) for pair in pairs],  # noqa: SLF001
-            size,
-            cost_s,
+            self._gathered(outputs, parts),
             outputs,
         )
 
+    def _gathered(self, outputs: Any, parts: Any) -> _Amounts:
+        size = tensor_bytes(outputs)
+        return _Amounts("all_gather", tensor_bytes(parts), size, self._network.all_gather_s(self._ranks, size))
+
     def broadcast(self, tensors: Any, opts: Any) -> EmulatedWork:
-        size = message_bytes([tensors])
+        size, sends = tensor_bytes(tensors), opts.rootRank == self.rank()
         cost_s = self._network.broadcast_s(self._ranks, size)
-        return self._collective(lambda: [self._gloo.broadcast(tensors, opts)], size, cost_s, tensors)
+        amounts = _Amounts("broadcast", size * sends, size * (not sends), cost_s)
+        return self._collective(lambda: [self._gloo.broadcast(tensors, opts)], amounts, tensors)
 
     def alltoall(self, outputs: Any, inputs: Any, opts: Any = None) -> EmulatedWork:
         del opts
-        size = message_bytes([outputs, inputs])
-        cost_s = self._network.all_to_all_s(self._ranks, message_bytes([inputs]))
-        return self._collective(lambda: self._exchange(outputs, inputs), size, cost_s, outputs)
+        return self._collective(lambda: self._exchange(outputs, inputs), self._exchanged([outputs], [inputs]), outputs)
 
     def alltoall_base(
         self, output: Any, whole: Any, output_sizes: Any, input_sizes: Any, opts: Any = None
     ) -> EmulatedWork:
         del opts
-        size = message_bytes([output, whole])
-        cost_s = self._network.all_to_all_s(self._ranks, message_bytes([whole]))
         data = (output, whole, output_sizes, input_sizes)
-        return self._collective(lambda: [self._gloo.alltoall_base(*data)], size, cost_s, [output])
+        return self._collective(lambda: [self._gloo.alltoall_base(*data)], self._exchanged([output], [whole]), [output])
+
+    def _exchanged(self, outputs: Any, inputs: Any) -> _Amounts:
+        size = tensor_bytes(inputs)
+        return _Amounts("all_to_all", size, tensor_bytes(outputs), self._network.all_to_all_s(self._ranks, size))
 
     def gather(self, outputs: Any, inputs: Any, opts: Any) -> EmulatedWork:
-        cost_s = self._network.star_s(self._ranks, opts.rootRank, message_bytes([inputs]))
-        size = message_bytes([outputs, inputs])
+        size = tensor_bytes(inputs)
+        cost_s = self._network.star_s(self._ranks, opts.rootRank, size)
+        amounts = _Amounts("gather", size, tensor_bytes(outputs), cost_s)
         return self._collective(
-            lambda: [self._gloo.gather(outputs, inputs, opts)], size, cost_s, [*itertools.chain(*outputs)]
+            lambda: [self._gloo.gather(outputs, inputs, opts)], amounts, [*itertools.chain(*outputs)]
         )
 
     def scatter(self, outputs: Any, inputs: Any, opts: Any) -> EmulatedWork:
-        cost_s = self._network.star_s(self._ranks, opts.rootRank, message_bytes([outputs]))
-        size = message_bytes([outputs, inputs])
-        return self._collective(lambda: [self._gloo.scatter(outputs, inputs, opts)], size, cost_s, outputs)
+        size = tensor_bytes(outputs)
+        cost_s = self._network.star_s(self._ranks, opts.rootRank, size)
+        amounts = _Amounts("scatter", tensor_bytes(inputs), size, cost_s)
+        return self._collective(lambda: [self._gloo.scatter(outputs, inputs, opts)], amounts, outputs)
 
     def barrier(self, opts: Any = None) -> EmulatedWork:
         del opts
-        return self._collective(list, 0, self._network.all_reduce_s(self._ranks, 0), [])
+        return self._collective(list, _Amounts("barrier", 0, 0, self._network.all_reduce_s(self._ranks, 0)), [])
 
     def send(self, tensors: Any, target: int, tag: int = 0) -> EmulatedWork:
         return self._message(self.rank(), target, tensors, tag)
@@ -209,12 +228,11 @@ class EmulatedGroup(dist.ProcessGroup):
     def recv_anysource(self, tensors: Any, tag: int = 0) -> EmulatedWork:
         raise NotImplementedError("emulated devices receive from a rank that is named, as NCCL does")
 
-    def _reduction(  # noqa: PLR0913, PLR0917
+    def _reduction(
         self,
         name: str,
         calls: Sequence[tuple[Any, ...]],
-        size: int,
-        cost_s: float,
+        amounts: _Amounts,
         outputs: Sequence[torch.Tensor],
         opts: Any,
     ) -> EmulatedWork:
@@ -227,22 +245,28 @@ class EmulatedGroup(dist.ProcessGroup):
         def start() -> list[Any]:
             return [getattr(self._gloo, name)(*call, opts) for call in calls]
 
-        return self._collective(start, size, cost_s, outputs, divisor=self.size() if mean else 1)
+        return self._collective(start, amounts, outputs, divisor=self.size() if mean else 1)
 
     def _collective(
         self,
         start: Callable[[], Sequence[Any]],
-        size: int,
-        cost_s: float,
+        amounts: _Amounts,
         outputs: Sequence[torch.Tensor],
         divisor: int = 1,
     ) -> EmulatedWork:
-        """One whose data are under way after ``start``, and which takes ``cost_s`` seconds once all ranks are here.
+        """One whose data are under way after ``start``."""
+        message = Message(
+            amounts.kind, self._name, self.size(), self.size(), bytes_in=amounts.given, bytes_out=amounts.taken
+        )
+        work: EmulatedWork = passed(
+            message, tuple(outputs), lambda: self._begun(start, amounts.cost_s, outputs, divisor)
+        )
+        return work
 
-        ``size`` is what it counts as: the bytes of its greatest operand.
-        """
+    def _begun(
+        self, start: Callable[[], Sequence[Any]], cost_s: float, outputs: Sequence[torch.Tensor], divisor: int
+    ) -> EmulatedWork:
         device, before = self._device, self._last
-        carried(size)
         device.enqueue()
         instant = np.array([device.ready_s()])
         with _unseen():
@@ -262,9 +286,21 @@ class EmulatedGroup(dist.ProcessGroup):
 
     def _message(self, source: int, target: int, tensors: Sequence[torch.Tensor], tag: int) -> EmulatedWork:
         """One message from place to place of this group, seen from one of them."""
+        size, sends = tensor_bytes(tensors), source == self.rank()
+        message = Message(
+            "send" if sends else "recv",
+            f"{self._name} {source}>{target}#{tag}",
+            2,
+            self.size(),
+            bytes_in=size * sends,
+            bytes_out=size * (not sends),
+        )
+        work: EmulatedWork = passed(message, tuple(tensors), lambda: self._sent(source, target, tensors, tag))
+        return work
+
+    def _sent(self, source: int, target: int, tensors: Sequence[torch.Tensor], tag: int) -> EmulatedWork:
         device, before = self._device, self._messages.get((source, target))
-        size = message_bytes([tensors])
-        carried(size)
+        size = tensor_bytes(tensors)
         device.enqueue()
         instant, other = np.array([device.ready_s()]), np.zeros(1)
         cost_s = self._network.transfer_s(self._ranks[source], self._ranks[target], size)
