@@ -19,7 +19,7 @@ from harness.device.cuda import CudaDevice
 from harness.device.device import AnyDevice, borrowed, claim
 from harness.device.emulated.device import EmulatedDevice
 from harness.device.kinds import kind_of
-from harness.device.timing import StartLine
+from harness.device.timing import StartLine, now
 from harness.gang import Gang, seeded
 from harness.journal.plan import Case, Plan
 from harness.journal.records import GroupSetup, Rank
@@ -119,6 +119,10 @@ class World:
     """Gets this rank's signs of life."""
     setups: list[GroupSetup] = field(default_factory=list)
     """What it took to make the groups, where that is known."""
+
+    def wall_clock(self) -> float:
+        """The clock of rank 0's host, by which it is told who failed first; of an emulated host, this one's."""
+        return now() if isinstance(self.device, EmulatedDevice) else self.clock()
 
     def gang(self, case: Case, *seed: object) -> Gang | None:
         """This rank's gang for a case; None where it has no part in it."""
