@@ -159,6 +159,8 @@ class World:
         if self.backend != "nccl" and (group := self.groups.pop(size, None)) is not None:
             hang_up(self.connections.pop(size, ()))
             dist.destroy_process_group(group)
+        if isinstance(self.device, EmulatedDevice):
+            self.device.pending.clear()  # messages that never end are no later case's to wait for
 
     def renew(self, *sizes: int) -> None:
         """Replace the groups of these sizes (all, if none is named): one that has failed is dead for all its ranks.

@@ -84,6 +84,20 @@ def test_who_failed_first_is_told_by_the_hosts_clock_and_not_by_an_emulated_one(
     assert own.now() == 0
 
 
+def test_messages_of_a_case_that_failed_are_not_waited_for_by_the_next_one() -> None:
+    def never() -> float:
+        raise RuntimeError("connection closed by peer")
+
+    own = emulated.device()
+    world = World(0, 2, own, "emulated:0", (0,), 1, backend="emulated", sizes=(2,))
+    own.pending.append(never)
+    with pytest.raises(RuntimeError, match="closed by peer"):
+        own.synchronize()
+    own.pending.append(never)
+    world.release(2)
+    own.synchronize()
+
+
 def test_ranks_are_uneven_only_where_there_are_several(runner: CaseRunner) -> None:
     assert runner.gang is not None
     runner.prepare()
