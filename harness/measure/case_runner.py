@@ -191,7 +191,7 @@ class CaseRunner:
     def failure(self, error: BaseException, rejected: Status = "error") -> Failure:
         """What an exception means; ``rejected`` is the status that an AssertionError means."""
         cause, rank = failures.culprit(error, self.world.rank, self.case)
-        made = failures.failure(cause, rank, rejected, self.failed_s or self.world.clock())
+        made = failures.failure(cause, rank, rejected, self.failed_s or self.world.wall_clock())
         if made.status not in ("wrong", "skipped"):  # those say all there is
             made = replace(made, stack="".join(traceback.format_exception(cause))[-LONGEST:])
         return replace(made, message=made.message + self._hint(made, cause))
@@ -210,7 +210,7 @@ class CaseRunner:
         Its files go at once: on a disk that they have filled, the journal must find room for what became of the case.
         """
         if self.failed_s is None:
-            self.failed_s = self.world.clock()
+            self.failed_s = self.world.wall_clock()
             self.report(error, self.failure(error))
             traceback.clear_frames(error.__traceback__)  # they may refer to much of its state
             self.remove_files()

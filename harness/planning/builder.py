@@ -54,6 +54,9 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
     _placement(request, sizes[-1], launchers)
     if emulated and "ray" in launchers:
         raise UsageError("--launcher", "be torchrun or inline for emulated devices", "ray", "leave it out")
+    if emulated and ranks is not None and ranks[0] != ranks[1]:
+        rule, value = "have all ranks of emulated devices on one host", f"{ranks[1]} of {ranks[0]} here"
+        raise UsageError("torchrun", rule, value, "emulate the hosts: --devices emulated:4x8")
     if request.nodes is not None and set(launchers) != {"ray"}:
         _here(found[: sizes[-1]], request.threads)
     comparisons = _comparisons(request, sizes, found)

@@ -19,7 +19,7 @@ from harness.device.cuda import CudaDevice
 from harness.device.device import AnyDevice, borrowed, claim
 from harness.device.emulated.device import EmulatedDevice
 from harness.device.kinds import kind_of
-from harness.device.timing import StartLine
+from harness.device.timing import StartLine, now
 from harness.gang import Gang, seeded
 from harness.journal.plan import Case, Plan
 from harness.journal.records import GroupSetup, Rank
@@ -120,6 +120,10 @@ class World:
     setups: list[GroupSetup] = field(default_factory=list)
     """What it took to make the groups, where that is known."""
 
+    def wall_clock(self) -> float:
+        """The clock of rank 0's host, by which it is told who failed first; of an emulated host, this one's."""
+        return now() if isinstance(self.device, EmulatedDevice) else self.clock()
+
     def gang(self, case: Case, *seed: object) -> Gang | None:
         """This rank's gang for a case; None where it has no part in it."""
         if self.rank >= case.world_size:
@@ -155,6 +159,8 @@ class World:
         if self.backend != "nccl" and (group := self.groups.pop(size, None)) is not None:
             hang_up(self.connections.pop(size, ()))
             dist.destroy_process_group(group)
+        if isinstance(self.device, EmulatedDevice):
+            self.device.pending.clear()  # messages that never end are no later case's to wait for
 
     def renew(self, *sizes: int) -> None:
         """Replace the groups of these sizes (all, if none is named): one that has failed is dead for all its ranks.

@@ -18,12 +18,15 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from harness.common.errors import RefusedError
 from harness.device.device import CpuDevice
+from harness.device.timing import now
 from harness.journal.plan import Case
 from harness.measure.case_runner import CaseRunner
 from harness.plugins.source_digest import digest
 from harness.scenario import Gang, Work, Workload
 from harness.work import contract, memory
+from harness.world.aligned_start import HostClock
 from harness.world.world import World
+from tests import emulated
 
 told: list[str] = []
 
@@ -68,6 +71,31 @@ def test_a_case_whose_code_is_not_what_was_planned_is_not_measured(runner: CaseR
     replace(runner, code=digest(Consuming)).prepare()
     with pytest.raises(RefusedError, match="the code of consuming is not what was planned: it has changed since"):
         replace(runner, code="0" * 16).prepare()
+
+
+def test_who_failed_first_is_told_by_the_hosts_clock_and_not_by_an_emulated_one() -> None:
+    own = emulated.device()
+    case = Case(scenario="consuming", reference=f"{__name__}:Consuming", params={}, world_size=1)
+    world = World(0, 1, own, "emulated:0", (0,), 1, clock=HostClock(own.now))
+    mine = CaseRunner(case, world.gang(case), world)
+    before_s = now()
+    mine.fail(ValueError("planted"))
+    assert mine.failed_s is not None and before_s <= mine.failed_s <= now()
+    assert own.now() == 0
+
+
+def test_messages_of_a_case_that_failed_are_not_waited_for_by_the_next_one() -> None:
+    def never() -> float:
+        raise RuntimeError("connection closed by peer")
+
+    own = emulated.device()
+    world = World(0, 2, own, "emulated:0", (0,), 1, backend="emulated", sizes=(2,))
+    own.pending.append(never)
+    with pytest.raises(RuntimeError, match="closed by peer"):
+        own.synchronize()
+    own.pending.append(never)
+    world.release(2)
+    own.synchronize()
 
 
 def test_ranks_are_uneven_only_where_there_are_several(runner: CaseRunner) -> None:

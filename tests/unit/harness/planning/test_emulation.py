@@ -92,6 +92,13 @@ def test_a_plan_asks_no_more_of_them_than_they_can(asked: dict[str, object]) -> 
         plan(**asked)
 
 
+def test_their_ranks_are_on_one_host() -> None:
+    request = RunRequest(names=["planted"], devices="emulated:2x2")
+    assert make(request, (4, 4)).devices == tuple(f"emulated:{rank}" for rank in range(4))
+    with pytest.raises(UsageError, match="all ranks of emulated devices on one host"):
+        make(request, (4, 2))
+
+
 def test_every_device_that_can_be_asked_for_has_a_kind() -> None:
     assert set(KINDS) == {"cpu", "cuda", "emulated"}
     assert kind_of("cuda:1").backend == "nccl" and kind_of("emulated:3").backend == "emulated"
