@@ -6,15 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from harness.common.errors import RefusedError
-
-carrier: Any = dist
-"""What carries the messages. ``harness.measure.collective_times`` observes it, in samples that do not count."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class Gang:
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """``tensor`` summed over the ranks, in place; the same shape."""
         if self._group is not None:
-            carrier.all_reduce(tensor, group=self._group)
+            dist.all_reduce(tensor, group=self._group)
         return tensor
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -107,19 +103,19 @@ class Gang:
         if self._group is None:
             return tensor
         out = torch.empty_like(tensor[: tensor.shape[0] // self.size])
-        carrier.reduce_scatter_tensor(out, tensor.contiguous(), group=self._group)
+        dist.reduce_scatter_tensor(out, tensor.contiguous(), group=self._group)
         return out
 
     def broadcast(self, tensor: torch.Tensor, source: int = 0) -> torch.Tensor:
         """``tensor`` as rank ``source`` has it, in place."""
         if self._group is not None:
-            carrier.broadcast(tensor, group_src=source, group=self._group)
+            dist.broadcast(tensor, group_src=source, group=self._group)
         return tensor
 
     def barrier(self) -> None:
         """Wait until every rank is here."""
         if self._group is not None:
-            carrier.barrier(group=self._group)
+            dist.barrier(group=self._group)
 
     def _shares(self, total: int) -> list[int]:
         return [total // self.size + (rank < total % self.size) for rank in range(self.size)]
@@ -127,7 +123,7 @@ class Gang:
     def _gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         tensor = tensor.contiguous()
         out = [torch.empty_like(tensor) for _ in range(self.size)]
-        carrier.all_gather(out, tensor, group=self._group)
+        dist.all_gather(out, tensor, group=self._group)
         return out
 
 

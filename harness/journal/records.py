@@ -126,20 +126,42 @@ class QueuedSamples(Record):
         return self
 
 
+class CollectiveKind(Record):
+    """What the messages of one kind, in process groups of one size, took in a watched step.
+
+    Lists are indexed [rank], means over samples. Messages of several kinds may be under way at once.
+    """
+
+    kind: str
+    """``all_reduce``, ``all_gather``, ``reduce_scatter``, ``send`` …"""
+    group_size: int
+    count: tuple[float, ...]
+    """Messages in a step."""
+    under_way_s: tuple[float, ...]
+    """Seconds of a step in which at least one was under way, waiting for late ranks included."""
+    exposed_s: tuple[float, ...]
+    """Seconds of those in which the rank could not go on."""
+
+
 class CollectiveTimes(Record):
-    """Where a step's time went in a few samples that do not count, whose collectives were watched.
+    """Where a step's time went in a few samples that do not count, whose messages between ranks were watched.
 
     Lists are indexed [rank][sample]; seconds are one step's. Work, wait and transfer of a rank make up its whole time.
     """
 
     collectives: tuple[float, ...]
-    """How many collectives of the gang a step had, in each sample."""
+    """How many messages a step had on the rank that has most, in each sample."""
     work_s: tuple[tuple[float, ...], ...]
-    """Outside collectives."""
+    """While it did not wait for a message."""
     wait_s: tuple[tuple[float, ...], ...]
-    """Inside collectives, until the last rank had come."""
+    """While it waited for a message, until the last rank had come to it."""
     transfer_s: tuple[tuple[float, ...], ...]
-    """Inside collectives, from then on."""
+    """While it waited for a message, from then on: exposed communication."""
+    hidden_s: tuple[tuple[float, ...], ...] | None = None
+    """While it worked and a message was under way to which all ranks had come: hidden communication; None in older
+    journals."""
+    kinds: tuple[CollectiveKind, ...] = ()
+    """By kind and group size; empty in older journals."""
     bytes: tuple[float, ...] | None = None
     """Each rank's bytes of a step's watched messages, counted as ``RankFacts.traffic_bytes`` are; None where unknown.
 

@@ -16,8 +16,9 @@ from harness.gang import Gang
 from harness.journal.plan import Case, Value
 from harness.journal.records import LONGEST, RankFacts, Status
 from harness.measure import compiled, cuda_graphs, failures
-from harness.measure.collective_times import Watched, watched
+from harness.measure.collective_times import Watched
 from harness.measure.launch_ahead import QueueDepth, head_start_s, room
+from harness.measure.message_watcher import watched
 from harness.measure.process_settings import Settings
 from harness.measure.timing_loop import sample
 from harness.plugins.registry import load as load_scenario
@@ -182,10 +183,10 @@ class CaseRunner:
         return laps
 
     def watch(self, samples: int) -> None:
-        """A visit that does not count, each collective of which is noted."""
-        with watched(self.world.device, self.world.clock.read) as calls:
+        """A visit that does not count, each message of which is noted."""
+        with watched(self.world.device, self.world.clock.read) as seen:
             laps = self.visit(samples)
-        self.watched = [Watched.of(lap, calls) for lap in laps]
+        self.watched = [Watched.of(lap, seen) for lap in laps]
 
     def failure(self, error: BaseException, rejected: Status = "error") -> Failure:
         """What an exception means; ``rejected`` is the status that an AssertionError means."""

@@ -1,145 +1,169 @@
-"""Waits: where the time of a few samples that do not count goes, around the collectives of a gang.
+"""Collective times: where the time of a few samples that do not count goes, around the messages between ranks.
 
-A collective equalises its ranks: all leave it late where one came late, so times alone cannot tell who that was. Here
-each rank notes when its device comes to a collective and when it leaves: by marks on the device's stream, where it has
-any, so that nothing waits that does not wait in a timed sample. All instants are of the start line's clock, so that
-arrivals can be compared.
+A collective equalises its ranks: all leave it late where one came late, so times alone cannot tell who that was. What
+``harness.measure.message_watcher`` sees on each rank tells it: when the rank came to each message, when the message was
+done, and when the rank waited for it. All instants are of the start line's clock, so that arrivals can be compared.
 """
 
-from __future__ import annotations
-
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import Self
 
-import torch.distributed as dist
-
-from harness import gang
-from harness.device.device import Device
-from harness.device.timing import Now, RankSample
-from harness.journal.records import CollectiveTimes
-from harness.work.counting import message_bytes
+from harness.device.timing import RankSample
+from harness.journal.records import CollectiveKind, CollectiveTimes
+from harness.measure.spans import Span, common, length, union
 
 
 @dataclass(frozen=True)
 class Call:
-    """One collective on one rank."""
+    """One message on one rank."""
 
     came_s: float
     """Clock when this rank had done everything before it."""
     left_s: float
-    """Clock when its device had done it."""
+    """Clock when the message was done, whether or not the rank waited for it."""
     bytes: int = 0
-    """Of its message, as the ledger counts them."""
+    """The message's, as the work audit counts them."""
+    kind: str = "all_reduce"
+    channel: str = "0"
+    """Calls on one channel match in order, see ``Message``."""
+    ranks: int = 0
+    """How many ranks take part; 0 for all."""
+    group_size: int = 0
+
+
+@dataclass
+class Seen:
+    """Messages and waits of this rank, in order; filled in when the watcher has ended."""
+
+    calls: list[Call] = field(default_factory=list)
+    waits: list[Span] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Watched:
-    """One sample on one rank, and the collectives in it, in order."""
+    """One sample on one rank, and the messages in it, in order."""
 
     start_s: float
     end_s: float
     calls: tuple[Call, ...]
+    waits: tuple[Span, ...] = ()
+    """When the rank could not go on before a message was done."""
 
     @classmethod
-    def of(cls, lap: RankSample, calls: Sequence[Call]) -> Watched:
-        """A sample, and those of the calls that lie in it."""
-        inside = tuple(call for call in calls if lap.start_s <= call.came_s and call.left_s <= lap.end_s)
-        return cls(lap.start_s, lap.end_s, inside)
+    def of(cls, lap: RankSample, seen: Seen) -> Self:
+        """A sample, and those of the calls that begin in it: one that nobody waits for may end later."""
+        inside = (call for call in seen.calls if lap.start_s <= call.came_s <= lap.end_s)
+        calls = tuple(replace(call, left_s=min(call.left_s, lap.end_s)) for call in inside)
+        waits = tuple(span for span in seen.waits if lap.start_s <= span[0] and span[1] <= lap.end_s)
+        return cls(lap.start_s, lap.end_s, calls, waits)
 
     def shifted(self, by_clock: Callable[[float], float]) -> Self:
         """The same by another clock; ``by_clock`` is what that showed at an instant of this one."""
-        calls = tuple(Call(by_clock(call.came_s), by_clock(call.left_s), call.bytes) for call in self.calls)
-        return replace(self, start_s=by_clock(self.start_s), end_s=by_clock(self.end_s), calls=calls)
+        calls = tuple(replace(call, came_s=by_clock(call.came_s), left_s=by_clock(call.left_s)) for call in self.calls)
+        waits = tuple((by_clock(begin), by_clock(end)) for begin, end in self.waits)
+        return replace(self, start_s=by_clock(self.start_s), end_s=by_clock(self.end_s), calls=calls, waits=waits)
 
 
 @dataclass(frozen=True)
-class _Instant:
-    """A place in the work of a rank: the host's clock there, and the device's mark, where it has marks."""
+class _Share:
+    """Where one rank's time of one sample went, in seconds."""
 
-    host_s: float
-    mark: Any
-
-
-class _Observer:
-    """Stands in for what carries a gang's messages, and marks the beginning and the end of each of its calls."""
-
-    def __init__(self, device: Device, clock: Now) -> None:
-        self._device = device
-        self._clock = clock
-        self._spans: list[tuple[_Instant, _Instant, int]] = []
-        device.synchronize()
-        self._origin = self._instant()
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        collective = getattr(dist, name)
-
-        def marked(*args: Any, **kwargs: Any) -> Any:
-            came = self._instant()
-            answer = collective(*args, **kwargs)
-            self._spans.append((came, self._instant(), message_bytes(args)))
-            return answer
-
-        return marked
-
-    def calls(self) -> list[Call]:
-        """All of them, in order. Waits for the device."""
-        self._device.synchronize()
-        return [Call(self._seconds(came), self._seconds(left), size) for came, left, size in self._spans]
-
-    def _instant(self) -> _Instant:
-        return _Instant(self._clock(), self._device.new_mark())
-
-    def _seconds(self, instant: _Instant) -> float:
-        """The clock when the device was there, which is not before the host was."""
-        since_s = self._device.between(self._origin.mark, instant.mark)
-        return instant.host_s if since_s is None else max(instant.host_s, self._origin.host_s + since_s)
-
-
-@contextmanager
-def watched(device: Device, clock: Now) -> Iterator[list[Call]]:
-    """The collectives that gangs of this process do meanwhile: the list is filled when the block is left."""
-    calls: list[Call] = []
-    gang.carrier = observer = _Observer(device, clock)
-    try:
-        yield calls
-        calls += observer.calls()
-    finally:
-        gang.carrier = dist
+    work_s: float
+    wait_s: float
+    transfer_s: float
+    hidden_s: float
 
 
 def split(ranks: Sequence[Sequence[Watched]], inner: int) -> CollectiveTimes | None:
     """Each rank's work, waiting and transfer in one of the ``inner`` steps of each sample; ``ranks`` is [rank][sample].
 
-    None where nothing was watched, or where ranks did not do as many collectives: then these cannot be matched.
+    None where nothing was watched, or where a message cannot be matched with those of the ranks that take part.
     """
     samples = list(zip(*ranks, strict=True))
-    counts = [{len(mine.calls) for mine in each} for each in samples]
-    if not samples or any(len(found) > 1 for found in counts):
+    latest = [found for each in samples if (found := _latest(each)) is not None]
+    if not samples or len(latest) < len(samples):
         return None
-    shares = [_shares(each) for each in samples]
+    shares = [list(map(_share, each, last)) for each, last in zip(samples, latest, strict=True)]
 
-    def part(place: int) -> tuple[tuple[float, ...], ...]:
-        by_sample = [[round(mine[place] / inner, 9) for mine in each] for each in shares]
+    def part(name: str) -> tuple[tuple[float, ...], ...]:
+        by_sample = [[round(getattr(mine, name) / inner, 9) for mine in each] for each in shares]
         return tuple(zip(*by_sample, strict=True))
 
-    collectives = tuple(found.pop() / inner for found in counts)
-    sent = tuple(sum(call.bytes for each in rank for call in each.calls) / inner / len(rank) for rank in ranks)
-    return CollectiveTimes(collectives=collectives, work_s=part(0), wait_s=part(1), transfer_s=part(2), bytes=sent)
+    return CollectiveTimes(
+        collectives=tuple(max(len(mine.calls) for mine in each) / inner for each in samples),
+        work_s=part("work_s"),
+        wait_s=part("wait_s"),
+        transfer_s=part("transfer_s"),
+        hidden_s=part("hidden_s"),
+        bytes=tuple(sum(call.bytes for each in rank for call in each.calls) / inner / len(rank) for rank in ranks),
+        kinds=tuple(_kinds(ranks, inner)),
+    )
 
 
-def _shares(each: Sequence[Watched]) -> list[tuple[float, float, float]]:
-    """Each rank's seconds of work, waiting and transfer in one sample.
+def _latest(each: Sequence[Watched]) -> list[list[float]] | None:
+    """Of each rank's calls in one sample when the last rank came; None where one lacks its counterparts."""
+    came: dict[tuple[str, int], list[float]] = {}
+    keys = [_keys(mine.calls) for mine in each]
+    for mine, named in zip(each, keys, strict=True):
+        for call, key in zip(mine.calls, named, strict=True):
+            came.setdefault(key, []).append(call.came_s)
+    for mine, named in zip(each, keys, strict=True):
+        for call, key in zip(mine.calls, named, strict=True):
+            if call.channel and len(came[key]) != (call.ranks or len(each)):
+                return None
+    return [
+        [max(came[key]) if call.channel else call.came_s for call, key in zip(mine.calls, named, strict=True)]
+        for mine, named in zip(each, keys, strict=True)
+    ]
 
-    A rank waits until the last one has come, unless it is let go before (the source of a broadcast may be).
+
+def _keys(calls: Sequence[Call]) -> list[tuple[str, int]]:
+    """A channel and a number on it for each call: calls of the same key on several ranks are one message."""
+    numbers = Counter[str]()
+    keys = []
+    for call in calls:
+        keys.append((call.channel, numbers[call.channel]))
+        numbers[call.channel] += 1
+    return keys
+
+
+def _share(mine: Watched, latest: Sequence[float]) -> _Share:
+    """One rank's time in one sample; ``latest`` is when the last rank came to each of its calls.
+
+    A rank is kept while it waits for a message that is under way. Until the last rank has come it waits for that
+    rank, unless it is let go before (the source of a broadcast may be); from then on it waits for the transfer.
     """
-    last_s = [max(call.came_s for call in calls) for calls in zip(*(mine.calls for mine in each), strict=True)]
-    told = []
-    for mine in each:
-        inside_s = math.fsum(call.left_s - call.came_s for call in mine.calls)
-        begun = zip(mine.calls, last_s, strict=True)
-        wait_s = math.fsum(min(latest_s, call.left_s) - call.came_s for call, latest_s in begun)
-        told.append((mine.end_s - mine.start_s - inside_s, wait_s, inside_s - wait_s))
-    return told
+    called = list(zip(mine.calls, latest, strict=True))
+    kept = common(union(mine.waits), union((call.came_s, call.left_s) for call in mine.calls))
+    early = union((call.came_s, min(last_s, call.left_s)) for call, last_s in called)
+    moving = union((min(last_s, call.left_s), call.left_s) for call, last_s in called)
+    kept_s, wait_s = length(kept), length(common(kept, early))
+    hidden_s = length(moving) - length(common(moving, kept))
+    return _Share(mine.end_s - mine.start_s - kept_s, wait_s, kept_s - wait_s, hidden_s)
+
+
+def _kinds(ranks: Sequence[Sequence[Watched]], inner: int) -> Iterator[CollectiveKind]:
+    """What the messages of each kind and size of group took in a step, means over samples."""
+    found = sorted({(call.kind, call.group_size) for rank in ranks for each in rank for call in each.calls})
+    for kind, group_size in found:
+        counts, under_way, exposed = [], [], []
+        for rank in ranks:
+            steps = inner * len(rank)
+            of_kind = [
+                [each for each in mine.calls if (each.kind, each.group_size) == (kind, group_size)] for mine in rank
+            ]
+            spans = [union((call.came_s, call.left_s) for call in calls) for calls in of_kind]
+            kept = [common(union(mine.waits), each) for mine, each in zip(rank, spans, strict=True)]
+            counts.append(sum(map(len, of_kind)) / steps)
+            under_way.append(round(math.fsum(map(length, spans)) / steps, 9))
+            exposed.append(round(math.fsum(map(length, kept)) / steps, 9))
+        yield CollectiveKind(
+            kind=kind,
+            group_size=group_size,
+            count=tuple(counts),
+            under_way_s=tuple(under_way),
+            exposed_s=tuple(exposed),
+        )

@@ -36,7 +36,9 @@ HARNESS = Path(__file__).parents[1]
 """Frames of files below this folder are the harness's."""
 INSTALLED, STANDARD = "site-packages", sysconfig.get_path("stdlib") + os.sep
 """Where packages are, and Python's own modules."""
-ON_BEHALF = {HARNESS / "gang.py", HARNESS / "measure" / "collective_times.py"}
+ON_BEHALF = {
+    HARNESS / "gang.py", HARNESS / "measure" / "message_watcher.py", HARNESS / "work" / "communication.py",
+}  # fmt: skip
 """These carry out collectives for a case."""
 LOOK_S, LOOKS = 1.0, 5
 """How often to see whether a rank moves again, and how many times: longer than its complaint waits to be judged."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
 import torch
-import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import gang as gangs
 from harness.device.device import CpuDevice
 from harness.device.timing import RankSample, StartLine, Timer, now
 from harness.gang import Gang
 from harness.journal.records import CellRecord, parse
 from harness.measure import timing_loop
-from harness.measure.collective_times import Call, Watched, split, watched
+from harness.measure.collective_times import Call, Seen, Watched, split
+from harness.measure.message_watcher import WAITS, watched
+from harness.work import communication
+from harness.work.communication import Message, Observer
 from tests.gpus import LAUNCH_S, FakeGpu
 from tests.ranks import Ranks
 from tests.stand_ins import workload
@@ -28,8 +31,8 @@ gaps = st.lists(st.floats(1e-4, 1e-2), min_size=7, max_size=7)
 def sample(instants: list[float]) -> Watched:
     """Start, then pairs of arrival and departure, then end."""
     start_s, *inner, end_s = instants
-    calls = [Call(inner[place], inner[place + 1]) for place in range(0, len(inner), 2)]
-    return Watched(start_s, end_s, tuple(calls))
+    spans = tuple((inner[place], inner[place + 1]) for place in range(0, len(inner), 2))
+    return Watched(start_s, end_s, tuple(Call(*span) for span in spans), spans)
 
 
 @given(st.lists(st.lists(gaps, min_size=2, max_size=2), min_size=2, max_size=4), st.integers(1, 5))
@@ -46,7 +49,8 @@ def test_the_shares_make_up_the_time_and_nobody_waits_for_the_last(told: list[li
     for place in range(2):
         for number in range(2):
             last = max(range(len(ranks)), key=lambda rank: ranks[rank][place].calls[number].came_s)
-            alone = [[Watched(0, 9, (mine[place].calls[number],))] for mine in ranks]
+            calls = [mine[place].calls[number] for mine in ranks]
+            alone = [[Watched(0, 9, (call,), ((call.came_s, call.left_s),))] for call in calls]
             told_alone = split(alone, 1)
             assert told_alone is not None
             assert told_alone.wait_s[last] == (0,)
@@ -78,21 +82,48 @@ def test_ranks_that_did_not_do_the_same_cannot_be_matched() -> None:
 
 
 def test_only_collectives_inside_a_sample_are_its_own() -> None:
-    calls = [Call(0.5, 0.9), Call(1.2, 1.4), Call(2.5, 2.6)]
-    assert Watched.of(RankSample(1.0, 2.0, None), calls).calls == (calls[1],)
+    calls = [Call(0.5, 0.9), Call(1.2, 1.4), Call(1.9, 2.3), Call(2.5, 2.6)]
+    mine = Watched.of(RankSample(1.0, 2.0, None), Seen(calls, [(0.5, 0.9), (1.2, 1.4), (2.2, 2.3)]))
+    assert (mine.calls, mine.waits) == ((calls[1], Call(1.9, 2.0)), ((1.2, 1.4),))
+
+
+def test_what_is_under_way_while_a_rank_works_is_hidden_and_what_it_waits_for_is_not() -> None:
+    early = Watched(0, 10, (Call(1, 7),), ((5, 7),))
+    late = Watched(0, 10, (Call(3, 7),), ((5, 7),))
+    times = split([[early], [late]], 2)
+    assert times is not None
+    assert (times.work_s, times.wait_s, times.transfer_s) == (((4,), (4,)), ((0,), (0,)), ((1,), (1,)))
+    assert times.hidden_s == ((1,), (1,))
+    (kind,) = times.kinds
+    assert (kind.count, kind.under_way_s, kind.exposed_s) == ((0.5, 0.5), (3, 2), (1, 1))
+
+
+def test_messages_match_on_their_channel_whatever_the_ranks_do_between_them() -> None:
+    def message(came_s: float, channel: str, ranks: int) -> Call:
+        return Call(came_s, 5, channel=channel, ranks=ranks)
+
+    pair, whole = ("0>1", 2), ("all", 3)
+    ranks = [
+        [Watched(0, 5, (message(1, *pair), message(2, *whole)), ((1, 5),))],
+        [Watched(0, 5, (message(2, *whole), message(3, *pair)), ((3, 5),))],
+        [Watched(0, 5, (message(2, *whole),), ((2, 5),))],
+    ]
+    times = split(ranks, 1)
+    assert times is not None
+    assert times.wait_s == ((2,), (0,), (0,))
+    assert split([ranks[0], ranks[1]], 1) is None  # the third is missing
 
 
 def meet(mine: Gang) -> list[tuple[float, float]]:
     """Two collectives; rank 1 is late to the second. A third comes when nobody watches any more."""
     mine.barrier()
-    with watched(CpuDevice(0), now) as calls:
+    with watched(CpuDevice(0), now) as seen:
         mine.all_reduce(torch.ones(10))
         if mine.rank == 1:
             time.sleep(0.2)
         mine.all_gather(torch.ones(10))
     mine.barrier()
-    assert gangs.carrier is dist
-    return [(call.came_s, call.left_s) for call in calls]
+    return [(call.came_s, call.left_s) for call in seen.calls]
 
 
 def test_two_ranks_are_watched_and_the_late_one_is_told_from_the_one_that_waits(two_ranks: Ranks) -> None:
@@ -100,7 +131,7 @@ def test_two_ranks_are_watched_and_the_late_one_is_told_from_the_one_that_waits(
     assert [len(mine) for mine in told] == [2, 2]
     assert all(came <= left for mine in told for came, left in mine)
     assert all(before[1] <= after[0] for mine in told for before, after in pairwise(mine))
-    spans = [[Watched(mine[0][0], mine[-1][1], tuple(Call(*each) for each in mine))] for mine in told]
+    spans = [[Watched(mine[0][0], mine[-1][1], tuple(Call(*each) for each in mine), tuple(mine))] for mine in told]
     waits = split(spans, 1)
     assert waits is not None
     last = [max(calls) for calls in zip(*([came for came, _ in mine] for mine in told), strict=True)]
@@ -115,12 +146,24 @@ def test_watching_delays_nothing_on_a_device_that_works_behind_its_host(
 ) -> None:
     """Bound by the host or by the device, a watched step takes what a timed one takes, and its parts are its own."""
     gpu, transfer_s, kernels, inner = FakeGpu(), 30e-6, 20, 5
-    monkeypatch.setattr(dist, "all_reduce", lambda _: gpu.launch(transfer_s))
+    observers: list[Observer] = []
+
+    @contextmanager
+    def observed(observer: Observer) -> Iterator[None]:
+        observers.append(observer)
+        yield
+        observers.pop()
+
+    monkeypatch.setattr(communication, "observed", observed)
+    message = Message("all_reduce", "0", 1, 1, 40, 40)
+
+    def send(launch: Callable[[], None]) -> None:
+        observers[-1](message, (), launch) if observers else launch()
 
     def step() -> None:
         for _ in range(kernels):
             gpu.launch(kernel_s)
-        gangs.carrier.all_reduce(torch.ones(10))
+        send(lambda: gpu.launch(transfer_s))
         gpu.clock.now_s += 100e-6  # the host prepares the next step
 
     def take() -> RankSample:
@@ -128,11 +171,11 @@ def test_watching_delays_nothing_on_a_device_that_works_behind_its_host(
         return timing_loop.sample(workload(step), inner, gpu, line, Timer(gpu, gpu.clock))[0]
 
     timed = take()
-    with watched(gpu, gpu.clock) as calls:
+    with watched(gpu, gpu.clock) as messages:
         step()  # warm-up is no part of the sample
         lap = take()
-    seen = Watched.of(lap, calls)
-    assert len(calls) == inner + 1
+    seen = Watched.of(lap, messages)
+    assert len(messages.calls) == inner + 1
     assert lap.seconds == pytest.approx(timed.seconds, rel=0.01)
     shares = split([[seen]], inner)
     assert shares is not None
@@ -144,9 +187,12 @@ def test_watching_delays_nothing_on_a_device_that_works_behind_its_host(
 
 
 def test_what_fails_while_it_is_watched_leaves_nothing_behind() -> None:
+    before = [vars(owner).get(name) for owner, name in WAITS]
     with pytest.raises(ValueError, match="oops"), watched(CpuDevice(0), now):
         raise ValueError("oops")
-    assert gangs.carrier is dist
+    assert [vars(owner).get(name) for owner, name in WAITS] == before
+    with watched(CpuDevice(0), now):
+        pass
 
 
 def test_journals_older_than_waits_are_read() -> None:
