@@ -169,6 +169,21 @@ class CollectiveTimes(Record):
     """
 
 
+class Traffic(Record):
+    """A rank's messages of one kind, in process groups of one size, in one step."""
+
+    kind: str
+    """``all_reduce``, ``all_gather``, ``reduce_scatter``, ``all_to_all``, ``broadcast``, ``send`` …"""
+    group_size: int
+    count: int
+    bytes_in: int
+    """Bytes that the rank handed over."""
+    bytes_out: int
+    """Bytes that it received, or has reduced."""
+    bytes: int
+    """The larger side of each, summed: of an all-gather the gathered, of a reduce-scatter the whole."""
+
+
 class RankFacts(Record):
     """What one rank of the case's gang did: its work in one step, and its processor time over the timed visits."""
 
@@ -183,7 +198,11 @@ class RankFacts(Record):
     host_reads: int
     """Reads from the device to the host that the harness counted in that step."""
     traffic_bytes: int = 0
-    """Bytes of the messages that its collectives carried in that step."""
+    """Bytes of its messages in that step: the sum of ``messages``."""
+    messages: tuple[Traffic, ...] = ()
+    """The same by kind; empty in older journals."""
+    allocated_bytes: int = 0
+    """Bytes of the tensors that operations made in that step; 0 in older journals."""
     products: tuple[str, ...] = ()
     """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
     uncounted: tuple[str, ...] = ()

@@ -278,6 +278,8 @@ class CaseRunner:
             counted_flops=self._count.flops,
             host_reads=self._count.host_reads,
             traffic_bytes=self._count.traffic_bytes,
+            messages=self._count.messages,
+            allocated_bytes=self._count.allocated_bytes,
             products=tuple(sorted(self._count.products)),
             uncounted=tuple(sorted(self._count.uncounted | ({UNSEEN} if self._my_workload.uncounted else set()))),
             constant_operands=self._count.constant_operands,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -14,7 +14,7 @@ import torch
 from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import (
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
     TorchDispatchMode,
     _disable_current_modes,
     _get_current_dispatch_mode_stack,
@@ -24,7 +24,8 @@ from torch.utils.flop_counter import flop_registry
 
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Case, Comparison
-from harness.journal.records import RankFacts
+from harness.journal.records import RankFacts, Traffic
+from harness.work.communication import Message, observed
 from harness.work.flop_formulas import FORMULAS
 
 SAME = 1e-6
@@ -41,8 +42,10 @@ class Count:
     """FLOPs of matrix products, convolutions and attention; other operations are not counted."""
     host_reads: int = 0
     """Reads from a tensor to the host: ``item``, ``tolist``, ``cpu``, ``numpy``, ``float()``, ``bool()``."""
-    traffic_bytes: int = 0
-    """Bytes of the messages that collectives carried: of an all-gather the gathered, of a reduce-scatter the whole."""
+    messages: tuple[Traffic, ...] = ()
+    """Messages between ranks, by kind and size of their process group."""
+    allocated_bytes: int = 0
+    """Bytes of the tensors that its operations made: memory that a kernel needs meanwhile is not in them."""
     constant_operands: int = 0
     """Operands of the products counted, of more than one element, whose elements are all alike."""
     streams: frozenset[Any] = frozenset()
@@ -56,12 +59,15 @@ class Count:
     uncounted: frozenset[str] = frozenset()
     """Names of what may multiply without being counted: custom operators, other libraries, operators of no formula."""
 
+    @property
+    def traffic_bytes(self) -> int:
+        """Bytes of all messages: of an all-gather the gathered, of a reduce-scatter the whole."""
+        return sum(each.bytes for each in self.messages)
+
 
 _FORMULAS = flop_registry | FORMULAS
 _KNOWN = {"aten", "prim", "prims", "c10d", "_c10d_functional", "_c10d_functional_autograd", "fsdp", "profiler"}
 """Namespaces of operators that are counted, or that multiply nothing."""
-_SEND_NOTHING = {"wait_tensor", "_wrap_tensor_autograd", "check_for_nan", "barrier", "monitored_barrier_"}
-"""Operators in the collectives' namespaces that carry no message."""
 _MULTIPLIES = re.compile(
     r"m[mv]|dot|matmul|linear|conv|attention|rnn|lstm|gru|linalg(?!_vector_norm)|fft|cdist|solve|cholesky|mkldnn"
 )
@@ -93,14 +99,14 @@ class _HostReads(TorchFunctionMode):
 
 
 class _Operations(TorchDispatchMode):
-    """Counts the FLOPs of operators, and looks at the collectives' messages, the operands of products, and streams."""
+    """Counts the FLOPs of operators, and looks at what they allocate, the operands of products, and streams."""
 
     supports_higher_order_operators = True
 
     def __init__(self, stream: Callable[[], Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
-        self.traffic_bytes = 0
+        self.allocated_bytes = 0
         self.constant_operands = 0
         self.streams: set[Any] = set()
         self.host_operations = 0
@@ -125,8 +131,7 @@ class _Operations(TorchDispatchMode):
         stream = self._stream()
         self.streams.add(stream)
         output = self._count(packet, str(packet), func, args, kwargs)
-        if func.namespace in ("c10d", "_c10d_functional") and packet.__name__ not in _SEND_NOTHING:
-            self.traffic_bytes += message_bytes((*args, output))  # functional collectives return what they gather
+        self.allocated_bytes += _allocated((args, kwargs), output)
         if stream is not None:
             self.host_operations += _on_host(output)
         return output
@@ -160,23 +165,38 @@ def _strided(leaf: Any) -> bool:
     return not isinstance(leaf, torch.Tensor) or (leaf.layout == torch.strided and not leaf.is_nested)
 
 
-def message_bytes(operands: Iterable[Any]) -> int:
-    """Bytes of a collective's greatest operand: of an all-gather the gathered, of a reduce-scatter the whole."""
-    return max(map(_bytes, operands), default=0)
+def _allocated(operands: Any, output: Any) -> int:
+    """Bytes of the storages in an output that are none of the operands'."""
+    before = _storages(operands)
+    return sum(size for storage, size in _storages(output).items() if storage not in before)
 
 
-def carried(size: int) -> None:
-    """Count a message of a process group that is written in Python: no operator stands for it.
-
-    Inside of one that does, as functional collectives do, the modes are off, and it is not counted twice.
-    """
-    for mode in _get_current_dispatch_mode_stack():
-        if isinstance(mode, _Operations):
-            mode.traffic_bytes += size
+def _storages(tensors: Any) -> dict[int, int]:
+    """Bytes by storage, of the tensors that have one."""
+    leaves = (leaf for leaf in tree_leaves(tensors) if isinstance(leaf, torch.Tensor) and _strided(leaf))
+    storages = (leaf.untyped_storage() for leaf in leaves)
+    return {storage._cdata: storage.nbytes() for storage in storages}  # noqa: SLF001 - its identity
 
 
-def _bytes(arg: Any) -> int:
-    return sum(leaf.nbytes for leaf in tree_leaves(arg) if isinstance(leaf, torch.Tensor))
+class _Messages:
+    """Counts messages by kind and size of group."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, int], list[int]] = {}
+
+    def __call__(self, message: Message, operands: tuple[Any, ...], send: Callable[[], Any]) -> Any:
+        del operands
+        sums = self._sums.setdefault((message.kind, message.group_size), [0, 0, 0, 0])
+        for place, amount in enumerate((1, message.bytes_in, message.bytes_out, message.bytes)):
+            sums[place] += amount
+        return send()
+
+    def traffic(self) -> tuple[Traffic, ...]:
+        """The sums, in order of their names."""
+        return tuple(
+            Traffic(kind=kind, group_size=size, count=count, bytes_in=given, bytes_out=taken, bytes=carried)
+            for (kind, size), (count, given, taken, carried) in sorted(self._sums.items())
+        )
 
 
 def _type(func: Any, args: Any) -> set[str]:
@@ -244,8 +264,9 @@ def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
     Compiled code runs eagerly meanwhile: else Dynamo, which compiles nothing while a dispatch mode is on, would mark
     the code as one that is never to be compiled again.
     """
-    home = stream()
+    home, messages = stream(), _Messages()
     with (
+        observed(messages),
         torch.compiler.set_stance("force_eager"),
         _seeding() as seeded,
         _Operations(stream) as seen,
@@ -255,7 +276,8 @@ def count(step: Callable[[], Any], stream: Callable[[], Any] = _none) -> Count:
     return Count(
         seen.flops,
         reads.count,
-        seen.traffic_bytes,
+        messages.traffic(),
+        seen.allocated_bytes,
         seen.constant_operands,
         frozenset(seen.streams - {home}),
         seen.host_operations,

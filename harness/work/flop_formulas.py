@@ -48,6 +48,16 @@ def _broadcast(one: Shape, other: Shape) -> list[int]:
     return [b if a == 1 else a for a, b in zip(one, other, strict=True)]
 
 
+def grouped(a: Shape, b: Shape, *_: object, **__: object) -> int:
+    """FLOPs of ``aten::_grouped_mm`` and of its scaled form: many products at once, each of part of what is shared.
+
+    Of ``[rows, k] @ [groups, k, n]`` each row meets one group, of ``[groups, m, k] @ [k, columns]`` each column, and of
+    ``[m, k] @ [k, n]`` each group sums a part of ``k``; of three dimensions and three it is a batch of products.
+    """
+    groups = a[0] if len(a) == len(b) == 3 else 1
+    return 2 * groups * a[-2] * a[-1] * b[-1]
+
+
 _aten = torch.ops.aten
 FORMULAS: dict[Any, Callable[..., int]] = {
     _aten._trilinear: shape_wrapper(trilinear),  # noqa: SLF001 - it has no other name
@@ -55,5 +65,11 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[  # noqa: SLF001
         _aten._scaled_dot_product_flash_attention_backward  # noqa: SLF001
     ],
+    _aten._scaled_dot_product_fused_attention_overrideable: flop_registry[_aten._scaled_dot_product_flash_attention],  # noqa: SLF001
+    _aten._scaled_dot_product_fused_attention_overrideable_backward: flop_registry[  # noqa: SLF001
+        _aten._scaled_dot_product_flash_attention_backward  # noqa: SLF001
+    ],
+    _aten._grouped_mm: shape_wrapper(grouped),  # noqa: SLF001
+    _aten._scaled_grouped_mm: shape_wrapper(grouped),  # noqa: SLF001
 }
 """By operator: takes what the operator takes, and its output as ``out_val``; as in PyTorch's registry."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from harness.common.errors import RefusedError
+from harness.journal.records import Traffic
 from harness.measure.cuda_graphs import captured, refusal
 from harness.scenario import Work, Workload
 from harness.work import contract
@@ -21,6 +22,7 @@ from tests.cuda_api import Cuda
 from tests.ranks import gang
 
 GPU = torch.device("cuda", 0)
+SUM = (Traffic(kind="all_reduce", group_size=2, count=1, bytes_in=8, bytes_out=8, bytes=8),)
 
 
 @pytest.fixture
@@ -75,12 +77,12 @@ def test_out_of_memory_stays_what_it_is(cuda: Cuda) -> None:
     ("seen", "backend", "reason"),
     [
         (Count(), "nccl", None),
-        (Count(traffic_bytes=8), "nccl", None),
+        (Count(messages=SUM), "nccl", None),
         (Count(host_reads=1), "nccl", "reads to the host once a step"),
         (Count(host_reads=1000), "nccl", "reads to the host 1000 times a step"),
         (Count(host_operations=2), "nccl", "computes on the host 2 times a step, which a replay would not repeat"),
         (Count(reseeds=True), "nccl", "seeds random numbers in a step, which a replay would not repeat"),
-        (Count(traffic_bytes=8), "gloo", "its messages go through the host (gloo)"),
+        (Count(messages=SUM), "gloo", "its messages go through the host (gloo)"),
     ],
 )
 def test_counting_tells_what_cannot_be_captured(seen: Count, backend: str, reason: str | None) -> None:

@@ -264,6 +264,21 @@ def attention() -> torch.Tensor:
     return nn.functional.scaled_dot_product_attention(*HEADS)
 
 
+def attention_and_its_gradients() -> None:
+    heads = [each.clone().requires_grad_() for each in HEADS]
+    nn.functional.scaled_dot_product_attention(*heads).sum().backward()
+
+
+def convolution_and_its_gradients() -> None:
+    weight = torch.randn(4, 3, 3, 3, requires_grad=True)
+    nn.functional.conv2d(torch.randn(2, 3, 8, 8, requires_grad=True), weight, padding=1).sum().backward()
+
+
+def grouped(left: tuple[int, ...], right: tuple[int, ...], ends: list[int] | None = None) -> torch.Tensor:
+    a, b = (torch.randn(shape, dtype=torch.bfloat16) for shape in (left, right))
+    return nn.functional.grouped_mm(a, b, offs=None if ends is None else torch.tensor(ends, dtype=torch.int32))
+
+
 def inference() -> torch.Tensor:
     with torch.inference_mode():
         return LINEAR(X)
@@ -273,6 +288,13 @@ def inference() -> torch.Tensor:
     ("step", "flops", "uncounted"),
     [
         pytest.param(attention, 4 * 2 * 4 * 8 * 8 * 16, set(), id="attention"),
+        # forward two products; backward the scores anew, and two for each of them
+        pytest.param(attention_and_its_gradients, (2 + 5) * 2 * 2 * 4 * 8 * 8 * 16, set(), id="attention's gradients"),
+        pytest.param(convolution_and_its_gradients, 3 * 2 * 2 * 8 * 8 * 4 * 3 * 9, set(), id="convolution"),
+        pytest.param(lambda: grouped((24, 16), (2, 16, 8), [8, 24]), 2 * 24 * 16 * 8, set(), id="grouped rows"),
+        pytest.param(lambda: grouped((2, 8, 16), (16, 24), [8, 24]), 2 * 8 * 16 * 24, set(), id="grouped columns"),
+        pytest.param(lambda: grouped((8, 24), (24, 16), [8, 24]), 2 * 8 * 24 * 16, set(), id="grouped sums"),
+        pytest.param(lambda: grouped((2, 8, 16), (2, 16, 24)), 2 * 2 * 8 * 16 * 24, set(), id="batch of products"),
         pytest.param(inference, 2 * 8**3, set(), id="inference"),
         pytest.param(
             lambda: LINEAR(torch.nested.nested_tensor(PIECES, layout=torch.jagged)), 2 * 8**3, set(), id="jagged"
@@ -298,6 +320,17 @@ def test_each_operation_is_counted_or_named_as_one_that_cannot_be(
 ) -> None:
     step()
     assert (count(step).flops, count(step).uncounted) == (flops, uncounted)
+
+
+def test_what_operations_allocate_is_counted_once_and_views_and_results_in_place_are_not() -> None:
+    x = torch.randn(8, 8)
+
+    def step() -> torch.Tensor:
+        y = x.view(64) + 1
+        y.add_(1).unsqueeze(0)
+        return torch.cat([x, x])
+
+    assert count(step).allocated_bytes == 64 * 4 + 128 * 4
 
 
 def _tensor_parallel(gang: Gang) -> tuple[int, int, frozenset[str], int]:
