@@ -15,6 +15,7 @@ from harness.journal.measurement_warnings import MeasurementWarning
 from harness.journal.plan import Case, Comparison, Exercise, Plan, Side, Value
 from harness.journal.records import (
     CellRecord,
+    CollectiveKind,
     CollectiveTimes,
     EndRecord,
     LaunchRecord,
@@ -119,6 +120,8 @@ class Synthetic:
     """True seconds of a step of a case by the host's clock, for launching it, and by the device's own."""
     unwatched: float = 0.0
     """Bytes of each rank's messages in a step that were counted, and not watched."""
+    hidden_s: float = 0.0
+    """Seconds of a watched step in which a message is under way while a rank works."""
     title: str = "A layer whose columns are split over the devices."
     command: str = "rankbench run split --devices cpu:2"
     sides: tuple[Side, ...] = (Side(name="torchrun"),)
@@ -371,7 +374,17 @@ def _waits(told: Synthetic, case: Case, launch: int, noise: random.Random, bias:
         work_s=work,
         wait_s=[[end - mine for end, mine in zip(last, each, strict=True)] for each in work],
         transfer_s=[[transfer_s * (1 + bias)] * 5 for _ in own],
+        hidden_s=[[told.hidden_s] * 5 for _ in own],
         bytes=[each - told.unwatched for each in sent],
+        kinds=[
+            CollectiveKind(
+                kind="all_reduce",
+                group_size=case.gang_size,
+                count=(1.0,) * len(own),
+                under_way_s=[transfer_s + told.hidden_s] * len(own),
+                exposed_s=[transfer_s] * len(own),
+            )
+        ],
     )
 
 

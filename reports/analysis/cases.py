@@ -12,6 +12,7 @@ import pandas as pd
 from harness.journal.plan import Case, Comparison, Value
 from harness.journal.records import RankFacts
 from reports.analysis import warnings
+from reports.analysis.communication import message_rows
 from reports.analysis.contrasts import margin
 from reports.analysis.cycles import Clocked, faster, in_cycles
 from reports.analysis.limits import below_resolution, ceiling_speedup, least_s, memory_roof, product_roof
@@ -34,6 +35,8 @@ def counts(measured: Measured, key: CaseId, median_s: float) -> dict[str, object
         "peak_bytes": _typical([fact.peak_bytes for fact in facts] for facts in launches),
         "reserved_bytes": _typical([fact.reserved_bytes for fact in facts] for facts in launches),
         "traffic_bytes": _typical([fact.traffic_bytes for fact in facts] for facts in launches),
+        "messages": message_rows(measured, key),
+        "allocated_bytes": _typical([fact.allocated_bytes or None for fact in facts] for facts in launches),
         "host_reads": _typical([fact.host_reads for fact in facts] for facts in launches),
         "facts": _found([facts[0].found for facts in launches]),
     }

@@ -1,4 +1,4 @@
-"""What was watched of a case's collectives: each rank's own work and waiting, and what that says of balance."""
+"""What was watched of a case's messages: each rank's work and waiting, and what that says of balance and overlap."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.journal.records import CollectiveTimes
+from harness.journal.records import CollectiveKind, CollectiveTimes, RankFacts, Traffic
 from reports.reading.run import CaseId
+from reports.schema.cases import MessageRow
 from reports.statistics.measured import Measured
 
 Array = npt.NDArray[np.float64]
@@ -25,21 +26,31 @@ class Watch:
     work_s: Array
     wait_s: Array
     transfer_s: Array
+    hidden_s: Array | None
+    """None in older journals."""
     collectives: float
     """In a step, median over samples."""
     bytes: tuple[float, ...] | None
     """Of a step's watched messages, on each rank; None where the journal does not have them."""
+    kinds: tuple[CollectiveKind, ...]
 
     @classmethod
     def of(cls, waits: CollectiveTimes) -> Watch:
         """What the journal has."""
         work, wait, transfer = (np.array(told) for told in (waits.work_s, waits.wait_s, waits.transfer_s))
-        return cls(work, wait, transfer, float(np.median(waits.collectives)), waits.bytes)
+        hidden = None if waits.hidden_s is None else np.array(waits.hidden_s)
+        return cls(work, wait, transfer, hidden, float(np.median(waits.collectives)), waits.bytes, waits.kinds)
 
     @property
     def step_s(self) -> float:
         """A step of the slowest rank, median over samples."""
         return float(np.median((self.work_s + self.wait_s + self.transfer_s).max(axis=0)))
+
+    @property
+    def exposed_s(self) -> float:
+        """By how much the slowest rank's step exceeds the busiest rank's work, median over samples."""
+        steps_s = (self.work_s + self.wait_s + self.transfer_s).max(axis=0)
+        return float(np.median(steps_s - self.work_s.max(axis=0)))
 
     @property
     def mean_work_s(self) -> float:
@@ -89,3 +100,35 @@ def per_rank(watched: Mapping[int, Watch], part: Callable[[Watch], Array]) -> tu
     """Each rank's seconds in a step: median over launches of the median over samples."""
     medians = np.array([np.median(part(each), axis=1) for each in watched.values()])
     return tuple(float(value) for value in np.median(medians, axis=0))
+
+
+def message_rows(measured: Measured, key: CaseId) -> tuple[MessageRow, ...]:
+    """A step's messages by kind and size of group: what the rank that carries most of them sends, and how long."""
+    launches = [cell for cell in measured.evidence.by_case[key] if cell.record and cell.state == "ok"]
+    facts = next((cell.record.facts for cell in launches if cell.record and cell.record.facts), ())
+    watched = watches(measured, key)
+    return tuple(_message_row(each, watched) for each in _most(facts))
+
+
+def _most(facts: Sequence[RankFacts]) -> list[Traffic]:
+    """Of each kind and size of group the traffic of the rank that carries most."""
+    most: dict[tuple[str, int], Traffic] = {}
+    for each in (each for fact in facts for each in fact.messages):
+        key = each.kind, each.group_size
+        if key not in most or each.bytes > most[key].bytes:
+            most[key] = each
+    return [most[key] for key in sorted(most)]
+
+
+def _message_row(traffic: Traffic, watched: Mapping[int, Watch]) -> MessageRow:
+    kinds = [
+        kind
+        for watch in watched.values()
+        for kind in watch.kinds
+        if (kind.kind, kind.group_size) == (traffic.kind, traffic.group_size)
+    ]
+    return MessageRow(
+        **traffic.model_dump(exclude={"bytes"}),
+        under_way_s=float(np.median([np.median(kind.under_way_s) for kind in kinds])) if kinds else None,
+        exposed_s=float(np.median([np.median(kind.exposed_s) for kind in kinds])) if kinds else None,
+    )

@@ -164,5 +164,13 @@ def _seen(watched: dict[int, Watch]) -> dict[str, Any]:
         "work_s": per_rank(watched, lambda watch: watch.work_s),
         "wait_s": per_rank(watched, lambda watch: watch.wait_s),
         "transfer_s": per_rank(watched, lambda watch: watch.transfer_s),
+        "hidden_s": _hidden(watched),
+        "exposed_s": float(by_launch(watched, lambda watch: watch.exposed_s).median()),
         "watched_s": float(by_launch(watched, lambda watch: watch.step_s).median()),
     }
+
+
+def _hidden(watched: dict[int, Watch]) -> tuple[float, ...]:
+    """Each rank's hidden communication; empty where a launch does not tell."""
+    known = all(watch.hidden_s is not None for watch in watched.values())
+    return per_rank(watched, lambda watch: np.asarray(watch.hidden_s)) if known else ()

@@ -44,6 +44,23 @@ class Caution(Record):
     remedy: str
 
 
+class MessageRow(Record):
+    """A step's messages of one kind, in process groups of one size, on the rank that carries most of them."""
+
+    kind: str
+    """``all_reduce``, ``all_gather``, ``reduce_scatter``, ``all_to_all``, ``broadcast``, ``send`` …"""
+    group_size: int
+    count: int
+    bytes_in: int
+    """Bytes that the rank hands over."""
+    bytes_out: int
+    """Bytes that it receives, or has reduced."""
+    under_way_s: float | None = None
+    """Seconds of a step in which at least one is under way, the median rank's; None where they could not be watched."""
+    exposed_s: float | None = None
+    """Seconds of those in which the rank cannot go on."""
+
+
 class CellRow(Record):
     """One case, aggregated over launches. Times are seconds of one step; None where nothing can be said."""
 
@@ -138,6 +155,10 @@ class CellRow(Record):
     """Declared FLOPs over that energy: FLOP/s per watt."""
     traffic_bytes: int | None = None
     """What the collectives of a step carry, on the rank where they carry most."""
+    messages: tuple[MessageRow, ...] = ()
+    """The same by kind; empty where none is known."""
+    allocated_bytes: int | None = None
+    """Bytes of the tensors that a step's operations make, on the rank that makes most; None in older journals."""
     host_reads: int | None = None
     """Reads from the device to the host in a step, on the rank that reads most."""
     facts: dict[str, Value] = Field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Literal
 
 from pydantic import Field
@@ -75,7 +76,8 @@ class LossRow(Record):
     imbalance: Lost | None = None
     """What the busiest rank makes the median of its peers wait; None where work cannot be told from waiting."""
     communication: Lost | None = None
-    """In collectives after the last rank has come: the median rank's. None where it is not known, or there are none."""
+    """Waiting for messages after the last rank has come to them: the median rank's. None where it is not known, or
+    there are none."""
     other: Lost
     """What the parts above leave: more work than alone, and what they do not know."""
     basis: Literal["collectives", "times", "nothing"]
@@ -94,6 +96,10 @@ class LossRow(Record):
     """Each rank's seconds in collectives until the last rank had come."""
     transfer_s: tuple[float, ...] = ()
     """Each rank's seconds in collectives from then on."""
+    hidden_s: tuple[float, ...] = ()
+    """Each rank's seconds of messages under way to which all ranks had come, while the rank worked."""
+    exposed_s: float | None = None
+    """By how much a watched step exceeds the busiest rank's work."""
     watched_s: float | None = None
     """A step's time while watched."""
     slow_rank: int | None = None
@@ -102,6 +108,14 @@ class LossRow(Record):
     """Its device, and its host where there are several."""
     text: str
     """What the row says."""
+
+    @property
+    def overlap(self) -> float | None:
+        """Hidden communication, the median rank's, over hidden and exposed; None where it is not known."""
+        hidden_s = median(self.hidden_s) if self.hidden_s else 0.0
+        if self.exposed_s is None or not self.hidden_s or hidden_s + self.exposed_s <= 0:
+            return None
+        return hidden_s / (hidden_s + self.exposed_s)
 
     @property
     def parts(self) -> dict[str, Lost]:

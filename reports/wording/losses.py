@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 from reports.schema.cases import RankRow
 from reports.schema.diagnostics import LossRow
@@ -25,7 +26,9 @@ def sentence(
     """
     if row.missing_s <= row.noise_s:
         return "A step takes no measurable time above its ideal."
-    return " ".join([_split(row), *_launching(clocks), *_blame(row, ranks, asymmetric=asymmetric), *_stretch(row)])
+    return " ".join(
+        [_split(row), *_hidden(row), *_launching(clocks), *_blame(row, ranks, asymmetric=asymmetric), *_stretch(row)]
+    )
 
 
 def _launching(clocks: tuple[float, float] | None) -> Iterator[str]:
@@ -52,6 +55,13 @@ def _split(row: LossRow) -> str:
     if unsure:
         clauses.append(f"{units.listed(unsure)} {'is' if len(unsure) == 1 else 'are'} not measurable")
     return f"Of the {above}, {'; '.join(clauses)}{unknown}."
+
+
+def _hidden(row: LossRow) -> Iterator[str]:
+    """Of communication that goes on behind work, where it is worth a word."""
+    if row.basis == "collectives" and row.overlap is not None and row.overlap > WORTH:
+        hidden = units.seconds(median(row.hidden_s))
+        yield f"Another {hidden} of communication, {units.percent(row.overlap)} of it, is hidden behind work."
 
 
 def _one_verb(shares: Sequence[str], verb: str) -> str:
@@ -98,5 +108,5 @@ def _stretch(row: LossRow) -> Iterator[str]:
         return
     times = row.watched_s / row.time_s
     if times - 1 > max(STRETCH, row.noise_s / row.time_s):
-        longer = f"While its collectives are watched a step takes {units.times(times)} as long"
-        yield f"{longer}: what they overlap with otherwise counts as communication, and comes back in other."
+        longer = f"While its messages are watched a step takes {units.times(times)} as long"
+        yield f"{longer}: where that is communication, it comes back in other."

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from harness.journal.records import Traffic
 from reports import summary
 from reports.analysis.losses import waiting_s
 from tests import factories
@@ -79,6 +80,38 @@ def test_every_part_is_what_was_put_in(tmp_path):
     assert row.wait_s == pytest.approx((0, 0.010), abs=1e-3)
     assert row.transfer_s == pytest.approx((0.010, 0.010), rel=0.01)
     assert (row.collectives, row.watched_s) == (1, pytest.approx(0.065, rel=0.01))
+
+
+def test_what_is_hidden_behind_work_is_told_beside_what_is_exposed(tmp_path):
+    (row,) = losses(tmp_path, **MET, hidden_s=0.030).losses
+    assert row.hidden_s == (0.030, 0.030)
+    assert row.exposed_s == pytest.approx(TRANSFER, rel=0.01)  # the busiest rank waits for nobody
+    assert row.overlap == pytest.approx(0.75, rel=0.01)
+    assert row.communication.seconds == pytest.approx(TRANSFER, rel=0.01)
+    text = row.text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Another 30.0 ms of communication, 75 % of it, is hidden behind work." in text
+    (row,) = losses(tmp_path / "none", **MET).losses
+    assert row.overlap == 0
+    assert "hidden" not in row.text
+
+
+def test_each_cases_messages_stand_by_kind_with_the_time_that_they_take(tmp_path):
+    def counted(case, _, rank):
+        if case.gang_size == 1:
+            return {}
+        sums = Traffic(kind="all_reduce", group_size=2, count=2, bytes_in=500, bytes_out=500, bytes=500)
+        sends = Traffic(
+            kind="send", group_size=2, count=1, bytes_in=100 * (1 + rank), bytes_out=0, bytes=100 * (1 + rank)
+        )
+        return {"traffic_bytes": 600 + 100 * rank, "messages": (sums, sends)}
+
+    run = losses(tmp_path, **(MET | {"counted": counted}), hidden_s=0.030)
+    alone, both = sorted(run.cells, key=lambda row: row.world_size)
+    assert alone.messages == ()
+    sums, sends = both.messages
+    assert (sums.kind, sums.count, sums.bytes_in, sums.bytes_out) == ("all_reduce", 2, 500, 500)
+    assert (sums.under_way_s, sums.exposed_s) == (pytest.approx(0.040), pytest.approx(TRANSFER))
+    assert (sends.bytes_in, sends.bytes_out, sends.exposed_s) == (200, 0, None)  # the rank that sends most
 
 
 def test_a_link_that_takes_nearly_all_of_a_step_is_communication_with_its_rate_and_its_hosts(tmp_path):
