@@ -17,8 +17,7 @@ from harness.device.device import Device
 from harness.device.timing import Now
 from harness.measure.collective_times import Call, Seen
 from harness.work import communication
-from harness.work.communication import Message
-from harness.world.emulated_group import EmulatedWork
+from harness.work.communication import Message, Observer, TimedWork
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,15 @@ class _Pending:
     message: Message
     came: _Instant
     left: _Instant | None = None
+    timed: TimedWork | None = None
+    """Tells itself when the message is done."""
     handle: Any = None
     """Held until the message is done, so that its identity is nobody else's."""
     storages: frozenset[int] = frozenset()
     """Where the operands of a message are of whose end only a wait tells."""
-    settle: Callable[[], float] | None = None
-    """Tells the mark at which it is done, of a message between emulated devices."""
 
 
-class _Watcher:
+class _Watcher(Observer):
     """Marks the beginning and the end of each message, and of each wait for one."""
 
     def __init__(self, device: Device, clock: Now) -> None:
@@ -61,7 +60,7 @@ class _Watcher:
         device.synchronize()
         self._origin = self._instant()
 
-    def __call__(self, message: Message, operands: tuple[Any, ...], send: Callable[[], Any]) -> Any:
+    def sent(self, message: Message, operands: tuple[Any, ...], send: Callable[[], Any]) -> Any:
         """Send a message. A synchronous one keeps the rank until it is done."""
         pending = _Pending(message, self._instant())
         self._calls.append(pending)
@@ -81,8 +80,8 @@ class _Watcher:
         for each in self._calls:
             told = each.message
             came_s = self._seconds(each.came)
-            left = _Instant(each.came.host_s, each.settle()) if each.settle else each.left or end
-            left_s = max(came_s, self._seconds(left))
+            left_s = each.timed.settle() if each.timed else self._seconds(each.left or end)
+            left_s = max(came_s, left_s)
             into.calls.append(Call(came_s, left_s, told.bytes, told.kind, told.channel, told.ranks, told.group_size))
         into.waits += [(self._seconds(begin), self._seconds(end)) for begin, end in self._waits]
 
@@ -102,14 +101,15 @@ class _Watcher:
 
         return marked
 
-    def wait_tensor(self, tensor: torch.Tensor, wait: Callable[[], Any]) -> Any:
-        """Wait for what a functional collective returned."""
+    def waited(self, awaited: object, wait: Callable[[], Any]) -> Any:
+        """Wait for what a functional collective returned, or for the handle of a group in Python."""
         begin = self._instant()
         answer = wait()
         end = self._waited(begin)
-        storage = _storage(tensor)
-        for pending in [each for each in self._open.values() if storage in each.storages]:
-            self._leave(pending, end)
+        if isinstance(awaited, torch.Tensor):
+            storage = _storage(awaited)
+            for pending in [each for each in self._open.values() if storage in each.storages]:
+                self._leave(pending, end)
         return answer
 
     def coalescing(self, start: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,13 +142,13 @@ class _Watcher:
             for pending in together:
                 self._leave(pending)
             return
+        if isinstance(handle, TimedWork):
+            for pending in together:
+                pending.timed = handle
+            return
         for pending in together:
             pending.handle = handle
             self._open[id(handle)] = pending
-        if isinstance(handle, EmulatedWork):
-            for pending in together:
-                pending.settle = handle.settle
-            return
 
         def done(_: object) -> None:
             for pending in together:
@@ -208,7 +208,6 @@ def _storage(tensor: torch.Tensor) -> int:
 
 WAITS = (
     (dist.Work, "wait"),
-    (EmulatedWork, "wait"),
     (dist.Work, "synchronize"),
     (dist.Work, "block_current_stream"),
     (dist, "_broadcast_coalesced"),  # of a module's buffers; it waits in C++
@@ -223,7 +222,6 @@ def watched(device: Device, clock: Now) -> Iterator[Seen]:
     seen, watcher = Seen(), _Watcher(device, clock)
     with ExitStack() as stack:
         stack.enter_context(communication.observed(watcher))
-        stack.enter_context(communication.waits_observed(watcher.wait_tensor))
         for owner, name in WAITS:
             stack.enter_context(_replaced(owner, name, watcher.waiting))
         stack.enter_context(_replaced(dist.ProcessGroup, "_start_coalescing", watcher.coalescing))

@@ -9,8 +9,7 @@ registered only while somebody looks, so that timed steps call PyTorch alone.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -70,27 +69,44 @@ class Message:
         return max(self.bytes_in, self.bytes_out)
 
 
-class Observer(Protocol):
+class TimedWork(dist.Work):
+    """The handle of a message of a process group in Python that knows itself when the message ends."""
+
+    def settle(self) -> float:
+        """The device's clock when it ends."""
+        raise NotImplementedError
+
+
+class Observer:
     """Whoever looks at messages."""
 
-    def __call__(self, message: Message, operands: tuple[Any, ...], send: Callable[[], Any]) -> Any:
-        """Send the message, and return what ``send`` returns; ``operands`` are the operator's own."""
-        ...
+    def sent(self, message: Message, operands: tuple[Any, ...], send: Callable[[], Any]) -> Any:
+        """Send a message, and return what ``send`` returns; ``operands`` are the operator's own."""
+        raise NotImplementedError
+
+    def waited(self, awaited: object, wait: Callable[[], Any]) -> Any:
+        """Wait for a message, of which ``awaited`` is the handle or a tensor; return what ``wait`` returns."""
+        del awaited
+        return wait()
 
 
 _observers: list[Observer] = []
 
 
-def passed(message: Message, operands: tuple[Any, ...], send: Callable[[], Any]) -> Any:
-    """Send a message of a process group that is written in Python: PyTorch calls its methods past the dispatcher."""
-    for observer in _observers:
-        send = partial(observer, message, operands, send)
-    return send()
+def sent(message: Message, send: Callable[[], Any]) -> Any:
+    """Send a message of a process group in Python, which PyTorch calls past the dispatcher."""
+    return _observers[-1].sent(message, (), send) if _observers else send()
+
+
+def waited(work: TimedWork, wait: Callable[[], Any]) -> Any:
+    """Wait for such a message."""
+    return _observers[-1].waited(work, wait) if _observers else wait()
 
 
 @contextmanager
 def observed(observer: Observer) -> Iterator[None]:
-    """Within the block every message of this process passes ``observer``, from any thread."""
+    """Within the block every message of this process passes ``observer``, from any thread; so do waits for tensors."""
+    wait_tensor = torch.ops._c10d_functional.wait_tensor.default  # noqa: SLF001 - PyTorch has no other name for it
 
     def seen_by(name: str) -> Callable[..., Any]:
         operator = getattr(torch.ops.c10d, name).default
@@ -98,36 +114,27 @@ def observed(observer: Observer) -> Iterator[None]:
         def kernel(keys: Any, *operands: Any, **named: Any) -> Any:
             below = keys.remove(PASSED)
             message = _message(operator, operands, named)
-            return observer(message, operands, lambda: operator.redispatch(below, *operands, **named))
+            return observer.sent(message, operands, lambda: operator.redispatch(below, *operands, **named))
 
         return kernel
 
-    with _library(NAMESPACE) as library:
+    def waiting(keys: Any, tensor: torch.Tensor) -> Any:
+        below = keys.remove(PASSED)
+        return observer.waited(tensor, lambda: wait_tensor.redispatch(below, tensor))
+
+    with _library(NAMESPACE) as library, _library("_c10d_functional") as functional:
         for name in KINDS:
             library.impl(name, seen_by(name), PASSED.name, with_keyset=True)
+        functional.impl("wait_tensor", waiting, PASSED.name, with_keyset=True)
         _observers.append(observer)
         try:
             yield
         finally:
-            _observers.remove(observer)
-
-
-@contextmanager
-def waits_observed(around: Callable[[torch.Tensor, Callable[[], Any]], Any]) -> Iterator[None]:
-    """Within the block every wait for a functional collective's tensor passes ``around``."""
-    operator = torch.ops._c10d_functional.wait_tensor.default  # noqa: SLF001 - PyTorch has no other name for it
-
-    def kernel(keys: Any, tensor: torch.Tensor) -> Any:
-        below = keys.remove(PASSED)
-        return around(tensor, lambda: operator.redispatch(below, tensor))
-
-    with _library("_c10d_functional") as library:
-        library.impl("wait_tensor", kernel, PASSED.name, with_keyset=True)
-        yield
+            _observers.pop()
 
 
 def work(output: Any) -> Any:
-    """The handle among what an operator returned; None where there is none, as inside NCCL's coalesced calls."""
+    """The handle among what was returned; None where there is none, as inside NCCL's coalesced calls."""
     if isinstance(output, dist.Work):
         return output
     handles = (each for each in (output if isinstance(output, tuple) else (output,)) if _is_handle(each))
@@ -185,5 +192,5 @@ def _amounts(kind: str, told: dict[str, Any], rank: int) -> dict[str, int]:
 
 
 def tensor_bytes(values: Iterable[Any]) -> int:
-    """Bytes of all tensors in something nested."""
+    """Bytes of all tensors among values, however nested."""
     return sum(leaf.nbytes for leaf in tree_leaves(list(values)) if isinstance(leaf, torch.Tensor))

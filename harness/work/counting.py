@@ -14,17 +14,14 @@ import torch
 from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import (
-    TorchDispatchMode,
-    _disable_current_modes,
-)
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Case, Comparison
 from harness.journal.records import RankFacts, Traffic
-from harness.work.communication import Message, observed
+from harness.work.communication import Message, Observer, observed
 from harness.work.flop_formulas import FORMULAS
 
 SAME = 1e-6
@@ -177,13 +174,14 @@ def _storages(tensors: Any) -> dict[int, int]:
     return {storage._cdata: storage.nbytes() for storage in storages}  # noqa: SLF001 - its identity
 
 
-class _Messages:
+class _Messages(Observer):
     """Counts messages by kind and size of group."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, int], list[int]] = {}
 
-    def __call__(self, message: Message, operands: tuple[Any, ...], send: Callable[[], Any]) -> Any:
+    def sent(self, message: Message, operands: tuple[Any, ...], send: Callable[[], Any]) -> Any:
+        """Count a message, and send it."""
         del operands
         sums = self._sums.setdefault((message.kind, message.group_size), [0, 0, 0, 0])
         for place, amount in enumerate((1, message.bytes_in, message.bytes_out, message.bytes)):

@@ -17,7 +17,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from harness.device.emulated.device import EmulatedDevice, current
 from harness.device.emulated.network import Network
-from harness.work.communication import Message, passed, tensor_bytes
+from harness.work import communication
+from harness.work.communication import Message, TimedWork, tensor_bytes
 
 BACKEND = "emulated"
 SENDERS, RECEIVERS = 1 << 28, 1 << 29
@@ -37,7 +37,7 @@ EXCHANGES = 1 << 27
 """The tag of the messages of an all-to-all."""
 
 
-class EmulatedWork(dist.Work):
+class EmulatedWork(TimedWork):
     """Communication that has been started."""
 
     def __init__(self, device: EmulatedDevice, finish: Callable[[], float], result: Sequence[torch.Tensor]) -> None:
@@ -62,7 +62,7 @@ class EmulatedWork(dist.Work):
     def wait(self, timeout: Any = None) -> bool:
         """Let the device wait for its end, as the current stream of a GPU does."""
         del timeout
-        self._device.wait_for(self.settle())
+        communication.waited(self, lambda: self._device.wait_for(self.settle()))
         if self._future is not None and not self._future.done():
             self._future.set_result(self._result)
         return True
@@ -97,19 +97,6 @@ class EmulatedWork(dist.Work):
         return self.source
 
 
-@dataclass(frozen=True)
-class _Amounts:
-    """What a collective is, as observers see it, and what it takes."""
-
-    kind: str
-    given: int
-    """Bytes that this rank hands over."""
-    taken: int
-    """Bytes that it receives, or has reduced."""
-    cost_s: float
-    """Seconds from when all ranks are here."""
-
-
 class EmulatedGroup(dist.ProcessGroup):
     """A process group that joins this process's emulated device to others. Its methods are PyTorch's."""
 
@@ -126,9 +113,9 @@ class EmulatedGroup(dist.ProcessGroup):
         self._name = self._description = ""
 
     def allreduce(self, tensors: Any, opts: Any = None) -> EmulatedWork:
-        tensors, size = _several(tensors), tensor_bytes(tensors)
-        amounts = _Amounts("all_reduce", size, size, self._network.all_reduce_s(self._ranks, size))
-        return self._reduction("allreduce", [([tensor],) for tensor in tensors], amounts, tensors, opts)
+        tensors, message = _several(tensors), self._carries("all_reduce", tensors, tensors)
+        cost_s = self._network.all_reduce_s(self._ranks, message.bytes)
+        return self._reduction("allreduce", [([tensor],) for tensor in tensors], message, cost_s, tensors, opts)
 
     def allreduce_coalesced(self, tensors: Any, opts: Any = None) -> EmulatedWork:
         options = dist.AllreduceOptions()
@@ -137,10 +124,10 @@ class EmulatedGroup(dist.ProcessGroup):
         return self.allreduce(tensors, options)
 
     def reduce(self, tensors: Any, opts: Any) -> EmulatedWork:
-        tensors, size = _several(tensors), tensor_bytes(tensors)
-        taken = size * (opts.rootRank == self.rank())
-        amounts = _Amounts("reduce", size, taken, self._network.broadcast_s(self._ranks, size))
-        return self._reduction("reduce", [([tensor],) for tensor in tensors], amounts, tensors, opts)
+        tensors = _several(tensors)
+        message = self._carries("reduce", tensors, tensors if opts.rootRank == self.rank() else ())
+        cost_s = self._network.broadcast_s(self._ranks, message.bytes)
+        return self._reduction("reduce", [([tensor],) for tensor in tensors], message, cost_s, tensors, opts)
 
     def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> EmulatedWork:
         with _unseen():
@@ -151,73 +138,71 @@ class EmulatedGroup(dist.ProcessGroup):
         return self.reduce_scatter_single_coalesced([output], [whole], opts)
 
     def reduce_scatter_single_coalesced(self, outputs: Any, wholes: Any, opts: Any = None) -> EmulatedWork:
-        size = tensor_bytes(wholes)
-        amounts = _Amounts("reduce_scatter", size, tensor_bytes(outputs), self._network.all_gather_s(self._ranks, size))
+        message = self._carries("reduce_scatter", wholes, outputs)
+        cost_s = self._network.all_gather_s(self._ranks, message.bytes)
         with _unseen():
             calls = [(output.view(-1), whole.view(-1)) for output, whole in zip(outputs, wholes, strict=True)]
         opts = opts or dist.ReduceScatterOptions()
-        return self._reduction("_reduce_scatter_base", calls, amounts, outputs, opts)
+        return self._reduction("_reduce_scatter_base", calls, message, cost_s, outputs, opts)
 
     def allgather(self, outputs: Any, inputs: Any, opts: Any = None) -> EmulatedWork:
         del opts
-        return self._collective(
-            lambda: [self._gloo.allgather(outputs, inputs)], self._gathered(outputs, inputs), outputs[0]
-        )
+        message = self._carries("all_gather", inputs, outputs)
+        cost_s = self._network.all_gather_s(self._ranks, message.bytes)
+        return self._collective(lambda: [self._gloo.allgather(outputs, inputs)], message, cost_s, outputs[0])
 
     def all_gather_single(self, output: torch.Tensor, part: torch.Tensor, opts: Any = None) -> EmulatedWork:
         return self.all_gather_single_coalesced([output], [part], opts)
 
     def all_gather_single_coalesced(self, outputs: Any, parts: Any, opts: Any = None) -> EmulatedWork:
         del opts
+        message = self._carries("all_gather", parts, outputs)
+        cost_s = self._network.all_gather_s(self._ranks, message.bytes)
         pairs = list(zip(outputs, parts, strict=True))
         return self._collective(
             lambda: [self._gloo._allgather_base(*pair) for pair in pairs],  # noqa: SLF001
-            self._gathered(outputs, parts),
+            message,
+            cost_s,
             outputs,
         )
 
-    def _gathered(self, outputs: Any, parts: Any) -> _Amounts:
-        size = tensor_bytes(outputs)
-        return _Amounts("all_gather", tensor_bytes(parts), size, self._network.all_gather_s(self._ranks, size))
-
     def broadcast(self, tensors: Any, opts: Any) -> EmulatedWork:
-        size, sends = tensor_bytes(tensors), opts.rootRank == self.rank()
-        cost_s = self._network.broadcast_s(self._ranks, size)
-        amounts = _Amounts("broadcast", size * sends, size * (not sends), cost_s)
-        return self._collective(lambda: [self._gloo.broadcast(tensors, opts)], amounts, tensors)
+        root = opts.rootRank == self.rank()
+        message = self._carries("broadcast", tensors if root else (), () if root else tensors)
+        cost_s = self._network.broadcast_s(self._ranks, message.bytes)
+        return self._collective(lambda: [self._gloo.broadcast(tensors, opts)], message, cost_s, tensors)
 
     def alltoall(self, outputs: Any, inputs: Any, opts: Any = None) -> EmulatedWork:
         del opts
-        return self._collective(lambda: self._exchange(outputs, inputs), self._exchanged([outputs], [inputs]), outputs)
+        message = self._carries("all_to_all", inputs, outputs)
+        cost_s = self._network.all_to_all_s(self._ranks, message.bytes_in)
+        return self._collective(lambda: self._exchange(outputs, inputs), message, cost_s, outputs)
 
     def alltoall_base(
         self, output: Any, whole: Any, output_sizes: Any, input_sizes: Any, opts: Any = None
     ) -> EmulatedWork:
         del opts
+        message = self._carries("all_to_all", [whole], [output])
+        cost_s = self._network.all_to_all_s(self._ranks, message.bytes_in)
         data = (output, whole, output_sizes, input_sizes)
-        return self._collective(lambda: [self._gloo.alltoall_base(*data)], self._exchanged([output], [whole]), [output])
-
-    def _exchanged(self, outputs: Any, inputs: Any) -> _Amounts:
-        size = tensor_bytes(inputs)
-        return _Amounts("all_to_all", size, tensor_bytes(outputs), self._network.all_to_all_s(self._ranks, size))
+        return self._collective(lambda: [self._gloo.alltoall_base(*data)], message, cost_s, [output])
 
     def gather(self, outputs: Any, inputs: Any, opts: Any) -> EmulatedWork:
-        size = tensor_bytes(inputs)
-        cost_s = self._network.star_s(self._ranks, opts.rootRank, size)
-        amounts = _Amounts("gather", size, tensor_bytes(outputs), cost_s)
+        message = self._carries("gather", inputs, outputs)
+        cost_s = self._network.star_s(self._ranks, opts.rootRank, message.bytes_in)
         return self._collective(
-            lambda: [self._gloo.gather(outputs, inputs, opts)], amounts, [*itertools.chain(*outputs)]
+            lambda: [self._gloo.gather(outputs, inputs, opts)], message, cost_s, [*itertools.chain(*outputs)]
         )
 
     def scatter(self, outputs: Any, inputs: Any, opts: Any) -> EmulatedWork:
-        size = tensor_bytes(outputs)
-        cost_s = self._network.star_s(self._ranks, opts.rootRank, size)
-        amounts = _Amounts("scatter", tensor_bytes(inputs), size, cost_s)
-        return self._collective(lambda: [self._gloo.scatter(outputs, inputs, opts)], amounts, outputs)
+        message = self._carries("scatter", inputs, outputs)
+        cost_s = self._network.star_s(self._ranks, opts.rootRank, message.bytes_out)
+        return self._collective(lambda: [self._gloo.scatter(outputs, inputs, opts)], message, cost_s, outputs)
 
     def barrier(self, opts: Any = None) -> EmulatedWork:
         del opts
-        return self._collective(list, _Amounts("barrier", 0, 0, self._network.all_reduce_s(self._ranks, 0)), [])
+        message = self._carries("barrier", (), ())
+        return self._collective(list, message, self._network.all_reduce_s(self._ranks, 0), [])
 
     def send(self, tensors: Any, target: int, tag: int = 0) -> EmulatedWork:
         return self._message(self.rank(), target, tensors, tag)
@@ -228,11 +213,12 @@ class EmulatedGroup(dist.ProcessGroup):
     def recv_anysource(self, tensors: Any, tag: int = 0) -> EmulatedWork:
         raise NotImplementedError("emulated devices receive from a rank that is named, as NCCL does")
 
-    def _reduction(
+    def _reduction(  # noqa: PLR0913, PLR0917
         self,
         name: str,
         calls: Sequence[tuple[Any, ...]],
-        amounts: _Amounts,
+        message: Message,
+        cost_s: float,
         outputs: Sequence[torch.Tensor],
         opts: Any,
     ) -> EmulatedWork:
@@ -245,82 +231,74 @@ class EmulatedGroup(dist.ProcessGroup):
         def start() -> list[Any]:
             return [getattr(self._gloo, name)(*call, opts) for call in calls]
 
-        return self._collective(start, amounts, outputs, divisor=self.size() if mean else 1)
+        return self._collective(start, message, cost_s, outputs, divisor=self.size() if mean else 1)
+
+    def _carries(self, kind: str, given: Any, taken: Any) -> Message:
+        """A collective's message on this rank."""
+        size = self.size()
+        return Message(kind, self._name, size, size, tensor_bytes(given), tensor_bytes(taken))
 
     def _collective(
         self,
         start: Callable[[], Sequence[Any]],
-        amounts: _Amounts,
+        message: Message,
+        cost_s: float,
         outputs: Sequence[torch.Tensor],
         divisor: int = 1,
     ) -> EmulatedWork:
-        """One whose data are under way after ``start``."""
-        message = Message(
-            amounts.kind, self._name, self.size(), self.size(), bytes_in=amounts.given, bytes_out=amounts.taken
-        )
-        work: EmulatedWork = passed(
-            message, tuple(outputs), lambda: self._begun(start, amounts.cost_s, outputs, divisor)
-        )
-        return work
-
-    def _begun(
-        self, start: Callable[[], Sequence[Any]], cost_s: float, outputs: Sequence[torch.Tensor], divisor: int
-    ) -> EmulatedWork:
+        """One whose data are under way after ``start``, and which takes ``cost_s`` seconds once all ranks are here."""
         device, before = self._device, self._last
-        device.enqueue()
-        instant = np.array([device.ready_s()])
-        with _unseen():
-            latest = torch.from_numpy(instant)
-            works = [*start(), self._gloo.allreduce([latest], _greatest())]
 
-        def finish() -> float:
-            free_s = before.settle() if before else 0.0
-            for work in works:
-                work.wait()
-            for output in outputs if divisor > 1 else ():
-                output.div_(divisor)
-            return max(free_s, float(instant[0])) + cost_s
+        def send() -> EmulatedWork:
+            device.enqueue()
+            instant = np.array([device.ready_s()])
+            with _unseen():
+                latest = torch.from_numpy(instant)
+                works = [*start(), self._gloo.allreduce([latest], _greatest())]
 
-        self._last = EmulatedWork(device, finish, outputs)
+            def finish() -> float:
+                free_s = before.settle() if before else 0.0
+                for work in works:
+                    work.wait()
+                for output in outputs if divisor > 1 else ():
+                    output.div_(divisor)
+                return max(free_s, float(instant[0])) + cost_s
+
+            return EmulatedWork(device, finish, outputs)
+
+        self._last = communication.sent(message, send)
         return self._last
 
     def _message(self, source: int, target: int, tensors: Sequence[torch.Tensor], tag: int) -> EmulatedWork:
         """One message from place to place of this group, seen from one of them."""
-        size, sends = tensor_bytes(tensors), source == self.rank()
-        message = Message(
-            "send" if sends else "recv",
-            f"{self._name} {source}>{target}#{tag}",
-            2,
-            self.size(),
-            bytes_in=size * sends,
-            bytes_out=size * (not sends),
-        )
-        work: EmulatedWork = passed(message, tuple(tensors), lambda: self._sent(source, target, tensors, tag))
-        return work
-
-    def _sent(self, source: int, target: int, tensors: Sequence[torch.Tensor], tag: int) -> EmulatedWork:
         device, before = self._device, self._messages.get((source, target))
-        size = tensor_bytes(tensors)
-        device.enqueue()
-        instant, other = np.array([device.ready_s()]), np.zeros(1)
+        sends, size = source == self.rank(), tensor_bytes(tensors)
+        channel = f"{self._name} {source}>{target}#{tag}"
+        message = Message("send" if sends else "recv", channel, 2, self.size(), size * sends, size * (not sends))
         cost_s = self._network.transfer_s(self._ranks[source], self._ranks[target], size)
-        sends = source == self.rank()
         peer = target if sends else source
-        with _unseen():
-            mine, its = torch.from_numpy(instant), torch.from_numpy(other)
-            works = [
-                (self._gloo.send if sends else self._gloo.recv)(tensors, peer, tag),
-                self._gloo.send([mine], peer, tag + (SENDERS if sends else RECEIVERS)),
-                self._gloo.recv([its], peer, tag + (RECEIVERS if sends else SENDERS)),
-            ]
 
-        def finish() -> float:
-            free_s = before.settle() if before else 0.0
-            for work in works:
-                work.wait()
-            return max(free_s, float(instant[0]), float(other[0])) + cost_s
+        def send() -> EmulatedWork:
+            device.enqueue()
+            instant, other = np.array([device.ready_s()]), np.zeros(1)
+            with _unseen():
+                mine, its = torch.from_numpy(instant), torch.from_numpy(other)
+                works = [
+                    (self._gloo.send if sends else self._gloo.recv)(tensors, peer, tag),
+                    self._gloo.send([mine], peer, tag + (SENDERS if sends else RECEIVERS)),
+                    self._gloo.recv([its], peer, tag + (RECEIVERS if sends else SENDERS)),
+                ]
 
-        work = self._messages[source, target] = EmulatedWork(device, finish, tensors)
+            def finish() -> float:
+                free_s = before.settle() if before else 0.0
+                for work in works:
+                    work.wait()
+                return max(free_s, float(instant[0]), float(other[0])) + cost_s
+
+            return EmulatedWork(device, finish, tensors)
+
+        work: EmulatedWork = communication.sent(message, send)
+        self._messages[source, target] = work
         return work
 
     def _exchange(self, outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]) -> list[Any]:

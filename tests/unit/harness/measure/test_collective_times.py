@@ -158,7 +158,7 @@ def test_watching_delays_nothing_on_a_device_that_works_behind_its_host(
     message = Message("all_reduce", "0", 1, 1, 40, 40)
 
     def send(launch: Callable[[], None]) -> None:
-        observers[-1](message, (), launch) if observers else launch()
+        observers[-1].sent(message, (), launch) if observers else launch()
 
     def step() -> None:
         for _ in range(kernels):
