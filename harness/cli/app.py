@@ -15,6 +15,7 @@ import typer
 from harness import __version__
 from harness.cli import run as measuring
 from harness.cli.console import Terminal, complain, open_standard_streams
+from harness.cli.script import script
 from harness.common.errors import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE, JournalError, RankbenchError, UsageError
 from harness.common.packages import late
 from harness.common.signals import handled, name_of
@@ -114,6 +115,7 @@ def list_(
 
 app.command()(measuring.run)
 app.command()(measuring.duel)
+app.command(context_settings={"allow_interspersed_args": False})(script)
 
 
 @app.command()

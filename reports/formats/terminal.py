@@ -113,6 +113,8 @@ def _time(row: CellRow, planned: int) -> Text:
     text = Text(units.timed(row.median_s, row.ci_low_s, row.ci_high_s))
     if row.status == "ok":
         return text
+    if row.status == "unchecked":
+        return text.append(" unchecked", "yellow")
     word = "" if row.status == "missing" else f" {row.status}"
     return text.append(f"{word} {row.launches}/{planned}", "red")
 
