@@ -28,6 +28,10 @@ from launch.processes.cleanup import temporary
 ALONE = "the script makes no process group: {size} processes would be as many scripts that know nothing of each other"
 
 
+LONGEST = 2 << 20
+"""Bytes of a rank's log that are kept."""
+
+
 class ScriptLauncher(Launcher):
     """Starts the script of a plan with as many processes as each case has devices; kills what does not end in time."""
 
@@ -148,9 +152,22 @@ def _launch_record(
 
 
 def _tidy(logs: Path) -> None:
-    """Remove logs in which nothing was written."""
+    """Remove logs in which nothing was written, and the middle of those that are long."""
     for path in logs.iterdir():
         if not path.stat().st_size:
             path.unlink()
+        elif path.stat().st_size > LONGEST:
+            _shorten(path)
     if not any(logs.iterdir()):
         logs.rmdir()
+
+
+def _shorten(path: Path) -> None:
+    """Keep the two ends of a log."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size - LONGEST // 2)
+        end = file.read()
+        file.seek(LONGEST // 2)
+        file.write(f"\n[rankbench: {size - LONGEST} bytes are left out here]\n".encode() + end)
+        file.truncate()
