@@ -28,7 +28,8 @@ class Hooks:
         """Install them: they stay for as long as the process lives."""
         self.optimizers: dict[int, Optimizer] = {}
         self.loss: torch.Tensor | None = None
-        """The last scalar that was differentiated."""
+        """The last scalar that was differentiated, before a gradient scaler multiplied it."""
+        self._scales = False
         self.skipped_updates = 0
         """Optimizer steps that a gradient scaler left out."""
         self._clock = clock
@@ -40,6 +41,7 @@ class Hooks:
         else:
             register_optimizer_step_post_hook(self._stepped)
             self._wrap(torch.amp.GradScaler, "step", self._scaled_step)
+        self._wrap(torch.amp.GradScaler, "scale", self._scale)
         self._wrap(torch.Tensor, "backward", self._backward)
         self._wrap(_BaseDataLoaderIter, "__next__", self._next_batch)
 
@@ -67,10 +69,20 @@ class Hooks:
             self._ended(id(optimizer))
         return result
 
+    def _scale(self, original: Callable[..., Any], scaler: Any, loss: Any) -> Any:
+        """What is differentiated then is a multiple of the loss, which may well overflow."""
+        self._scales = True
+        self._note_loss(loss)
+        return original(scaler, loss)
+
     def _backward(self, original: Callable[..., Any], tensor: torch.Tensor, *rest: Any) -> Any:
-        if tensor.numel() == 1 and self._here:
-            self.loss = tensor.detach()
+        if not self._scales:
+            self._note_loss(tensor)
         return original(tensor, *rest)
+
+    def _note_loss(self, loss: object) -> None:
+        if isinstance(loss, torch.Tensor) and loss.numel() == 1 and self._here:
+            self.loss = loss.detach()
 
     def _next_batch(self, original: Callable[..., Any], batches: Any) -> Any:
         start_s = now()

@@ -112,6 +112,7 @@ class Session:
             held_bytes=held,
             peak_bytes=peak,
             reserved_bytes=reserved,
+            found={"skipped_updates": self._hooks.skipped_updates} if self._hooks.skipped_updates else {},
             **asdict(self._load),
         )
 

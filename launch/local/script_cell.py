@@ -123,7 +123,7 @@ def _since(instants: Sequence[float], origin_s: float) -> tuple[float, ...]:
 def _found(ranks: Sequence[ScriptNote]) -> dict[str, Value]:
     """What can be said of a script without an oracle."""
     shares = [sum(each.loader_s) / (each.end_s[-1] - each.start_s[0]) for each in ranks]
-    found: dict[str, Value] = {"steps": len(ranks[0].start_s), "loader_share": max(shares)}
+    found: dict[str, Value] = dict(ranks[0].facts.found) | {"steps": len(ranks[0].start_s), "loader_share": max(shares)}
     if ranks[0].loss is not None:
         found["loss"] = ranks[0].loss
     if len(ranks) > 1:

@@ -151,3 +151,41 @@ def test_a_program_finds_what_plain_python_would_give_it(program: str, module: b
     assert "no optimizer had stepped" in (cells[1].message or "")
     (log,) = (tmp_path / "logs").rglob("rank-0.stdout")
     assert json.loads(log.read_text()) == json.loads(plain.stdout)
+
+
+PUBLIC = {
+    "fsdp2_bf16": 0.0,
+    "accumulation": 32.0,
+    "accelerate_style": 4.0,
+    "lightning_style": 0.0,
+    "loader_workers": 4.0,
+}
+"""Scripts in the manner of what people run; and the samples that each rank's step is handed."""
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_steps_of_public_style_scripts_are_counted_exactly(name: str, tmp_path: Path) -> None:
+    cell = measure(f"{name}.py", logs=tmp_path / "logs")[2]
+    assert (cell.status, cell.message) == ("unchecked", None)
+    assert cell.samples is not None
+    assert [len(rank) for rank in cell.samples.start_s] == [STEPS, STEPS]
+    assert [facts.items for facts in cell.facts] == [PUBLIC[name]] * 2
+    logs = sorted((tmp_path / "logs").rglob("*.stdout"))
+    assert [log.read_text() for log in logs] == [f"steps {SKIP + STEPS}\n"] * 2, "as the script itself counts"
+    found = cell.facts[0].found
+    assert found["replicas"] == ("not compared: parameters are sharded" if name == "fsdp2_bf16" else "alike")
+    if name == "loader_workers":
+        assert float(found["loader_share"]) > 0.5, "its batches take 80 ms"
+    if name == "accelerate_style":
+        assert int(found["skipped_updates"]) > SKIP, "its scale is too large at first"
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_steps_without_an_optimizer_are_marked_by_the_script_or_are_calls_of_its_model(
+    mark: bool, tmp_path: Path
+) -> None:
+    options = {} if mark else {"steps_by": "forward"}
+    cell = measure("inference.py", *["--mark"] * mark, sizes="1", logs=tmp_path / "logs", **options)[1]
+    assert cell.status == "unchecked", cell.message
+    (log,) = (tmp_path / "logs").rglob("*.stdout")
+    assert log.read_text() in {f"steps {SKIP + STEPS + more}\n" for more in range(2)}, "a mark follows its step"
