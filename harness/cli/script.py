@@ -34,13 +34,13 @@ def script(  # noqa: PLR0913
         ),
     ] = "optimizer",
     scaling: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="KIND",
             help="weak: each rank's step has the same samples on any number of devices; strong: all ranks together; "
-            "none: no claim.",
+            "none: no claim. [default: by what its data loaders hand out]",
         ),
-    ] = "none",
+    ] = None,
     budget: Budget = None,
     deadline: Annotated[
         float, typer.Option(metavar="SECONDS", help="A script that ends no step for so long hangs, and is given up.")

@@ -181,6 +181,8 @@ class Script(Record):
     """Steps of warm-up before them, which do not count."""
     steps_by: StepsBy = "optimizer"
     """What ends a step: an optimizer's step, or a call of the outermost module."""
+    detects_scaling: bool = False
+    """Whether its scaling is told by the samples that its ranks' steps are handed: the user has said nothing."""
 
     @property
     def name(self) -> str:

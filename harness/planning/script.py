@@ -61,7 +61,8 @@ class ScriptRequest:
     steps: int = STEPS
     skip: int = SKIP
     steps_by: str = "optimizer"
-    scaling: str = "none"
+    scaling: str | None = None
+    """None: to be told by the samples that the ranks' steps are handed."""
     threads: int = 1
     margin: str = "5%"
     share_device: bool = False
@@ -84,12 +85,13 @@ def make(request: ScriptRequest) -> Plan:
         rule = f"be at least {LEAST_SKIP}, in which it is learned what ends a step"
         raise UsageError("--skip", rule, request.skip, "raise it")
     _one_of("--steps-by", request.steps_by, get_args(StepsBy))
-    _one_of("--scaling", request.scaling, get_args(Scaling))
+    scaling = "none" if request.scaling is None else request.scaling
+    _one_of("--scaling", scaling, get_args(Scaling))
     script = _script(request)
     devices = device.parse(request.devices, request.threads, share=request.share_device)
     refuse_sharing(devices, allowed=request.share_device)
     sizes = world_sizes(request.world_sizes, len(devices))
-    comparison = _comparison(script, cast("Scaling", request.scaling), sizes)
+    comparison = _comparison(script, cast("Scaling", scaling), sizes)
     launches = request.launches or LAUNCHES
     if launches > most_launches([comparison]):
         raise UsageError("--launches", f"be at most {most_launches([comparison])}", launches, "use fewer")
@@ -138,6 +140,7 @@ def _script(request: ScriptRequest) -> Script:
         steps=request.steps,
         skip=request.skip,
         steps_by=cast("StepsBy", request.steps_by),
+        detects_scaling=request.scaling is None,
     )
     if _file(script) is None:
         rule = "name a module that can be found from here" if request.module else "be a file"

@@ -114,7 +114,8 @@ def _time(row: CellRow, planned: int) -> Text:
     if row.status == "ok":
         return text
     if row.status == "unchecked":
-        return text.append(" unchecked", "yellow")
+        text.append(" unchecked", "yellow")
+        return text if row.launches == planned else text.append(f" {row.launches}/{planned}", "red")
     word = "" if row.status == "missing" else f" {row.status}"
     return text.append(f"{word} {row.launches}/{planned}", "red")
 

@@ -83,6 +83,11 @@ class Section:
         """How many planned cells are not ok."""
         return sum(cell.status not in MEASURED for _, cells in self.strip for cell in cells)
 
+    @property
+    def unchecked(self) -> bool:
+        """Whether what they computed was not checked."""
+        return any(cell.status == "unchecked" for _, cells in self.strip for cell in cells)
+
     @cached_property
     def variants(self) -> Variants:
         """The looks of its variants."""

@@ -17,6 +17,7 @@ from harness.journal.plan import Case, Comparison, Plan, Record, Side
 from harness.journal.records import CellRecord, LaunchRecord, ProfileRecord, Status
 from harness.journal.run_directory import RunDir, content
 from reports.reading.samples import Taken, parse
+from reports.reading.script import with_scaling
 from reports.text import units
 
 Spread = tuple[int, ...]
@@ -99,7 +100,7 @@ def environment(run: RunDir) -> dict[str, Any] | None:
 State = Status | Literal["missing"]
 """What became of a planned cell, as reports tell it: a status of the journal, or none was ever written."""
 
-WORST_FIRST: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error", "skipped", "missing", "unchecked", "ok")
+WORST_FIRST: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error", "unchecked", "skipped", "missing", "ok")
 """Of several launches' states, the first of these stands for the case."""
 
 CaseId = tuple[int, str]
@@ -287,6 +288,7 @@ def load(run: RunDir) -> Evidence:
             wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
         elif entry.type == "profile":
             profiles[entry.comparison, entry.case] = entry
+    plan = with_scaling(plan, records)
     launched = up | {gang.launch: gang for gang in taken_by.values()}  # the last sample's is the last gang's
     told, first = environment(run), plan.sides[0]
     return Evidence(plan, launched, records, samples, taken_by, told, first, tuple(gangs), wall_s, profiles)

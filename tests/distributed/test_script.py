@@ -48,6 +48,11 @@ def test_steps_samples_and_replicas_are_told(plain: Run) -> None:
     assert 0 < both.facts[0].found["loader_share"] < 1
 
 
+def test_a_script_whose_ranks_have_batches_of_one_size_scales_weakly(plain: Run) -> None:
+    assert plain.summary["comparisons"] == []
+    assert [about["scaling"] for about in plain.summary["about"]] == ["weak"]
+
+
 def test_the_script_gets_its_arguments_and_ends_in_good_order(plain: Run) -> None:
     logs = sorted((plain.root / "logs").rglob("*.stdout"))
     assert len(logs) == 2 * (1 + 2)
