@@ -88,6 +88,9 @@ def make(request: ScriptRequest) -> Plan:
     scaling = "none" if request.scaling is None else request.scaling
     _one_of("--scaling", scaling, get_args(Scaling))
     script = _script(request)
+    if (request.devices or "").startswith("emulated"):
+        remedy = "use --devices cpu or cuda"
+        raise UsageError("--devices", "be real for a script, which makes its own groups", request.devices, remedy)
     devices = device.parse(request.devices, request.threads, share=request.share_device)
     refuse_sharing(devices, allowed=request.share_device)
     sizes = world_sizes(request.world_sizes, len(devices))

@@ -104,7 +104,7 @@ def per_rank(watched: Mapping[int, Watch], part: Callable[[Watch], Array]) -> tu
 
 def message_rows(measured: Measured, key: CaseId) -> tuple[MessageRow, ...]:
     """A step's messages by kind and size of group: what the rank that carries most of them sends, and how long."""
-    launches = [cell for cell in measured.evidence.by_case[key] if cell.record and cell.state == "ok"]
+    launches = [cell for cell in measured.evidence.by_case[key] if cell.record and cell.state in MEASURED]
     facts = next((cell.record.facts for cell in launches if cell.record and cell.record.facts), ())
     watched = watches(measured, key)
     return tuple(_message_row(each, watched) for each in _most(facts))

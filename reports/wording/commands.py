@@ -70,7 +70,7 @@ def _devices(plan: Plan, names: tuple[str, ...]) -> str:
 def _script(plan: Plan, script: Script, case: Case) -> str:
     """One launch of a script on as many of the run's devices."""
     options: dict[str, object] = {
-        "--devices": _devices(plan.devices[: case.world_size]),
+        "--devices": _devices(plan, plan.devices[: case.world_size]),
         "--world-sizes": case.world_size,
         "--launches": 1,
         "--steps": script.steps,
