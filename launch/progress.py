@@ -16,7 +16,7 @@ from harness.device.affinity import dropped
 from harness.device.cpu_quota import shortage
 from harness.journal.plan import Plan, Record
 from harness.journal.protocol import VisitNote
-from harness.journal.records import CellRecord, LaunchRecord, ProfileRecord
+from harness.journal.records import MEASURED, CellRecord, LaunchRecord, ProfileRecord
 
 REFRESH_S = 0.5
 """Seldom enough not to disturb what is being measured."""
@@ -50,7 +50,7 @@ class Progress:
                 ranks = f"{len(record.ranks)} rank{'s' * (len(record.ranks) != 1)}"
                 self.say(f"{self._which()}: {ranks} up{self._left()}")
             self._compare_hosts(record)
-        elif isinstance(record, CellRecord) and record.status not in ("ok", "skipped"):
+        elif isinstance(record, CellRecord) and record.status not in (*MEASURED, "skipped"):
             who = "" if record.rank is None else f" on rank {record.rank}"
             why = _first_line(record.message)
             self.say(f"{record.case}, launch {record.launch}: {record.status}{who}: {why}", "red")

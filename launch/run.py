@@ -14,6 +14,7 @@ from harness.planning.ray_address import require_ray
 from harness.world.control import StopRequest
 from launch.inline import Inline
 from launch.launcher import Launcher
+from launch.local.script import ScriptLauncher
 from launch.local.torchrun import Torchrun
 from launch.processes.scratch import scratch
 from launch.progress import Progress
@@ -62,6 +63,8 @@ def own(run: RunDir, plan: Plan, console: Console, *, retry_failed: bool = False
 
 
 def _launcher(side: Side, run: RunDir, plan: Plan, stop_request: StopRequest) -> Launcher:
+    if plan.script is not None:
+        return ScriptLauncher(run.root / "logs", side, stop_request)
     if side.launcher == "inline":
         return Inline(stop_request)
     if side.launcher == "torchrun":

@@ -74,13 +74,15 @@ def _unsure(row: SideRow) -> bool:
     return row.verdict == "slower" and not row.confirmed
 
 
-def compare(base: Path, new: Path, margin: float | None, form: str, console: Console) -> tuple[bool, bool]:
+def compare(  # noqa: PLR0913
+    base: Path, new: Path, margin: float | None, form: str, console: Console, *, accept_unchecked: bool = False
+) -> tuple[bool, bool]:
     """Compare two runs and print what came out; return whether NEW is worse, and whether anything is undecided."""
     from reports.compare import render
     from reports.compare.compare import compare as compared
 
     render.known(form)
-    changes = compared(base, new, margin)
+    changes = compared(base, new, margin, accept_unchecked=accept_unchecked)
     render.printed(changes, form, console)
     return changes.regression, changes.undecided
 

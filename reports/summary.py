@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from harness.journal.plan import Comparison, Exercise, Plan, Side
+from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir
 from reports.analysis.audit import Examined, audit_rows
 from reports.analysis.cases import cell_rows
@@ -102,7 +103,7 @@ def _strip(evidence: Evidence) -> tuple[Planned, ...]:
 
 
 def _again(evidence: Evidence, cell: Cell) -> str | None:
-    if cell.state in ("ok", "missing") or cell.case.probe:
+    if cell.state in (*MEASURED, "missing") or cell.case.probe:
         return None
     return commands.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
 

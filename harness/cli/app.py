@@ -15,6 +15,7 @@ import typer
 from harness import __version__
 from harness.cli import run as measuring
 from harness.cli.console import Terminal, complain, open_standard_streams
+from harness.cli.script import script
 from harness.common.errors import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE, JournalError, RankbenchError, UsageError
 from harness.common.packages import late
 from harness.common.signals import handled, name_of
@@ -114,6 +115,7 @@ def list_(
 
 app.command()(measuring.run)
 app.command()(measuring.duel)
+app.command(context_settings={"allow_interspersed_args": False})(script)
 
 
 @app.command()
@@ -128,7 +130,7 @@ def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run
 
 
 @app.command()
-def compare(
+def compare(  # noqa: PLR0913
     base: Annotated[Path, typer.Argument(metavar="BASE", help="The run directory to compare with.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The run directory that must not be worse.")],
     *,
@@ -139,6 +141,9 @@ def compare(
     format_: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="table, markdown (for a pull request), or json.")
     ] = "table",
+    accept_unchecked: Annotated[
+        bool, typer.Option("--accept-unchecked", help="Give verdicts on scripts, whose results nobody has checked.")
+    ] = False,
 ) -> int:
     """Tell whether NEW is worse than BASE, case by case.
 
@@ -149,7 +154,9 @@ def compare(
 
     least = None if margin is None else fraction("--margin", margin, zero=True, example="2%")
     try:
-        worse, undecided = late("reports.cli:compare")(base, new, least, format_, Terminal())
+        worse, undecided = late("reports.cli:compare")(
+            base, new, least, format_, Terminal(), accept_unchecked=accept_unchecked
+        )
     except JournalError as error:
         return _complain(error, USAGE)  # 1 would read as a regression
     return NOT_OK if worse else UNDECIDED if strict and undecided else OK

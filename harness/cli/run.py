@@ -205,7 +205,7 @@ def run(  # noqa: PLR0913
         share_device=share_device,
         profile=profile,
         preset=preset,
-        command=_command(ranks),
+        command=command_line(ranks),
     )
     if ranks is not None:
         return _joined(request, ranks, out, resume, retry_failed)
@@ -221,7 +221,7 @@ def run(  # noqa: PLR0913
         raise UsageError("--retry-failed", "come with --resume", "alone", "add --resume DIR")
     plan = make(request)
     _tell_left_out(request)
-    return measure(_created(out, plan), plan, late("launch.run:own"))
+    return measure(created(out, plan), plan, late("launch.run:own"))
 
 
 def _joined(request: RunRequest, ranks: Ranks, out: Path | None, resume: Path | None, retry_failed: bool) -> int:  # noqa: FBT001
@@ -330,19 +330,26 @@ def duel(  # noqa: PLR0913
         gloo_loop=cast("GlooLoop", gloo_loop),
         share_device=share_device,
         preset=preset,
-        command=_command(None),
+        command=command_line(None),
     )
     plan = make(request)
     _tell_left_out(request)
     for side in plan.sides:
         fingerprint.described_by(side, plan.devices, fingerprint.code_of(plan))  # or it is refused before all else
-    return measure(_created(out, plan), plan, late("launch.run:own"), strict=strict)
+    return measure(created(out, plan), plan, late("launch.run:own"), strict=strict)
 
 
 def _refuse_other_code(plan: Plan) -> None:
     """Raise UsageError where a scenario is not what it was when the run was planned: no median is of two programs."""
     from harness.plugins import registry, source_digest
 
+    if plan.script is not None:
+        from harness.planning.script import code_of
+
+        if plan.comparisons[0].code != code_of(plan.script):
+            value = f"{plan.script.name}, which has changed since"
+            raise UsageError("--resume", "measure what was planned", value, "put it back, or start another run")
+        return
     for comparison in plan.comparisons:
         reference = next(case.reference for case in comparison.cases if not case.probe)
         if comparison.code and source_digest.digest(registry.load(reference).cls) != comparison.code:
@@ -350,7 +357,7 @@ def _refuse_other_code(plan: Plan) -> None:
             raise UsageError("--resume", "measure what was planned", value, "put it back, or start another run")
 
 
-def _created(out: Path | None, plan: Plan) -> RunDir:
+def created(out: Path | None, plan: Plan) -> RunDir:
     """A new run directory with the plan. Raises UsageError, before anything is written, where it cannot be measured."""
     allow_open_files(len(plan.devices))
     directory = _directory(out)
@@ -368,7 +375,8 @@ def _tell_left_out(request: RunRequest) -> None:
             complain(f"left out: {fault}")
 
 
-def _command(ranks: Ranks | None) -> str:
+def command_line(ranks: Ranks | None) -> str:
+    """The command line of this process, as a plan keeps it."""
     begin = program(ranks.size, ranks.local_size) if ranks else program(1, None)
     return f"{begin} {shlex.join(sys.argv[1:])}".encode(errors="replace").decode()  # bytes that are no text
 

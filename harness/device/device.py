@@ -236,19 +236,7 @@ def claim(
         return use(EmulatedDevice(index, emulation)), tuple(cores())
     if kind == "cuda":
         precision.refuse_override()
-        physical = siblings()
-        own = tuple(cpu for core in physical for cpu in core)
-        mine = own if affinity.bound() else seat(physical, nvml.near(), index, before, among)
-    else:
-        have = cores()
-        place = index * threads
-        if affinity.bound() and place + threads > len(have):  # cores of its own, and not shared with the others
-            place = 0
-        mine = tuple(have[place : place + threads])
-        if len(mine) < threads:
-            rule = f"have {threads} of its host's cores for each rank"
-            remedy = "tell Ray what each node may use: ray start --num-cpus=N"
-            raise UsageError("--devices", rule, f"{name} where {len(have)} may be used", remedy)
+    mine = cpus_of(name, threads, before, among)
     pin(mine)
     torch.set_num_threads(threads)
     precision.set_defaults()
@@ -256,6 +244,26 @@ def claim(
         torch.cuda.set_device(index)  # now that the host's memory for it comes from near it
         return CudaDevice(index), mine
     return CpuDevice(index), mine
+
+
+def cpus_of(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[int, ...]:
+    """The CPUs of a device's holder, as :func:`claim` pins it. Raises UsageError where this host has too few."""
+    kind, _, text = name.partition(":")
+    index = int(text)
+    if kind == "cuda":
+        physical = siblings()
+        own = tuple(cpu for core in physical for cpu in core)
+        return own if affinity.bound() else seat(physical, nvml.near(), index, before, among)
+    have = cores()
+    place = index * threads
+    if affinity.bound() and place + threads > len(have):  # cores of its own, and not shared with the others
+        place = 0
+    mine = tuple(have[place : place + threads])
+    if len(mine) < threads:
+        rule = f"have {threads} of its host's cores for each rank"
+        remedy = "tell Ray what each node may use: ray start --num-cpus=N"
+        raise UsageError("--devices", rule, f"{name} where {len(have)} may be used", remedy)
+    return mine
 
 
 def pin(cpus: Iterable[int]) -> None:

@@ -177,10 +177,12 @@ class Script(Record):
     """Its working directory."""
     steps: int = Field(ge=1)
     """How many steps are timed in each launch, where the budget is enough for so many."""
-    skip: int = Field(ge=1)
+    skip: int = Field(ge=3)
     """Steps of warm-up before them, which do not count."""
     steps_by: StepsBy = "optimizer"
     """What ends a step: an optimizer's step, or a call of the outermost module."""
+    detects_scaling: bool = False
+    """Whether its scaling is told by the samples that its ranks' steps are handed: the user has said nothing."""
 
     @property
     def name(self) -> str:

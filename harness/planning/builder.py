@@ -47,8 +47,8 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         found = device.of_cluster(request.devices, request.threads, request.nodes)
     if ranks is not None:
         found = _one_each(found, *ranks, share=request.share_device)
-    _sharing(found, allowed=request.share_device)
-    sizes = _world_sizes(request.world_sizes, len(found))
+    refuse_sharing(found, allowed=request.share_device)
+    sizes = world_sizes(request.world_sizes, len(found))
     sides = request.sides or of_launchers(request.launcher, len(found), inside=ranks is not None)
     launchers = [side.launcher for side in sides]
     _placement(request, sizes[-1], launchers)
@@ -91,7 +91,7 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
     )
 
 
-def _sharing(found: tuple[str, ...], *, allowed: bool) -> None:
+def refuse_sharing(found: tuple[str, ...], *, allowed: bool) -> None:
     """Refuse a device that several ranks share, unless that is meant: NCCL takes one rank a GPU."""
     shared = len(set(found)) < len(found)
     if shared and not allowed:
@@ -124,7 +124,7 @@ def _one_each(found: tuple[str, ...], ranks: int, local: int, *, share: bool) ->
     return tuple(f"{kind}:{index}" for index in range(ranks))
 
 
-def _world_sizes(text: str | None, have: int) -> tuple[int, ...]:
+def world_sizes(text: str | None, have: int) -> tuple[int, ...]:
     """Powers of two up to the number of devices, and that number; or what the user said."""
     if text is None:
         return tuple(sorted({2**k for k in range(have.bit_length()) if 2**k <= have} | {have}))

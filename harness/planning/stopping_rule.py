@@ -9,7 +9,7 @@ from functools import cache
 from statistics import median
 
 from harness.journal.plan import Plan
-from harness.journal.records import CellRecord
+from harness.journal.records import MEASURED, CellRecord
 
 CONFIDENCE = 0.95
 
@@ -54,7 +54,7 @@ class StoppingRule:
 
     def add(self, case: Hashable, cell: CellRecord) -> None:
         """Take one launch of a case into account; one that has no time keeps no other from being narrow."""
-        if cell.status == "ok" and cell.samples is not None:
+        if cell.status in MEASURED and cell.samples is not None:
             self.values.setdefault(case, {})[cell.launch] = launch_value(cell)
 
     def within(self, fraction: float) -> bool:

@@ -32,6 +32,8 @@ from harness.world.control import Failure
 WAITING = {"shared_memory_max.py", "control.py", "world.py", "process_groups.py"}
 """Modules beside this one whose collectives are no part of a case: they wait for the other ranks of the launch."""
 COLLECTIVES = "torch/distributed/"
+BACKWARD = "torch/autograd/graph.py"
+"""Where a rank stands whose backward pass does not end: DistributedDataParallel has its collectives in there."""
 HARNESS = Path(__file__).parents[1]
 """Frames of files below this folder are the harness's."""
 INSTALLED, STANDARD = "site-packages", sysconfig.get_path("stdlib") + os.sep
@@ -136,7 +138,8 @@ def _state(stack: traceback.StackSummary, pending: tuple[str, ...]) -> State:
 
     NCCL's collectives return before they are done: a rank waits for one wherever it next waits for its GPU.
     """
-    state: State = "collective" if any(each.startswith("nccl:") for each in pending) else "stuck"
+    in_backward = bool(stack) and stack[-1].filename.endswith(BACKWARD)
+    state: State = "collective" if in_backward or any(each.startswith("nccl:") for each in pending) else "stuck"
     for each in reversed(stack):
         path = Path(each.filename)
         if COLLECTIVES in each.filename:

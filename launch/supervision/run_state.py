@@ -15,7 +15,7 @@ from harness.common.errors import JournalError
 from harness.device import fingerprint
 from harness.journal.log import Journal
 from harness.journal.plan import Case, Plan, Record, Side
-from harness.journal.records import CellRecord, LaunchRecord, Status
+from harness.journal.records import MEASURED, CellRecord, LaunchRecord, Status
 from harness.journal.run_directory import RunDir, write_whole
 from harness.planning.stopping_rule import StoppingRule
 
@@ -56,7 +56,7 @@ class Ledger:
             self.cells[entry.launch, entry.comparison, entry.case] = entry.status
             failed = self._failed(entry.launch, entry.comparison, entry.case)
             failed.pop(entry.launch, None)
-            if entry.status not in ("ok", "skipped"):
+            if entry.status not in (*MEASURED, "skipped"):
                 failed[entry.launch] = entry.status
             if (shown := (entry.comparison, entry.case)) in self._shown:
                 self.widths.add(shown, entry)
@@ -69,7 +69,7 @@ class Ledger:
     def forgive(self) -> None:
         """Take what failed for missing, so that it is measured again."""
         self.failures.clear()
-        self.cells = {cell: status for cell, status in self.cells.items() if status in ("ok", "skipped")}
+        self.cells = {cell: status for cell, status in self.cells.items() if status in (*MEASURED, "skipped")}
 
     def hopeless(self, launch: int, comparison: int, case: str) -> str | None:
         """Why a case is not tried in a launch: it has failed in several before. None where it is."""
@@ -100,7 +100,7 @@ class Ledger:
         """Whether every planned cell is ok, and of each launch that was added."""
         launches = max([self.plan.launches, *(launch + 1 for launch in self.begun)])
         cells = self.plan.cells(launches)
-        return all(self.cells.get((launch, index, case.key)) == "ok" for launch, index, case in cells)
+        return all(self.cells.get((launch, index, case.key)) in MEASURED for launch, index, case in cells)
 
 
 def opened(run: RunDir, console: Console) -> Journal:

@@ -18,6 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from harness.journal.measurement_warnings import Kind
+from harness.journal.records import MEASURED
 from reports.analysis.contrasts import margin
 from reports.reading.run import Topology
 from reports.schema.cases import CellRow, ContrastRow, SideRow
@@ -151,7 +152,7 @@ def rates(run: Examined) -> Found:
 def _work(run: Examined, row: CellRow) -> Iterator[tuple[float, float]]:
     """Of each launch FLOPs and items of all ranks."""
     for cell in run.measured.evidence.by_case[row.comparison, row.key]:
-        if cell.record and cell.state == "ok":
+        if cell.record and cell.state in MEASURED:
             yield sum(fact.flops for fact in cell.record.facts), sum(fact.items for fact in cell.record.facts)
 
 
@@ -284,7 +285,7 @@ def left_out(run: Examined) -> Found:
         whose = "each host's" if len(set(layout.hosts or ())) > 1 else "the host's"
         told = f"{used} of {whose} {units.count(layout.room, 'device')} {'is' if used == 1 else 'are'} in use"
         return failed(f"{told}, and the run does not say why")
-    other = sum(cell.state != "ok" for cell in cells)
+    other = sum(cell.state not in MEASURED for cell in cells)
     host = "each host" if len(set(layout.hosts or ())) > 1 else "the host"
     whole = "" if layout.room is None else f", on all {units.count(layout.room, 'device')} of {host}"
     reasons = "all of them ok" if not other else f"{other} not ok, each with its reason"

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.journal.plan import Case, Comparison, Value
-from harness.journal.records import RankFacts
+from harness.journal.records import MEASURED, RankFacts
 from reports.analysis import warnings
 from reports.analysis.communication import message_rows
 from reports.analysis.contrasts import margin
@@ -44,7 +44,7 @@ def counts(measured: Measured, key: CaseId, median_s: float) -> dict[str, object
 
 def _launches(measured: Measured, key: CaseId) -> list[tuple[RankFacts, ...]]:
     """Each launch's facts, an entry a rank; only of launches in which the case was ok."""
-    cells = (cell for cell in measured.evidence.by_case[key] if cell.state == "ok")
+    cells = (cell for cell in measured.evidence.by_case[key] if cell.state in MEASURED)
     return [cell.record.facts for cell in cells if cell.record and cell.record.facts]
 
 
@@ -99,7 +99,7 @@ def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...]
 def _identity(measured: Measured, key: CaseId, case: Case, comparison: Comparison) -> dict[str, Any]:
     status = measured.evidence.state(key)
     worst = next(cell for cell in measured.evidence.by_case[key] if cell.state == status)
-    failed = worst.record if status != "ok" else None
+    failed = worst.record if status not in MEASURED else None
     spreads = measured.evidence.spreads(key, case.world_size)
     return {
         "comparison": key[0],
@@ -163,7 +163,7 @@ def _roof(measured: Measured, key: CaseId, case: Case, flops: float) -> dict[str
 
 def _first_s(measured: Measured, key: CaseId) -> float | None:
     """Median over launches of the slowest rank's very first step."""
-    told = [cell.record.facts for cell in measured.evidence.by_case[key] if cell.record and cell.state == "ok"]
+    told = [cell.record.facts for cell in measured.evidence.by_case[key] if cell.record and cell.state in MEASURED]
     found = estimate(pd.Series([max(fact.first_s for fact in facts) for facts in told if facts], dtype=float))
     return found.value if found else None
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.journal.records import CollectiveKind, CollectiveTimes, RankFacts, Traffic
+from harness.journal.records import MEASURED, CollectiveKind, CollectiveTimes, RankFacts, Traffic
 from reports.reading.run import CaseId
 from reports.schema.cases import MessageRow
 from reports.statistics.measured import Measured
@@ -67,7 +67,7 @@ def watches(measured: Measured, key: CaseId) -> dict[int, Watch]:
     """What was watched of a case, by launch; empty where its gang did no collective, or none could be watched."""
     if not measured.evidence.has_times(key):
         return {}
-    cells = (cell for cell in measured.evidence.by_case[key] if cell.record and cell.state == "ok")
+    cells = (cell for cell in measured.evidence.by_case[key] if cell.record and cell.state in MEASURED)
     found = {cell.launch: cell.record.waits for cell in cells if cell.record}
     return {launch: Watch.of(waits) for launch, waits in found.items() if waits and any(waits.collectives)}
 
@@ -104,7 +104,7 @@ def per_rank(watched: Mapping[int, Watch], part: Callable[[Watch], Array]) -> tu
 
 def message_rows(measured: Measured, key: CaseId) -> tuple[MessageRow, ...]:
     """A step's messages by kind and size of group: what the rank that carries most of them sends, and how long."""
-    launches = [cell for cell in measured.evidence.by_case[key] if cell.record and cell.state == "ok"]
+    launches = [cell for cell in measured.evidence.by_case[key] if cell.record and cell.state in MEASURED]
     facts = next((cell.record.facts for cell in launches if cell.record and cell.record.facts), ())
     watched = watches(measured, key)
     return tuple(_message_row(each, watched) for each in _most(facts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from harness.journal.records import MEASURED
 from reports.reading.run import CaseId
 from reports.schema.cases import FLOORS, CeilingRow, FloorRow, RoofRow
 from reports.statistics.estimates import Estimate, scaled
@@ -146,7 +147,7 @@ def least_s(measured: Measured, key: CaseId, *, queued: bool = False) -> float |
     told = []
     for cell in measured.evidence.by_case[key]:
         gang = measured.evidence.gangs.get(cell.launch)
-        if cell.record and cell.state == "ok" and gang:
+        if cell.record and cell.state in MEASURED and gang:
             ranks = gang.ranks[: cell.case.world_size]
             inner = cell.record.queued.inner if queued and cell.record.queued else cell.record.inner
             told += [rank.least_s / inner for rank in ranks if rank.least_s is not None]

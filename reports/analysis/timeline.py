@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.journal.measurement_warnings import Kind
+from harness.journal.records import MEASURED
 from reports.analysis.steadiness import FEWEST_SAMPLES, MATERIAL, SELDOM, THROTTLING
 from reports.reading.run import Cell
 from reports.schema.cases import CellRow
@@ -44,7 +45,7 @@ def trace_rows(measured: Measured, cells: Iterable[CellRow], health: Iterable[He
 
 
 def _timed(measured: Measured, key: tuple[int, str]) -> Iterator[Cell]:
-    return (cell for cell in measured.evidence.by_case[key] if cell.state == "ok" and cell.taken)
+    return (cell for cell in measured.evidence.by_case[key] if cell.state in MEASURED and cell.taken)
 
 
 def launch_warnings(cell: Cell, row: CellRow, steady: HealthRow, limit: float) -> tuple[Kind, ...]:

@@ -20,10 +20,15 @@ SHOWN = 3
 """Pieces of advice that are given at most."""
 
 
-def compare(base: Path, new: Path, margin: float | None) -> Changes:
-    """Compare two run directories. Raises UsageError where they were not measured alike, or one cannot be read."""
+def compare(base: Path, new: Path, margin: float | None, *, accept_unchecked: bool = False) -> Changes:
+    """Compare two run directories. Raises UsageError where they were not measured alike, or one cannot be read.
+
+    Also where cells are unchecked, unless the user accepts a verdict on what may be fast because it is wrong.
+    """
     old, now = (load(RunDir(root)) for root in (base, new))
     likeness.refuse(old, now)
+    if not accept_unchecked:
+        likeness.refuse_unchecked(old, now)
     found = likeness.differences(old, now)
     asked = max(old.plan.margin, now.plan.margin) if margin is None else margin
     both = Both(measure(old), measure(now), asked, likeness.same_software(found, old, now))

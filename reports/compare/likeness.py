@@ -58,6 +58,14 @@ def refuse(base: Evidence, new: Evidence) -> None:
         raise UsageError("NEW", f"have a case of BASE's ({own})", other, "measure the same scenarios and axes")
 
 
+def refuse_unchecked(base: Evidence, new: Evidence) -> None:
+    """Raise UsageError where what one of the runs computed was not checked."""
+    for name, evidence in (("BASE", base), ("NEW", new)):
+        if any(cell.state == "unchecked" for cell in evidence.cells):
+            remedy = "add --accept-unchecked where a result that is wrong may count as fast"
+            raise UsageError(name, "have checked results for a verdict", "a run of a script, unchecked", remedy)
+
+
 def shared(base: Evidence, new: Evidence) -> list[str]:
     """Keys of the cases that both runs planned, but for packed copies and probes, in BASE's order."""
     theirs = set(keys(new))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.common.errors import UsageError
+from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir
 from reports.formats import markdown as md
 from reports.schema.cases import CellRow, ContrastRow
@@ -43,7 +44,7 @@ def job_summary(run: RunDir) -> str:
 def markdown(summary: Summary, limit: int) -> str:
     """The run in at most ``limit`` bytes."""
     names = Labels.of(summary.cells)
-    bad = [outcome for outcome in outcomes(summary) if outcome.status != "ok"]
+    bad = [outcome for outcome in outcomes(summary) if outcome.status not in MEASURED]
     claims = [claim for claim in summary.claims if claim.kind != "failure"]
     first = leading(tuple(claims), CLAIMS)
     rest = [claim for claim in claims if claim not in first]

@@ -19,7 +19,7 @@ from reports.summary import summarise
 from reports.text import labels, units
 from reports.wording.outcomes import Fate, outcomes
 
-OUTCOMES: dict[State, str] = {"wrong": "failure", "skipped": "skipped", "ok": ""}
+OUTCOMES: dict[State, str] = {"wrong": "failure", "skipped": "skipped", "unchecked": "", "ok": ""}
 """The element that tells of a state; of any other it is an error."""
 
 

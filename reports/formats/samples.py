@@ -15,6 +15,7 @@ import pandas as pd
 
 from harness.common.errors import UsageError
 from harness.journal.plan import Plan
+from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir
 from reports.reading.run import Cell, Evidence, load
 
@@ -70,7 +71,7 @@ def _part(cell: Cell, columns: Mapping[str, str]) -> Columns:
 def _readings(cell: Cell) -> Columns:
     """What the ranks of a cell read, rank by rank; one empty row where it has no samples."""
     taken, record = cell.taken, cell.record
-    if taken is None or record is None or record.status != "ok":
+    if taken is None or record is None or record.status not in MEASURED:
         return {name: np.array([np.nan]) for name in READ}
     ranks, samples = taken.start_s.shape
     return {

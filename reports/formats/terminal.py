@@ -113,6 +113,9 @@ def _time(row: CellRow, planned: int) -> Text:
     text = Text(units.timed(row.median_s, row.ci_low_s, row.ci_high_s))
     if row.status == "ok":
         return text
+    if row.status == "unchecked":
+        text.append(" unchecked", "yellow")
+        return text if row.launches == planned else text.append(f" {row.launches}/{planned}", "red")
     word = "" if row.status == "missing" else f" {row.status}"
     return text.append(f"{word} {row.launches}/{planned}", "red")
 

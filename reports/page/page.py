@@ -10,6 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from harness.common.startup import program
+from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir, write_whole
 from reports.figures.contrasts import case_names, side_forests, variant_forest
 from reports.figures.ranks import STEPS, rank_plot
@@ -31,6 +32,7 @@ from reports.wording.sentences import WORDS
 
 GLYPHS = {
     "ok": "\N{MIDDLE DOT}",
+    "unchecked": "?",
     "wrong": "\N{BALLOT X}",
     "oom": "M",
     "error": "!",
@@ -147,7 +149,7 @@ def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
 
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:
     run = shlex.quote(str(root))
-    bad = any(cell.status != "ok" for cell in summary.strip)
+    bad = any(cell.status not in MEASURED for cell in summary.strip)
     begin = summary.run.program
     printed = bad and "torchrun" in summary.run.launcher and begin == ALONE
     where = ", on each host (… stands for the options of the rendezvous)" if "…" in begin else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.journal.measurement_warnings import REMEDIES
+from harness.journal.records import MEASURED
 from reports.figures.axes import Variants
 from reports.figures.scaling import losing
 from reports.formats.columns import Tally, telling
@@ -80,7 +81,12 @@ class Section:
     @property
     def unwell(self) -> int:
         """How many planned cells are not ok."""
-        return sum(cell.status != "ok" for _, cells in self.strip for cell in cells)
+        return sum(cell.status not in MEASURED for _, cells in self.strip for cell in cells)
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether what they computed was not checked."""
+        return any(cell.status == "unchecked" for _, cells in self.strip for cell in cells)
 
     @cached_property
     def variants(self) -> Variants:

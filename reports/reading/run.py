@@ -17,6 +17,7 @@ from harness.journal.plan import Case, Comparison, Plan, Record, Side
 from harness.journal.records import CellRecord, LaunchRecord, ProfileRecord, Status
 from harness.journal.run_directory import RunDir, content
 from reports.reading.samples import Taken, parse
+from reports.reading.script import with_scaling
 from reports.text import units
 
 Spread = tuple[int, ...]
@@ -99,7 +100,7 @@ def environment(run: RunDir) -> dict[str, Any] | None:
 State = Status | Literal["missing"]
 """What became of a planned cell, as reports tell it: a status of the journal, or none was ever written."""
 
-WORST_FIRST: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error", "skipped", "missing", "ok")
+WORST_FIRST: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error", "unchecked", "skipped", "missing", "ok")
 """Of several launches' states, the first of these stands for the case."""
 
 CaseId = tuple[int, str]
@@ -195,11 +196,14 @@ class Evidence:
     def layouts(self) -> tuple[Layout, ...]:
         """How the ranks of the side's gangs were spread over hosts, each way once; the first gang's first.
 
-        Of the gangs that have samples: figures rest on no others. Where there are no samples, of all.
+        Of the gangs that have samples: figures rest on no others. Where there are no samples, of all. A script's gangs
+        have as many ranks as the case needs: those that have most stand for all.
         """
         mine = [gang for gang in self.all_gangs if self.plan.side_of(gang.launch) == self.side]
         measured = {id(gang) for gang in self.taken_by.values()}
-        return layouts([gang for gang in mine if id(gang) in measured] or mine)
+        chosen = [gang for gang in mine if id(gang) in measured] or mine
+        most = max((len(gang.ranks) for gang in chosen), default=0)
+        return layouts([gang for gang in chosen if len(gang.ranks) == most])
 
     def spreads(self, case: CaseId, size: int) -> set[Spread]:
         """How the first ``size`` ranks were spread over hosts: in launches with samples of a case, else in any."""
@@ -284,6 +288,7 @@ def load(run: RunDir) -> Evidence:
             wall_s[entry.launch] = wall_s.get(entry.launch, 0.0) + entry.wall_s
         elif entry.type == "profile":
             profiles[entry.comparison, entry.case] = entry
+    plan = with_scaling(plan, records)
     launched = up | {gang.launch: gang for gang in taken_by.values()}  # the last sample's is the last gang's
     told, first = environment(run), plan.sides[0]
     return Evidence(plan, launched, records, samples, taken_by, told, first, tuple(gangs), wall_s, profiles)

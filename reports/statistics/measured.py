@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.journal.plan import Case
-from harness.journal.records import RankFacts
+from harness.journal.records import MEASURED, RankFacts
 from reports.reading.run import CaseId, Evidence
 from reports.reading.samples import Array, Taken
 from reports.statistics import estimates
@@ -45,7 +45,7 @@ class Measured:
         """
         if not self.evidence.has_times(case):
             return None
-        ok = [cell for cell in self.evidence.by_case[case] if cell.record and cell.state == "ok"]
+        ok = [cell for cell in self.evidence.by_case[case] if cell.record and cell.state in MEASURED]
         queued = [cell.record.queued for cell in ok if cell.record and cell.record.queued]
         host, device = (
             estimates.estimate(pd.Series([slowest(getattr(each, name)) for each in queued], dtype=float))
@@ -80,7 +80,7 @@ class Measured:
 
     def facts(self, case: CaseId) -> tuple[RankFacts, ...]:
         """What each rank of a case declared, from the first launch in which it was ok."""
-        told = (cell.record.facts for cell in self.evidence.by_case[case] if cell.record and cell.state == "ok")
+        told = (cell.record.facts for cell in self.evidence.by_case[case] if cell.record and cell.state in MEASURED)
         return next((facts for facts in told if facts), ())
 
     def twin(self, case: Case, comparison: int, world_size: int, *, packed: bool = False) -> CaseId | None:
@@ -126,7 +126,7 @@ def taken_in(evidence: Evidence, case: CaseId) -> dict[int, tuple[Taken, int]]:
     """By launch what was taken of a case and the steps in a sample; empty where it may show no times."""
     if not evidence.has_times(case):
         return {}
-    told = ((cell.launch, cell.taken, cell.record) for cell in evidence.by_case[case] if cell.state == "ok")
+    told = ((cell.launch, cell.taken, cell.record) for cell in evidence.by_case[case] if cell.state in MEASURED)
     return {launch: (taken, record.inner) for launch, taken, record in told if taken and record}
 
 

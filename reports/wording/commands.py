@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 
 from harness.common.packages import HOME
-from harness.journal.plan import DEADLINE_S, Case, Plan, Side
+from harness.journal.plan import DEADLINE_S, Case, Plan, Script, Side
 from harness.plugins.fields import written
 
 ELSEWHERE = "runs/again"
@@ -17,6 +17,8 @@ ELSEWHERE = "runs/again"
 
 def command(plan: Plan, side: Side, case: Case) -> str:
     """One launch of a case that is no probe, as on that side, on as many of the run's devices as it needs."""
+    if plan.script is not None:
+        return _script(plan, plan.script, case)
     ours = case.reference.startswith("scenarios.") and not side.python  # which need not have these installed
     name = case.scenario if ours else case.reference
     used = plan.devices if plan.ranks_per_host else plan.devices[: case.world_size]
@@ -63,3 +65,19 @@ def _devices(plan: Plan, names: tuple[str, ...]) -> str:
     if kind == "cpu":
         return f"cpu:{len(names)}"
     return f"{kind}:{','.join(name.partition(':')[2] for name in names)}"
+
+
+def _script(plan: Plan, script: Script, case: Case) -> str:
+    """One launch of a script on as many of the run's devices."""
+    options: dict[str, object] = {
+        "--devices": _devices(plan, plan.devices[: case.world_size]),
+        "--world-sizes": case.world_size,
+        "--launches": 1,
+        "--steps": script.steps,
+        "--skip": script.skip,
+    }
+    if script.steps_by != "optimizer":
+        options["--steps-by"] = script.steps_by
+    told = [word for option, value in options.items() for word in (option, str(value))]
+    program = ["-m"] if script.module else []
+    return shlex.join([plan.program, "script", *told, *program, script.target, *script.arguments])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.journal.records import MEASURED
 from reports.schema.cases import CellRow, ContrastRow, FloorRow, RankRow, SideRow
 from reports.schema.diagnostics import LossRow
 from reports.schema.summary import ExerciseRow, Planned, ProfileRow, RunFacts
@@ -36,10 +37,12 @@ class Findings:
 
 def headline(found: Findings, chapter: Sequence[ExerciseRow]) -> str:
     """The run in one line: what it answers, how far it scales, or what it compared; and whether all of it is ok."""
-    bad = [cell for cell in found.strip if cell.status != "ok"]
+    bad = [cell for cell in found.strip if cell.status not in MEASURED]
     planned = units.count(len(found.strip), "planned cell")
     if bad:
         health = f"{len(bad)} of {planned} {'is' if len(bad) == 1 else 'are'} not ok"
+    elif any(cell.status == "unchecked" for cell in found.strip):
+        health = f"{planned} measured, none of them checked"
     else:
         health = f"all {planned} are ok" if len(found.strip) > 1 else "the one planned cell is ok"
     emulated = "Emulated: " if found.run.emulated is not None else ""

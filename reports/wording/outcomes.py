@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from harness.journal.records import MEASURED
 from reports.reading.run import WORST_FIRST, State
 from reports.schema.summary import Claim, Planned, Summary
 from reports.text import labels, units
@@ -52,7 +53,7 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
 
 
 def _bad(cells: list[Planned]) -> list[Planned]:
-    return [cell for cell in cells if cell.status not in ("ok", "missing")]
+    return [cell for cell in cells if cell.status not in (*MEASURED, "missing")]
 
 
 def _absent(found: Findings) -> Iterator[Claim]:

@@ -8,6 +8,7 @@ import pytest
 
 from harness.cli import app
 from harness.common.errors import UsageError
+from harness.journal.log import sealed
 from harness.journal.plan import Side
 from reports import summary
 from reports.compare.compare import compare
@@ -361,3 +362,12 @@ def test_a_journal_that_cannot_be_read_is_no_regression(base, new, capsys):
     run.journal_path.write_text("{}\n")
     assert app.run_app(["compare", str(base), str(run.root)]) == 2
     assert "journal.jsonl, line 1" in capsys.readouterr().err
+
+
+def test_a_verdict_on_what_nobody_has_checked_has_to_be_asked_for(base, new):
+    run = new(truth=slower(2.0))
+    lines = run.journal_path.read_bytes().replace(b'"status":"ok"', b'"status":"unchecked"').splitlines()
+    run.journal_path.write_bytes(b"".join(sealed(line.partition(b',"crc32"')[0] + b"}") for line in lines))
+    with pytest.raises(UsageError, match="--accept-unchecked"):
+        compare(base, run.root, None)
+    assert by_key(compare(base, run.root, None, accept_unchecked=True))[PIECES].verdict == "slower"
