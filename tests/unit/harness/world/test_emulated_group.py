@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -13,14 +14,19 @@ import torch.distributed._functional_collectives as functional
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
 from harness.device.emulated.device import EmulatedDevice, use
 from harness.device.emulated.network import Network
+from harness.device.timing import RankSample
 from harness.gang import Gang
+from harness.measure.collective_times import Watched, split
+from harness.measure.message_watcher import watched
 from harness.work.counting import count
 from harness.work.planted_cost import planted_cost
 from harness.world import emulated_group
+from reports.analysis.losses import waiting_s
 from tests.emulated import BYTES_PER_S, LATENCY_S, emulation
 from tests.ranks import Ranks
 
@@ -172,19 +178,27 @@ class Layer(nn.Module):
         return self.linear(Takes.apply(x, self.device))
 
 
+def model(kind: str, device: EmulatedDevice, group: dist.ProcessGroup) -> nn.Module:
+    """Layers that take planted time, in parallel by DDP, FSDP2 or tensor parallel."""
+    torch.manual_seed(0)
+    with planted_cost(device):  # in which a scenario makes its state, too
+        net = nn.Sequential(*[Layer(device) for _ in range(LAYERS)])
+        if kind == "ddp":
+            bucket_mb = 2 * 4 * WIDTH**2 / 2**20
+            return DistributedDataParallel(net, process_group=group, bucket_cap_mb=bucket_mb)
+        mesh = DeviceMesh.from_group(group, "cpu")
+        if kind == "tensor parallel":
+            styles = [ColwiseParallel(), RowwiseParallel()]
+            return parallelize_module(net, mesh, {f"{place}.linear": styles[place % 2] for place in range(LAYERS)})
+        for layer in [*net, net]:
+            fully_shard(layer, mesh=mesh)
+        return net
+
+
 def step_s(gang: Gang, kind: str) -> tuple[float, float]:
     """Seconds of the third training step, and what the gradients of all ranks differ by."""
     device, group = joined(gang)
-    torch.manual_seed(0)
-    with planted_cost(device):  # in which a scenario makes its state, too
-        net: nn.Module = nn.Sequential(*[Layer(device) for _ in range(LAYERS)])
-        if kind == "ddp":
-            bucket_mb = 2 * 4 * WIDTH**2 / 2**20
-            net = DistributedDataParallel(net, process_group=group, bucket_cap_mb=bucket_mb)
-        else:
-            mesh = DeviceMesh.from_group(group, "cpu")
-            for layer in [*net, net]:
-                fully_shard(layer, mesh=mesh)
+    net = model(kind, device, group)
     x, seconds = torch.full((2, WIDTH), gang.rank + 1.0, requires_grad=True), 0.0
     for _ in range(3):
         device.synchronize()
@@ -221,3 +235,38 @@ def test_a_step_of_fsdp_hides_messages_too_and_ends_on_both_ranks_at_once(two_ra
     assert one_s == pytest.approx(other_s, rel=1e-9)
     assert compute_s < one_s < compute_s + messages_s
     assert difference == 0
+
+
+def watched_steps(gang: Gang, kind: str) -> list[Watched]:
+    """Training steps, watched, the first of which rank 1 takes ``SLOW`` times as long for."""
+    device, group = joined(gang, mark_s=1e-12)
+    net, x = model(kind, device, group), torch.full((2, WIDTH), gang.rank + 1.0, requires_grad=True)
+    told = []
+    for slow in (1.0, 1.0, SLOW, 1.0):
+        device._factor = slow if gang.rank == 1 else 1.0
+        device.synchronize()
+        dist.barrier(group=group)
+        device.synchronize()
+        with watched(device, device.now) as seen, planted_cost(device), warnings.catch_warnings(action="ignore"):
+            start_s = device.host_s
+            net.zero_grad()
+            net(x).sum().backward()
+            device.synchronize()
+            end_s = device.host_s
+        told.append(Watched.of(RankSample(start_s, end_s, None), seen))
+    left(group)
+    return told[2:]
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp", "tensor parallel"])
+def test_what_a_slow_rank_makes_the_other_wait_is_told_exactly_whatever_sends_the_messages(
+    two_ranks: Ranks, kind: str
+) -> None:
+    times = split(two_ranks.do(watched_steps, kind), 1)
+    assert times is not None
+    work_s = 3 * LAYERS * LAYER_S
+    assert times.work_s == ((pytest.approx(work_s),) * 2, (pytest.approx(SLOW * work_s), pytest.approx(work_s)))
+    assert times.wait_s[0][1] == times.wait_s[1][1] == 0
+    for sample, planted in enumerate((SLOW - 1, 0.0)):
+        shares = (np.array(part)[:, [sample]] for part in (times.work_s, times.transfer_s))
+        assert waiting_s(*shares, np.ones(2)) / work_s == pytest.approx(planted, abs=0.03)
