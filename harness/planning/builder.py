@@ -235,6 +235,17 @@ def _probes(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...],
     ]
 
 
+def _sensible(entry: registry.Entry, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes that make sense for a scenario. Raises UsageError where none does."""
+    least, most = entry.ranks
+    sensible = tuple(size for size in sizes if size >= least and (most is None or size <= most))
+    if not sensible:
+        rule = f"have a size of {least} or more" if most is None else f"have a size from {least} to {most}"
+        told = ",".join(map(str, sizes))
+        raise UsageError("--world-sizes", f"{rule} for {entry.name}", told, "name other sizes, or more --devices")
+    return sensible
+
+
 def _comparison(
     entry: registry.Entry,
     point: dict[str, tuple[Value, ...]],
@@ -243,6 +254,7 @@ def _comparison(
     probes: Sequence[Case],
 ) -> Comparison:
     """One comparison at every size, with packed copies at the sizes ``copied`` and ``probes`` beside them."""
+    sizes = _sensible(entry, sizes)
     params = {name: values[0] for name, values in point.items() if name != entry.variant_field}
     variants = point[entry.variant_field] if entry.variant_field else (None,)
     cases = []
@@ -251,7 +263,7 @@ def _comparison(
         variant = None if value is None else str(value)
         shapes = [(size, False) for size in sizes]
         if sizes[0] == 1 and entry.scaling != "none":  # packed copies say something beside a lone one that scales
-            shapes += [(size, True) for size in copied if size > 1]
+            shapes += [(size, True) for size in copied if size > 1 and size in sizes]
         cases += [
             Case(
                 scenario=entry.name,
