@@ -22,9 +22,11 @@ from harness.plugins.fields import split
 
 PRESETS = ("smoke", "chapter", "full")
 EVERY_SCENARIO = PRESETS[1:]
-"""Those that take every scenario where none is named."""
-SELECTION = ("tying", "frobenius", "split")
-"""What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
+"""Those that take more than a selection where none is named: what answers an exercise, or all there is."""
+SELECTION = ("collectives", "data_parallel", "loader")
+"""What is measured on several devices where neither a scenario nor a preset is named: what most people scale."""
+ON_ONE = ("tying", "frobenius", "split")
+"""The same on one device, where nothing can scale: it says something within minutes everywhere."""
 FEW, EVERY = 6, 4
 """Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
 
@@ -159,10 +161,13 @@ def _here(found: Sequence[str], threads: int) -> None:
     device.parse(f"cpu:{len(own)}" if kind == "cpu" else f"cuda:{','.join(map(str, own))}", threads)
 
 
-def _entries(names: Sequence[str], preset: str | None) -> list[registry.Entry]:
+def _entries(names: Sequence[str], preset: str | None, most: int) -> list[registry.Entry]:
+    """The scenarios that a user means on at most so many devices."""
+    if not names and preset == "chapter":
+        return [entry for entry in registry.scenarios().values() if entry.exercises]
     if not names and preset in EVERY_SCENARIO:
-        return list(registry.scenarios().values())
-    return registry.chosen(names or SELECTION)
+        return [entry for entry in registry.scenarios().values() if entry.ranks[0] <= most]
+    return registry.chosen(names or (SELECTION if most > 1 else ON_ONE))
 
 
 def _settings(settings: Sequence[str], entries: Sequence[registry.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:
@@ -199,7 +204,7 @@ def _points(
 
 def _comparisons(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...]) -> tuple[Comparison, ...]:
     """A comparison for each point of each scenario's sweep."""
-    entries = _entries(request.names, request.preset)
+    entries = _entries(request.names, request.preset, sizes[-1])
     settings = _settings(request.settings, entries)
     points = [(entry, params) for entry in entries for params in _points(entry, settings, request.preset)]
     copied = sizes if request.preset != "chapter" else ()
