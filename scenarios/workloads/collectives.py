@@ -84,7 +84,7 @@ class Collectives:
     def exact(self, pattern: ExactPattern, gang: Gang) -> torch.Tensor:
         """What this rank gets, in closed form."""
         block = pattern.numbers // gang.size
-        mine = gang.rank * block
+        mine = gang.span(pattern.numbers).start
         if self.op == "all_reduce":
             return pattern.total()
         if self.op == "reduce_scatter":
