@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
 
-from harness.common.errors import RefusedError
+from harness import subgroups
+from harness.common.errors import RefusedError, Skip
 
 
 @dataclass(frozen=True)
 class Gang:
-    """A set of ranks, seen from one of them. With one rank and no group, collectives are the identity."""
+    """A set of ranks, seen from one of them. With one rank, its collectives are the identity."""
 
     rank: int
     """This rank's place in the gang, from 0."""
@@ -29,7 +30,7 @@ class Gang:
     """Seeded alike for every variant of a comparison, on every rank and at every world size."""
     folder: Path = Path("scratch")
     """Where ``scratch`` is made."""
-    groups: Mapping[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)
+    groups: dict[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)
     """The world's process groups by size, looked up at each use: one that failed is replaced there."""
     lent: set[int] = field(default_factory=set, repr=False)
     """Sizes of the groups that the scenario itself has asked for: it may hold them, as DDP and device meshes do."""
@@ -37,11 +38,27 @@ class Gang:
     """Whether its ranks are on hosts that do not share the run directory's disk."""
 
     @property
-    def group(self) -> dist.ProcessGroup | None:
-        """The process group that carries collectives of tensors; None where one rank is alone."""
+    def group(self) -> dist.ProcessGroup:
+        """The process group of these ranks, at every size: of one rank too, so that DDP is the same program there."""
         if self.size > 1:
             self.lent.add(self.size)
-        return self._group
+        elif 1 not in self.groups:
+            self.groups[1] = subgroups.of_one(self.device)
+        return self.groups[self.size]
+
+    @property
+    def mesh(self) -> DeviceMesh:
+        """These ranks as a device mesh of one dimension, at every size: for FSDP2, DTensor and tensor parallelism."""
+        return DeviceMesh.from_group(self.group, self.device.type)
+
+    def split(self, n: int) -> DeviceMesh:
+        """These ranks in rows of ``n`` neighbours: a mesh ``[size / n, n]`` with dimensions ``across`` and ``within``.
+
+        Every rank calls it, in the same order as other collectives. Raises Skip where ``n`` does not divide the size.
+        """
+        if n < 1 or self.size % n:
+            raise Skip(f"{self.size} {'rank' if self.size == 1 else 'ranks'} cannot be split into groups of {n}")
+        return subgroups.rows(self.group, n, self.device)
 
     @property
     def _group(self) -> dist.ProcessGroup | None:

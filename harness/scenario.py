@@ -10,10 +10,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from harness.common.errors import Skip
 from harness.gang import Gang
 from harness.journal.plan import Exercise, Scaling, Value
+from harness.oracles import exact_gradients, exact_pattern, freivalds
+from harness.snapshot import snapshot
 
-__all__ = ["Exercise", "Facts", "Gang", "Scaling", "Scenario", "Work", "Workload", "axis", "variant"]
+__all__ = [
+    "Exercise",
+    "Facts",
+    "Gang",
+    "Scaling",
+    "Scenario",
+    "Skip",
+    "Work",
+    "Workload",
+    "axis",
+    "exact_gradients",
+    "exact_pattern",
+    "freivalds",
+    "snapshot",
+    "variant",
+]
 
 T = TypeVar("T")
 
@@ -47,6 +65,8 @@ class Work:
     """Pieces of work, in ``unit``; parts of one count as fractions."""
     unit: str = "item"
     """What an item is, in the singular: ``product``, ``sample``."""
+    wire: float = 0
+    """Bytes that this rank must send to others at least, however it is done."""
 
 
 def nothing() -> None:
@@ -86,7 +106,10 @@ class Scenario(Protocol):
     """What a scenario class offers; no base class is needed."""
 
     scaling: ClassVar[Scaling]
-    """``strong``: a fixed amount of work is shared; ``weak``: each rank has its own; ``none``: no claim."""
+    """``strong``: a fixed amount of work is shared; ``weak``: each rank has its own; ``none``: no claim.
+
+    Beside it ``ranks: ClassVar = (least, most)`` may say how many ranks make sense; of ``(2, None)`` there is no most.
+    """
 
     def prepare(self, gang: Gang) -> Workload:
         """Make the state of one rank. Runs outside the clock."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import torch.distributed as dist
 from hypothesis import settings
 
 from harness.journal.run_directory import RunDir
@@ -33,3 +34,12 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
     ranks = Ranks(2, tmp_path_factory.mktemp("ranks"))
     yield ranks
     ranks.close()
+
+
+@pytest.fixture(autouse=True)
+def no_group_is_left() -> Iterator[None]:
+    """A gang of one makes process groups where it is asked for them, in this very process."""
+    standing = dist.is_initialized()
+    yield
+    if dist.is_initialized() and not standing:
+        dist.destroy_process_group()

@@ -6,6 +6,7 @@ RankbenchError
 ├── FullError       the journal takes no more: the run ends with what it has
 ├── CollectiveError a rank's peers failed; raised on every rank alike
 ├── RefusedError    a case cannot be measured as the plan asks; it is skipped, with the reason
+│   └── Skip        a scenario says that a case makes no sense here
 └── GangLostError   a rank or a node is gone, and with it the side channel
 
 HangError           a case did not move for longer than it may; raised in the process that has it
@@ -47,6 +48,13 @@ class HangError(BaseException):
 
 class RefusedError(RankbenchError):
     """A case that cannot be measured as the plan asks: it is skipped, and this says why."""
+
+
+class Skip(RefusedError):  # noqa: N818 - a scenario's author reads it as a verb
+    """Raised in ``prepare``: this case makes no sense here. It is skipped, and the text says why.
+
+    Every rank of the case has to come to it alike, by its sizes, its device, or what is installed.
+    """
 
 
 class GangLostError(RankbenchError):

@@ -193,6 +193,8 @@ class RankFacts(Record):
     """Declared bytes moved in one step."""
     items: float
     """Declared items of one step."""
+    wire: float = 0
+    """Declared bytes that it must send to others in one step at least; 0 in older journals."""
     counted_flops: float
     """Matrix-product FLOPs that the harness counted in one untimed step; 0 where it can count none."""
     host_reads: int
@@ -294,6 +296,8 @@ class CellRecord(Record):
     """The first failing rank, where one failed."""
     message: str | None = None
     """What went wrong, in words."""
+    by_design: bool = False
+    """Whether the scenario itself says that the case makes no sense here; such a cell is not missing."""
     unit: str = "item"
     """What one item of the declared work is."""
     inner: int = Field(default=1, ge=1)

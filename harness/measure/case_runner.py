@@ -37,8 +37,8 @@ UNSEEN = "code that PyTorch does not see"
 """What a scenario calls that says so itself."""
 DEFAULT_GROUP = (
     " (a collective on the default process group, which is of all ranks and cannot be used here: pass"
-    " process_group=gang.group, and nothing where that is None, for there a rank is alone; of DTensor's random numbers"
-    " on GPUs call torch.distributed.tensor._random.manual_seed(seed, mesh) first)"
+    " process_group=gang.group, or mesh=gang.mesh; of DTensor's random numbers on GPUs call"
+    " torch.distributed.tensor._random.manual_seed(seed, mesh) first)"
 )
 
 
@@ -278,6 +278,7 @@ class CaseRunner:
             flops=work.flops,
             bytes=work.bytes,
             items=work.items,
+            wire=work.wire,
             counted_flops=self._count.flops,
             host_reads=self._count.host_reads,
             traffic_bytes=self._count.traffic_bytes,

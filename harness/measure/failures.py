@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from harness.common.errors import HangError, RefusedError
+from harness.common.errors import HangError, RefusedError, Skip
 from harness.common.text import words_of
 from harness.journal import full_disk
 from harness.journal.plan import Case
@@ -33,7 +33,7 @@ def failure(error: BaseException, rank: int, rejected: Status, when_s: float) ->
     if isinstance(error, HangError):
         return Failure.of("hang", text, rank, when_s)
     if isinstance(error, RefusedError):
-        return Failure.of("skipped", text, rank, when_s)
+        return replace(Failure.of("skipped", text, rank, when_s), by_design=isinstance(error, Skip))
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
         return Failure.of("oom", message, rank, when_s)
     if complaint := full_disk.complaint(error):

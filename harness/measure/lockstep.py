@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.common.errors import CollectiveError
+from harness.common.errors import CollectiveError, Skip
 from harness.device.kinds import kind_of
 from harness.journal.plan import Case
 from harness.journal.protocol import Emit, Order, VisitNote
@@ -44,7 +44,7 @@ def attempt(runner: CaseRunner, action: Callable[[], object], *, rejected: Statu
             failure = runner.failure(error, rejected)
             if failure.status == "wrong":
                 runner.report(error, failure)
-            else:
+            elif not isinstance(error, Skip):  # else nobody waits for anybody: the group is as good as before
                 runner.fail(error)
                 failure = replace(failure, released=True)
     return world.control.settle(failure)
@@ -61,7 +61,7 @@ def recover(runner: CaseRunner, failure: Failure, others: Iterable[CaseRunner] =
         refused = failure.refusals == runner.case.world_size
         if failure.sticky or (kind_of(world.name).fresh_after_error and not refused):
             raise SpoiledError
-        if refused and world.backend == "nccl":  # nobody has given a group up
+        if refused and not (failure.released and world.backend != "nccl"):  # nobody has given a group up
             world.watchdog.settled()
             return holders
         if runner.case.gang_size > 1:
@@ -123,7 +123,8 @@ class Lockstep:
         del self._lockstep[runner.case]
         outcome = RankOutcome(rank=failure.rank, outcome=f"rank {failure.rank} failed", words=last(failure.stack))
         outcomes = (outcome,) if failure.stack else ()
-        self.tell(runner, failure.status, rank=failure.rank, message=failure.message, outcomes=outcomes)
+        why = {"rank": failure.rank, "message": failure.message, "by_design": failure.by_design}
+        self.tell(runner, failure.status, outcomes=outcomes, **why)
         close_quietly(runner)
         if not harmless:
             for holder in recover(runner, failure, self):

@@ -22,9 +22,11 @@ from harness.plugins.fields import split
 
 PRESETS = ("smoke", "chapter", "full")
 EVERY_SCENARIO = PRESETS[1:]
-"""Those that take every scenario where none is named."""
-SELECTION = ("tying", "frobenius", "split")
-"""What is measured where neither a scenario nor a preset is named: it says something within minutes everywhere."""
+"""Those that take more than a selection where none is named: what answers an exercise, or all there is."""
+SELECTION = ("collectives", "data_parallel", "loader")
+"""What is measured on several devices where neither a scenario nor a preset is named: what most people scale."""
+ON_ONE = ("tying", "frobenius", "split")
+"""The same on one device, where nothing can scale: it says something within minutes everywhere."""
 FEW, EVERY = 6, 4
 """Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
 
@@ -159,10 +161,13 @@ def _here(found: Sequence[str], threads: int) -> None:
     device.parse(f"cpu:{len(own)}" if kind == "cpu" else f"cuda:{','.join(map(str, own))}", threads)
 
 
-def _entries(names: Sequence[str], preset: str | None) -> list[registry.Entry]:
+def _entries(names: Sequence[str], preset: str | None, most: int) -> list[registry.Entry]:
+    """The scenarios that a user means on at most so many devices."""
+    if not names and preset == "chapter":
+        return [entry for entry in registry.scenarios().values() if entry.exercises]
     if not names and preset in EVERY_SCENARIO:
-        return list(registry.scenarios().values())
-    return registry.chosen(names or SELECTION)
+        return [entry for entry in registry.scenarios().values() if entry.ranks[0] <= most]
+    return registry.chosen(names or (SELECTION if most > 1 else ON_ONE))
 
 
 def _settings(settings: Sequence[str], entries: Sequence[registry.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:
@@ -199,7 +204,7 @@ def _points(
 
 def _comparisons(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...]) -> tuple[Comparison, ...]:
     """A comparison for each point of each scenario's sweep."""
-    entries = _entries(request.names, request.preset)
+    entries = _entries(request.names, request.preset, sizes[-1])
     settings = _settings(request.settings, entries)
     points = [(entry, params) for entry in entries for params in _points(entry, settings, request.preset)]
     copied = sizes if request.preset != "chapter" else ()
@@ -235,6 +240,17 @@ def _probes(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...],
     ]
 
 
+def _sensible(entry: registry.Entry, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes that make sense for a scenario. Raises UsageError where none does."""
+    least, most = entry.ranks
+    sensible = tuple(size for size in sizes if size >= least and (most is None or size <= most))
+    if not sensible:
+        rule = f"have a size of {least} or more" if most is None else f"have a size from {least} to {most}"
+        told = ",".join(map(str, sizes))
+        raise UsageError("--world-sizes", f"{rule} for {entry.name}", told, "name other sizes, or more --devices")
+    return sensible
+
+
 def _comparison(
     entry: registry.Entry,
     point: dict[str, tuple[Value, ...]],
@@ -243,6 +259,7 @@ def _comparison(
     probes: Sequence[Case],
 ) -> Comparison:
     """One comparison at every size, with packed copies at the sizes ``copied`` and ``probes`` beside them."""
+    sizes = _sensible(entry, sizes)
     params = {name: values[0] for name, values in point.items() if name != entry.variant_field}
     variants = point[entry.variant_field] if entry.variant_field else (None,)
     cases = []
@@ -251,7 +268,7 @@ def _comparison(
         variant = None if value is None else str(value)
         shapes = [(size, False) for size in sizes]
         if sizes[0] == 1 and entry.scaling != "none":  # packed copies say something beside a lone one that scales
-            shapes += [(size, True) for size in copied if size > 1]
+            shapes += [(size, True) for size in copied if size > 1 and size in sizes]
         cases += [
             Case(
                 scenario=entry.name,

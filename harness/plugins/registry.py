@@ -64,6 +64,11 @@ class Entry:
         """Its scaling claim."""
         return self.cls.scaling  # type: ignore[no-any-return]
 
+    @property
+    def ranks(self) -> tuple[int, int | None]:
+        """The least and the most ranks that make sense."""
+        return getattr(self.cls, "ranks", (1, None))
+
     @cached_property
     def hints(self) -> dict[str, Any]:
         """The type of each field."""
@@ -251,6 +256,8 @@ def _validate(entry: Entry) -> None:
         refuse("be a dataclass", type(cls).__name__ if not isinstance(cls, type) else "a plain class")
     if getattr(cls, "scaling", None) not in get_args(Scaling):
         refuse('declare scaling: ClassVar = "strong" | "weak" | "none"', repr(getattr(cls, "scaling", None)))
+    if not _is_range(entry.ranks):
+        refuse("declare ranks: ClassVar = (least, most), whole numbers from 1 on, most also None", repr(entry.ranks))
     if not callable(getattr(cls, "prepare", None)):
         refuse("have prepare(gang)", "without one")
     variants = [field.name for field in dataclasses.fields(cls) if field.metadata.get("variant")]
@@ -263,6 +270,15 @@ def _validate(entry: Entry) -> None:
         raise
     for field in dataclasses.fields(cls):
         _validate_field(entry, field, hints[field.name])
+
+
+def _is_range(ranks: object) -> bool:
+    match ranks:
+        case (int(least), None):
+            return least >= 1
+        case (int(least), int(most)):
+            return 1 <= least <= most
+    return False
 
 
 def _validate_field(entry: Entry, field: dataclasses.Field[Any], hint: Any) -> None:

@@ -76,7 +76,7 @@ def validated(workload: object) -> Workload:
 
 
 def _work(work: Work) -> Work:
-    amounts = {name: number(f"Work.{name}", getattr(work, name)) for name in ("flops", "bytes", "items")}
+    amounts = {name: number(f"Work.{name}", getattr(work, name)) for name in ("flops", "bytes", "items", "wire")}
     unit = work.unit
     if not (isinstance(unit, str) and 0 < len(unit) <= LONGEST_UNIT and unit.isprintable()):
         raise ValueError(f"Work.unit must be a word of at most {LONGEST_UNIT} characters, but is {unit!r:.100}")

@@ -47,6 +47,8 @@ class Failure:
     """Whether a rank has given its process group up, so that its peers do not wait for it."""
     refusals: int = 0
     """How many ranks refused the case, and have tried nothing with it."""
+    by_design: bool = False
+    """Whether the scenario itself says that the case makes no sense here."""
     stack: str = ""
     """Where it happened, as Python tells it."""
 

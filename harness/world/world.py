@@ -156,7 +156,7 @@ class World:
         Over gloo this rank hangs up on its peers. NCCL's ranks can only be freed by all of them aborting together, and
         aborting waits for captured graphs: there the run's parent ends the processes.
         """
-        if self.backend != "nccl" and (group := self.groups.pop(size, None)) is not None:
+        if size > 1 and self.backend != "nccl" and (group := self.groups.pop(size, None)) is not None:
             hang_up(self.connections.pop(size, ()))
             dist.destroy_process_group(group)
         if isinstance(self.device, EmulatedDevice):
@@ -287,9 +287,13 @@ def alone(plan: Plan) -> Iterator[World]:
         device, cpus = claim(plan.devices[0], plan.threads, emulation=plan.emulation)
         alarm = AlarmWatchdog(plan.deadline_s)
         world = World(0, 1, device, plan.devices[0], cpus, plan.threads, clock=_clock(device), watchdog=alarm)
-        with _gauged(world, before), alarm.set():
-            world.settle_in()
-            yield world
+        try:
+            with _gauged(world, before), alarm.set():
+                world.settle_in()
+                yield world
+        finally:
+            if world.groups:  # of this rank alone, for a case that asked for one
+                dist.destroy_process_group()
 
 
 @contextmanager

@@ -33,6 +33,8 @@ class Ledger:
     plan: Plan
     cells: dict[tuple[int, int, str], Status] = field(default_factory=dict)
     """The status of each cell, by launch, comparison and case."""
+    by_design: set[tuple[int, int, str]] = field(default_factory=set)
+    """Cells that the scenario itself says make no sense."""
     failures: dict[tuple[str, int, str], dict[int, Status]] = field(default_factory=dict)
     """How a case failed, by launch; by the launches' side, comparison and case."""
     attempts: dict[int, int] = field(default_factory=dict)
@@ -54,6 +56,8 @@ class Ledger:
             raise JournalError(f"launch {entry.launch} in the journal is beyond any that the plan may have")
         if isinstance(entry, CellRecord):
             self.cells[entry.launch, entry.comparison, entry.case] = entry.status
+            if entry.by_design:
+                self.by_design.add((entry.launch, entry.comparison, entry.case))
             failed = self._failed(entry.launch, entry.comparison, entry.case)
             failed.pop(entry.launch, None)
             if entry.status not in (*MEASURED, "skipped"):
@@ -86,6 +90,8 @@ class Ledger:
             if number != launch or (index, case.key) in but:
                 continue
             status = self.cells.get((launch, index, case.key))
+            if (launch, index, case.key) in self.by_design:
+                continue
             if status is None or (status == "skipped" and not self.hopeless(launch, index, case.key)):
                 todo.setdefault(index, []).append(case)
         return {index: tuple(cases) for index, cases in todo.items()}
@@ -97,10 +103,13 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned cell is ok, and of each launch that was added."""
+        """Whether every planned cell is ok or skipped by design, and of each launch that was added."""
         launches = max([self.plan.launches, *(launch + 1 for launch in self.begun)])
         cells = self.plan.cells(launches)
-        return all(self.cells.get((launch, index, case.key)) in MEASURED for launch, index, case in cells)
+        return all(
+            self.cells.get((launch, index, case.key)) in MEASURED or (launch, index, case.key) in self.by_design
+            for launch, index, case in cells
+        )
 
 
 def opened(run: RunDir, console: Console) -> Journal:

@@ -108,9 +108,7 @@ class CarelessFacts(dict[str, Any]):
 
 def _data_parallel(gang: Gang, size: int) -> Workload:
     """A training step that holds the gang's group, as it does for users."""
-    net: torch.nn.Module = torch.nn.Linear(size, size)
-    if gang.group is not None:
-        net = DistributedDataParallel(net, process_group=gang.group)
+    net = DistributedDataParallel(torch.nn.Linear(size, size), process_group=gang.group)
     x = torch.randn(size, size, generator=gang.generator)
 
     def step() -> torch.Tensor:

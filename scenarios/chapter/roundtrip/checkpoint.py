@@ -23,7 +23,7 @@ def sharded(state: State, gang: Gang) -> State:
 
     The mesh has no process group of its own: one that outlives a failed group would keep its peers waiting.
     """
-    if gang.group is None:
+    if gang.size == 1:
         return state
     mesh = DeviceMesh(gang.device.type, list(range(gang.size)), _init_backend=False)
     return {name: distribute_tensor(each, mesh, [Shard(0)], src_data_rank=None) for name, each in state.items()}
@@ -49,7 +49,7 @@ def load(state: State, path: Path, gang: Gang | None = None) -> None:
 
 @contextmanager
 def _alone(gang: Gang | None) -> Iterator[dict[str, Any]]:
-    group = gang.group if gang else None
+    group = gang.group if gang and gang.size > 1 else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # as it is meant
         yield {"no_dist": True} if group is None else {"process_group": group}

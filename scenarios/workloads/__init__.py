@@ -1,0 +1,1 @@
+"""What people run on several devices: collectives, links, data and model parallelism, loading."""

@@ -1,0 +1,290 @@
+"""Workloads: what people get wrong in them is planted, and their checks call it wrong on a rank at least."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from harness.gang import Gang
+from harness.scenario import Skip
+from harness.work import contract
+from harness.work.counting import count
+from scenarios.workloads import collectives, data_parallel, loader, rings, samples, shard
+from scenarios.workloads.collectives import Collectives
+from scenarios.workloads.data_parallel import DataParallel
+from scenarios.workloads.gpt import GPT, Shape
+from scenarios.workloads.links import Links
+from scenarios.workloads.loader import Loader
+from scenarios.workloads.shard import Shard
+from tests.ranks import Ranks, gang
+
+SMALL = {"width": 64, "context": 16, "batch": 2}
+OPERATIONS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast")
+HOW = ("library", "two_phase", "chunked", "by_hand")
+
+
+def judged(mine: Gang, workload: Any) -> str:
+    """What the check says of one step; nothing where it is content."""
+    try:
+        workload.reset()
+        output = workload.step()
+        mine.barrier()
+        contract.check(workload, output, 1)
+    except AssertionError as error:
+        return str(error) or "wrong"
+    finally:
+        workload.close()
+    return ""
+
+
+def planted(mine: Gang, plant: Callable[[Gang, pytest.MonkeyPatch], Any]) -> str:
+    """What the check says of a scenario in which something was planted."""
+    with pytest.MonkeyPatch.context() as patch:
+        return judged(mine, plant(mine, patch).prepare(mine))
+
+
+def every_collective(mine: Gang) -> list[tuple[str, str, str]]:
+    said = []
+    for op in OPERATIONS:
+        for how in HOW:
+            for dtype in ("float32", "bfloat16"):
+                try:
+                    wrong = judged(mine, Collectives(op=op, how=how, dtype=dtype, size=2048).prepare(mine))
+                except Skip:
+                    wrong = "skipped"
+                said.append((op, how, wrong))
+    return said
+
+
+def test_every_collective_is_right_in_every_way_and_type(two_ranks: Ranks) -> None:
+    for said in [*two_ranks.do(every_collective), every_collective(gang(0, 1))]:
+        for op, how, wrong in said:
+            one_phase = how == "two_phase" and op not in ("all_reduce", "broadcast")
+            assert wrong == ("skipped" if one_phase else ""), (op, how)
+
+
+def part_dropped(mine: Gang, patch: pytest.MonkeyPatch) -> Collectives:
+    """Rank 1 sends zeros."""
+    send = dist.all_reduce
+    patch.setattr(dist, "all_reduce", lambda tensor, **rest: send(tensor.mul_(mine.rank == 0), **rest))
+    return Collectives(size=2048)
+
+
+def piece_not_waited_for(mine: Gang, patch: pytest.MonkeyPatch) -> Collectives:
+    """One of the pieces never arrives, as for whoever does not wait."""
+    send = dist.all_reduce
+    pieces = iter(range(4))
+
+    def lazy(tensor: torch.Tensor, **rest: Any) -> Any:
+        return send(tensor.clone() if next(pieces) == 2 else tensor, **rest)
+
+    patch.setattr(dist, "all_reduce", lazy)
+    return Collectives(size=2048, how="chunked")
+
+
+def averaged(mine: Gang, patch: pytest.MonkeyPatch) -> Collectives:
+    """A sum that is a mean."""
+    send = rings.all_reduce
+    patch.setattr(rings, "all_reduce", lambda mine, blocks: send(mine, blocks).div_(mine.size))
+    return Collectives(size=2048, how="by_hand")
+
+
+def order_lost(mine: Gang, patch: pytest.MonkeyPatch) -> Collectives:
+    """Parts in another order than that of the ranks."""
+    gather = collectives.all_gather
+
+    def turned(out: torch.Tensor, part: torch.Tensor, **rest: Any) -> None:
+        gather(out, part, **rest)
+        out.copy_(out.roll(len(part)))
+
+    patch.setattr(collectives, "all_gather", turned)
+    return Collectives(op="all_gather", size=2048)
+
+
+def stale(mine: Gang, patch: pytest.MonkeyPatch) -> Links:
+    """Nothing is sent at all."""
+    patch.setattr("scenarios.workloads.links.exchange", lambda *_: None)
+    return Links(size=2048)
+
+
+def own_message(mine: Gang, patch: pytest.MonkeyPatch) -> Links:
+    """A rank hears itself."""
+
+    def loop(mine: Gang, outgoing: torch.Tensor, to: int, incoming: torch.Tensor, source: int) -> None:
+        incoming.copy_(outgoing)
+
+    patch.setattr("scenarios.workloads.links.exchange", loop)
+    return Links(size=2048, how="both_ways")
+
+
+def half_a_message(mine: Gang, patch: pytest.MonkeyPatch) -> Links:
+    """The second half is missing."""
+
+    def half(mine: Gang, outgoing: torch.Tensor, to: int, incoming: torch.Tensor, source: int) -> None:
+        rings.exchange(mine, outgoing[:256], to, incoming[:256], source)
+
+    patch.setattr("scenarios.workloads.links.exchange", half)
+    return Links(size=2048, how="both_ways")
+
+
+def summed(mine: Gang, patch: pytest.MonkeyPatch) -> DataParallel:
+    """Gradients that are summed where they must be averaged."""
+
+    def add(mine: Gang, parts: list[torch.Tensor]) -> None:
+        for part in parts:
+            dist.all_reduce(part, group=mine.group)
+
+    patch.setattr(data_parallel, "average", add)
+    return DataParallel(how="manual", **SMALL)
+
+
+def unsynchronised(mine: Gang, patch: pytest.MonkeyPatch) -> DataParallel:
+    """Accumulation that never reduces."""
+    model_of = DataParallel.parallel
+
+    def silent(self: DataParallel, mine: Gang, plain: GPT) -> Any:
+        model, reduce = model_of(self, mine, plain)
+        model.require_backward_grad_sync = False
+        return model, reduce
+
+    patch.setattr(DataParallel, "parallel", silent)
+    return DataParallel(**SMALL)
+
+
+def bucket_lost(mine: Gang, patch: pytest.MonkeyPatch) -> DataParallel:
+    """A bucket that is handed back before it is reduced."""
+
+    def at_once(group, bucket):
+        future: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+        future.set_result(bucket.buffer())
+        return future
+
+    patch.setattr(data_parallel, "halved", at_once)
+    return DataParallel(how="bf16", **SMALL)
+
+
+def not_accumulated(mine: Gang, patch: pytest.MonkeyPatch) -> DataParallel:
+    """Each part of the batch replaces what the one before it left."""
+    call = DistributedDataParallel.forward
+
+    def forgetful(self: Any, *given: Any) -> Any:
+        self.module.zero_grad(set_to_none=True)
+        return call(self, *given)
+
+    patch.setattr(DistributedDataParallel, "forward", forgetful)
+    return DataParallel(accumulate=2, **SMALL)
+
+
+def own_weights(mine: Gang, patch: pytest.MonkeyPatch) -> DataParallel:
+    """Every rank draws other weights, and averages their gradients all the same."""
+    patch.setattr(data_parallel, "seed_of", lambda mine: 7 + mine.rank)
+    return DataParallel(how="manual", **SMALL)
+
+
+def shard_summed(mine: Gang, patch: pytest.MonkeyPatch) -> Shard:
+    """Sharded gradients that are summed where they must be averaged."""
+    whole = shard.full
+    patch.setattr(shard, "full", lambda tensor: whole(tensor) * mine.size)
+    return Shard(how="zero3", **SMALL)
+
+
+def shard_dropped(mine: Gang, patch: pytest.MonkeyPatch) -> Shard:
+    """A rank's part of every gradient is lost."""
+    whole = shard.full
+
+    def lose(tensor: torch.Tensor) -> torch.Tensor:
+        if isinstance(tensor, DTensor) and mine.rank == 1:
+            tensor.to_local().zero_()
+        return whole(tensor)
+
+    patch.setattr(shard, "full", lose)
+    return Shard(how="zero2", **SMALL)
+
+
+def not_sharded(mine: Gang, patch: pytest.MonkeyPatch) -> Shard:
+    """A model that claims to be sharded and is whole on every rank."""
+    patch.setattr(Shard, "parallel", lambda _, mine, plain: DistributedDataParallel(plain, process_group=mine.group))
+    return Shard(how="zero3", **SMALL)
+
+
+def same_samples(mine: Gang, patch: pytest.MonkeyPatch) -> Loader:
+    """Every rank reads what rank 0 reads."""
+    turns = samples.Turns
+    patch.setattr(loader, "Turns", lambda dataset, batch, rank, size: turns(dataset, batch, 0, size))
+    return Loader(size=1024, how="inline")
+
+
+def shuffled_apart(mine: Gang, patch: pytest.MonkeyPatch) -> Loader:
+    """Ranks shuffle by seeds of their own: samples are read twice, and others never."""
+
+    class Apart(samples.DistributedSampler[int]):
+        def __init__(self, *args: Any, **rest: Any) -> None:
+            super().__init__(*args, **rest, seed=rest["rank"])
+
+    patch.setattr(samples, "DistributedSampler", Apart)
+    return Loader(size=1024, how="inline")
+
+
+def garbled(mine: Gang, patch: pytest.MonkeyPatch) -> Loader:
+    """One byte of a sample is decoded wrongly."""
+    decode = samples.Encoded.__getitem__
+
+    def one_byte(self: samples.Encoded, index: int) -> torch.Tensor:
+        data = decode(self, index)
+        data[100] += 1
+        return data
+
+    patch.setattr(samples.Encoded, "__getitem__", one_byte)
+    return Loader(size=1024, how="inline")
+
+
+PLANTED = [
+    (part_dropped, "numbers are not what all_reduce gives"),
+    (piece_not_waited_for, "numbers are not what all_reduce gives"),
+    (averaged, "numbers are not what all_reduce gives"),
+    (order_lost, "numbers are not what all_gather gives"),
+    (stale, "numbers are not what rank 0 sent"),
+    (own_message, "numbers are not what rank"),
+    (half_a_message, "numbers are not what rank"),
+    (summed, "a normwise error of"),
+    (unsynchronised, "gradients differ between ranks"),
+    (bucket_lost, "gradients"),
+    (not_accumulated, "a normwise error of"),
+    (own_weights, "a normwise error of"),
+    (shard_summed, "a normwise error of"),
+    (shard_dropped, "a normwise error of"),
+    (not_sharded, "a rank holds"),
+    (same_samples, "are in no rank's epoch"),
+    (shuffled_apart, "are in no rank's epoch"),
+    (garbled, "a sample's bytes are not what was encoded"),
+]
+
+
+@pytest.mark.parametrize(("plant", "words"), PLANTED, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_people_get_wrong_is_wrong(two_ranks: Ranks, plant: Any, words: str) -> None:
+    said = two_ranks.do(planted, plant)
+    assert any(words in each for each in said), said
+
+
+@pytest.mark.parametrize(("width", "layers", "context"), [(64, 2, 16), (128, 2, 32), (192, 3, 64)])
+def test_a_models_declared_flops_and_parameters_are_the_counted_ones(width: int, layers: int, context: int) -> None:
+    shape = Shape(width, layers, context)
+    model = GPT(shape, 1, torch.device("cpu"))
+    tokens = torch.randint(shape.vocabulary, (2, context + 1))
+    assert sum(weight.numel() for weight in model.parameters()) == shape.parameters
+    assert count(lambda: model(tokens).backward()).flops == pytest.approx(shape.flops(2 * context), rel=0.01)
+
+
+def loaded(mine: Gang) -> int:
+    workload = Loader(size=1024, how="workers").prepare(mine)
+    workload.step()
+    workload.close()
+    return len(torch.multiprocessing.active_children())
+
+
+def test_a_loaders_workers_end_with_it(two_ranks: Ranks) -> None:
+    assert two_ranks.do(loaded) == [0, 0]
