@@ -1,7 +1,5 @@
 """summary.json: every number of a run that a table, a plot or a claim may show, computed once."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from harness.journal.plan import Comparison, Exercise, Plan, Side

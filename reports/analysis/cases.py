@@ -1,7 +1,5 @@
 """One row a case: its time, and for more than one device how well it scales."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median

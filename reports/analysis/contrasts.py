@@ -1,7 +1,5 @@
 """Variants against their baseline: a ratio of times from the same launches, and a verdict that may be none."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from harness.journal.measurement_warnings import Kind

@@ -1,7 +1,5 @@
 """What the probes say: the machine's ceilings and the harness's floor, measured in the same launches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal
 

@@ -3,12 +3,11 @@
 Nothing here is measured, and nothing may be gated on it.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +99,7 @@ class Line:
     seed: int
 
     @classmethod
-    def of(cls, measured: Measured, cells: Sequence[CellRow]) -> Line:
+    def of(cls, measured: Measured, cells: Sequence[CellRow]) -> Self:
         """From the rows of one variant. Of weak scaling, with p times the work on p devices, a share takes T(p) / p."""
         timed = sorted((row for row in cells if _usable(row)), key=lambda row: row.world_size)
         values = {row.world_size: measured.values((row.comparison, row.key)) for row in timed}

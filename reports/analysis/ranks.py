@@ -3,8 +3,6 @@
 Where ranks meet in collectives, their times are alike whoever is slow: there their own work is compared, as watched.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,10 +1,9 @@
 """Steadiness: how steady each case of a run was in each of its launches, and the warnings that follow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -41,7 +40,7 @@ class Clocks:
     """Share of the samples in which a device was held back against heat or power."""
 
     @classmethod
-    def of(cls, samples: Taken | None) -> Clocks:
+    def of(cls, samples: Taken | None) -> Self:
         """What the journal tells; nothing where nobody asked the devices."""
         made = cls()
         if samples and samples.clock_mhz is not None:

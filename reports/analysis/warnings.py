@@ -1,7 +1,5 @@
 """Warnings that follow from the samples, merged with those that the worker raised."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Every case that two runs share: its ratio, its margin, a verdict, and whether it fails the gate."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Only runs of one environment but for the code's own commit, one regime, and as m
 change of the machine, or of the way of measuring, as one of the code. No verdict is given: that is ``compare``'s.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter

@@ -1,7 +1,5 @@
 """The page of several runs, beside the newest one's own: history.html, and history.json with all its numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sentences around a table of changes: what else differs, what the probes say, and why cases have no verdict."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 

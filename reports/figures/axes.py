@@ -1,10 +1,8 @@
 """What the plots of cases share: a look for each variant, and rows that are grouped by the number of devices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -42,7 +40,7 @@ class Variants:
         return DASHES[self.names.index(name) % len(DASHES)]
 
     @classmethod
-    def of(cls, rows: Sequence[CellRow]) -> Variants:
+    def of(cls, rows: Sequence[CellRow]) -> Self:
         """The variants of a comparison in planned order."""
         return cls(tuple(dict.fromkeys(variant_of(row) for row in rows)))
 
@@ -69,7 +67,7 @@ class Ladder:
     depth: float
 
     @classmethod
-    def of(cls, sizes: Sequence[int]) -> Ladder:
+    def of(cls, sizes: Sequence[int]) -> Self:
         """One place for each entry of ``sizes``, which are grouped already."""
         places, headings, at, before = [], [], 0.0, 0
         for size in sizes:

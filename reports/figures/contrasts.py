@@ -1,7 +1,5 @@
 """The forest: many ratios against 1 in one plot, the surest first, each beside the margin that it has to leave."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Small plots beside the chapter's answers: speed-ups on the most devices, and where one curve crosses another."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

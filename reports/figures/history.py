@@ -1,7 +1,5 @@
 """The plot of a comparison's history: time of a step from run to run, a line a variant, with intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes

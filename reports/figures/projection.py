@@ -1,7 +1,5 @@
 """The plot of a projection: what was measured, joined; what might be, as a hatched band behind a dashed line."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """The plot of ranks against their peers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any

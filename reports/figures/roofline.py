@@ -4,8 +4,6 @@ Where only products were measured, a row a case with its rate and its roof. Wher
 Williams, Waterman and Patterson (CACM 2009): rate over arithmetic intensity, below a slope and a flat roof.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

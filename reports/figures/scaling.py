@@ -1,7 +1,5 @@
 """Plots of scaling: speed-ups against their bounds, and efficiency with what was lost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

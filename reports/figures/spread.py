@@ -1,7 +1,5 @@
 """The plot of distributions: how the samples of each variant are spread, a line a launch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Every figure becomes one SVG for a page that may be light, dark or printed: its 
 font, its colours are the page's variables, and its ids cannot collide with another figure's.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections import Counter

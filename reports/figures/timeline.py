@@ -1,7 +1,5 @@
 """The timeline of a comparison: samples in the order in which they were taken, and where a launch was unwell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 A case without a time that may be shown is left out: the action has no way to say that something failed.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Small tables of what was counted in a step, and of what the checks established: a row a case."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 

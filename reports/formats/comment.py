@@ -1,7 +1,5 @@
 """A run in Markdown, for a comment on a pull request and for the summary of a GitHub job: failures first."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ A case that is wrong has failed; one that raised, died, hung, ran out of memory,
 The time of a test case is that of one step, in seconds, and there is none where the case has none to show.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal

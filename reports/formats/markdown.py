@@ -4,8 +4,6 @@ A comment that is too long is refused, and a job summary that is too long is dro
 counted.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

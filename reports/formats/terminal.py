@@ -1,7 +1,5 @@
 """The terminal table: a row a case, warnings as short marks with a legend, and then the claims."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console

@@ -1,7 +1,5 @@
 """The page's chapter: for each exercise its sentence in pieces, and the figure that shows it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The page's contents: links to its exercises, its comparisons and its other parts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from reports.page.chapter import Solution

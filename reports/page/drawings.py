@@ -1,7 +1,5 @@
 """A comparison's figures, each with the sentence that it supports."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

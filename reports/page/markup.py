@@ -4,8 +4,6 @@ The content-security policy of a page allows this style and this very script, by
 plugin or a file might bring would neither run nor be fetched.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from functools import cache

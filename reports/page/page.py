@@ -1,7 +1,5 @@
 """The page: one self-contained HTML file that fetches nothing, and says nothing that summary.json does not."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """The page's sections: for each comparison its rows, its marks with their remedies, and its figures."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The page's parts on why: losses, how steady launches were, and what more devices might do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,12 +1,10 @@
 """What a run directory holds, read once: the plan, who ran it, and the last word on every planned cell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, groupby
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import from_json, to_json
@@ -156,7 +154,7 @@ class Evidence:
     profiles: dict[CaseId, ProfileRecord]
     """Of the cases that were traced, or should have been."""
 
-    def of(self, side: Side) -> Evidence:
+    def of(self, side: Side) -> Self:
         """The same run, as another side saw it."""
         return replace(self, side=side)
 
@@ -316,7 +314,7 @@ class Topology:
     """Devices of one host, where the run's environment tells."""
 
     @classmethod
-    def of(cls, evidence: Evidence) -> Topology:
+    def of(cls, evidence: Evidence) -> Self:
         """From the side's last launch that tells, and the environment."""
         gangs = list(evidence.gangs.values())
         hosts = tuple(rank.host for rank in sorted(gangs[-1].ranks, key=lambda each: each.rank)) if gangs else ()

@@ -1,7 +1,5 @@
 """Rows of figures in summary.json: cases, contrasts, and what was measured beside them."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """summary.json as a whole: the rows of figures, and what the run was, what became of it, and what it says."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, Literal
 

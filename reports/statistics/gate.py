@@ -1,7 +1,5 @@
 """The gate: of many cases, which are slower for certain; and how many launches it takes to find one so."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import count
 

@@ -1,7 +1,5 @@
 """Names of cases as people say them: the scenario, its variant, and only those parameters that vary in this run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar

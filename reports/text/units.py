@@ -1,7 +1,5 @@
 """Units at the edge: seconds inside, and here the only places where a number becomes words."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Answers: the sentences in which a run's own figures answer the chapter's exercises."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The sentence above each figure of a comparison: what it shows, in this run's own numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from harness.journal.measurement_warnings import Kind

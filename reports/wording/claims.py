@@ -1,7 +1,5 @@
 """Claims: one sentence in plain English for everything that a run shows, and for what it cannot show."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Crossings: along the one axis that a scenario was swept over, where a variant or a number of devices gets ahead."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

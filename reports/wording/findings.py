@@ -1,7 +1,5 @@
 """Everything of a summary that sentences are made of, and the run in one line."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The summary's rows, ready to be looked up; and why a figure may not be there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Claims about what failed, and about what was never recorded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property

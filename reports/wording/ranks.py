@@ -1,7 +1,5 @@
 """What is said of ranks against their peers: who is slow, that nobody is, or that it is undecided or not known."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Literal
 

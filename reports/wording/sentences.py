@@ -1,7 +1,5 @@
 """Sentences on single figures: how far a case scales, and how a variant compares with its baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from reports.schema.cases import CellRow, ContrastRow, InCycles, SideRow, Verdict
