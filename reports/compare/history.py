@@ -82,7 +82,7 @@ def history(told: Sequence[Told]) -> History:
     for place, each in enumerate(told):
         for row in each.summary.first:
             rows.setdefault((row.key, row.launcher, row.ranks_per_host), []).append((place, row))
-    series = tuple(_series(own, len(told)) for own in rows.values() if any(_timed(row) for _, row in own))
+    series = tuple(_series(own, len(told)) for own in rows.values() if any(row.timed for _, row in own))
     return History(
         headline=headline(series, len(told)),
         fingerprint=told[-1].fingerprint,
@@ -107,10 +107,6 @@ def _run(told: Told) -> HistoryRun:
     )
 
 
-def _timed(row: CellRow) -> bool:
-    return row.median_s is not None and not row.below_resolution
-
-
 def _series(rows: Sequence[tuple[int, CellRow]], runs: int) -> HistorySeries:
     row = rows[-1][1]
     points = tuple(
@@ -123,7 +119,7 @@ def _series(rows: Sequence[tuple[int, CellRow]], runs: int) -> HistorySeries:
             launches=each.launches,
         )
         for place, each in rows
-        if _timed(each)
+        if each.timed
     )
     told = len(points) > 1 and points[-1].run == runs - 1
     return HistorySeries(

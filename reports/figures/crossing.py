@@ -20,7 +20,7 @@ TICKS = 7
 
 def speedup_dots(rows: Sequence[CellRow], variants: Variants, name: str) -> str:
     """The speed-up of each variant on one number of devices, with its interval; dashed the ideal, dotted all busy."""
-    shown = [row for row in rows if row.speedup is not None and not row.below_resolution]
+    shown = [row for row in rows if row.speedup is not None and row.timed]
     if not shown:
         return ""
     ladder, names = Ladder.of([row.world_size for row in shown]), [variant_of(row) for row in shown]
@@ -85,7 +85,7 @@ def _curve(axes: Axes, curve: Curve) -> None:
     seconds = [row.median_s or 0.0 for row in curve.rows]
     colour = HUES[curve.place % len(HUES)]
     dash, marker = DASHES[curve.place % len(DASHES)], MARKERS[curve.place % len(MARKERS)]
-    joined(axes, curve.along, seconds, colour, dash, marker, s=26)
+    joined(axes, curve.along, seconds, colour, dash, marker, size=5.1)
     for value, row in zip(curve.along, curve.rows, strict=True):
         if row.ci_low_s is not None and row.ci_high_s is not None:
             axes.plot([value] * 2, [row.ci_low_s, row.ci_high_s], color=colour, linewidth=1.4, zorder=3)

@@ -36,7 +36,7 @@ def roof_plot(rows: Sequence[CellRow], roofs: Sequence[RoofRow], name: str) -> s
 
 def roofed(rows: Sequence[CellRow]) -> list[CellRow]:
     """Those that are held against a roof, by their number of devices."""
-    told = (row for row in rows if row.rate is not None and row.roof is not None and not row.below_resolution)
+    told = (row for row in rows if row.timed and row.rate is not None and row.roof is not None)
     return sorted(told, key=by_size)
 
 

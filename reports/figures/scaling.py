@@ -31,7 +31,7 @@ SECOND_HOST = "second host"
 
 def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
     """Speed-up against devices: the ideal, what a large product reaches on as many busy devices, and each variant."""
-    measured = [row for row in rows if row.speedup is not None and not row.below_resolution and row.scaling != "none"]
+    measured = [row for row in rows if row.scaled]
     if not measured:
         return ""
     variants, base = Variants.of(rows), min(row.base_world_size or 1 for row in measured)
@@ -78,7 +78,9 @@ def _curve(axes: Axes, rows: Sequence[CellRow], variants: Variants, base: int, s
     variant = variant_of(rows[0])
     devices = [base, *(row.world_size + shift for row in rows)]
     speedups = [1.0, *(row.speedup or 0.0 for row in rows)]
-    joined(axes, devices, speedups, variants.palette[variant], variants.dash(variant), variants.markers[variant], s=34)
+    joined(
+        axes, devices, speedups, variants.palette[variant], variants.dash(variant), variants.markers[variant], size=5.8
+    )
     for row in rows:
         if row.speedup_low is not None and row.speedup_high is not None:
             at = [row.world_size + shift] * 2
@@ -127,7 +129,7 @@ def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
 
 def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name: str) -> str:
     """Efficiency from zero as a full bar, and behind it what each part of a step takes; ``losses`` by key."""
-    shown = sorted((row for row in rows if row.efficiency is not None and not row.below_resolution), key=by_size)
+    shown = sorted((row for row in rows if row.timed and row.efficiency is not None), key=by_size)
     if not shown:
         return ""
     variants, ladder, names = (

@@ -19,7 +19,7 @@ from reports.wording.sentences import WORDS
 
 def time_plot(rows: Sequence[CellRow], name: str) -> str:
     """Time of one step: a dot for each launch, the median as a stroke, its interval as a line, the ideal dashed."""
-    shown = sorted((row for row in rows if row.median_s is not None and not row.below_resolution), key=by_size)
+    shown = sorted((row for row in rows if row.timed), key=by_size)
     if not shown:
         return ""
     variants, ladder = Variants.of(rows), Ladder.of([row.world_size for row in shown])

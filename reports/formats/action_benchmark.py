@@ -40,7 +40,7 @@ def _entry(row: CellRow, median_s: float, summary: Summary) -> dict[str, Any]:
 def _extra(row: CellRow, summary: Summary) -> list[str]:
     launches = units.count(row.launches, "launch", "launches")
     told = [f"{launches}, {units.count(row.samples, 'sample')}"]
-    if row.speedup is not None and row.scaling != "none":
+    if row.scaled:
         told.append(f"speed-up {units.times_between(row.speedup, row.speedup_low, row.speedup_high)}")
     told += [f"{caution.kind}: {labels.plain(caution.fact)}" for caution in row.warnings]
     return [*told, f"environment {summary.run.fingerprint}"]

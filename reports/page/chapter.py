@@ -122,7 +122,7 @@ class Solution:
     def _curve(self, crossing: Crossing, variant: str | None, size: int, look: tuple[str, int]) -> Curve:
         cells = {row.comparison: row for row in self.cells if row.variant == variant and row.world_size == size}
         told = [(own, cells[own]) for own in crossing.comparisons if own in cells]
-        usable = [(own, row) for own, row in told if row.median_s is not None and not row.below_resolution]
+        usable = [(own, row) for own, row in told if row.timed]
         values = tuple(float(self.about[own].params[crossing.axis]) for own, _ in usable)
         return Curve(look[0], values, tuple(row for _, row in usable), look[1])
 

@@ -14,7 +14,7 @@ from reports.figures.ranks import STEPS, rank_plot
 from reports.page.chapter import solutions
 from reports.page.contents import contents
 from reports.page.drawings import drawings
-from reports.page.markup import environment, finished
+from reports.page.markup import environment
 from reports.page.sections import LONG, sections
 from reports.page.why import why
 from reports.schema.cases import RankRow
@@ -69,7 +69,7 @@ def render(summary: Summary, root: Path) -> str:
     others = tuple(claim for claim in summary.claims if claim not in urgent)
     many = len(parts) > FEW
     first = tuple(claim for claim in others if claim.kind not in SINGLE) if many and solved else leading(others, CLAIMS)
-    return finished(
+    return (
         environment()
         .get_template("page.html.j2")
         .render(

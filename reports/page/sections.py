@@ -159,7 +159,7 @@ def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section
         if cell.comparison == own:
             by_case.setdefault(cell.case, []).append(cell)
     cells = by_variant([row for row in summary.first if row.comparison == own])
-    by_key = {row.key: row for row in cells if row.median_s is not None and not row.below_resolution}
+    by_key = {row.key: row for row in cells if row.timed}
     return Section(
         about=about,
         name=names.comparison(about),

@@ -169,6 +169,16 @@ class CellRow(Record):
         return self.enqueue_s is not None and self.device_s is not None and self.enqueue_s > HOST_BOUND * self.device_s
 
     @property
+    def timed(self) -> bool:
+        """Whether it has a time that may be shown: one that was measured, above the harness's floor."""
+        return self.median_s is not None and not self.below_resolution
+
+    @property
+    def scaled(self) -> bool:
+        """Whether it has a speed-up that may be shown: of such a time, in a scenario that claims to scale."""
+        return self.speedup is not None and not self.below_resolution and self.scaling != "none"
+
+    @property
     def reachable(self) -> float | None:
         """The speed-up that a large product's would be if it were divided as this work is; None without either."""
         if self.ceiling_speedup is None or self.ideal_speedup is None:

@@ -22,7 +22,7 @@ FEW = 4
 
 def time_sentence(rows: Sequence[CellRow]) -> str:
     """What a step takes on the most devices, and would take ideally; who is fastest is a verdict's to say."""
-    shown = _on_most(row for row in rows if row.median_s is not None and not row.below_resolution)
+    shown = _on_most(row for row in rows if row.timed)
     if not shown:
         return ""
     told = _range(shown, lambda row: (row.median_s or 0.0, row.ci_low_s, row.ci_high_s), units.seconds)
@@ -33,8 +33,8 @@ def time_sentence(rows: Sequence[CellRow]) -> str:
 
 def speedup_sentence(rows: Sequence[CellRow]) -> str:
     """How far variants get on the most devices, of what the machine reaches."""
-    shown = _on_most(row for row in rows if row.speedup is not None and not row.below_resolution)
-    if not shown or shown[0].scaling == "none":
+    shown = _on_most(row for row in rows if row.scaled)
+    if not shown:
         return ""
     told = _range(shown, lambda row: (row.speedup or 0.0, row.speedup_low, row.speedup_high), units.times)
     alike = len({row.ideal_speedup for row in shown}) == 1

@@ -8,7 +8,6 @@ from reports.reading.run import WORST_FIRST, State
 from reports.schema.summary import Claim, Planned, Summary
 from reports.text import labels, units
 from reports.text.labels import Labels
-from reports.wording.findings import Findings
 
 TOGETHER = 3
 """So many cases that failed alike are told in one sentence."""
@@ -16,12 +15,12 @@ LONGEST = 160
 """Characters of an error message that a sentence may quote."""
 
 
-def failures(found: Findings, names: Labels) -> Iterator[Claim]:
+def failures(summary: Summary, names: Labels) -> Iterator[Claim]:
     """A sentence for each case; one for all of them where several failed in the same way in the same launches."""
     by_case: dict[tuple[int, str], list[Planned]] = {}
-    for cell in found.strip:
+    for cell in summary.strip:
         by_case.setdefault((cell.comparison, cell.case), []).append(cell)
-    rows = {(row.comparison, row.key): row for row in found.cells}
+    rows = {(row.comparison, row.key): row for row in summary.first}
     alike: dict[tuple[object, ...], list[tuple[int, str]]] = {}
     for key, cells in by_case.items():
         ways = tuple((cell.launch, cell.status, cell.rank, cell.message) for cell in _bad(cells))
@@ -33,7 +32,7 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
             name = f"{len(keys)} of {units.count(len(by_case), 'case')}"
             timeless = any(rows[key].median_s is None for key in keys if key in rows)
             effect = " They have no times." if timeless else ""
-            again = f"`{found.run.program} run --resume … --retry-failed` measures them again."
+            again = f"`{summary.run.program} run --resume … --retry-failed` measures them again."
             yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect} {again}")
             continue
         for key in keys:
@@ -46,22 +45,20 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
             effect = " It has no time." if row and row.median_s is None else ""
             again = f" Again: `{labels.plain(line)}`" if (line := _bad(cells)[0].again) else ""
             yield Claim(kind="failure", text=f"{_failure(own, cells)}{effect}{again}", comparison=key[0])
-    yield from _absent(found)
+    yield from _absent(summary)
 
 
 def _bad(cells: list[Planned]) -> list[Planned]:
     return [cell for cell in cells if cell.status not in ("ok", "missing")]
 
 
-def _absent(found: Findings) -> Iterator[Claim]:
-    missing = sum(cell.status == "missing" for cell in found.strip)
+def _absent(summary: Summary) -> Iterator[Claim]:
+    missing = sum(cell.status == "missing" for cell in summary.strip)
     if missing:
-        told = f"{missing} of {units.count(len(found.strip), 'planned cell')} {'is' if missing == 1 else 'are'} missing"
-        yield Claim(kind="failure", text=f"{told}: nothing was recorded for them. {_finish(found)}")
-
-
-def _finish(found: Findings) -> str:
-    return f"`{found.run.program} run --resume …` measures what is missing."
+        planned = units.count(len(summary.strip), "planned cell")
+        cells = f"{missing} of {planned} {'is' if missing == 1 else 'are'} missing"
+        finish = f"`{summary.run.program} run --resume …` measures what is missing."
+        yield Claim(kind="failure", text=f"{cells}: nothing was recorded for them. {finish}")
 
 
 def _failure(name: str, cells: list[Planned]) -> str:
@@ -103,7 +100,7 @@ class Fate:
 
 def outcomes(summary: Summary) -> tuple[Fate, ...]:
     """Every planned case once, in the order of the plan."""
-    found: dict[tuple[int, str], list[Planned]] = {}
+    by_case: dict[tuple[int, str], list[Planned]] = {}
     for cell in summary.strip:
-        found.setdefault((cell.comparison, cell.case), []).append(cell)
-    return tuple(Fate(comparison, key, cells) for (comparison, key), cells in found.items())
+        by_case.setdefault((cell.comparison, cell.case), []).append(cell)
+    return tuple(Fate(comparison, key, cells) for (comparison, key), cells in by_case.items())
