@@ -73,17 +73,12 @@ def styled() -> Iterator[None]:
         yield
 
 
-def blank(
-    height: float, *, left: float, right: float, top: float = 8.0, panels: int = 1
-) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of stacked panels that share their axes, with margins in pixels."""
-    bottom = 40.0
+def blank(height: float, *, left: float, right: float, top: float = 8.0) -> tuple[Figure, Axes]:
+    """A figure with margins in pixels, and its axes."""
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
-    axes = figure.subplots(panels, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    figure.subplots_adjust(
-        left=left / WIDTH, right=1 - right / WIDTH, bottom=bottom / height, top=1 - top / height, hspace=0.25
-    )
-    return figure, list(axes)
+    axes = figure.subplots()
+    figure.subplots_adjust(left=left / WIDTH, right=1 - right / WIDTH, bottom=40 / height, top=1 - top / height)
+    return figure, axes
 
 
 def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from harness.journal.measurement_warnings import REMEDIES, Kind
+from harness.journal.measurement_warnings import REMEDIES
 from reports.formats.fitting import CaseTable, Column, Row, hang
 from reports.formats.fitting import show as show_cases
 from reports.schema.cases import CellRow, ContrastRow
@@ -14,6 +14,7 @@ from reports.text import labels, units
 from reports.text.labels import FEW, Labels
 from reports.wording.claims import SINGLE, leading
 from reports.wording.sentences import WORDS
+from reports.wording.tally import marks
 
 CLAIMS = 12
 """Sentences that are printed below a table; the page has them all."""
@@ -60,12 +61,6 @@ def _answer(row: ExerciseRow) -> Text:
             name ^= place > 0
             built.append(part, "italic" if name else "")
     return built
-
-
-def marks(cells: Iterable[CellRow]) -> dict[Kind, str]:
-    """A letter for each kind of warning that occurs, in order of first appearance."""
-    kinds = dict.fromkeys(caution.kind for row in cells for caution in row.warnings)
-    return {kind: chr(ord("a") + place) for place, kind in enumerate(kinds)}
 
 
 def _table(summary: Summary, *, wide: bool) -> CaseTable:

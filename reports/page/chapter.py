@@ -9,12 +9,12 @@ from markupsafe import Markup
 from reports.figures.axes import Variants
 from reports.figures.crossing import Curve, crossing_plot, speedup_dots
 from reports.figures.times import time_plot
-from reports.formats.columns import COUNTS, Tally, tally
 from reports.schema.cases import CellRow
 from reports.schema.summary import ComparisonFacts, Crossing, ExerciseRow, Quote, Summary
 from reports.text import labels, units
+from reports.text.labels import variant_of
 from reports.wording.answers import FIGURES
-from reports.wording.captions import variant_of
+from reports.wording.tally import COUNTS, Tally, tally
 
 TIMES = ("time", "versus")
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from reports.figures.section import Section
 from reports.page.chapter import Solution
-from reports.page.sections import Section
 from reports.schema.summary import Summary
 from reports.text.labels import told_apart
 

@@ -12,10 +12,10 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports.page.sections import short
+from reports.figures.section import short
 from reports.schema.summary import ExerciseRow
 from reports.text import labels, units
-from reports.wording.captions import variant_of
+from reports.text.labels import variant_of
 
 FOLDER = "templates"
 

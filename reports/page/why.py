@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from reports.figures.projection import projection_plot
-from reports.page.sections import Section
+from reports.figures.section import Section
 from reports.reading.run import CaseId
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import HealthRow, LossRow, ProjectionRow

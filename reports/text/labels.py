@@ -81,6 +81,20 @@ def variant(row: Armed) -> str:
     return plain(f"{row.variant_field}={row.variant}") if row.variant_field and row.variant is not None else ""
 
 
+LONGEST = 22
+"""Letters of a variant's name that are shown in a plot."""
+
+
+def cut(text: str, longest: int) -> str:
+    """At most so many letters, of which the last is an ellipsis where some are left out."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def variant_of(row: Armed) -> str:
+    """The variant's value in a plot, or the scenario where it has none."""
+    return cut(row.variant if row.variant is not None else row.scenario, LONGEST)
+
+
 def told_apart(names: Sequence[str]) -> Iterator[str]:
     """Names of comparisons; behind one of the same scenario only what is different: ``split size=512``, ``1024``."""
     before = ""

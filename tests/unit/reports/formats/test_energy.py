@@ -3,7 +3,7 @@
 import pytest
 
 from reports import summary
-from reports.formats import columns
+from reports.wording import tally as columns
 from reports.text import units
 from tests import factories
 
