@@ -214,7 +214,7 @@ def test_no_difference_is_said_so(tmp_path):
         return factories.work_time(case.model_copy(update={"variant": None}))
 
     text = text_of(factories.build(tmp_path / "run", truth=same))
-    assert "no difference" in text.partition("<main ")[2].partition('<h2 id="cells"')[0]
+    assert "no difference" in text.partition("<main ")[2].partition('<h3 id="cells"')[0]
     assert not re.search(
         r"slower|faster", text.partition('id="method"')[0].partition("<main ")[2].replace("No rank is slower", "")
     )
