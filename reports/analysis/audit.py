@@ -195,11 +195,11 @@ def intervals(run: Examined) -> Finding:
     bare = [row for row in run.timed if row.ci_low_s is None]
     if bare:
         told = of(len(bare), len(run.timed), "time")
-        launches = units.count(min(row.launches for row in bare), "launch", "launches")
+        launches = units.count(min(row.launches for row in bare), "launch")
         lacking = f"{'has' if len(bare) == 1 else 'have'} no interval, which takes {FEWEST_LAUNCHES} launches"
         return failed(f"{told} {lacking}, {run.example(bare)} with {launches}")
     widest = max(_half_width(row) for row in run.timed)
-    launches = units.count(min(row.launches for row in run.timed), "launch", "launches")
+    launches = units.count(min(row.launches for row in run.timed), "launch")
     told = units.count(len(run.timed), "time")
     return passed(f"{told} with 95 % intervals from {launches} or more, the widest ±{units.percent(widest)}")
 

@@ -11,8 +11,8 @@ from reports.analysis.cycles import Clocked, in_cycles, of_runs
 from reports.analysis.limits import below_resolution
 from reports.compare import likeness
 from reports.reading.run import CaseId, State
-from reports.schema.compare import TAIL, ChangeRow
-from reports.statistics.gate import holm
+from reports.schema.compare import ChangeRow
+from reports.statistics.gate import corrected
 from reports.statistics.measured import Measured
 from reports.statistics.shift import Shift, p_slower, shift
 from reports.statistics.verdicts import Margin, drowned, placed
@@ -100,7 +100,7 @@ def _outcome(side: Measured, case: CaseId) -> str | None:
     record = bad[0].record
     who = f"rank {record.rank}: " if record and record.rank is not None else ""
     message = f" ({who}{outcomes.quoted(record.message)})" if record and record.message else ""
-    return f"{OUTCOMES[state]} in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}{message}"
+    return f"{OUTCOMES[state]} in {len(bad)} of {units.count(len(cells), 'launch')}{message}"
 
 
 def _work(side: Measured, case: CaseId) -> dict[str, float]:
@@ -120,7 +120,7 @@ def _first_difference(old: dict[str, float], now: dict[str, float]) -> str:
 
 def case_rows(both: Both) -> tuple[ChangeRow, ...]:
     """A row a case, in BASE's order."""
-    return _corrected([_row(both, pair) for pair in both.pairs()])
+    return corrected([_row(both, pair) for pair in both.pairs()])
 
 
 def sure(row: ChangeRow) -> bool:
@@ -185,15 +185,3 @@ def _figures(both: Both, pair: Pair, margin: Margin) -> dict[str, Any]:
         "verdict": verdict,
         "reason": reason,
     }
-
-
-def _corrected(rows: list[ChangeRow]) -> tuple[ChangeRow, ...]:
-    """The rows with Holm's p among all that were tested; what is slower by it too is confirmed."""
-    tested = [place for place, row in enumerate(rows) if row.p is not None]
-    corrected = dict(zip(tested, holm([rows[place].p or 0.0 for place in tested]), strict=True))
-    return tuple(
-        row.model_copy(update={"p_holm": p, "confirmed": row.verdict == "slower" and p <= TAIL * (1 + 1e-12)})
-        if (p := corrected.get(place)) is not None
-        else row
-        for place, row in enumerate(rows)
-    )

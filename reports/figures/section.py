@@ -14,6 +14,7 @@ from reports.schema.diagnostics import HeatRow, LossRow, TraceRow
 from reports.schema.summary import ComparisonFacts, Planned, Summary
 from reports.text import labels, units
 from reports.text.labels import Labels, by_variant
+from reports.wording.columns import Column, Entry, Line, columns, lines
 from reports.wording.tally import Tally, marks, telling
 
 MOST_VARIANTS = 12
@@ -49,6 +50,10 @@ class Section:
     """By the case's key."""
     heat: tuple[tuple[CellRow, HeatRow], ...]
     """Of the cases on the most devices."""
+    lines: tuple[Line, ...]
+    """Of its table."""
+    columns: tuple[Column, ...]
+    """Those of which any line has something."""
     ranks: tuple[RankRow, ...]
     roofs: tuple[RoofRow, ...]
     """Of the whole run."""
@@ -98,11 +103,10 @@ class Section:
 
     @property
     def has(self) -> dict[str, bool]:
-        """Which columns its table needs."""
-        names = ("speedup", "efficiency", "rate", "roof", "items_per_s")
-        told = {name: any(getattr(row, name) is not None for row in self.cells) for name in names}
-        scales = self.about.scaling != "none"
-        return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
+        """Which columns its table of rates needs."""
+        return {
+            name: any(getattr(row, name) is not None for row in self.cells) for name in ("efficiency", "rate", "roof")
+        }
 
     @cached_property
     def drawn(self) -> frozenset[str | None]:
@@ -177,6 +181,7 @@ def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section
         if cell.comparison == own:
             by_case.setdefault(cell.case, []).append(cell)
     cells = by_variant([row for row in summary.first if row.comparison == own])
+    cases = tuple(lines(summary, cells))
     by_key = {row.key: row for row in cells if row.timed}
     return Section(
         about=about,
@@ -190,6 +195,8 @@ def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section
         ),
         losses={row.key: row for row in summary.losses if row.comparison == own},
         heat=tuple((by_key[row.key], row) for row in summary.heat if row.comparison == own and row.key in by_key),
+        lines=cases,
+        columns=tuple(each for each in columns(summary) if any(entry != Entry() for entry in each.entries(cases))),
         ranks=tuple(row for row in summary.ranks if row.comparison == own),
         roofs=summary.roofs,
         margin=summary.run.margin,

@@ -38,7 +38,7 @@ def _entry(row: CellRow, median_s: float, summary: Summary) -> dict[str, Any]:
 
 
 def _extra(row: CellRow, summary: Summary) -> list[str]:
-    launches = units.count(row.launches, "launch", "launches")
+    launches = units.count(row.launches, "launch")
     told = [f"{launches}, {units.count(row.samples, 'sample')}"]
     if row.scaled:
         told.append(f"speed-up {units.times_between(row.speedup, row.speedup_low, row.speedup_high)}")

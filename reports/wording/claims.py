@@ -41,7 +41,7 @@ def _launches(side: SideFacts, them: str) -> Iterator[str]:
         spreads.setdefault(layout.ranks_per_host, set()).update(layout.launches)
     if len(spreads) > 1:
         counted = ((words(spread), len(launches)) for spread, launches in spreads.items())
-        told = units.listed([f"{spread} in {units.count(n, 'launch', 'launches')}" for spread, n in counted])
+        told = units.listed([f"{spread} in {units.count(n, 'launch')}" for spread, n in counted])
         yield f"Not all {them} had as many ranks on each host, so they are not of one series: {told}."
     elif len(side.layouts) > 1:
         yield f"Not all {them} were on the same hosts: what tells launches apart is hosts too."
@@ -153,7 +153,7 @@ def _caveats(summary: Summary) -> Iterator[Claim]:
     timed = [row for row in summary.first if row.launches]
     few = [row for row in timed if row.launches < FEWEST_LAUNCHES]
     if few:
-        told = units.count(max(row.launches for row in few), "launch", "launches")
+        told = units.count(max(row.launches for row in few), "launch")
         who = (
             f"With {told} there are"
             if few == timed
@@ -169,7 +169,7 @@ def _precision(summary: Summary, names: Labels) -> Iterator[Claim]:
     """Whether intervals became as narrow as they were to be: those of times, or in a duel those of ratios."""
     if summary.run.precision is None:
         return
-    launches = units.count(summary.run.launches_done, "launch", "launches")
+    launches = units.count(summary.run.launches_done, "launch")
     wanted = f"±{units.percent(summary.run.precision)}"
     duel = summary.is_duel
     what = "ratio" if duel else "time"

@@ -64,7 +64,7 @@ def _absent(summary: Summary) -> Iterator[Claim]:
 def _failure(name: str, cells: list[Planned]) -> str:
     bad = _bad(cells)
     words = units.listed(list(dict.fromkeys(cell.status for cell in bad)))
-    where = f"in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}"
+    where = f"in {len(bad)} of {units.count(len(cells), 'launch')}"
     first = bad[0]
     who = f"rank {first.rank}: " if first.rank is not None else ""
     return f"{name}: {words} {where} ({who}{quoted(first.message or 'no message')})."
@@ -72,8 +72,7 @@ def _failure(name: str, cells: list[Planned]) -> str:
 
 def quoted(message: str) -> str:
     """As much of an error message as a sentence may quote."""
-    text = labels.plain(message)
-    return (text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}").rstrip(".")
+    return labels.cut(labels.plain(message), LONGEST).rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Fate:
         bad = [cell for cell in self.cells if cell.status == self.status]
         who = f"rank {bad[0].rank}: " if bad[0].rank is not None else ""
         message = f" ({who}{quoted(bad[0].message)})" if bad[0].message else ""
-        return f"{self.status} in {len(bad)} of {units.count(len(self.cells), 'launch', 'launches')}{message}"
+        return f"{self.status} in {len(bad)} of {units.count(len(self.cells), 'launch')}{message}"
 
 
 def outcomes(summary: Summary) -> tuple[Fate, ...]:
