@@ -7,7 +7,7 @@ from harness.journal.plan import Case
 from reports.analysis.cycles import Clocked, in_cycles
 from reports.analysis.limits import below_resolution
 from reports.analysis.warnings import DROWNED
-from reports.reading.run import CaseId, State
+from reports.reading.run import FAILED, OUTCOMES, CaseId
 from reports.schema.cases import ContrastRow, Verdict
 from reports.statistics.estimates import FEWEST_LAUNCHES, Estimate
 from reports.statistics.measured import Measured
@@ -66,21 +66,11 @@ def _work_differs(measured: Measured, key: CaseId) -> bool:
     return any(warning.kind is Kind.WORK_DIFFERS for record in records if record for warning in record.warnings)
 
 
-OUTCOMES: dict[State, str] = {
-    "wrong": "is wrong",
-    "died": "died",
-    "hang": "hung",
-    "oom": "ran out of memory",
-    "error": "failed",
-}
-"""What became of a side that has no time to compare."""
-
-
 def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
     """Why two cases may not be compared. Launches that merely did not take place are no such reason."""
     for side, own in (("it", key), ("the baseline", base)):
-        if outcome := OUTCOMES.get(measured.evidence.state(own)):
-            return f"{side} {outcome}"
+        if (state := measured.evidence.state(own)) in FAILED:
+            return f"{side} {OUTCOMES[state]}"
     if not len(measured.values(key)) or not len(measured.values(base)):
         return "one side was not measured"
     if any(_work_differs(measured, own) for own in (key, base)):

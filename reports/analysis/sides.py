@@ -10,10 +10,10 @@ import pandas as pd
 from scipy import stats
 
 from harness.journal.plan import Case
-from reports.analysis.contrasts import OUTCOMES, decide, margin
+from reports.analysis.contrasts import decide, margin
 from reports.analysis.cycles import Clocked, in_cycles
 from reports.analysis.limits import below_resolution
-from reports.reading.run import CaseId
+from reports.reading.run import FAILED, OUTCOMES, CaseId
 from reports.schema.cases import SideRow, Verdict
 from reports.statistics import estimates
 from reports.statistics.gate import corrected
@@ -89,8 +89,8 @@ def p_slower(ratios: pd.Series[float], delta: float) -> float:
 def _failed(first: Measured, other: Measured, key: CaseId) -> str | None:
     """Why a case may not be compared at all, where it did not end well on a side."""
     for measured in (first, other):
-        if outcome := OUTCOMES.get(measured.evidence.state(key)):
-            return f"it {outcome} on {measured.evidence.side.name}"
+        if (state := measured.evidence.state(key)) in FAILED:
+            return f"it {OUTCOMES[state]} on {measured.evidence.side.name}"
     return None
 
 

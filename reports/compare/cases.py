@@ -10,7 +10,7 @@ from reports.analysis import warnings
 from reports.analysis.cycles import Clocked, in_cycles, of_runs
 from reports.analysis.limits import below_resolution
 from reports.compare import likeness
-from reports.reading.run import CaseId, State
+from reports.reading.run import FAILED, OUTCOMES, CaseId
 from reports.schema.compare import ChangeRow
 from reports.statistics.gate import corrected
 from reports.statistics.measured import Measured
@@ -18,7 +18,6 @@ from reports.statistics.shift import Shift, p_slower, shift
 from reports.statistics.verdicts import Margin, drowned, placed
 from reports.text import units
 from reports.wording import outcomes
-from reports.wording.lookup import OUTCOMES
 
 PROBES = ("spin", "gemm")
 """The probes that are the same work in every run: a loop that touches no memory, and a large product."""
@@ -72,10 +71,6 @@ class Both:
 def values(side: Measured, case: CaseId) -> list[float]:
     """A case's time in each launch, in seconds."""
     return [float(value) for value in side.values(case)]
-
-
-FAILED: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error")
-"""States that let no case pass, even where some launches have times."""
 
 
 def unfit(both: Both, pair: Pair) -> tuple[str | None, bool]:

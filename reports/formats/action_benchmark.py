@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from harness.journal.run_directory import RunDir
-from reports.reading.run import State
+from reports.reading.run import FAILED
 from reports.schema.cases import CellRow
 from reports.schema.summary import Summary
 from reports.summary import summarise
@@ -15,14 +15,12 @@ from reports.text import labels, units
 
 UNIT, SCALE = "ms", 1e3
 """One unit for all cases and for ever: the action compares bare numbers."""
-WELL: tuple[State, ...] = ("ok", "missing", "skipped")
-"""States of cases whose other launches, if there are any, have times that count."""
 
 
 def action_benchmark(run: RunDir) -> str:
     """A JSON array; names are the cases' keys, which stay the same from commit to commit."""
     summary = summarise(run)
-    rows = (row for row in summary.cells if row.status in WELL and not row.below_resolution)
+    rows = (row for row in summary.cells if row.timed and row.status not in FAILED)
     told = [_entry(row, row.median_s, summary) for row in rows if row.median_s is not None]
     return json.dumps(told, indent=1) + "\n"
 

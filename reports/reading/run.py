@@ -100,6 +100,20 @@ State = Status | Literal["missing"]
 WORST_FIRST: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error", "skipped", "missing", "ok")
 """Of several launches' states, the first of these stands for the case."""
 
+FAILED: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error")
+"""A case that is so in any launch is not comparable, answers nothing, and passes no gate."""
+
+OUTCOMES: dict[State, str] = {
+    "wrong": "is wrong",
+    "died": "died",
+    "hang": "hung",
+    "oom": "ran out of memory",
+    "error": "failed",
+    "skipped": "was skipped",
+    "missing": "was not measured",
+}
+"""What became of a case that has no figures."""
+
 CaseId = tuple[int, str]
 """Index of the comparison, and the case's key: a case of a run."""
 

@@ -3,21 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from reports.reading.run import State
+from reports.reading.run import FAILED, OUTCOMES
 from reports.schema.cases import CellRow, ContrastRow
 from reports.schema.summary import ComparisonFacts, Summary
 from reports.text import labels, units
-
-OUTCOMES: dict[State, str] = {
-    "wrong": "is wrong",
-    "died": "died",
-    "hang": "hung",
-    "oom": "ran out of memory",
-    "error": "failed",
-    "skipped": "was skipped",
-    "missing": "was not measured",
-}
-"""What became of a case that has no figures."""
 
 ONE_DEVICE = "only 1 device was measured"
 """Why a run on one device has no figure that compares numbers of devices."""
@@ -75,7 +64,7 @@ def usable(summary: Summary, comparison: int, variant: str | None, size: int) ->
     row = summary.by_variant.get((comparison, variant, size))
     if row is None:
         raise NoFigureError(f"{labels.plain(variant or summary.about[comparison].scenario)}@{size} was not measured")
-    if row.median_s is None or row.status not in ("ok", "skipped", "missing"):
+    if row.median_s is None or row.status in FAILED:
         raise NoFigureError(f"{named(row)} {OUTCOMES.get(row.status, 'was not measured')}")
     return row
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.journal.measurement_warnings import Kind
+from reports.reading.run import OUTCOMES
 from reports.schema.cases import CellRow
 from reports.text import labels, units
-from reports.wording.lookup import OUTCOMES
 
 
 def marks(cells: Iterable[CellRow]) -> dict[Kind, str]:
