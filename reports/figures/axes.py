@@ -85,7 +85,7 @@ class Ladder:
         """Of a whole figure, in pixels."""
         return self.depth * LINE + 48.0
 
-    def label(self, axes: Axes, names: Sequence[str], values: Sequence[str], rule: str = WASH) -> None:
+    def label(self, axes: Axes, names: Sequence[str], values: Sequence[str], *, rules: bool = True) -> None:
         """Write names on the left and values on the right of the rows."""
         axes.set_ylim(self.depth - 0.4, -0.6)
         without_left_axis(axes)
@@ -95,7 +95,8 @@ class Ladder:
         for place, name, value in zip(self.places, names, values, strict=True):
             write_left(axes, place, name, left)
             write_right(axes, place, value, color=INK)
-            axes.axhline(place, color=rule, linewidth=0.8, zorder=0)
+            if rules:
+                axes.axhline(place, color=WASH, linewidth=0.8, zorder=0)
 
 
 def margin(names: Sequence[str]) -> float:

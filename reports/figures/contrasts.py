@@ -78,7 +78,8 @@ def forest_plot(branches: Sequence[Branch], across: str, name: str) -> str:
         axes.axvline(1, color=QUIET, linewidth=0.8, zorder=1)
         for place, branch in enumerate(shown):
             _row(axes, place, branch)
-        ladder.label(axes, names, [f"{units.change(branch.ratio)} {WORDS[branch.verdict]}" for branch in shown], "none")
+        verdicts = [f"{units.change(branch.ratio)} {WORDS[branch.verdict]}" for branch in shown]
+        ladder.label(axes, names, verdicts, rules=False)
         ends = ends_of(
             ends for each in shown for ends in ((each.ratio, each.low, each.high), (each.control, None, None))
         )

@@ -132,6 +132,7 @@ def _for_page(tag: str, name: str) -> str:
     for colour, variable in VARIABLES.items():
         tag = tag.replace(colour, f"var(--{variable})")
     tag = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", tag)
+    tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
     tag = re.sub(r"font: (?:(\d+|bold) )?([\d.]+px) [^;\"]*", _font, tag)
     return re.sub(r"-?\d+\.\d{3,}(?:e-?\d+)?", lambda number: f"{float(number[0]):.2f}", tag)
 

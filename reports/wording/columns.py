@@ -67,8 +67,9 @@ def _time(line: Line, brief: bool) -> Entry:  # noqa: FBT001 - as every column's
         return Entry(amiss=row.status + (f" (rank {row.rank})" if row.rank is not None else ""))
     if row.below_resolution:
         return Entry("below resolution", "bad")
-    amiss = f"{row.launches}/{line.launches}" if brief else f"{row.launches} of {line.launches}"
-    amiss = "" if row.status == "ok" else f"{row.status}, {amiss}"
+    short = f"{'' if row.status == 'missing' else f'{row.status} '}{row.launches}/{line.launches}"
+    amiss = short if brief else f"{row.status}, {row.launches} of {line.launches}"
+    amiss = "" if row.status == "ok" else amiss
     return Entry(units.timed(row.median_s, row.ci_low_s, row.ci_high_s), amiss=amiss, value=row.median_s)
 
 
