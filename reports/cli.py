@@ -1,7 +1,5 @@
 """What the command line asks of the reports; ``harness`` names these functions and loads them late."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator, Sequence

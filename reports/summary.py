@@ -1,13 +1,11 @@
 """summary.json: every number of a run that a table, a plot or a claim may show, computed once."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from harness.journal.plan import Comparison, Exercise, Plan, Side
 from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir
-from reports.analysis.audit import Examined, audit_rows
+from reports.analysis.audit import audit_rows
 from reports.analysis.cases import cell_rows
 from reports.analysis.contrasts import contrast_rows, margin
 from reports.analysis.limits import ceiling_rows, floor_rows, roof_rows
@@ -18,14 +16,13 @@ from reports.analysis.sides import side_rows
 from reports.analysis.steadiness import health
 from reports.analysis.timeline import trace_rows
 from reports.reading.run import WORST_FIRST, Cell, Evidence, load
-from reports.schema.summary import ComparisonFacts, Planned, RankPlace, RunFacts, SideFacts, Summary
+from reports.schema.summary import ComparisonFacts, Planned, ProfileRow, RankPlace, RunFacts, SideFacts, Summary
 from reports.statistics.measured import Measured, measure
 from reports.statistics.variance import advice_rows, variance_rows
+from reports.text import labels
 from reports.wording import commands
 from reports.wording.answers import chapter
-from reports.wording.claims import claims, profile_rows
-from reports.wording.findings import Findings, headline
-from reports.wording.lookup import Book
+from reports.wording.claims import claims, headline
 
 
 def summarise(run: RunDir) -> Summary:
@@ -35,58 +32,53 @@ def summarise(run: RunDir) -> Summary:
 
 def summary_of(measured: Measured) -> Summary:
     """The summary of what was measured: by the first side, and how the others compare with it."""
-    ranks, steady = rank_rows(measured), health(measured)
     evidence = measured.evidence
     others = tuple(measure(evidence.of(side)) for side in evidence.plan.sides[1:])
-    about, spread = _about(measured), variance_rows(measured)
-    cells = cell_rows(measured, ranks, steady)
-    found = Findings(
-        run=_run_facts(measured.evidence),
-        strip=_strip(measured.evidence),
-        cells=cells,
-        telemetry=tuple(row for other in others for row in cell_rows(other, rank_rows(other), health(other))),
+    ranks, steadiness, variances = rank_rows(measured), health(measured), variance_rows(measured)
+    cells, outcomes = cell_rows(measured, ranks, steadiness), _outcomes(evidence)
+    summary = Summary(
+        headline="",
+        run=_run_facts(evidence),
+        counts=_counts(outcomes),
+        claims=(),
+        cells=cells + tuple(row for other in others for row in cell_rows(other, rank_rows(other), health(other))),
         sides=side_rows(measured, others),
         comparisons=contrast_rows(measured),
-        floors=floor_rows(measured),
-        ranks=ranks,
-        losses=loss_rows(measured, cells, ranks),
-        profiles=profile_rows(evidence),
-    )
-    exercises = chapter(() if evidence.plan.is_duel else evidence.plan.comparisons, Book.of(found, about))
-    return Summary(
-        headline=headline(found, exercises),
-        run=found.run,
-        counts=_counts(found.strip),
-        claims=claims(found),
-        cells=found.cells + found.telemetry,
-        sides=found.sides,
-        comparisons=found.comparisons,
         ceilings=ceiling_rows(measured),
         roofs=roof_rows(measured),
-        floors=found.floors,
-        ranks=found.ranks,
-        variances=spread,
-        advice=advice_rows(measured, spread),
-        losses=found.losses,
-        health=steady.rows,
+        floors=floor_rows(measured),
+        ranks=ranks,
+        variances=variances,
+        advice=advice_rows(measured, variances),
+        losses=loss_rows(measured, cells, ranks),
+        health=steadiness.rows,
         projection=projection_rows(measured, cells),
-        audit=audit_rows(Examined(measured, cells, found.comparisons, found.sides)),
-        traces=trace_rows(measured, cells, steady.rows),
+        audit=(),
+        traces=trace_rows(measured, cells, steadiness.rows),
         heat=heat_rows(measured),
-        profiles=found.profiles,
-        chapter=exercises,
-        about=about,
-        strip=found.strip,
+        profiles=_profiles(evidence),
+        chapter=(),
+        about=_about(measured),
+        strip=outcomes,
         environment=evidence.environment,
     )
+    return _with_words(summary, measured)
 
 
-def _counts(strip: tuple[Planned, ...]) -> dict[str, int]:
-    counted = Counter(cell.status for cell in strip)
-    return {"planned": len(strip), **{state: counted[state] for state in reversed(WORST_FIRST)}}
+def _with_words(summary: Summary, measured: Measured) -> Summary:
+    """The same with everything that is said of its numbers."""
+    comparisons = () if measured.evidence.plan.is_duel else measured.evidence.plan.comparisons
+    answered = summary.model_copy(update={"chapter": chapter(comparisons, summary)})
+    words = {"headline": headline(answered), "claims": claims(answered), "audit": audit_rows(measured, answered)}
+    return answered.model_copy(update=words)
 
 
-def _strip(evidence: Evidence) -> tuple[Planned, ...]:
+def _counts(outcomes: tuple[Planned, ...]) -> dict[str, int]:
+    counted = Counter(cell.status for cell in outcomes)
+    return {"planned": len(outcomes), **{state: counted[state] for state in reversed(WORST_FIRST)}}
+
+
+def _outcomes(evidence: Evidence) -> tuple[Planned, ...]:
     return tuple(
         Planned(
             launch=cell.launch,
@@ -106,6 +98,27 @@ def _again(evidence: Evidence, cell: Cell) -> str | None:
     if cell.state in (*MEASURED, "missing") or cell.case.probe:
         return None
     return commands.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
+
+
+def _profiles(evidence: Evidence) -> tuple[ProfileRow, ...]:
+    """Each case that was to be traced, in planned order."""
+    traced = ((key, evidence.profiles[key]) for key, _, _ in evidence.cases() if key in evidence.profiles)
+    return tuple(
+        ProfileRow(
+            comparison=key[0],
+            key=key[1],
+            files=profile.files,
+            bytes=profile.bytes,
+            steps=profile.steps,
+            message=None if profile.files else _first_line(profile.message),
+        )
+        for key, profile in traced
+    )
+
+
+def _first_line(message: str | None) -> str:
+    """CUDA's own errors go on for several lines; the journal has them all."""
+    return labels.plain(next(iter((message or "").strip().splitlines()), "no reason was given"))
 
 
 def _about(measured: Measured) -> tuple[ComparisonFacts, ...]:

@@ -23,6 +23,7 @@ from reports.analysis.contrasts import margin
 from reports.reading.run import Topology
 from reports.schema.cases import CellRow, ContrastRow, SideRow
 from reports.schema.diagnostics import AuditRow
+from reports.schema.summary import Summary
 from reports.statistics.estimates import FEWEST_LAUNCHES
 from reports.statistics.measured import Measured
 from reports.statistics.verdicts import limit
@@ -34,7 +35,7 @@ Judgement = Literal["passed", "failed", "not applicable"]
 
 
 @dataclass(frozen=True)
-class Found:
+class Finding:
     """How a run stands to a rule."""
 
     verdict: Judgement
@@ -42,19 +43,19 @@ class Found:
     """One sentence."""
 
 
-def passed(evidence: str) -> Found:
+def passed(evidence: str) -> Finding:
     """The rule is kept."""
-    return Found("passed", f"{evidence}.")
+    return Finding("passed", f"{evidence}.")
 
 
-def failed(evidence: str) -> Found:
+def failed(evidence: str) -> Finding:
     """The rule is broken."""
-    return Found("failed", f"{evidence}.")
+    return Finding("failed", f"{evidence}.")
 
 
-def without(evidence: str) -> Found:
+def without(evidence: str) -> Finding:
     """The run has nothing that the rule is about."""
-    return Found("not applicable", f"{evidence}.")
+    return Finding("not applicable", f"{evidence}.")
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,12 @@ class Examined:
     """A run, by its first side, and what its others are compared with."""
 
     measured: Measured
-    cells: tuple[CellRow, ...]
-    comparisons: tuple[ContrastRow, ...]
-    sides: tuple[SideRow, ...]
+    summary: Summary
 
     @cached_property
     def timed(self) -> tuple[CellRow, ...]:
         """Cases with a time that may be shown."""
-        return tuple(row for row in self.cells if row.median_s is not None and not row.below_resolution)
+        return tuple(row for row in self.summary.first if row.timed)
 
     @cached_property
     def scaling(self) -> tuple[CellRow, ...]:
@@ -98,7 +97,7 @@ class Examined:
 
     @cached_property
     def _names(self) -> Labels:
-        return Labels.of(self.cells)
+        return Labels.of(self.summary.first)
 
 
 def of(few: int, all_: int, noun: str) -> str:
@@ -118,7 +117,7 @@ MOST = 5000
 """Samples that this test is made for."""
 
 
-def base_case(run: Examined) -> Found:
+def base_case(run: Examined) -> Finding:
     """Rule 1: the base of every speed-up is declared, with its absolute time."""
     if run.measured.evidence.plan.shared_device:
         return without("Ranks shared a device, so there are no speed-ups")
@@ -136,7 +135,7 @@ def base_case(run: Examined) -> Found:
     return passed(f"{told} over the same step on {where} under the same harness, which takes {times}")
 
 
-def rates(run: Examined) -> Found:
+def rates(run: Examined) -> Finding:
     """Rule 3: every rate is the work of a step over its time."""
     rated = [row for row in run.timed if row.rate is not None or row.items_per_s is not None]
     if not rated:
@@ -156,7 +155,7 @@ def _work(run: Examined, row: CellRow) -> Iterator[tuple[float, float]]:
             yield sum(fact.flops for fact in cell.record.facts), sum(fact.items for fact in cell.record.facts)
 
 
-def ratios(run: Examined) -> Found:
+def ratios(run: Examined) -> Finding:
     """Rule 4: every ratio is that of the times that are shown, and none is a summary of ratios."""
     pairs = list(_ratios(run))
     if not pairs:
@@ -177,31 +176,31 @@ def _ratios(run: Examined) -> Iterator[tuple[float, float, float]]:
         if row.speedup and row.base_median_s and row.median_s:
             devices = row.world_size / (row.base_world_size or 1)
             yield row.speedup, row.base_median_s * (devices if row.scaling == "weak" else 1), row.median_s
-    times = {(row.comparison, row.variant, row.world_size): row.median_s for row in run.cells}
-    for contrast in run.comparisons:
+    times = {(row.comparison, row.variant, row.world_size): row.median_s for row in run.summary.first}
+    for contrast in run.summary.comparisons:
         sizes = [
             (contrast.comparison, variant, contrast.world_size) for variant in (contrast.variant, contrast.baseline)
         ]
         above, below = (times.get(size) for size in sizes)
         if contrast.ratio and above and below:
             yield contrast.ratio, above, below
-    for side in run.sides:
+    for side in run.summary.sides:
         if side.ratio and side.median_s and side.reference_s:
             yield side.ratio, side.median_s, side.reference_s
 
 
-def intervals(run: Examined) -> Found:
+def intervals(run: Examined) -> Finding:
     """Rule 5: every time has an interval."""
     if not run.timed:
         return without("Nothing has a time")
     bare = [row for row in run.timed if row.ci_low_s is None]
     if bare:
         told = of(len(bare), len(run.timed), "time")
-        launches = units.count(min(row.launches for row in bare), "launch", "launches")
+        launches = units.count(min(row.launches for row in bare), "launch")
         lacking = f"{'has' if len(bare) == 1 else 'have'} no interval, which takes {FEWEST_LAUNCHES} launches"
         return failed(f"{told} {lacking}, {run.example(bare)} with {launches}")
     widest = max(_half_width(row) for row in run.timed)
-    launches = units.count(min(row.launches for row in run.timed), "launch", "launches")
+    launches = units.count(min(row.launches for row in run.timed), "launch")
     told = units.count(len(run.timed), "time")
     return passed(f"{told} with 95 % intervals from {launches} or more, the widest ±{units.percent(widest)}")
 
@@ -210,7 +209,7 @@ def _half_width(row: CellRow) -> float:
     return ((row.ci_high_s or 0.0) - (row.ci_low_s or 0.0)) / 2 / (row.median_s or 1.0)
 
 
-def normality(run: Examined) -> Found:
+def normality(run: Examined) -> Finding:
     """Rule 6: no figure assumes a normal distribution; none does, so that this cannot fail."""
     known = sum(row.ci_low_s is not None for row in run.timed)
     if not known:
@@ -229,9 +228,12 @@ def _normal_p(values: npt.NDArray[np.float64]) -> float:
     return float(stats.shapiro(thinned).pvalue) if len(thinned) >= 3 and np.ptp(thinned) > 0 else 1.0
 
 
-def comparisons(run: Examined) -> Found:
+def comparisons(run: Examined) -> Finding:
     """Rule 7: every comparison rests on an interval."""
-    pairs: list[ContrastRow | SideRow] = [*run.comparisons, *(row for row in run.sides if not row.control)]
+    pairs: list[ContrastRow | SideRow] = [
+        *run.summary.comparisons,
+        *(row for row in run.summary.sides if not row.control),
+    ]
     judged = [row for row in pairs if row.verdict != "not comparable"]
     if not judged:
         return without("Nothing is compared with anything")
@@ -247,7 +249,7 @@ def comparisons(run: Examined) -> Found:
     return passed(f"{told} by intervals of the launches' own ratios, with margins of {least} or more: {verdicts}")
 
 
-def tails(run: Examined) -> Found:
+def tails(run: Examined) -> Finding:
     """Rule 8: the median stands for what a sample takes: there are no tails that matter more."""
     if not run.samples:
         return without("Nothing has a time")
@@ -271,7 +273,7 @@ MISALIGNED = (Kind.LATE_START, Kind.UNJOINED_STREAM)
 BEYOND = (Kind.SUPERLINEAR, Kind.SPEEDUP_ABOVE_CEILING, Kind.ABOVE_CEILING)
 
 
-def left_out(run: Examined) -> Found:
+def left_out(run: Examined) -> Finding:
     """Rule 2: whatever was planned has a record, and all of the host's devices are in use."""
     evidence, plan = run.measured.evidence, run.measured.evidence.plan
     cells = evidence.all_cells
@@ -292,7 +294,7 @@ def left_out(run: Examined) -> Found:
     return passed(f"{units.count(len(cells), 'cell')} planned before the first measurement, {reasons}{whole}")
 
 
-def documented(run: Examined) -> Found:
+def documented(run: Examined) -> Finding:
     """Rule 9: there is one environment, and all that it takes to set it up again is told."""
     evidence = run.measured.evidence
     told = evidence.environment or {}
@@ -333,7 +335,7 @@ def _leaves(told: object) -> int:
     return sum(map(_leaves, told)) if isinstance(told, list) else 1
 
 
-def parallel(run: Examined) -> Found:
+def parallel(run: Examined) -> Finding:
     """Rule 10: ranks start together, the way is told, and all of a sample is in its time."""
     several = [row for row in run.timed if row.world_size > 1]
     if not several:
@@ -352,7 +354,7 @@ def parallel(run: Examined) -> Found:
     return passed(f"{told}; a sample takes as long as its slowest rank, and all ranks' marks are kept")
 
 
-def bounds(run: Examined) -> Found:
+def bounds(run: Examined) -> Finding:
     """Rule 11: every case that claims to scale has bounds, and is within them."""
     scaled = [row for row in run.scaling if row.speedup is not None]
     if not scaled:
@@ -379,7 +381,7 @@ def _doubted(rows: Sequence[CellRow], kinds: Sequence[Kind]) -> list[CellRow]:
     return [row for row in rows if any(caution.kind in kinds for caution in row.warnings)]
 
 
-def lines(run: Examined) -> Found:
+def lines(run: Examined) -> Finding:
     """Rule 12: every launch is shown, and one may read between the points that a line joins."""
     if not run.timed:
         return without("Nothing is plotted")
@@ -417,7 +419,7 @@ def _misses(points: Sequence[tuple[float, float]]) -> Iterator[float]:
         yield abs(read / value - 1) if value else 0.0
 
 
-RULES: tuple[tuple[str, Callable[[Examined], Found]], ...] = (
+RULES: tuple[tuple[str, Callable[[Examined], Finding]], ...] = (
     ("Say what a speed-up is over, and how long that takes.", base_case),
     ("Give a reason for whatever is left out.", left_out),
     ("Summarise rates by total work over total time.", rates),
@@ -434,10 +436,11 @@ RULES: tuple[tuple[str, Callable[[Examined], Found]], ...] = (
 """Each in short, and what judges it; in the paper's order."""
 
 
-def audit_rows(examined: Examined) -> tuple[AuditRow, ...]:
+def audit_rows(measured: Measured, summary: Summary) -> tuple[AuditRow, ...]:
     """The rules from 1 to 12."""
-    judged = [(title, judge(examined)) for title, judge in RULES]
+    run = Examined(measured, summary)
+    judged = [(title, judge(run)) for title, judge in RULES]
     return tuple(
-        AuditRow(rule=place, title=title, verdict=found.verdict, evidence=found.evidence)
-        for place, (title, found) in enumerate(judged, start=1)
+        AuditRow(rule=place, title=title, verdict=finding.verdict, evidence=finding.evidence)
+        for place, (title, finding) in enumerate(judged, start=1)
     )

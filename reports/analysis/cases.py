@@ -1,7 +1,5 @@
 """One row a case: its time, and for more than one device how well it scales."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
@@ -20,7 +18,7 @@ from reports.analysis.ranks import own_work
 from reports.analysis.steadiness import Health
 from reports.reading.run import CaseId
 from reports.schema.cases import FLOORS, CellRow, RankRow
-from reports.statistics.estimates import Estimate, estimate, scaled
+from reports.statistics.estimates import estimate, scaled
 from reports.statistics.measured import Measured
 from reports.text import units
 
@@ -78,7 +76,7 @@ def agreed(name: str, values: Sequence[Value]) -> Value:
         middle = median(float(value) for value in values)
         return int(middle) if middle.is_integer() and all(isinstance(value, int) for value in values) else middle
     counted = Counter(units.told(name, value) for value in values)
-    return units.listed([f"{word} in {units.count(n, 'launch', 'launches')}" for word, n in counted.items()])
+    return units.listed([f"{word} in {units.count(n, 'launch')}" for word, n in counted.items()])
 
 
 def cell_rows(measured: Measured, ranks: tuple[RankRow, ...], health: Health) -> tuple[CellRow, ...]:
@@ -181,7 +179,7 @@ def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison
     speedup, ideal = scaled(ratio, devices) if weak else ratio, _ideal(measured, key, base_key, devices)
     efficiency = scaled(speedup, 1 / ideal) if claims else ratio
     found: dict[str, Any] = {"base_kind": f"wrapped-{p0}", "base_world_size": p0, "base_median_s": time.value}
-    found |= _spread("speedup", speedup) | _spread("efficiency", efficiency)
+    found |= speedup.fields("speedup") | efficiency.fields("efficiency")
     found["speedup_launches"] = ratio.launches
     clocks = in_cycles(Clocked.of(measured, key), Clocked.of(measured, base_key), margin(measured, key[0]))
     found["in_cycles"] = faster(clocks, devices if weak else 1.0) if claims else clocks
@@ -198,12 +196,6 @@ def _base(measured: Measured, comparison: int, case: Case) -> tuple[int, CaseId]
         if twin and measured.time(twin):
             return size, twin
     return None
-
-
-def _spread(name: str, found: Estimate | None) -> dict[str, float | None]:
-    if found is None:
-        return {}
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _ideal(measured: Measured, key: CaseId, base: CaseId, devices: float) -> float:

@@ -1,7 +1,5 @@
 """Variants against their baseline: a ratio of times from the same launches, and a verdict that may be none."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from harness.journal.measurement_warnings import Kind
@@ -9,7 +7,7 @@ from harness.journal.plan import Case
 from reports.analysis.cycles import Clocked, in_cycles
 from reports.analysis.limits import below_resolution
 from reports.analysis.warnings import DROWNED
-from reports.reading.run import CaseId, State
+from reports.reading.run import FAILED, OUTCOMES, CaseId
 from reports.schema.cases import ContrastRow, Verdict
 from reports.statistics.estimates import FEWEST_LAUNCHES, Estimate
 from reports.statistics.measured import Measured
@@ -48,9 +46,7 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
         variant_field=field,
         baseline=baseline,
         variant=case.variant,
-        ratio=told.value if told else None,
-        ratio_low=told.low if told else None,
-        ratio_high=told.high if told else None,
+        **(told.fields("ratio") if told else {}),
         in_cycles=in_cycles(Clocked.of(measured, key), Clocked.of(measured, base), delta) if told else None,
         launches=told.launches if told else 0,
         verdict="not comparable" if told is None else judged,
@@ -70,21 +66,11 @@ def _work_differs(measured: Measured, key: CaseId) -> bool:
     return any(warning.kind is Kind.WORK_DIFFERS for record in records if record for warning in record.warnings)
 
 
-OUTCOMES: dict[State, str] = {
-    "wrong": "is wrong",
-    "died": "died",
-    "hang": "hung",
-    "oom": "ran out of memory",
-    "error": "failed",
-}
-"""What became of a side that has no time to compare."""
-
-
 def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
     """Why two cases may not be compared. Launches that merely did not take place are no such reason."""
     for side, own in (("it", key), ("the baseline", base)):
-        if outcome := OUTCOMES.get(measured.evidence.state(own)):
-            return f"{side} {outcome}"
+        if (state := measured.evidence.state(own)) in FAILED:
+            return f"{side} {OUTCOMES[state]}"
     if not len(measured.values(key)) or not len(measured.values(base)):
         return "one side was not measured"
     if any(_work_differs(measured, own) for own in (key, base)):

@@ -1,7 +1,5 @@
 """What the probes say: the machine's ceilings and the harness's floor, measured in the same launches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal
 
@@ -50,9 +48,7 @@ def _ceiling(measured: Measured, comparison: int, probe: str, size: int) -> Iter
             world_size=size,
             base_median_s=times[0].value,
             median_s=times[1].value,
-            speedup=speedup.value,
-            speedup_low=speedup.low,
-            speedup_high=speedup.high,
+            **speedup.fields("speedup"),
         )
 
 
@@ -159,4 +155,5 @@ def ceiling_speedup(measured: Measured, comparison: int, probe: str, world_size:
     if world_size == 1:
         return Estimate(1.0, None, None, 0)
     alone, busy = (measured.probe(comparison, probe, size) for size in (1, world_size))
-    return scaled(measured.ratio(alone, busy), world_size) if alone and busy else None
+    ratio = measured.ratio(alone, busy) if alone and busy else None
+    return scaled(ratio, world_size) if ratio else None

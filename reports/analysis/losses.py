@@ -35,7 +35,7 @@ def loss_rows(measured: Measured, cells: Iterable[CellRow], ranks: Iterable[Rank
     compared: dict[CaseId, list[RankRow]] = {}
     for row in ranks:
         compared.setdefault((row.comparison, row.key), []).append(row)
-    scaled = [row for row in cells if row.ideal_s is not None and not row.below_resolution]
+    scaled = [row for row in cells if row.timed and row.ideal_s is not None]
     return tuple(_row(measured, cell, cases[cell.comparison, cell.key], compared) for cell in scaled)
 
 

@@ -3,12 +3,11 @@
 Nothing here is measured, and nothing may be gated on it.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -100,9 +99,9 @@ class Line:
     seed: int
 
     @classmethod
-    def of(cls, measured: Measured, cells: Sequence[CellRow]) -> Line:
+    def of(cls, measured: Measured, cells: Sequence[CellRow]) -> Self:
         """From the rows of one variant. Of weak scaling, with p times the work on p devices, a share takes T(p) / p."""
-        timed = sorted((row for row in cells if _usable(row)), key=lambda row: row.world_size)
+        timed = sorted((row for row in cells if row.timed), key=lambda row: row.world_size)
         values = {row.world_size: measured.values((row.comparison, row.key)) for row in timed}
         counts = np.array(list(values), dtype=float)
         table = pd.DataFrame(values).dropna()
@@ -119,10 +118,6 @@ def projection_rows(measured: Measured, cells: Sequence[CellRow]) -> tuple[Proje
             variants.setdefault((row.comparison, row.variant), []).append(row)
     names, topology = Labels.of(cells), Topology.of(measured.evidence)
     return tuple(_row(measured, own, topology, names.case(own[0])) for own in variants.values() if len(own) > 1)
-
-
-def _usable(row: CellRow) -> bool:
-    return row.median_s is not None and not row.below_resolution
 
 
 def _row(measured: Measured, cells: Sequence[CellRow], topology: Topology, name: str) -> ProjectionRow:

@@ -3,8 +3,6 @@
 Where ranks meet in collectives, their times are alike whoever is slow: there their own work is compared, as watched.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -67,9 +65,7 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
             world_size=case.world_size,
             rank=rank,
             device=measured.evidence.place(rank),
-            ratio=found.value,
-            ratio_low=found.low,
-            ratio_high=found.high,
+            **found.fields("ratio"),
             basis="work" if known == "work" else "time",
             slowest_share=float((slowest == rank).mean()),
             slowest_launches=int((medians.argmax(axis=1) == rank).sum()),

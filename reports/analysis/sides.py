@@ -10,14 +10,13 @@ import pandas as pd
 from scipy import stats
 
 from harness.journal.plan import Case
-from reports.analysis.contrasts import OUTCOMES, decide, margin
+from reports.analysis.contrasts import decide, margin
 from reports.analysis.cycles import Clocked, in_cycles
 from reports.analysis.limits import below_resolution
-from reports.reading.run import CaseId
+from reports.reading.run import FAILED, OUTCOMES, CaseId
 from reports.schema.cases import SideRow, Verdict
-from reports.schema.compare import TAIL
 from reports.statistics import estimates
-from reports.statistics.gate import holm
+from reports.statistics.gate import corrected
 from reports.statistics.measured import Measured
 from reports.statistics.verdicts import Margin
 
@@ -30,7 +29,7 @@ def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...
         for other in others
         for key, case in first.gangs()
     ]
-    return _corrected(rows)
+    return corrected(rows)
 
 
 def _margin(first: Measured, other: Measured, comparison: int, noise: Sequence[float]) -> Margin:
@@ -70,9 +69,7 @@ def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: Margi
         control=other.evidence.side.control,
         reference_s=times[0].value if times[0] else None,
         median_s=times[1].value if times[1] else None,
-        ratio=ratio.value if ratio else None,
-        ratio_low=ratio.low if ratio else None,
-        ratio_high=ratio.high if ratio else None,
+        **(ratio.fields("ratio") if ratio else {}),
         in_cycles=in_cycles(_clocked(other, key), _clocked(first, key), delta) if ratio else None,
         blocks=ratio.launches if ratio else 0,
         p=p,
@@ -89,23 +86,11 @@ def p_slower(ratios: pd.Series[float], delta: float) -> float:
     return float(stats.binom.sf(above - 1, len(ratios), 0.5))
 
 
-def _corrected(rows: Sequence[SideRow]) -> tuple[SideRow, ...]:
-    """The rows with p corrected for all that were tested (Holm); what is slower by it too is confirmed."""
-    tested = [place for place, row in enumerate(rows) if row.p is not None]
-    corrected = dict(zip(tested, holm([rows[place].p or 0.0 for place in tested]), strict=True))
-    return tuple(
-        row
-        if (p := corrected.get(place)) is None
-        else row.model_copy(update={"p_holm": p, "confirmed": row.verdict == "slower" and p <= TAIL})
-        for place, row in enumerate(rows)
-    )
-
-
 def _failed(first: Measured, other: Measured, key: CaseId) -> str | None:
     """Why a case may not be compared at all, where it did not end well on a side."""
     for measured in (first, other):
-        if outcome := OUTCOMES.get(measured.evidence.state(key)):
-            return f"it {outcome} on {measured.evidence.side.name}"
+        if (state := measured.evidence.state(key)) in FAILED:
+            return f"it {OUTCOMES[state]} on {measured.evidence.side.name}"
     return None
 
 

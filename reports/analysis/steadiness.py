@@ -1,10 +1,9 @@
 """Steadiness: how steady each case of a run was in each of its launches, and the warnings that follow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -41,7 +40,7 @@ class Clocks:
     """Share of the samples in which a device was held back against heat or power."""
 
     @classmethod
-    def of(cls, samples: Taken | None) -> Clocks:
+    def of(cls, samples: Taken | None) -> Self:
         """What the journal tells; nothing where nobody asked the devices."""
         made = cls()
         if samples and samples.clock_mhz is not None:
@@ -56,7 +55,7 @@ class Clocks:
 
 def warnings_of(launches: Sequence[Clocks], limit: float) -> Mapping[Kind, str]:
     """At most one kind: that devices were held back, or else that their clock moved by more than ``limit``."""
-    among = f"of {units.count(len(launches), 'launch', 'launches')}"
+    among = f"of {units.count(len(launches), 'launch')}"
     held = [each.throttled for each in launches if each.throttled is not None and each.throttled > SELDOM]
     known = [each for each in launches if each.mhz and each.low_mhz and each.high_mhz]
     top = max((each.high_mhz or 0.0 for each in known), default=0.0)
@@ -180,7 +179,7 @@ def _slots(patient: Patient, sure: set[str]) -> Iterator[Fact]:
 def _told(patient: Patient, effects: Sequence[float], where: str) -> str:
     most = max(effects, key=abs)
     word = "slower" if most > 0 else "faster"
-    among = f"in {len(effects)} of {units.count(len(patient.launches), 'launch', 'launches')}"
+    among = f"in {len(effects)} of {units.count(len(patient.launches), 'launch')}"
     return f"{among}: up to {units.percent(abs(most))} {word} {where} (limit {units.percent(patient.limit)})"
 
 

@@ -1,7 +1,5 @@
 """Traces: what the summary keeps of single samples, for plots of their order and of their distribution."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 

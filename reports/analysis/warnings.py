@@ -1,7 +1,5 @@
 """Warnings that follow from the samples, merged with those that the worker raised."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -71,18 +69,18 @@ def _recorded(measured: Measured, key: CaseId) -> Iterator[Fact]:
     for kind, by_launch in sorted(by_kind.items()):
         facts = units.listed([warning.fact for warning in next(iter(by_launch.values()))])
         lead = "e.g. " if len(by_launch) > 1 else ""
-        yield kind, f"in {len(by_launch)} of {units.count(len(cells), 'launch', 'launches')}: {lead}{facts}"
+        yield kind, f"in {len(by_launch)} of {units.count(len(cells), 'launch')}: {lead}{facts}"
 
 
 def _launches(row: CellRow) -> Iterator[Fact]:
     if row.launches < FEWEST_LAUNCHES:
-        told = units.count(row.launches, "launch", "launches")
+        told = units.count(row.launches, "launch")
         yield Kind.FEW_LAUNCHES, f"{told}: an interval needs {FEWEST_LAUNCHES}"
 
 
 def _within(samples: pd.DataFrame) -> Iterator[Fact]:
     by_launch = [launch for _, launch in samples.groupby("launch", sort=True)]
-    among = f"of {units.count(len(by_launch), 'launch', 'launches')}"
+    among = f"of {units.count(len(by_launch), 'launch')}"
     sizes = [len(launch) for launch in by_launch]
     few = sum(size < FEWEST_SAMPLES for size in sizes)
     if few:

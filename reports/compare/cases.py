@@ -1,7 +1,5 @@
 """Every case that two runs share: its ratio, its margin, a verdict, and whether it fails the gate."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +10,14 @@ from reports.analysis import warnings
 from reports.analysis.cycles import Clocked, in_cycles, of_runs
 from reports.analysis.limits import below_resolution
 from reports.compare import likeness
-from reports.reading.run import CaseId, State
-from reports.schema.compare import TAIL, ChangeRow
-from reports.statistics.gate import holm
+from reports.reading.run import FAILED, OUTCOMES, CaseId
+from reports.schema.compare import ChangeRow
+from reports.statistics.gate import corrected
 from reports.statistics.measured import Measured
 from reports.statistics.shift import Shift, p_slower, shift
 from reports.statistics.verdicts import Margin, drowned, placed
 from reports.text import units
 from reports.wording import outcomes
-from reports.wording.lookup import OUTCOMES
 
 PROBES = ("spin", "gemm")
 """The probes that are the same work in every run: a loop that touches no memory, and a large product."""
@@ -76,10 +73,6 @@ def values(side: Measured, case: CaseId) -> list[float]:
     return [float(value) for value in side.values(case)]
 
 
-FAILED: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error")
-"""States that let no case pass, even where some launches have times."""
-
-
 def unfit(both: Both, pair: Pair) -> tuple[str | None, bool]:
     """Why the two times may not be compared, and whether NEW broke what was well in BASE."""
     outcomes = _outcome(both.base, pair.base), _outcome(both.new, pair.new)
@@ -102,7 +95,7 @@ def _outcome(side: Measured, case: CaseId) -> str | None:
     record = bad[0].record
     who = f"rank {record.rank}: " if record and record.rank is not None else ""
     message = f" ({who}{outcomes.quoted(record.message)})" if record and record.message else ""
-    return f"{OUTCOMES[state]} in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}{message}"
+    return f"{OUTCOMES[state]} in {len(bad)} of {units.count(len(cells), 'launch')}{message}"
 
 
 def _work(side: Measured, case: CaseId) -> dict[str, float]:
@@ -122,7 +115,7 @@ def _first_difference(old: dict[str, float], now: dict[str, float]) -> str:
 
 def case_rows(both: Both) -> tuple[ChangeRow, ...]:
     """A row a case, in BASE's order."""
-    return _corrected([_row(both, pair) for pair in both.pairs()])
+    return corrected([_row(both, pair) for pair in both.pairs()])
 
 
 def sure(row: ChangeRow) -> bool:
@@ -187,15 +180,3 @@ def _figures(both: Both, pair: Pair, margin: Margin) -> dict[str, Any]:
         "verdict": verdict,
         "reason": reason,
     }
-
-
-def _corrected(rows: list[ChangeRow]) -> tuple[ChangeRow, ...]:
-    """The rows with Holm's p among all that were tested; what is slower by it too is confirmed."""
-    tested = [place for place, row in enumerate(rows) if row.p is not None]
-    corrected = dict(zip(tested, holm([rows[place].p or 0.0 for place in tested]), strict=True))
-    return tuple(
-        row.model_copy(update={"p_holm": p, "confirmed": row.verdict == "slower" and p <= TAIL * (1 + 1e-12)})
-        if (p := corrected.get(place)) is not None
-        else row
-        for place, row in enumerate(rows)
-    )

@@ -1,7 +1,5 @@
 """The comparison of two run directories as a whole."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

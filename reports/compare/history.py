@@ -4,8 +4,6 @@ Only runs of one environment but for the code's own commit, one regime, and as m
 change of the machine, or of the way of measuring, as one of the code. No verdict is given: that is ``compare``'s.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter
@@ -84,7 +82,7 @@ def history(told: Sequence[Told]) -> History:
     for place, each in enumerate(told):
         for row in each.summary.first:
             rows.setdefault((row.key, row.launcher, row.ranks_per_host), []).append((place, row))
-    series = tuple(_series(own, len(told)) for own in rows.values() if any(_timed(row) for _, row in own))
+    series = tuple(_series(own, len(told)) for own in rows.values() if any(row.timed for _, row in own))
     return History(
         headline=headline(series, len(told)),
         fingerprint=told[-1].fingerprint,
@@ -109,10 +107,6 @@ def _run(told: Told) -> HistoryRun:
     )
 
 
-def _timed(row: CellRow) -> bool:
-    return row.median_s is not None and not row.below_resolution
-
-
 def _series(rows: Sequence[tuple[int, CellRow]], runs: int) -> HistorySeries:
     row = rows[-1][1]
     points = tuple(
@@ -125,7 +119,7 @@ def _series(rows: Sequence[tuple[int, CellRow]], runs: int) -> HistorySeries:
             launches=each.launches,
         )
         for place, each in rows
-        if _timed(each)
+        if each.timed
     )
     told = len(points) > 1 and points[-1].run == runs - 1
     return HistorySeries(

@@ -1,7 +1,5 @@
 """The page of several runs, beside the newest one's own: history.html, and history.json with all its numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from markupsafe import Markup
 from harness.journal.run_directory import write_whole
 from reports.compare.history import Told, history
 from reports.figures.history import history_plot
-from reports.page.markup import environment, finished
+from reports.page.markup import environment
 from reports.schema.history import History, HistorySeries
 from reports.text import labels, units
 from reports.text.labels import Labels
@@ -53,7 +51,7 @@ def write(told: Sequence[Told]) -> Path:
 def render(found: History) -> str:
     """The page as text; it depends on history.json alone."""
     template = environment().get_template("history.html.j2")
-    return finished(template.render(h=found, panels=list(panels(found)), words=WORDS, title=_title(found), many=False))
+    return template.render(h=found, panels=list(panels(found)), words=WORDS, title=_title(found), many=False)
 
 
 def panels(found: History) -> Iterator[Panel]:

@@ -4,8 +4,6 @@ What decides how a figure is measured, or on what, has to be equal. Software, va
 are what one compares.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any

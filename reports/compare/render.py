@@ -1,7 +1,5 @@
 """A comparison of two runs in the terminal: one sentence, a row a case, and what stands behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console

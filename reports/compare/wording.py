@@ -1,7 +1,5 @@
 """Sentences around a table of changes: what else differs, what the probes say, and why cases have no verdict."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -50,7 +48,7 @@ def headline(rows: Sequence[ChangeRow], gate: Gate) -> str:
 def _unable(gate: Gate) -> str:
     if not gate.cases:
         return "for no case has times in both runs"
-    return f"even if it were: that takes {units.count(gate.launches_needed, 'launch', 'launches')} of each run"
+    return f"even if it were: that takes {units.count(gate.launches_needed, 'launch')} of each run"
 
 
 def remarks(rows: Sequence[ChangeRow], gate: Gate, *mixed: bool) -> tuple[str, ...]:
@@ -85,13 +83,12 @@ def differing(changes: Changes) -> str:
     """What else is recorded and not equal."""
     if not changes.differences:
         return "Nothing else that is recorded of the two runs differs."
-    told = (f"{labels.plain(each.name)} {_short(each.base)} → {_short(each.new)}" for each in changes.differences)
-    return f"Also different: {'; '.join(told)}."
 
+    def short(value: str) -> str:
+        return labels.cut(labels.plain(value), LONGEST)
 
-def _short(text: str) -> str:
-    shown = labels.plain(text)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    parts = (f"{labels.plain(each.name)} {short(each.base)} → {short(each.new)}" for each in changes.differences)
+    return f"Also different: {'; '.join(parts)}."
 
 
 def machine(changes: Changes) -> str:

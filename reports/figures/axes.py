@@ -1,24 +1,25 @@
-"""What the plots of cases share: a look for each variant, and rows that are grouped by the number of devices."""
+"""What the plots share: a look for each variant, axes with few ticks, and rows grouped by the number of devices."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.axis import Axis
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from reports.figures.svg import DASHES, HUES, MARKERS, QUIET, WASH, WIDTH
+from reports.figures.svg import DASHES, HUES, INK, MARKERS, QUIET, WASH, WIDTH
 from reports.schema.cases import CellRow, ContrastRow
+from reports.statistics.verdicts import band
 from reports.text import units
-from reports.wording.captions import variant_of
+from reports.text.labels import variant_of
 
 LINE = 19.0
 """Pixels between two rows of a plot."""
 LETTER = 5.9
 """Pixels that a letter of a label takes, about."""
+Ends = tuple[float | None, float | None, float | None]
+"""A value and its interval, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,20 @@ class Variants:
         """Dash by variant."""
         return DASHES[self.names.index(name) % len(DASHES)]
 
+    def look(self, row: CellRow | ContrastRow) -> dict[str, Any]:
+        """Colour and marker of a row's dots."""
+        name = variant_of(row)
+        return {"color": self.palette[name], "marker": self.markers[name], "linewidth": 0}
+
     @classmethod
-    def of(cls, rows: Sequence[CellRow]) -> Variants:
+    def of(cls, rows: Sequence[CellRow]) -> Self:
         """The variants of a comparison in planned order."""
         return cls(tuple(dict.fromkeys(variant_of(row) for row in rows)))
 
 
 def by_size(row: CellRow | ContrastRow) -> int:
-    """Sorts rows by their number of devices."""
+    """The number of devices, to sort by."""
     return row.world_size
-
-
-def scatter(axes: Axes, points: pd.DataFrame, x: str, variants: Variants, **look: Any) -> None:
-    """Dots at ``x`` and ``place`` in each variant's look; one call a variant keeps the drawing small."""
-    for name, own in points.groupby("variant", sort=False):
-        colour, marker = variants.palette[str(name)], variants.markers[str(name)]
-        axes.scatter(own[x], own["place"], color=colour, marker=marker, linewidth=0, **look)
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Ladder:
     depth: float
 
     @classmethod
-    def of(cls, sizes: Sequence[int]) -> Ladder:
+    def of(cls, sizes: Sequence[int]) -> Self:
         """One place for each entry of ``sizes``, which are grouped already."""
         places, headings, at, before = [], [], 0.0, 0
         for size in sizes:
@@ -86,22 +85,121 @@ class Ladder:
         """Of a whole figure, in pixels."""
         return self.depth * LINE + 48.0
 
-    def label(self, axes: Axes, names: Sequence[str], values: Sequence[str]) -> None:
+    def label(self, axes: Axes, names: Sequence[str], values: Sequence[str], *, rules: bool = True) -> None:
         """Write names on the left and values on the right of the rows."""
         axes.set_ylim(self.depth - 0.4, -0.6)
-        axes.yaxis.set_major_locator(NullLocator())
-        axes.spines["left"].set_visible(False)
-        across = axes.get_yaxis_transform()
+        without_left_axis(axes)
         left = margin(names)
-        start = -left / (axes.get_position().width * WIDTH)
         for place, text in self.headings:
-            axes.text(start, place, text, transform=across, color=QUIET, va="center", ha="left", fontsize=10)
+            write_left(axes, place, text, left, color=QUIET, fontsize=10)
         for place, name, value in zip(self.places, names, values, strict=True):
-            axes.text(start, place, name, transform=across, va="center", ha="left")
-            axes.text(1.02, place, value, transform=across, va="center", ha="left", fontsize=10.5)
-            axes.axhline(place, color=WASH, linewidth=0.8, zorder=0)
+            write_left(axes, place, name, left)
+            write_right(axes, place, value, color=INK)
+            if rules:
+                axes.axhline(place, color=WASH, linewidth=0.8, zorder=0)
 
 
 def margin(names: Sequence[str]) -> float:
     """Room for names on the left, in pixels."""
     return min(max((len(name) for name in names), default=4) * LETTER + 12, 150.0)
+
+
+def without_left_axis(axes: Axes) -> None:
+    """Rows that are named have no ticks."""
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.spines["left"].set_visible(False)
+
+
+def write_left(axes: Axes, place: float, text: str, left: float, **look: Any) -> None:
+    """Text that begins at the figure's left edge, ``left`` pixels before the axes."""
+    start = -left / (axes.get_position().width * WIDTH)
+    style: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left"}
+    axes.text(start, place, text, **(style | look))
+
+
+def write_right(axes: Axes, place: float, text: str, **look: Any) -> None:
+    """Text right of the axes."""
+    style: dict[str, Any] = {"color": QUIET, "fontsize": 10.5, "va": "center", "ha": "left"}
+    axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), **(style | look))
+
+
+def interval_bar(axes: Axes, place: float, ends: Ends, colour: str) -> None:
+    """A median as an upright stroke, and its interval, where there is one, as a line."""
+    middle, low, high = ends
+    if low is not None and high is not None:
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
+    if middle is not None:
+        axes.plot([middle, middle], [place - 0.32, place + 0.32], color=INK, linewidth=1.6, zorder=4)
+
+
+def ends_of(rows: Iterable[Ends]) -> list[float]:
+    """Every value and every end of an interval."""
+    return [end for row in rows for end in row if end is not None]
+
+
+def few_ticks(axis: Axis, word: Callable[[float], str]) -> None:
+    """About four round numbers."""
+    axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: word(value)))
+
+
+def log_ticks(axis: Axis, steps: Sequence[float], word: Callable[[float], str], most: int | None = None) -> None:
+    """Powers of ten times ``steps``; the scale is set by the caller."""
+    axis.set_major_locator(LogLocator(subs=steps, numticks=most or "auto"))  # type: ignore[arg-type]
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: word(value)))
+
+
+def fixed_ticks(axis: Axis, places: Iterable[float], word: Callable[[float], str] = "{:g}".format) -> None:
+    """Ticks at these places and no others."""
+    axis.set_major_locator(FixedLocator(list(places)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: word(value)))
+
+
+def seconds_axis(axes: Axes, seconds: Iterable[float], label: str) -> None:
+    """Few ticks with units; a wide range is logarithmic, and a narrow one spans at least a tenth of its value."""
+    values = list(seconds)
+    low, high = min(values), max(values)
+    if high > 8 * low:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.25, high * 1.25)
+        log_ticks(axes.xaxis, (1.0, 3.0) if high < 100 * low else (1.0,), tick_seconds)
+    else:
+        room = max((high - low) * 0.08, 0.05 * high)
+        axes.set_xlim(max(low - room, 0), high + room)
+        few_ticks(axes.xaxis, tick_seconds)
+    axes.set_xlabel(label, loc="left")
+
+
+def ratio_axis(
+    axes: Axes, ends: Sequence[float], margin: float, label: str, word: Callable[[float], str] | None = None
+) -> None:
+    """An axis of ratios that holds all ``ends``, 1, and a good part of the margin; wide ones are logarithmic."""
+    least, most = band(min(1.5 * margin, 1.5))
+    low, high = min([least, *ends]), max([most, *ends])
+    room = 0.06 * (high - low)
+    if max(ends) > 4 * min(ends):
+        axes.set_xscale("log")
+        axes.set_xlim(max(low, 0.01) / 1.2, high * 1.2)
+        log_ticks(axes.xaxis, (1, 2, 5) if max(ends) < 100 * min(ends) else (1,), word or tick_times)
+    else:
+        axes.set_xlim(low - room, high + room)
+        few_ticks(axes.xaxis, word or tick_times)
+    axes.set_xlabel(label, loc="left")
+
+
+def tick_seconds(value: float) -> str:
+    """A time below an axis: without zeros that say nothing."""
+    return "0" if value == 0 else units.seconds(value).replace(".00", "").replace(".0", "")
+
+
+def tick_times(value: float) -> str:
+    """A ratio below an axis."""
+    return f"{value:g}{units.TIMES}"
+
+
+def tick_change(ratio: float) -> str:
+    """A ratio of times below an axis, as a signed change of time."""
+    percent = round(100 * (ratio - 1), 6)
+    return f"{percent:+g}{units.THIN}%".replace("-", units.MINUS) if percent else f"0{units.THIN}%"

@@ -1,21 +1,18 @@
 """The forest: many ratios against 1 in one plot, the surest first, each beside the margin that it has to leave."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import NullLocator
 
-from reports.figures.axes import LINE, margin
-from reports.figures.svg import HUES, INK, QUIET, WASH, WIDTH, blank, styled, svg
-from reports.figures.times import ratio_axis, tick_change
+from reports.figures.axes import Ladder, ends_of, interval_bar, margin, ratio_axis, tick_change
+from reports.figures.svg import HUES, INK, QUIET, WASH, blank, styled, svg
 from reports.schema.cases import ContrastRow, SideRow, Verdict
 from reports.schema.summary import Summary
 from reports.statistics.verdicts import band
@@ -74,18 +71,18 @@ def forest_plot(branches: Sequence[Branch], across: str, name: str) -> str:
     if not branches:
         return ""
     shown = surest(branches)
-    names = [_short(branch.name) for branch in shown]
-    left = margin(names)
+    names = [labels.cut(branch.name, LONGEST) for branch in shown]
+    ladder = Ladder(tuple(map(float, range(len(shown)))), (), len(shown))
     with styled():
-        figure, (axes,) = blank(len(shown) * LINE + 52, left=left, right=118)
+        figure, axes = blank(ladder.height + 4, left=margin(names), right=118)
         axes.axvline(1, color=QUIET, linewidth=0.8, zorder=1)
         for place, branch in enumerate(shown):
             _row(axes, place, branch)
-            _words(axes, place, names[place], branch, left)
-        axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.yaxis.set_major_locator(NullLocator())
-        axes.spines["left"].set_visible(False)
-        ends = [end for each in shown for end in (each.ratio, each.low, each.high, each.control) if end is not None]
+        verdicts = [f"{units.change(branch.ratio)} {WORDS[branch.verdict]}" for branch in shown]
+        ladder.label(axes, names, verdicts, rules=False)
+        ends = ends_of(
+            ends for each in shown for ends in ((each.ratio, each.low, each.high), (each.control, None, None))
+        )
         ratio_axis(axes, ends, max(branch.margin for branch in shown), across, tick_change)
         return svg(figure, name, f"{across.capitalize()}: {units.count(len(shown), 'ratio')} with their intervals")
 
@@ -94,32 +91,11 @@ def _row(axes: Axes, place: int, branch: Branch) -> None:
     least, most = band(branch.margin)
     axes.add_patch(Rectangle((least, place - 0.5), most - least, 1, color=WASH, linewidth=0, zorder=0))
     colour, marker, full = LOOKS[branch.verdict]
-    if branch.low is not None and branch.high is not None:
-        axes.plot([branch.low, branch.high], [place] * 2, color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
+    interval_bar(axes, place, (None, branch.low, branch.high), colour)
     if branch.control is not None:
         axes.plot([branch.control] * 2, [place - 0.3, place + 0.3], color=QUIET, linewidth=0.9, zorder=2)
-    axes.plot(
-        branch.ratio,
-        place,
-        marker=marker,
-        markersize=6,
-        color=colour,
-        markerfacecolor=colour if full else "none",
-        linewidth=0,
-        zorder=4,
-    )
-
-
-def _words(axes: Axes, place: int, name: str, branch: Branch, left: float) -> None:
-    across = axes.get_yaxis_transform()
-    start = -left / (axes.get_position().width * WIDTH)
-    axes.text(start, place, name, transform=across, va="center", ha="left")
-    told = f"{units.change(branch.ratio)} {WORDS[branch.verdict]}"
-    axes.text(1.02, place, told, transform=across, va="center", ha="left", fontsize=10.5)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    look: dict[str, Any] = {"marker": marker, "markersize": 6, "markerfacecolor": colour if full else "none"}
+    axes.plot(branch.ratio, place, color=colour, linewidth=0, zorder=4, **look)
 
 
 FEWEST = 2

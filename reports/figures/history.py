@@ -1,16 +1,14 @@
 """The plot of a comparison's history: time of a step from run to run, a line a variant, with intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from reports.figures.axes import ends_of, few_ticks, fixed_ticks, tick_seconds
 from reports.figures.svg import DASHES, HUES, MARKERS, blank, name_ends, styled, svg
-from reports.figures.times import tick_seconds
 from reports.schema.history import HistorySeries
 from reports.text import units
+from reports.text.labels import cut
 
 TICKS = 8
 """Runs that are numbered below it at most."""
@@ -25,21 +23,17 @@ def history_plot(series: Sequence[HistorySeries], runs: int, name: str) -> str:
     if not series:
         return ""
     with styled():
-        figure, (axes,) = blank(190, left=52, right=104)
+        figure, axes = blank(190, left=52, right=104)
         for place, each in enumerate(series):
             _line(axes, each, place)
         _axes(axes, series, runs)
         ends = [
-            (each.points[-1].seconds, _short(each.variant or each.scenario), HUES[i % len(HUES)])
+            (each.points[-1].seconds, cut(each.variant or each.scenario, LONGEST), HUES[i % len(HUES)])
             for i, each in enumerate(series)
         ]
         name_ends(axes, ends)
         told = f"Time of a step of {units.count(len(series), 'variant')} through {units.count(runs, 'run')}"
         return svg(figure, name, told)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _line(axes: Axes, series: HistorySeries, place: int) -> None:
@@ -56,14 +50,11 @@ def _line(axes: Axes, series: HistorySeries, place: int) -> None:
 
 
 def _axes(axes: Axes, series: Sequence[HistorySeries], runs: int) -> None:
-    every = [end for each in series for point in each.points for end in (point.seconds, point.low_s, point.high_s)]
-    told = [end for end in every if end is not None]
-    low, high = min(told), max(told)
+    ends = ends_of((point.seconds, point.low_s, point.high_s) for each in series for point in each.points)
+    low, high = min(ends), max(ends)
     room = ROOM * (high - low) or ROOM * high
     axes.set_xlim(0.7, runs + 0.3)
     axes.set_ylim(max(low - room, 0), high + room)
-    axes.xaxis.set_major_locator(FixedLocator(list(range(1, runs + 1, -(-runs // TICKS)))))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_seconds(value)))
+    fixed_ticks(axes.xaxis, range(1, runs + 1, -(-runs // TICKS)))
+    few_ticks(axes.yaxis, tick_seconds)
     axes.set_xlabel("runs, the oldest first", loc="left")

@@ -1,18 +1,14 @@
 """The plot of a projection: what was measured, joined; what might be, as a hatched band behind a dashed line."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from reports.figures.axes import Variants
+from reports.figures.axes import Variants, fixed_ticks, tick_times
 from reports.figures.svg import QUIET, blank, name_ends, styled, svg
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import ProjectionRow
-from reports.text import units
-from reports.wording.captions import variant_of
+from reports.text.labels import variant_of
 
 HATCHES = ("////", "\\\\\\\\", "||||", "----")
 """Of the variants' bands, which lie on top of one another."""
@@ -27,7 +23,7 @@ def projection_plot(rows: Sequence[ProjectionRow], cells: Sequence[CellRow], nam
     by_variant = {variant_of(cell): cell.variant for cell in cells}
     most, last = max(row.points[-1].world_size for row in told), max(row.counts[-1] for row in told)
     with styled():
-        figure, (axes,) = blank(278, left=38, right=96, top=18.0)
+        figure, axes = blank(278, left=38, right=96, top=18.0)
         axes.plot([base, most], [1, most / base], color=QUIET, linewidth=0.9, dashes=(4, 3))
         axes.axvline(last, color=QUIET, linewidth=0.9, dashes=(1, 1.5))
         axes.text(last, 1.005, "measured up to here", transform=axes.get_xaxis_transform(), color=QUIET, ha="center")
@@ -65,12 +61,7 @@ def _doubling_axes(axes: Axes, sizes: set[int]) -> None:
     shown = sorted(sizes)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(shown))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    fixed_ticks(axes.xaxis, shown)
     low, high = axes.get_ylim()
-    ticks: Mapping[int, float] = {k: 2.0**k for k in range(-4, 20)}
-    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks.values() if low <= tick <= high]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_locator(NullLocator())
+    fixed_ticks(axes.yaxis, (2.0**k for k in range(-4, 20) if low <= 2.0**k <= high), tick_times)
     axes.set_xlabel("devices", loc="left")

@@ -1,24 +1,23 @@
-"""The plot of ranks against their peers."""
-
-from __future__ import annotations
+"""Ranks against their peers: each over all of its samples, and how far it lags over time."""
 
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.collections import PatchCollection
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
 
-from reports.figures.axes import margin
-from reports.figures.svg import HUES, INK, QUIET, RULE, WASH, WIDTH, blank, styled, svg
-from reports.figures.times import ratio_axis
+from reports.figures.axes import ends_of, margin, ratio_axis, without_left_axis, write_left, write_right
+from reports.figures.section import Drawing, Section
+from reports.figures.svg import HUES, INK, QUIET, RULE, WASH, blank, styled, svg
 from reports.schema.cases import RankRow
 from reports.schema.diagnostics import HeatRow
-from reports.text import units
+from reports.text import labels, units
+from reports.text.labels import variant_of
+from reports.wording.ranks import in_short
 
 LOOKS = {"named": (HUES[1], "D"), "copies": (QUIET, "s"), "gang": (HUES[0], "o")}
 """Colour and marker of a rank that is named, of one in a packed copy, and of one in a gang."""
@@ -30,29 +29,20 @@ def rank_plot(rows: Sequence[RankRow], name: str) -> str:
     if not ranks:
         return ""
     places = {rank: float(place) for place, (rank, _) in enumerate(ranks)}
-    offsets = {key: place for place, key in enumerate(dict.fromkeys((row.comparison, row.key) for row in rows))}
-    points = pd.DataFrame(
-        {
-            "ratio": [row.ratio for row in rows],
-            "place": [places[row.rank] + _spread(offsets[row.comparison, row.key], len(offsets)) for row in rows],
-            "kind": [("named" if row.named else "copies" if row.packed else "gang") for row in rows],
-        }
-    )
-    names = [f"rank {rank}" for rank, _ in ranks]
+    cases = list(dict.fromkeys((row.comparison, row.key) for row in rows))
     with styled():
-        figure, (axes,) = blank(max(len(ranks) * 26.0, 40.0) + 52, left=margin(names), right=62)
+        figure, axes = blank(max(len(ranks) * 26.0, 40.0) + 52, left=margin([f"rank {ranks[-1][0]}"]), right=62)
         axes.axvline(1, color=RULE, linewidth=0.8)
         limits = {row.limit for row in rows}
         if len(limits) == 1:  # of several limits none holds for all rows
             axes.axvline(limits.pop(), color=QUIET, linewidth=0.8, dashes=(4, 3))
-        for row, place in zip(rows, points["place"], strict=True):
+        for row in rows:
+            place = places[row.rank] + _spread(cases.index((row.comparison, row.key)), len(cases))
             if row.ratio_low is not None and row.ratio_high is not None:
-                axes.plot(
-                    [row.ratio_low, row.ratio_high], [place] * 2, color=HUES[1] if row.named else RULE, linewidth=1
-                )
-        for kind, own in points.groupby("kind", sort=True):
-            colour, marker = LOOKS[str(kind)]
-            axes.scatter(own["ratio"], own["place"], color=colour, marker=marker, s=16, linewidth=0, zorder=3)
+                colour = HUES[1] if row.named else RULE
+                axes.plot([row.ratio_low, row.ratio_high], [place] * 2, color=colour, linewidth=1)
+            colour, marker = LOOKS["named" if row.named else "copies" if row.packed else "gang"]
+            axes.scatter(row.ratio, place, color=colour, marker=marker, s=16, linewidth=0, zorder=3)
         _rank_axes(axes, ranks, rows)
         return svg(figure, name, f"Time of {len(ranks)} ranks over their peers'")
 
@@ -63,13 +53,13 @@ def _spread(place: int, among: int) -> float:
 
 def _rank_axes(axes: Axes, ranks: Sequence[tuple[int, str]], rows: Sequence[RankRow]) -> None:
     axes.set_ylim(len(ranks) - 0.4, -0.6)
-    axes.yaxis.set_major_locator(FixedLocator([float(place) for place in range(len(ranks))]))
-    axes.set_yticklabels([f"rank {rank}" for rank, _ in ranks], color=INK)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    for place, (_, device) in enumerate(ranks):
-        axes.text(1.02, place, device, transform=axes.get_yaxis_transform(), va="center", color=QUIET, fontsize=10.5)
-    ends = [end for row in rows for end in (row.ratio, row.ratio_low, row.ratio_high, row.limit) if end is not None]
+    without_left_axis(axes)
+    for place, (rank, device) in enumerate(ranks):
+        axes.annotate(
+            f"rank {rank}", (0, place), (-6, 0), axes.get_yaxis_transform(), "offset points", ha="right", va="center"
+        )
+        write_right(axes, place, device)
+    ends = ends_of((row.ratio, row.ratio_low, row.ratio_high) for row in rows) + [row.limit for row in rows]
     ratio_axis(axes, ends, max(row.limit for row in rows) - 1, "time, or time outside collectives, over its peers’")
 
 
@@ -85,25 +75,55 @@ GAP = 0.6
 LEFT = 34.0
 
 
-def heat_plot(rows: Sequence[tuple[str, HeatRow]], name: str) -> str:
-    """A panel a variant: ranks downwards, samples in bins to the right, launches apart; rows come with their names."""
+def lags(section: Section) -> Drawing | None:
+    """How far each rank is behind its peers, a row a rank and a column some neighbouring samples."""
+    if not section.heat:
+        return None
+    work = ", in its own work outside collectives" if section.heat[0][1].basis == "work" else ""
+    steps = ", ".join(map(units.percent, STEPS))
+    return section.draw(
+        ("Ranks over time", _heat_plot(section)),
+        _sentence(section),
+        f"A row is a rank, a column some neighbouring samples. Darker by a step: {steps} behind the median of the "
+        f"other ranks{work}.",
+        f"{section.id}-heat",
+    )
+
+
+def _sentence(section: Section) -> str:
+    """What is known of slow ranks in the cases that are shown; then the worst of it."""
+    keys = {row.key for _, row in section.heat}
+    ranks = [row for row in section.ranks if row.key in keys]
+    if not ranks:
+        return ""
+    worst, rank, variant = max(
+        (max(values), rank, variant_of(cell)) for cell, row in section.heat for rank, values in enumerate(row.excess)
+    )
+    which = f" (`{labels.plain(variant)}`)" if len(section.heat) > 1 else ""
+    furthest = f"furthest behind its peers at any time was rank {rank}{which}, by {units.percent(worst)}"
+    return f"{in_short(ranks)}; {furthest}."
+
+
+def _heat_plot(section: Section) -> str:
+    """A panel a variant: ranks downwards, samples in bins to the right, launches apart."""
+    rows = [(variant_of(cell), row) for cell, row in section.heat if cell.variant in section.drawn]
     if not rows:
         return ""
     ranks = rows[0][1].world_size
     tall = min(ROW, max(LEAST_ROW, ROOM / ranks))
     with styled():
-        figure, (axes,) = blank(len(rows) * (ranks * tall + 22) + 36, left=LEFT, right=16, top=2.0)
+        figure, axes = blank(len(rows) * (ranks * tall + 22) + 36, left=LEFT, right=16, top=2.0)
         depth = ranks + 22 / tall
         for place, (variant, row) in enumerate(rows):
             _panel(axes, place * depth + 20 / tall, row, variant)
         axes.set_ylim(len(rows) * depth, 0)
         axes.set_xlim(0, max(max(_places(row)) for _, row in rows) + 1)
-        axes.yaxis.set_major_locator(NullLocator())
+        without_left_axis(axes)
         axes.xaxis.set_major_locator(NullLocator())
+        axes.spines["bottom"].set_visible(False)
         axes.set_xlabel("samples in true order, launch by launch", loc="left")
-        for side in ("left", "bottom"):
-            axes.spines[side].set_visible(False)
-        return svg(figure, name, f"How far {ranks} ranks are behind their peers, {units.count(len(rows), 'variant')}")
+        label = f"How far {ranks} ranks are behind their peers, {units.count(len(rows), 'variant')}"
+        return svg(figure, f"{section.id}h", label)
 
 
 def _places(row: HeatRow) -> list[float]:
@@ -119,8 +139,7 @@ def _places(row: HeatRow) -> list[float]:
 
 def _panel(axes: Axes, top: float, row: HeatRow, variant: str) -> None:
     places, excess = _places(row), np.array(row.excess)
-    start = -LEFT / (axes.get_position().width * WIDTH)
-    axes.text(start, top - 0.3, variant, transform=axes.get_yaxis_transform(), va="bottom", ha="left", color=INK)
+    write_left(axes, top - 0.3, variant, LEFT, va="bottom")
     shade = np.digitize(excess, STEPS)
     _cells(axes, [(place, top + rank) for rank in range(row.world_size) for place in places], WASH, 1.0)
     for step, alpha in enumerate(SHADES, start=1):
@@ -132,11 +151,6 @@ def _panel(axes: Axes, top: float, row: HeatRow, variant: str) -> None:
 
 
 def _cells(axes: Axes, corners: Sequence[tuple[float, float]], colour: str, alpha: float) -> None:
-    """Unit squares, a hair apart between ranks, as one path."""
-    if not corners:
-        return
-    square = np.array([(0.0, 0.06), (1.0, 0.06), (1.0, 0.94), (0.0, 0.94), (0.0, 0.06)])
-    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
-    points = np.concatenate([square + corner for corner in corners])
-    path = Path(points, np.tile(codes, len(corners)))
-    axes.add_patch(PathPatch(path, facecolor=colour, alpha=alpha, linewidth=0, zorder=2))
+    """Unit squares, a hair apart between ranks."""
+    squares = [Rectangle((left, top + 0.06), 1, 0.88) for left, top in corners]
+    axes.add_collection(PatchCollection(squares, facecolor=colour, alpha=alpha, linewidth=0, zorder=2))

@@ -1,20 +1,19 @@
 """Plots of scaling: speed-ups against their bounds, and efficiency with what was lost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from harness.journal.measurement_warnings import Kind
-from reports.figures.axes import Ladder, Variants, by_size, margin
+from reports.figures.axes import Ladder, Variants, by_size, fixed_ticks, margin, tick_times
+from reports.figures.section import INTERVALS, Drawing, Section, on_most, span, where
 from reports.figures.svg import BAD, INK, QUIET, WASH, blank, joined, name_ends, styled, svg
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import LossRow
-from reports.text import units
-from reports.wording.captions import variant_of
+from reports.text import labels, units
+from reports.text.labels import variant_of
 
 BAR = 0.62
 """Height of a bar, of a row's."""
@@ -31,9 +30,66 @@ SECOND_HOST = "second host"
 """Names the line beyond which ranks are on more than one host."""
 
 
+SEEN = 0.002
+"""Less of a bar than this cannot be seen."""
+LOSSES = {
+    "contention": '<span class="swatch"></span> contention',
+    "imbalance": '<span class="swatch upright"></span> waiting for the busiest rank',
+    "communication": '<span class="swatch hatch"></span> communication',
+    "other": '<span class="swatch wash"></span> other',
+}
+"""What the looks of the parts mean."""
+
+
+def speedups(section: Section) -> Drawing | None:
+    """Speed-up against devices: how far variants get on the most, of what the machine reaches."""
+    gemm = any(row.probe == "gemm" for row in section.ceilings)
+    dotted = " Dotted: what a large product, so divided, reaches with all of them busy." if gemm else ""
+    sure = f" Upright lines are {INTERVALS}." if any(row.speedup_low for row in section.cells) else ""
+    over = f"Over {units.count(section.base, 'device')}, in the same launches; faint dots are launches."
+    return section.draw(
+        ("Speed-up", speedup_plot(section.shown, f"{section.id}s")),
+        _speedup_sentence(section),
+        f"{over} Dashed: what the declared work’s division allows.{dotted}{sure}",
+    )
+
+
+def _speedup_sentence(section: Section) -> str:
+    shown = on_most(row for row in section.cells if row.scaled)
+    if not shown:
+        return ""
+    row, reach = shown[0], span(shown, lambda row: (row.speedup, row.speedup_low, row.speedup_high), units.times)
+    if len({row.ideal_speedup for row in shown}) > 1:
+        return f"{where(shown)} {reach}."
+    best = "" if row.divides else f" of at best {units.times(row.ideal_speedup)}, as its work divides"
+    machine = f", where a large product reaches {units.times(row.reachable)}" if row.reachable and row.divides else ""
+    return f"{where(shown)} {reach}{best}{machine}."
+
+
+def efficiencies(section: Section) -> Drawing | None:
+    """Efficiency, and where the seconds of the least efficient case on the most devices go."""
+    seen = {name for loss in section.losses.values() for name, share in losing(loss).items() if share > SEEN}
+    parts = "".join(f", {words}" for name, words in LOSSES.items() if name in seen)
+    return section.draw(
+        ("Efficiency, and where a step’s time goes", efficiency_plot(section.shown, section.losses, f"{section.id}e")),
+        _losses_sentence(section),
+        Markup(f'A step’s time: <span class="swatch full"></span> its ideal{parts}.'),  # noqa: S704 - our own words
+        "why" if section.losses else None,
+    )
+
+
+def _losses_sentence(section: Section) -> str:
+    if not section.losses:
+        return ""
+    most = max(row.world_size for row in section.losses.values())
+    worst = min((row for row in section.losses.values() if row.world_size == most), key=lambda row: row.efficiency)
+    has_variants = section.about.variant_field and worst.variant is not None
+    return (f"`{labels.plain(worst.variant or '')}`: " if has_variants else "") + worst.text
+
+
 def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
     """Speed-up against devices: the ideal, what a large product reaches on as many busy devices, and each variant."""
-    measured = [row for row in rows if row.speedup is not None and not row.below_resolution and row.scaling != "none"]
+    measured = [row for row in rows if row.scaled]
     if not measured:
         return ""
     variants, base = Variants.of(rows), min(row.base_world_size or 1 for row in measured)
@@ -41,7 +97,7 @@ def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
     ideals = _bounds(measured, base, lambda row: row.ideal_speedup)
     tops = [max(row.speedup_high or row.speedup or 0 for row in measured), *(line[-1][1] for line in ideals)]
     with styled():
-        figure, (axes,) = blank(268, left=34, right=96)
+        figure, axes = blank(268, left=34, right=96)
         ends = []
         for line in ideals:
             axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=0.9, dashes=(4, 3))
@@ -80,7 +136,9 @@ def _curve(axes: Axes, rows: Sequence[CellRow], variants: Variants, base: int, s
     variant = variant_of(rows[0])
     devices = [base, *(row.world_size + shift for row in rows)]
     speedups = [1.0, *(row.speedup or 0.0 for row in rows)]
-    joined(axes, devices, speedups, variants.palette[variant], variants.dash(variant), variants.markers[variant], s=34)
+    joined(
+        axes, devices, speedups, variants.palette[variant], variants.dash(variant), variants.markers[variant], size=5.8
+    )
     for row in rows:
         if row.speedup_low is not None and row.speedup_high is not None:
             at = [row.world_size + shift] * 2
@@ -120,25 +178,20 @@ def _host_boundary(axes: Axes, rows: Sequence[CellRow]) -> None:
 
 
 def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
-    axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_major_locator(FixedLocator([size / base for size in sizes]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
+    fixed_ticks(axes.xaxis, sizes)
+    fixed_ticks(axes.yaxis, [size / base for size in sizes], tick_times)
     axes.set_xlabel("devices", loc="left")
 
 
 def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name: str) -> str:
     """Efficiency from zero as a full bar, and behind it what each part of a step takes; ``losses`` by key."""
-    shown = sorted((row for row in rows if row.efficiency is not None and not row.below_resolution), key=by_size)
+    shown = sorted((row for row in rows if row.timed and row.efficiency is not None), key=by_size)
     if not shown:
         return ""
-    variants, ladder, names = (
-        Variants.of(rows),
-        Ladder.of([row.world_size for row in shown]),
-        [variant_of(row) for row in shown],
-    )
+    variants, ladder = Variants.of(rows), Ladder.of([row.world_size for row in shown])
+    names = [variant_of(row) for row in shown]
     with styled():
-        figure, (axes,) = blank(ladder.height, left=margin(names), right=62)
+        figure, axes = blank(ladder.height, left=margin(names), right=62)
         for row, place in zip(shown, ladder.places, strict=True):
             _loss_bar(axes, row, losses.get(row.key), place, variants.palette[variant_of(row)])
         ladder.label(axes, names, [units.percent(row.efficiency) for row in shown])
@@ -146,14 +199,13 @@ def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name
         if over:
             _host_rule(axes, over[0] - 1)
         axes.set_xlim(0, max(1.0, *(row.efficiency or 0 for row in shown)) * 1.01)
-        axes.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
-        axes.xaxis.set_major_formatter(
-            FuncFormatter(
-                lambda value, _: f"{100 * value:.0f}{units.THIN}%" if value in (0, 1) else f"{100 * value:.0f}"
-            )
-        )
+        fixed_ticks(axes.xaxis, (0, 0.25, 0.5, 0.75, 1), _tick_percent)
         axes.set_xlabel("efficiency", loc="left")
         return svg(figure, name, f"Efficiency and where the rest went, {len(shown)} cases")
+
+
+def _tick_percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f}" + (f"{units.THIN}%" if fraction in (0, 1) else "")
 
 
 def _host_rule(axes: Axes, heading: float) -> None:

@@ -1,19 +1,17 @@
 """The plot of distributions: how the samples of each variant are spread, a line a launch."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from reports.figures.axes import Variants, margin
-from reports.figures.svg import INK, QUIET, RULE, WIDTH, blank, styled, svg
+from reports.figures.axes import Variants, few_ticks, margin, tick_times, without_left_axis, write_left
+from reports.figures.section import Drawing, Section
+from reports.figures.svg import INK, QUIET, RULE, blank, styled, svg
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import LEVELS, TraceRow
-from reports.text import units
-from reports.wording.captions import variant_of
+from reports.text import labels, units
+from reports.text.labels import variant_of
 
 PANEL = 46.0
 """Pixels from one variant to the next."""
@@ -25,27 +23,62 @@ NAMED = 3
 """From so many launches on the fastest and the slowest are named."""
 
 
-def spread_plot(traces: Sequence[tuple[CellRow, TraceRow]], variants: Variants, name: str) -> str:
-    """Of each variant on the most devices the distribution of its samples over the variant's time, a line a launch.
+def spread(section: Section) -> Drawing | None:
+    """The distribution of each variant's samples on the most devices over the variant's time, a line a launch."""
+    named = " The quickest and the slowest launch are numbered." if len(section.launches) >= NAMED else ""
+    lines = "A line is a launch on the most devices: the share of its samples that took no longer"
+    return section.draw(
+        ("How samples are spread", _plot(section)),
+        _sentence(by_variant(section.traces)),
+        f"{lines}, from none below to all above.{named}",
+        f"{section.id}-spread",
+    )
 
-    The lines rise from none of the samples to all of them; the fastest and the slowest launch are darker, and named.
-    """
+
+def by_variant(traces: Sequence[tuple[CellRow, TraceRow]]) -> dict[str, list[tuple[CellRow, TraceRow]]]:
+    """Those on the most devices."""
     most = max((row.world_size for row, _ in traces), default=0)
-    by_variant: dict[str, list[tuple[CellRow, TraceRow]]] = {}
+    own: dict[str, list[tuple[CellRow, TraceRow]]] = {}
     for row, trace in traces:
         if row.world_size == most:
-            by_variant.setdefault(variant_of(row), []).append((row, trace))
-    shown = [variant for variant in variants.names if variant in by_variant]
+            own.setdefault(variant_of(row), []).append((row, trace))
+    return own
+
+
+def _sentence(traces: Mapping[str, Sequence[tuple[CellRow, TraceRow]]]) -> str:
+    """How far the middle nine tenths of samples reach in the variant that varies most, and how far its launches do."""
+    if not traces:
+        return ""
+    within = {variant: max(_within(trace) for _, trace in pairs) for variant, pairs in traces.items()}
+    worst = max(within, key=lambda variant: within[variant])
+    row = traces[worst][0][0]
+    values = list(row.launch_s.values())
+    between = (max(values) - min(values)) / (row.median_s or 1.0)
+    named = f" of `{labels.plain(worst)}`" if len(traces) > 1 else ""
+    apart = f"; its {len(values)} launches lie {units.percent(between)} apart" if len(values) > 1 else ""
+    return f"Nine tenths of a launch’s samples{named} span up to {units.percent(within[worst])} of its time{apart}."
+
+
+def _within(trace: TraceRow) -> float:
+    low, middle, high = (trace.at(level) for level in (0.05, 0.5, 0.95))
+    return (high - low) / middle
+
+
+def _plot(section: Section) -> str:
+    """Lines rise from none of the samples to all of them; the fastest and the slowest launch are darker, and named."""
+    variants = Variants.of(section.shown)
+    traces = by_variant([pair for pair in section.traces if pair[0].variant in section.drawn])
+    shown = [variant for variant in variants.names if variant in traces]
     if not shown:
         return ""
     with styled():
-        figure, (axes,) = blank(len(shown) * PANEL + 52, left=margin(shown), right=20)
-        limits = _limits([pair for variant in shown for pair in by_variant[variant]])
+        figure, axes = blank(len(shown) * PANEL + 52, left=margin(shown), right=20)
+        limits = _limits([pair for variant in shown for pair in traces[variant]])
         for place, variant in enumerate(shown):
-            _panel(axes, place, by_variant[variant], variants.palette[variant], limits)
+            _panel(axes, place, traces[variant], variants.palette[variant], limits)
         _axes(axes, shown, limits)
-        told = f"{units.count(len(shown), 'variant')} on {units.count(most, 'device')}"
-        return svg(figure, name, f"Distribution of the samples of {told}, a line a launch")
+        label = f"Distribution of the samples of {units.count(len(shown), 'variant')}, a line a launch"
+        return svg(figure, f"{section.id}d", label)
 
 
 def _limits(traces: Sequence[tuple[CellRow, TraceRow]]) -> tuple[float, float]:
@@ -79,13 +112,9 @@ def _panel(
 def _axes(axes: Axes, shown: Sequence[str], limits: tuple[float, float]) -> None:
     axes.set_xlim(*limits)
     axes.set_ylim(len(shown) - 0.8, -1.0)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.yaxis.set_major_locator(FixedLocator([]))
-    start = -margin(shown) / (axes.get_position().width * WIDTH)
+    without_left_axis(axes)
     for place, variant in enumerate(shown):
-        axes.text(start, place - 0.12, variant, transform=axes.get_yaxis_transform(), ha="left", va="center")
+        write_left(axes, place - 0.12, variant, margin(shown))
     axes.axvline(1, color=QUIET, linewidth=0.8, zorder=1)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{units.TIMES}"))
+    few_ticks(axes.xaxis, tick_times)
     axes.set_xlabel("time of a sample over the variant’s", loc="left")

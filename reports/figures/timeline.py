@@ -1,9 +1,7 @@
 """The timeline of a comparison: samples in the order in which they were taken, and where a launch was unwell."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,12 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from reports.figures.axes import LETTER, Variants
+from harness.journal.measurement_warnings import Kind
+from reports.figures.axes import LETTER, Variants, write_right
+from reports.figures.section import Drawing, Section
 from reports.figures.svg import BAD, INK, MARKERS, QUIET, RULE, WIDTH, blank, styled, svg
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import TraceRow
 from reports.text import units
-from reports.wording.captions import variant_of
+from reports.text.labels import variant_of
 
 REACHES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """How far from 1 a timeline may reach."""
@@ -27,70 +27,82 @@ SWING = 0.38
 KEY_LINE = 16.0
 """Pixels that a line of the key takes."""
 
+FEW = 4
+"""Launches that are listed; more are counted."""
 Entry = tuple[str, str, str]
 """Of the key: a name, its colour and its marker."""
 
 
-@dataclass(frozen=True)
-class Dots:
-    """Samples of one look: when they began, how far they are off the median of their case, and their launch's lane."""
+def order(section: Section) -> Drawing | None:
+    """Every sample over the median of its case in that launch, in true order, a lane a launch."""
+    among = sum(row.samples for row in section.cells)
+    kept = sum(len(trace.seconds) for _, trace in section.traces)
+    thinned = f", thinned evenly to {kept} of {among}" if kept < among else ""
+    held = any(trace.held_back for _, trace in section.traces)
+    ticks = ", ticks where a device held its clock back" if held else ""
+    lifts = "What disturbs the machine lifts all cases at once."
+    return section.draw(
+        ("In true order", _plot(section)),
+        _sentence(section),
+        f"Every sample over the median of its case in that launch{thinned}. {lifts} "
+        f"Letters are the warnings that a launch gives cause for{ticks}.",
+        f"{section.id}-launches",
+    )
 
-    start_s: tuple[float, ...]
-    off: tuple[float, ...]
-    lane: tuple[int, ...]
+
+def _sentence(section: Section) -> str:
+    """Which launches give cause for a warning, and for which."""
+    launches = len({trace.launch for _, trace in section.traces})
+    by_kind: dict[Kind, set[int]] = {}
+    for _, trace in section.traces:
+        for kind in trace.warnings:
+            by_kind.setdefault(kind, set()).add(trace.launch)
+    if not by_kind:
+        return f"All {launches} launches were steady." if launches > 1 else "The launch was steady."
+    causes = [
+        f"{kind.replace('-', ' ')} ({section.letters[kind]}) in {_launches(causing, launches)}"
+        for kind, causing in by_kind.items()
+    ]
+    return f"{units.listed(causes)}.".capitalize()
 
 
-def timeline_plot(
-    traces: Sequence[tuple[CellRow, TraceRow]], variants: Variants, letters: Mapping[str, str], name: str
-) -> str:
-    """Samples in true order, a lane a launch: step time over the median of its case in that launch.
+def _launches(launches: Collection[int], among: int) -> str:
+    if len(launches) == among:
+        return "every launch"
+    if len(launches) > FEW:
+        return f"{len(launches)} of {among} launches"
+    listed = units.listed([str(launch) for launch in sorted(launches)])
+    return f"{'launch' if len(launches) == 1 else 'launches'} {listed}"
 
-    Beside a lane stand the letters of the warnings that its launch gives cause for, and below it ticks where a device
-    held its clock back. What disturbs the machine lifts all cases at once.
-    """
+
+def _plot(section: Section) -> str:
+    """Beside a lane are its launch's warnings, and below it ticks where a device held its clock back."""
+    traces = [pair for pair in section.traces if pair[0].variant in section.drawn]
     if not traces:
         return ""
+    variants, sizes = Variants.of(section.shown), sorted({row.world_size for row, _ in traces})
     lanes = {launch: lane for lane, launch in enumerate(sorted({trace.launch for _, trace in traces}))}
-    sizes = sorted({row.world_size for row, _ in traces})
     key = _entries(variants, sizes)
+    reach = _reach(seconds / row.launch_s[trace.launch] - 1 for row, trace in traces for seconds in trace.seconds)
     with styled():
         top = 8.0 + KEY_LINE * len(_lines(key))
-        figure, (axes,) = blank(LANE * len(lanes) + 44 + top, left=42, right=62, top=top)
+        figure, axes = blank(LANE * len(lanes) + 44 + top, left=42, right=62, top=top)
         _key(figure, key)
-        looks = _looks(traces, lanes)
-        reach = _reach(off for dots in looks.values() for off in dots.off)
-        for (variant, size), dots in looks.items():
-            heights = [lane - SWING * off / reach for lane, off in zip(dots.lane, dots.off, strict=True)]
-            marker = MARKERS[sizes.index(size) % len(MARKERS)]
-            axes.scatter(
-                dots.start_s,
-                heights,
-                s=9,
-                alpha=0.8,
-                linewidths=0,
-                color=variants.palette[variant],
-                marker=marker,
-                zorder=2,
-            )
+        for row, trace in traces:
+            lane, typical_s = lanes[trace.launch], row.launch_s[trace.launch]
+            heights = [lane - SWING * (seconds / typical_s - 1) / reach for seconds in trace.seconds]
+            marker = MARKERS[sizes.index(row.world_size) % len(MARKERS)]
+            look: dict[str, Any] = {"color": variants.palette[variant_of(row)], "marker": marker, "linewidths": 0}
+            axes.scatter(trace.start_s, heights, s=9, alpha=0.8, zorder=2, **look)
         _ticks(axes, traces, lanes)
         _lane_axes(axes, lanes, reach)
         for launch, lane in lanes.items():
-            kinds = {letters[kind] for _, trace in traces if trace.launch == launch for kind in trace.warnings}
-            _say(axes, lane, f"launch {launch}", "".join(sorted(kinds)))
-        return svg(figure, name, f"Step times in true order, {units.count(len(lanes), 'launch', 'launches')}")
-
-
-def _looks(traces: Sequence[tuple[CellRow, TraceRow]], lanes: Mapping[int, int]) -> dict[tuple[str, int], Dots]:
-    """By variant and number of devices; one call for all launches keeps the drawing small."""
-    found: dict[tuple[str, int], list[tuple[float, float, int]]] = {}
-    for row, trace in traces:
-        typical = row.launch_s[trace.launch]
-        dots = found.setdefault((variant_of(row), row.world_size), [])
-        dots += [
-            (start, seconds / typical - 1, lanes[trace.launch])
-            for start, seconds in zip(trace.start_s, trace.seconds, strict=True)
-        ]
-    return {look: Dots(*zip(*dots, strict=True)) for look, dots in found.items()}
+            kinds = {section.letters[kind] for _, trace in traces if trace.launch == launch for kind in trace.warnings}
+            write_right(axes, lane, f"launch {launch}")
+            if kinds:
+                write_right(axes, lane + 0.31, "".join(sorted(kinds)), color=BAD, weight="bold")
+        label = f"Step times in true order, {units.count(len(lanes), 'launch')}"
+        return svg(figure, f"{section.id}o", label)
 
 
 def _reach(off: Iterable[float]) -> float:
@@ -116,13 +128,6 @@ def _lane_axes(axes: Axes, lanes: Mapping[int, int], reach: float) -> None:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("seconds since the launch’s origin", loc="left")
-
-
-def _say(axes: Axes, lane: int, text: str, marks: str) -> None:
-    across = axes.get_yaxis_transform()
-    axes.text(1.02, lane, text, transform=across, va="center", color=QUIET, fontsize=10.5)
-    if marks:
-        axes.text(1.02, lane + 0.31, marks, transform=across, va="center", color=BAD, fontsize=10.5, weight="bold")
 
 
 def _entries(variants: Variants, sizes: Sequence[int]) -> list[Entry]:

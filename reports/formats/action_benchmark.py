@@ -3,13 +3,11 @@
 A case without a time that may be shown is left out: the action has no way to say that something failed.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
 from harness.journal.run_directory import RunDir
-from reports.reading.run import State
+from reports.reading.run import FAILED
 from reports.schema.cases import CellRow
 from reports.schema.summary import Summary
 from reports.summary import summarise
@@ -17,14 +15,12 @@ from reports.text import labels, units
 
 UNIT, SCALE = "ms", 1e3
 """One unit for all cases and for ever: the action compares bare numbers."""
-WELL: tuple[State, ...] = ("ok", "unchecked", "missing", "skipped")
-"""States of cases whose other launches, if there are any, have times that count."""
 
 
 def action_benchmark(run: RunDir) -> str:
     """A JSON array; names are the cases' keys, which stay the same from commit to commit."""
     summary = summarise(run)
-    rows = (row for row in summary.cells if row.status in WELL and not row.below_resolution)
+    rows = (row for row in summary.cells if row.timed and row.status not in FAILED)
     told = [_entry(row, row.median_s, summary) for row in rows if row.median_s is not None]
     return json.dumps(told, indent=1) + "\n"
 
@@ -40,9 +36,9 @@ def _entry(row: CellRow, median_s: float, summary: Summary) -> dict[str, Any]:
 
 
 def _extra(row: CellRow, summary: Summary) -> list[str]:
-    launches = units.count(row.launches, "launch", "launches")
+    launches = units.count(row.launches, "launch")
     told = [f"{launches}, {units.count(row.samples, 'sample')}"]
-    if row.speedup is not None and row.scaling != "none":
+    if row.scaled:
         told.append(f"speed-up {units.times_between(row.speedup, row.speedup_low, row.speedup_high)}")
     told += [f"{caution.kind}: {labels.plain(caution.fact)}" for caution in row.warnings]
     return [*told, f"environment {summary.run.fingerprint}"]

@@ -1,7 +1,5 @@
 """A run in Markdown, for a comment on a pull request and for the summary of a GitHub job: failures first."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,14 +8,13 @@ from harness.common.errors import UsageError
 from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir
 from reports.formats import markdown as md
-from reports.schema.cases import CellRow, ContrastRow
 from reports.schema.summary import Summary
 from reports.summary import summarise
 from reports.text import units
 from reports.text.labels import Labels
 from reports.wording.claims import leading
+from reports.wording.columns import Entry, columns, lines
 from reports.wording.outcomes import Fate, outcomes
-from reports.wording.sentences import WORDS
 
 CLAIMS = 12
 """Sentences that are not folded away."""
@@ -66,59 +63,29 @@ def _failure(outcome: Fate) -> str:
 
 
 def _head(summary: Summary) -> Sequence[str]:
-    columns = (
-        "case",
-        "devices:",
-        "time a step:" if summary.run.emulated is None else "emulated time:",
-        "speed-up:",
-        "efficiency:",
-        "against baseline",
-    )
-    return md.head(*columns, *(["on"] if len(summary.run.sides) > 1 else []))
+    figures = (f"{column.heading}{':' * column.right}" for column in columns(summary))
+    return md.head("case", "devices:", *figures, *(["on"] if len(summary.run.sides) > 1 else []))
 
 
 def _cases(summary: Summary, names: Labels) -> Iterator[str]:
-    contrasts: dict[tuple[int, str | None, int], ContrastRow] = {
-        (row.comparison, row.variant, row.world_size): row for row in summary.comparisons
-    }
     several = len(summary.run.sides) > 1
-    for row in summary.cells:
-        own = summary.run.sides[0].name == row.side
-        contrast = contrasts.get((row.comparison, row.variant, row.world_size)) if own else None
-        side = [md.code(row.side)] if several else []
-        yield md.row(
-            md.code(names.case(row)), str(row.world_size), _time(row), *_scaling(row), _against(contrast), *side
-        )
+    for line in lines(summary, summary.cells):
+        figures = (_figure(column.entry(line, False)) for column in columns(summary))
+        side = [md.code(line.row.side)] if several else []
+        yield md.row(md.code(names.case(line.row)), str(line.row.world_size), *figures, *side)
 
 
-def _time(row: CellRow) -> str:
-    if row.median_s is None:
-        return f"**{row.status}**"
-    if row.below_resolution:
-        return "below resolution"
-    told = units.timed(row.median_s, row.ci_low_s, row.ci_high_s)
-    return told if row.status == "ok" else f"{told} (**{row.status}**)"
-
-
-def _scaling(row: CellRow) -> tuple[str, str]:
-    if row.efficiency is None or row.below_resolution:
-        return "", ""
-    speedup = units.times_between(row.speedup, row.speedup_low, row.speedup_high) if row.scaling != "none" else ""
-    return speedup, units.percent(row.efficiency)
-
-
-def _against(row: ContrastRow | None) -> str:
-    if row is None:
-        return ""
-    ratio = f" {units.change(row.ratio, row.ratio_low, row.ratio_high)}" if row.ratio is not None else ""
-    return WORDS[row.verdict] + ("" if row.verdict == "not comparable" else ratio)
+def _figure(entry: Entry) -> str:
+    if not entry.amiss:
+        return entry.text
+    return f"{entry.text} (**{entry.amiss}**)" if entry.text else f"**{entry.amiss}**"
 
 
 def _made(summary: Summary) -> Iterator[str]:
     run = summary.run
     devices = f"{units.count(len(run.devices), 'device')}: {md.code(', '.join(dict.fromkeys(run.device_names)))}"
     yield f"- {md.code(run.command)}"
-    yield f"- {devices}, {units.count(run.launches_done, 'launch', 'launches')} of {run.launches_planned}"
+    yield f"- {devices}, {units.count(run.launches_done, 'launch')} of {run.launches_planned}"
     yield f"- rankbench {md.inert(run.version)}, environment {md.code(run.fingerprint or '')}"
     for name, value in (summary.environment or {}).get("software", {}).items():
         if name in ("torch", "cuda", "driver") and value is not None:

@@ -1,7 +1,5 @@
 """Cases in the terminal: a table where it fits, and a list where the terminal is too narrow for columns."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """Exports: a run in the formats of other tools. To add one, add a function to ``reports.formats`` and a line here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

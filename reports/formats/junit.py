@@ -4,8 +4,6 @@ A case that is wrong has failed; one that raised, died, hung, ran out of memory,
 The time of a test case is that of one step, in seconds, and there is none where the case has none to show.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -70,7 +68,7 @@ def _properties(summary: Summary) -> Iterator[tuple[str, str]]:
 
 def _case(outcome: Fate, about: ComparisonFacts, row: CellRow | None) -> ET.Element:
     case = ET.Element("testcase", name=labels.plain(outcome.key), classname=_name(about))
-    shown = row is not None and row.median_s is not None and not row.below_resolution
+    shown = row is not None and row.timed
     if row is not None and row.median_s is not None and shown:
         case.set("time", f"{Decimal(repr(row.median_s)):f}")
     element = OUTCOMES.get(outcome.status, "error")

@@ -4,8 +4,6 @@ A comment that is too long is refused, and a job summary that is too long is dro
 counted.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +26,7 @@ _LINKS = re.compile(r"(?i)(www)\.|(:)//")
 def code(text: str) -> str:
     """Foreign text as a code span: no HTML, links or mentions work in it; a bar would still end a table's cell."""
     shown = labels.plain(text).replace("|", "\N{BROKEN BAR}")
-    cut = shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return f"`{cut}`" if cut else units.NONE
+    return f"`{labels.cut(shown, LONGEST)}`" if shown else units.NONE
 
 
 def sentence(text: str) -> str:

@@ -1,7 +1,5 @@
 """A run as OpenMetrics text, as Prometheus scrapes it and GitLab's metrics reports read it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,26 +1,25 @@
 """The terminal table: a row a case, warnings as short marks with a legend, and then the claims."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from harness.journal.measurement_warnings import REMEDIES, Kind
+from harness.journal.measurement_warnings import REMEDIES
 from reports.formats.fitting import CaseTable, Column, Row, hang
 from reports.formats.fitting import show as show_cases
-from reports.schema.cases import CellRow, ContrastRow
+from reports.schema.cases import CellRow
 from reports.schema.summary import ExerciseRow, Summary
 from reports.text import labels, units
 from reports.text.labels import FEW, Labels
 from reports.wording.claims import SINGLE, leading
-from reports.wording.sentences import WORDS
+from reports.wording.columns import Entry, columns, lines
+from reports.wording.tally import marks
 
 CLAIMS = 12
 """Sentences that are printed below a table; the page has them all."""
 
-STYLES = {"faster": "green", "slower": "red"}
+STYLES = {"faster": "green", "slower": "red", "quiet": "dim", "bad": "yellow"}
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -64,77 +63,35 @@ def _answer(row: ExerciseRow) -> Text:
     return built
 
 
-def marks(cells: Iterable[CellRow]) -> dict[Kind, str]:
-    """A letter for each kind of warning that occurs, in order of first appearance."""
-    kinds = dict.fromkeys(caution.kind for row in cells for caution in row.warnings)
-    return {kind: chr(ord("a") + place) for place, kind in enumerate(kinds)}
-
-
 def _table(summary: Summary, *, wide: bool) -> CaseTable:
     """The table; ``wide``: speed-ups and ratios show their intervals too."""
     names, letters = Labels.of(summary.first), marks(summary.first)
-    contrasts: dict[tuple[int, str | None, int], ContrastRow] = {
-        (row.comparison, row.variant, row.world_size): row for row in summary.comparisons
-    }
-    columns = (
-        Column("time a step" if summary.run.emulated is None else "emulated time"),
-        Column("speed-up", "speed-up"),
-        Column("eff.", "efficiency"),
-        Column("against baseline" if wide else "baseline", justify="left"),
-        Column("", "warnings", "left", max((len(row.warnings) for row in summary.first), default=0)),
-    )
+    shown, cases = columns(summary), lines(summary, summary.first)
+    headings = [
+        Column(each.heading if wide and not each.right else each.short, each.label, "right" if each.right else "left")
+        for each in shown
+    ]
+    most = max((len(row.warnings) for row in summary.first), default=0)
     rows: list[Row] = []
     before: int | None = None
-    for row in summary.first:
+    for line in cases:
+        row = line.row
         if before != row.comparison and before is not None:
             rows.append(Row())
         if before != row.comparison and row.variant is not None:
             rows.append(Row(Text(names.comparison(row), "bold")))
         before = row.comparison
         name = f"  {labels.variant(row)}" if row.variant is not None else names.comparison(row)
-        letters_of_row = "".join(sorted(letters[caution.kind] for caution in row.warnings))
-        contrast = contrasts.get((row.comparison, row.variant, row.world_size))
-        figures = (
-            _time(row, summary.run.turns_planned),
-            *map(Text, _scaling(row, wide=wide)),
-            _against(row, contrast, summary, wide=wide),
-            Text(letters_of_row, "yellow"),
-        )
-        rows.append(Row(Text(name), row.world_size, figures))
-    return CaseTable(columns, rows, padding=2 if wide else 1, name_width=18 if wide else 12, folds=not wide)
+        figures = [_figure(column.entry(line, not wide)) for column in shown]
+        marked = Text("".join(sorted(letters[warning.kind] for warning in row.warnings)), "yellow")
+        rows.append(Row(Text(name), row.world_size, (*figures, marked)))
+    table = (*headings, Column("", "warnings", "left", most))
+    return CaseTable(table, rows, padding=2 if wide else 1, name_width=18 if wide else 12, folds=not wide)
 
 
-def _time(row: CellRow, planned: int) -> Text:
-    if row.median_s is None:
-        who = f" (rank {row.rank})" if row.rank is not None else ""
-        return Text(f"{row.status}{who}", "red")
-    if row.below_resolution:
-        return Text("below resolution", "yellow")
-    text = Text(units.timed(row.median_s, row.ci_low_s, row.ci_high_s))
-    if row.status == "ok":
-        return text
-    if row.status == "unchecked":
-        text.append(" unchecked", "yellow")
-        return text if row.launches == planned else text.append(f" {row.launches}/{planned}", "red")
-    word = "" if row.status == "missing" else f" {row.status}"
-    return text.append(f"{word} {row.launches}/{planned}", "red")
-
-
-def _scaling(row: CellRow, *, wide: bool) -> tuple[str, str]:
-    if row.efficiency is None or row.below_resolution:
-        return "", ""
-    speedup = units.times_between(row.speedup, row.speedup_low, row.speedup_high) if wide else units.times(row.speedup)
-    return speedup if row.scaling != "none" else "", units.percent(row.efficiency)
-
-
-def _against(row: CellRow, contrast: ContrastRow | None, summary: Summary, *, wide: bool) -> Text:
-    if contrast is None:
-        base = next((about.baseline for about in summary.about if about.comparison == row.comparison), None)
-        return Text("baseline" if base is not None and row.variant == base else "", "dim")
-    word, style = WORDS[contrast.verdict], STYLES.get(contrast.verdict, "")
-    if contrast.ratio is None or not wide or contrast.verdict == "not comparable":
-        return Text(word, style)
-    return Text(f"{word} {units.change(contrast.ratio, contrast.ratio_low, contrast.ratio_high)}", style)
+def _figure(entry: Entry) -> Text:
+    figure = Text(entry.text, STYLES.get(entry.look, ""))
+    return figure.append(f"{' ' if entry.text and entry.amiss else ''}{entry.amiss}", "red")
 
 
 def _legend(cells: Iterable[CellRow]) -> list[Text]:

@@ -1,7 +1,5 @@
 """The page's chapter: for each exercise its sentence in pieces, and the figure that shows it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +9,12 @@ from markupsafe import Markup
 from reports.figures.axes import Variants
 from reports.figures.crossing import Curve, crossing_plot, speedup_dots
 from reports.figures.times import time_plot
-from reports.formats.columns import COUNTS, Tally, tally
 from reports.schema.cases import CellRow
 from reports.schema.summary import ComparisonFacts, Crossing, ExerciseRow, Quote, Summary
 from reports.text import labels, units
+from reports.text.labels import variant_of
 from reports.wording.answers import FIGURES
-from reports.wording.captions import variant_of
+from reports.wording.tally import COUNTS, Tally, tally
 
 TIMES = ("time", "versus")
 
@@ -124,7 +122,7 @@ class Solution:
     def _curve(self, crossing: Crossing, variant: str | None, size: int, look: tuple[str, int]) -> Curve:
         cells = {row.comparison: row for row in self.cells if row.variant == variant and row.world_size == size}
         told = [(own, cells[own]) for own in crossing.comparisons if own in cells]
-        usable = [(own, row) for own, row in told if row.median_s is not None and not row.below_resolution]
+        usable = [(own, row) for own, row in told if row.timed]
         values = tuple(float(self.about[own].params[crossing.axis]) for own, _ in usable)
         return Curve(look[0], values, tuple(row for _, row in usable), look[1])
 

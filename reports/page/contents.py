@@ -1,11 +1,9 @@
 """The page's contents: links to its exercises, its comparisons and its other parts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
+from reports.figures.section import Section
 from reports.page.chapter import Solution
-from reports.page.sections import Section
 from reports.schema.summary import Summary
 from reports.text.labels import told_apart
 
@@ -18,17 +16,17 @@ def contents(
 ) -> list[tuple[str, Sequence[Link]]]:
     """Groups of links, each with its name."""
     rest = [
-        ("what was found", "findings", bool(solved)),
+        ("results", "results", True),
         ("the sides", "sides", bool(summary.sides)),
         ("what was planned", "cells", True),
         ("why not linear", "why", bool(summary.losses)),
-        ("ranks", "ranks", bool(summary.ranks)),
+        ("stragglers", "ranks", bool(summary.ranks)),
         ("steadiness", "steadiness", bool(summary.health)),
-        ("floor and ceilings", "limits", bool(summary.floors or summary.ceilings)),
+        ("roofline", "limits", bool(summary.floors or summary.ceilings)),
         ("projection", "projection", bool(summary.projection)),
         ("profiles", "profiles", bool(summary.profiles)),
         ("environment", "environment", True),
-        ("definitions and method", "method", True),
+        ("method", "method", True),
         ("twelve rules", "audit", True),
         ("do it again", "again", True),
     ]

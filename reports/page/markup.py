@@ -4,8 +4,6 @@ The content-security policy of a page allows this style and this very script, by
 plugin or a file might bring would neither run nor be fetched.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from functools import cache
@@ -14,15 +12,12 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports.figures.svg import shared
-from reports.page.sections import short
+from reports.figures.section import short
 from reports.schema.summary import ExerciseRow
 from reports.text import labels, units
-from reports.wording.captions import variant_of
+from reports.text.labels import variant_of
 
 FOLDER = "templates"
-LOOKS = "/* looks of the figures */"
-"""Stands in the style sheet where the figures' shared styles go."""
 
 
 @cache
@@ -44,12 +39,6 @@ def environment() -> Environment:
 
 def _text(name: str) -> str:
     return resources.files("reports.page").joinpath(FOLDER, name).read_text(encoding="utf-8").strip()
-
-
-def finished(page: str) -> str:
-    """A rendered page whose figures share their styles."""
-    page, rules = shared(page)
-    return page.replace(LOOKS, rules, 1)
 
 
 def names_marked(text: str) -> Markup:

@@ -1,7 +1,5 @@
 """The page: one self-contained HTML file that fetches nothing, and says nothing that summary.json does not."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from functools import partial
@@ -13,12 +11,12 @@ from harness.common.startup import program
 from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir, write_whole
 from reports.figures.contrasts import case_names, side_forests, variant_forest
-from reports.figures.ranks import STEPS, rank_plot
+from reports.figures.ranks import rank_plot
+from reports.figures.section import sections
 from reports.page.chapter import solutions
 from reports.page.contents import contents
-from reports.page.drawings import drawings
-from reports.page.markup import environment, finished
-from reports.page.sections import LONG, sections
+from reports.page.drawings import MOST_DETAILED, drawings
+from reports.page.markup import environment
 from reports.page.why import why
 from reports.schema.cases import RankRow
 from reports.schema.summary import SideFacts, Summary
@@ -51,6 +49,8 @@ CLAIMS = 10
 
 URGENT = ("failure", "caveat", "load")
 """Kinds of claims that stand before the chapter: they bear on every answer."""
+LONG = 40
+"""Rows, of which a table of more is folded."""
 LINKS = 8
 """Comparisons that an answer names at most."""
 SPREAD_LEVELS = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -73,7 +73,7 @@ def render(summary: Summary, root: Path) -> str:
     others = tuple(claim for claim in summary.claims if claim not in urgent)
     many = len(parts) > FEW
     first = tuple(claim for claim in others if claim.kind not in SINGLE) if many and solved else leading(others, CLAIMS)
-    return finished(
+    return (
         environment()
         .get_template("page.html.j2")
         .render(
@@ -105,12 +105,11 @@ def render(summary: Summary, root: Path) -> str:
             words=WORDS,
             LINKS=LINKS,
             LONG=LONG,
-            drawings={part.id: drawings(part, summary) for part in parts},
+            drawings={part.id: drawings(part, many=len(parts) > MOST_DETAILED) for part in parts},
             forest=variant_forest(summary),
             side_forests=side_forests(summary),
             case_names=case_names(summary),
             SPREAD_LEVELS=SPREAD_LEVELS,
-            HEAT_STEPS=STEPS,
         )
     )
 

@@ -1,14 +1,12 @@
 """The page's parts on why: losses, how steady launches were, and what more devices might do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from reports.figures.projection import projection_plot
-from reports.page.sections import Section
+from reports.figures.section import Section
 from reports.reading.run import CaseId
 from reports.schema.cases import CellRow
 from reports.schema.diagnostics import HealthRow, LossRow, ProjectionRow

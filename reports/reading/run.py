@@ -1,12 +1,10 @@
 """What a run directory holds, read once: the plan, who ran it, and the last word on every planned cell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, groupby
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import from_json, to_json
@@ -103,6 +101,20 @@ State = Status | Literal["missing"]
 WORST_FIRST: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error", "unchecked", "skipped", "missing", "ok")
 """Of several launches' states, the first of these stands for the case."""
 
+FAILED: tuple[State, ...] = ("wrong", "died", "hang", "oom", "error")
+"""A case that is so in any launch is not comparable, answers nothing, and passes no gate."""
+
+OUTCOMES: dict[State, str] = {
+    "wrong": "is wrong",
+    "died": "died",
+    "hang": "hung",
+    "oom": "ran out of memory",
+    "error": "failed",
+    "skipped": "was skipped",
+    "missing": "was not measured",
+}
+"""What became of a case that has no figures."""
+
 CaseId = tuple[int, str]
 """Index of the comparison, and the case's key: a case of a run."""
 
@@ -157,7 +169,7 @@ class Evidence:
     profiles: dict[CaseId, ProfileRecord]
     """Of the cases that were traced, or should have been."""
 
-    def of(self, side: Side) -> Evidence:
+    def of(self, side: Side) -> Self:
         """The same run, as another side saw it."""
         return replace(self, side=side)
 
@@ -321,7 +333,7 @@ class Topology:
     """Devices of one host, where the run's environment tells."""
 
     @classmethod
-    def of(cls, evidence: Evidence) -> Topology:
+    def of(cls, evidence: Evidence) -> Self:
         """From the side's last launch that tells, and the environment."""
         gangs = list(evidence.gangs.values())
         hosts = tuple(rank.host for rank in sorted(gangs[-1].ranks, key=lambda each: each.rank)) if gangs else ()

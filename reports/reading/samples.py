@@ -3,8 +3,6 @@
 Of each line only the samples are read so; everything else of it is a record of ``harness.journal.records`` as ever.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """Rows of figures in summary.json: cases, contrasts, and what was measured beside them."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field
@@ -169,6 +167,16 @@ class CellRow(Record):
     def host_bound(self) -> bool:
         """Whether launching a step surely takes longer than the device's work in it."""
         return self.enqueue_s is not None and self.device_s is not None and self.enqueue_s > HOST_BOUND * self.device_s
+
+    @property
+    def timed(self) -> bool:
+        """Whether it has a time that may be shown: one that was measured, above the harness's floor."""
+        return self.median_s is not None and not self.below_resolution
+
+    @property
+    def scaled(self) -> bool:
+        """Whether it has a speed-up that may be shown: of such a time, in a scenario that claims to scale."""
+        return self.speedup is not None and not self.below_resolution and self.scaling != "none"
 
     @property
     def reachable(self) -> float | None:

@@ -1,7 +1,5 @@
 """What a comparison of two runs says, as JSON has it: a row a case, what else differs, and the gate."""
 
-from __future__ import annotations
-
 from pydantic import ConfigDict, Field
 
 from harness.journal.plan import Record, Value
@@ -102,6 +100,21 @@ class RunSide(Record):
     """Of its environment; several where launches differ."""
 
 
+class Gate(Record):
+    """Whether the gate could fail at all, told before it is looked at."""
+
+    cases: int
+    """How many are tested at once: Holm's correction is for so many."""
+    level: float = TAIL
+    """The chance of one false alarm or more among all of them that it stays below."""
+    smallest_p: float | None
+    """The smallest p that any case can reach with its launches; None without cases."""
+    able: bool
+    """Whether that is small enough for so many cases."""
+    launches_needed: int = Field(ge=1)
+    """The fewest launches of each run with which it would be."""
+
+
 class Changes(Record):
     """NEW against BASE."""
 
@@ -133,18 +146,3 @@ class Changes(Record):
     def to_json(self) -> str:
         """As text."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
-
-
-class Gate(Record):
-    """Whether the gate could fail at all, told before it is looked at."""
-
-    cases: int
-    """How many are tested at once: Holm's correction is for so many."""
-    level: float = TAIL
-    """The chance of one false alarm or more among all of them that it stays below."""
-    smallest_p: float | None
-    """The smallest p that any case can reach with its launches; None without cases."""
-    able: bool
-    """Whether that is small enough for so many cases."""
-    launches_needed: int = Field(ge=1)
-    """The fewest launches of each run with which it would be."""

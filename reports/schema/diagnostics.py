@@ -1,7 +1,5 @@
 """Rows of summary.json that say why: how steady a launch was, where efficiency went, what more devices might do."""
 
-from __future__ import annotations
-
 from statistics import median
 from typing import Literal
 

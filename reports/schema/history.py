@@ -1,7 +1,5 @@
 """Rows of history.json: several runs of one fingerprint, and each case through all of them."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import ConfigDict, Field

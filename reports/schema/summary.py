@@ -1,8 +1,7 @@
 """summary.json as a whole: the rows of figures, and what the run was, what became of it, and what it says."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -217,6 +216,10 @@ class Claim(Record):
     comparison: int | None = None
 
 
+Place = tuple[int, str | None, int]
+"""Comparison, variant and number of devices."""
+
+
 class Summary(Record):
     """summary.json."""
 
@@ -268,6 +271,26 @@ class Summary(Record):
     def first(self) -> tuple[CellRow, ...]:
         """The cells of the first side: what tables and figures show."""
         return tuple(row for row in self.cells if row.side == self.run.sides[0].name)
+
+    @property
+    def others(self) -> tuple[CellRow, ...]:
+        """The cells of all other sides."""
+        return tuple(row for row in self.cells if row.side != self.run.sides[0].name)
+
+    @cached_property
+    def by_variant(self) -> dict[Place, CellRow]:
+        """The cells of the first side."""
+        return {(row.comparison, row.variant, row.world_size): row for row in self.first}
+
+    @cached_property
+    def contrasts(self) -> dict[Place, ContrastRow]:
+        """The contrasts, of the first side too."""
+        return {(row.comparison, row.variant, row.world_size): row for row in self.comparisons}
+
+    @property
+    def is_duel(self) -> bool:
+        """Whether its question is how its sides compare."""
+        return any(row.control for row in self.sides)
 
     def to_json(self) -> str:
         """The text of summary.json."""

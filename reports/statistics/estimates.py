@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,10 @@ class Estimate:
     high: float | None
     launches: int
     """How many launches the interval rests on."""
+
+    def fields(self, name: str) -> dict[str, Any]:
+        """The three fields of a row that hold it: ``name``, ``name_low`` and ``name_high``."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 def estimate(values: pd.Series[float]) -> Estimate | None:
@@ -60,10 +65,8 @@ def ratio(above: pd.Series[float], below: pd.Series[float]) -> Estimate | None:
     return Estimate(value, min(own.low, value), max(own.high, value), own.launches)
 
 
-def scaled(found: Estimate | None, factor: float) -> Estimate | None:
+def scaled(found: Estimate, factor: float) -> Estimate:
     """An estimate times a positive constant."""
-    if found is None:
-        return None
     low, high = (None if end is None else end * factor for end in (found.low, found.high))
     return Estimate(found.value * factor, low, high, found.launches)
 

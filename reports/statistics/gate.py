@@ -1,10 +1,10 @@
 """The gate: of many cases, which are slower for certain; and how many launches it takes to find one so."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import count
+from typing import Any, Protocol, Self, TypeVar
 
+from reports.schema.cases import Verdict
 from reports.schema.compare import TAIL, Gate
 from reports.statistics.shift import smallest_p
 
@@ -37,3 +37,28 @@ def holm(ps: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, ps[index] * (len(ps) - place)))
         corrected[index] = worst
     return corrected
+
+
+class Tested(Protocol):
+    """A row with a verdict by its own interval, and its p where it was tested."""
+
+    verdict: Verdict
+    p: float | None
+
+    def model_copy(self, *, update: dict[str, Any]) -> Self:
+        """The same with other fields."""
+
+
+Row = TypeVar("Row", bound=Tested)
+
+
+def corrected(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows with p corrected for all that were tested (Holm); what is slower by it too is confirmed."""
+    tested = [place for place, row in enumerate(rows) if row.p is not None]
+    ps = dict(zip(tested, holm([rows[place].p or 0.0 for place in tested]), strict=True))
+    return tuple(
+        row.model_copy(update={"p_holm": ps[place], "confirmed": row.verdict == "slower" and _enough(ps[place], 1)})
+        if place in ps
+        else row
+        for place, row in enumerate(rows)
+    )

@@ -1,7 +1,5 @@
 """A series: one case's samples in one launch in true order, and how steady they are. Pure: arrays in, numbers out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ Chicken 2014, section 4.3), and the test counts those above a limit (Mann and Wh
 C(n + m, n) orders of the two sets are equally likely where nothing but a factor tells them apart.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The model is that of Kalibera and Jones (ISMM 2013) with two levels, and of loga
 time, plus what is particular to the launch, plus what its samples leave.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

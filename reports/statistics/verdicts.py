@@ -1,7 +1,5 @@
 """Verdicts: where the interval of a ratio lies against a margin."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Names of cases as people say them: the scenario, its variant, and only those parameters that vary in this run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
@@ -81,6 +79,20 @@ def by_variant(rows: Sequence[Row]) -> tuple[Row, ...]:
 def variant(row: Armed) -> str:
     """E.g. ``how=whole``; empty where there is no variant."""
     return plain(f"{row.variant_field}={row.variant}") if row.variant_field and row.variant is not None else ""
+
+
+LONGEST = 22
+"""Letters of a variant's name that are shown in a plot."""
+
+
+def cut(text: str, longest: int) -> str:
+    """At most so many letters, of which the last is an ellipsis where some are left out."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def variant_of(row: Armed) -> str:
+    """The variant's value in a plot, or the scenario where it has none."""
+    return cut(row.variant if row.variant is not None else row.scenario, LONGEST)
 
 
 def told_apart(names: Sequence[str]) -> Iterator[str]:

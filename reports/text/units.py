@@ -1,7 +1,5 @@
 """Units at the edge: seconds inside, and here the only places where a number becomes words."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +17,7 @@ LEAST_PERCENT = 1e-3
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
 _PREFIX = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL = ((1e-3, "m"), (1e-6, "\N{MICRO SIGN}"), (1e-9, "n"))
-_BINARY = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"))
+_BINARY = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"), (1.0, ""))
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -34,16 +32,16 @@ def digits(value: float, significant: int = 3) -> str:
     return f"{rounded:.{max(decimals, 0)}f}"
 
 
-def _time_unit(value: float) -> tuple[float, str]:
-    size = abs(value) * 1.0005
-    return next((pair for pair in _TIME if size >= pair[0]), _TIME[-1])
+def _scale(value: float, scales: tuple[tuple[float, str], ...] = _TIME) -> tuple[float, str]:
+    """The greatest scale of which a value is one or more, with its name; else the least."""
+    return next((pair for pair in scales if abs(value) * 1.0005 >= pair[0]), scales[-1])
 
 
 def seconds(value: float | None) -> str:
     """E.g. ``31.2 ms``."""
     if value is None:
         return NONE
-    scale, unit = _time_unit(value)
+    scale, unit = _scale(value)
     return f"{digits(value / scale)}{THIN}{unit}"
 
 
@@ -51,7 +49,7 @@ def timed(value: float | None, low: float | None, high: float | None) -> str:
     """A time and its interval in the same unit, e.g. ``31.2 ms [31.0, 31.5]``; the interval's width sets the digits."""
     if value is None or low is None or high is None:
         return seconds(value)
-    scale, unit = _time_unit(value)
+    scale, unit = _scale(value)
     decimals = len(digits(value / scale).partition(".")[2])
     half = (high - low) / (2 * scale)
     if half > 0:
@@ -62,7 +60,7 @@ def timed(value: float | None, low: float | None, high: float | None) -> str:
 
 def signed(value: float, low: float | None = None, high: float | None = None) -> str:
     """Seconds that may be negative, with their interval in one unit: ``1.2 ms [−0.3, 2.7]``."""
-    scale, unit = _time_unit(max(map(abs, (value, low or 0.0, high or 0.0))))
+    scale, unit = _scale(max(map(abs, (value, low or 0.0, high or 0.0))))
     ends = (value,) if low is None or high is None else (value, low, high)
     size = max(abs(end) for end in ends) / scale
     decimals = len(digits(size).partition(".")[2])
@@ -163,7 +161,7 @@ def rate(value: float | None, unit: str) -> str:
     """E.g. ``78.0 GFLOP/s`` or ``1.23 k items/s``."""
     if value is None:
         return NONE
-    scale, prefix = next((pair for pair in _PREFIX if abs(value) * 1.0005 >= pair[0]), _PREFIX[-1])
+    scale, prefix = _scale(value, _PREFIX)
     if unit == "FLOP":
         return f"{digits(value / scale)}{THIN}{prefix}FLOP/s"
     return THIN.join(part for part in (digits(value / scale), prefix, f"{_plural(unit)}/s") if part)
@@ -182,28 +180,26 @@ def quantity(value: float | None, unit: str) -> str:
     """Any unit of the SI, e.g. ``312 W`` and ``4.21 mJ``."""
     if value is None:
         return NONE
-    pairs = (*_PREFIX, *_SMALL)
-    scale, prefix = next((pair for pair in pairs if abs(value) * 1.0005 >= pair[0]), pairs[-1])
+    scale, prefix = _scale(value, (*_PREFIX, *_SMALL))
     return f"{digits(value / scale)}{THIN}{prefix}{unit}"
 
 
 def amount(value: float | None) -> str:
     """Bytes on disk or on a wire, in powers of 1000: ``2.57 kB``."""
-    return _bytes(value, _PREFIX, 1e3)
+    return _bytes(value, _PREFIX)
 
 
 def memory(value: float | None) -> str:
     """Bytes of memory, in powers of 1024: ``512 MiB``."""
-    return _bytes(value, _BINARY, 1024)
+    return _bytes(value, _BINARY)
 
 
-def _bytes(value: float | None, prefixes: tuple[tuple[float, str], ...], least: float) -> str:
+def _bytes(value: float | None, scales: tuple[tuple[float, str], ...]) -> str:
     if value is None:
         return NONE
-    if abs(value) < least:
-        return f"{value:.0f}{THIN}B"
-    scale, prefix = next(pair for pair in prefixes if abs(value) * 1.0005 >= pair[0])
-    return f"{digits(value / scale)}{THIN}{prefix}B"
+    scale, prefix = _scale(value, scales)
+    shown = digits(value / scale) if prefix else f"{value:.0f}"
+    return f"{shown}{THIN}{prefix}B"
 
 
 def number(value: float) -> str:

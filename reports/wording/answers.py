@@ -1,7 +1,5 @@
 """Answers: the sentences in which a run's own figures answer the chapter's exercises."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +8,12 @@ from typing import Any
 
 from harness.journal.plan import Comparison, Exercise
 from reports.schema.cases import CellRow, ContrastRow
-from reports.schema.summary import Crossing, ExerciseRow, Quote
+from reports.schema.summary import Crossing, ExerciseRow, Quote, Summary
 from reports.statistics.verdicts import limit_in_words
 from reports.text import labels, units
 from reports.text.labels import Labels
 from reports.wording.crossings import crossing
-from reports.wording.lookup import Book, NoFigureError, Subject, contrast, most_devices, named
+from reports.wording.lookup import NoFigureError, Subject, contrast, most_devices, named, variants_of
 
 NO_INTERVAL = "no interval yet"
 
@@ -99,7 +97,7 @@ def _ceiling(subject: Subject) -> str:
 
 def _versus(subject: Subject) -> str:
     """The variant against its baseline, in the words of its verdict."""
-    return contrast_in_words(contrast(subject.book, subject.comparisons[0], subject.variant, subject.size))
+    return contrast_in_words(contrast(subject.summary, subject.comparisons[0], subject.variant, subject.size))
 
 
 def contrast_in_words(row: ContrastRow) -> str:
@@ -152,7 +150,7 @@ CLAUSE = "; "
 """Where a clause of a sentence ends."""
 
 
-def chapter(comparisons: Sequence[Comparison], book: Book) -> tuple[ExerciseRow, ...]:
+def chapter(comparisons: Sequence[Comparison], summary: Summary) -> tuple[ExerciseRow, ...]:
     """Every exercise that the planned comparisons answer, in the chapter's order."""
     found: dict[str, Exercise] = {}
     own: dict[str, list[int]] = {}
@@ -160,8 +158,8 @@ def chapter(comparisons: Sequence[Comparison], book: Book) -> tuple[ExerciseRow,
         for exercise in comparison.exercises:
             found.setdefault(exercise.number, exercise)
             own.setdefault(exercise.number, []).append(index)
-    names = Labels.of(book.cells.values())
-    return tuple(_row(found[number], tuple(own[number]), book, names) for number in sorted(found, key=_order))
+    names = Labels.of(summary.first)
+    return tuple(_row(found[number], tuple(own[number]), summary, names) for number in sorted(found, key=_order))
 
 
 def _order(number: str) -> tuple[tuple[int, str], ...]:
@@ -169,16 +167,16 @@ def _order(number: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", number))
 
 
-def _row(exercise: Exercise, comparisons: tuple[int, ...], book: Book, names: Labels) -> ExerciseRow:
-    answer = answered(exercise.answer, comparisons, book)
+def _row(exercise: Exercise, comparisons: tuple[int, ...], summary: Summary, names: Labels) -> ExerciseRow:
+    answer = answered(exercise.answer, comparisons, summary)
     return ExerciseRow(
         exercise=exercise.number,
         task=exercise.task,
         answer=answer.text,
         answered=bool(answer.text) and all(quote.known for quote in answer.quotes),
-        scenarios=tuple(dict.fromkeys(book.about[own].scenario for own in comparisons)),
+        scenarios=tuple(dict.fromkeys(summary.about[own].scenario for own in comparisons)),
         comparisons=comparisons,
-        labels=tuple(names.comparison(book.about[own]) for own in comparisons),
+        labels=tuple(names.comparison(summary.about[own]) for own in comparisons),
         quotes=tuple(answer.quotes),
         crossings=tuple(answer.crossings),
     )
@@ -206,10 +204,10 @@ class Answer:
         self.text += text
 
 
-def answered(template: str, comparisons: Sequence[int], book: Book) -> Answer:
+def answered(template: str, comparisons: Sequence[int], summary: Summary) -> Answer:
     """A template with its figures filled in. Names are looked up one by one: nothing in a template is evaluated."""
     answer = Answer()
-    template, strangers = _measured_part(template, comparisons, book)
+    template, strangers = _measured_part(template, comparisons, summary)
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
@@ -222,26 +220,26 @@ def answered(template: str, comparisons: Sequence[int], book: Book) -> Answer:
         if form or conversion:
             answer.missing(name, f"{{{name}}} has a format")
         else:
-            _fill(answer, name, comparisons, book)
+            _fill(answer, name, comparisons, summary)
     if strangers:
         answer.text += " " if answer.text else ""
         answer.missing(" ".join(strangers), f"the rest needs {units.listed(strangers)}, not measured here")
     return answer
 
 
-def _measured_part(template: str, comparisons: Sequence[int], book: Book) -> tuple[str, list[str]]:
+def _measured_part(template: str, comparisons: Sequence[int], summary: Summary) -> tuple[str, list[str]]:
     """A template without the clauses that quote nothing that was planned, and the scenarios and variants of those.
 
     One that would have no figure left stays as it is.
     """
-    by_scenario = _by_scenario(comparisons, book)
+    by_scenario = _by_scenario(comparisons, summary)
     sentences, strangers, told = [], [], False
     for sentence in SENTENCES.split(template):
         kept = []
         clauses = sentence.rstrip(".").split(CLAUSE)
         for clause in clauses:
             names = re.findall(r"{([^{}]*)}", clause)
-            unplanned = [stranger for name in names if (stranger := _stranger(name, by_scenario, book))]
+            unplanned = [stranger for name in names if (stranger := _stranger(name, by_scenario, summary))]
             if names and len(unplanned) == len(names):
                 strangers += unplanned
             else:
@@ -254,23 +252,23 @@ def _measured_part(template: str, comparisons: Sequence[int], book: Book) -> tup
     return (" ".join(sentences), list(dict.fromkeys(strangers))) if told else (template, [])
 
 
-def _stranger(name: str, by_scenario: dict[str, list[int]], book: Book) -> str | None:
+def _stranger(name: str, by_scenario: dict[str, list[int]], summary: Summary) -> str | None:
     """The scenario or variant that a figure is of, where the run has no plan for it."""
     scenario, slash, variant = name.rpartition(".")[0].removesuffix(MOST).rpartition("/")
     if slash and scenario not in by_scenario:
         return scenario
     own = {scenario: by_scenario[scenario]} if slash else by_scenario
-    return variant if variant and not list(_having(variant, own, book)) else None
+    return variant if variant and not list(_having(variant, own, summary)) else None
 
 
-def _fill(answer: Answer, name: str, comparisons: Sequence[int], book: Book) -> None:
+def _fill(answer: Answer, name: str, comparisons: Sequence[int], summary: Summary) -> None:
     who, dot, what = name.rpartition(".")
     if not (dot and who and what):
         answer.missing(name, f"{{{name}}} names no figure of a variant")
         return
     where: dict[str, Any] = {"figure": what}
     try:
-        subject = _subject(who, comparisons, book)
+        subject = _subject(who, comparisons, summary)
         where |= {"comparison": subject.comparisons[0], "most": subject.most}
         answer.quote(name, figure(subject, what), **where)
         if what == "crossover":
@@ -279,35 +277,33 @@ def _fill(answer: Answer, name: str, comparisons: Sequence[int], book: Book) -> 
         answer.missing(name, str(error), **where)
 
 
-def _subject(who: str, comparisons: Sequence[int], book: Book) -> Subject:
+def _subject(who: str, comparisons: Sequence[int], summary: Summary) -> Subject:
     """``[scenario/]variant[@most]`` among the comparisons of an exercise. Raises NoFigureError."""
     most, who = who.endswith(MOST), who.removesuffix(MOST)
     scenario, slash, variant = who.rpartition("/")
-    by_scenario = _by_scenario(comparisons, book)
+    by_scenario = _by_scenario(comparisons, summary)
     if slash and scenario not in by_scenario:
         raise NoFigureError(f"{scenario} was not measured")
-    found = list(_having(variant, {scenario: by_scenario[scenario]} if slash else by_scenario, book))
-    if not found:
+    having = list(_having(variant, {scenario: by_scenario[scenario]} if slash else by_scenario, summary))
+    if not having:
         raise NoFigureError(f"{variant} was not measured")
-    if len(found) > 1:
-        raise NoFigureError(f"{variant} stands in {' and '.join(found)}")
-    return Subject(book, tuple(by_scenario[found[0]]), None if _armless(found[0], by_scenario, book) else variant, most)
+    if len(having) > 1:
+        raise NoFigureError(f"{variant} stands in {' and '.join(having)}")
+    comparisons = tuple(by_scenario[having[0]])
+    without_variants = variants_of(summary, comparisons[0]) == (None,)
+    return Subject(summary, comparisons, None if without_variants else variant, most)
 
 
-def _by_scenario(comparisons: Sequence[int], book: Book) -> dict[str, list[int]]:
+def _by_scenario(comparisons: Sequence[int], summary: Summary) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for own in comparisons:
-        found.setdefault(book.about[own].scenario, []).append(own)
+        found.setdefault(summary.about[own].scenario, []).append(own)
     return found
 
 
-def _having(variant: str, by_scenario: dict[str, list[int]], book: Book) -> Iterator[str]:
+def _having(variant: str, by_scenario: dict[str, list[int]], summary: Summary) -> Iterator[str]:
     """The scenarios that have such a variant."""
     for scenario, own in by_scenario.items():
-        variants = book.variants(own[0])
+        variants = variants_of(summary, own[0])
         if variant in variants or (variant == ITSELF and variants == (None,)):
             yield scenario
-
-
-def _armless(scenario: str, by_scenario: dict[str, list[int]], book: Book) -> bool:
-    return book.variants(by_scenario[scenario][0]) == (None,)

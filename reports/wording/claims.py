@@ -1,23 +1,24 @@
-"""Claims: one sentence in plain English for everything that a run shows, and for what it cannot show."""
-
-from __future__ import annotations
+"""Claims: one sentence for everything that a run shows, and for what it cannot show; and the run in one line."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from harness.journal.measurement_warnings import REMEDIES, Kind
-from reports.reading.run import Evidence, Spread, words
+from harness.journal.records import MEASURED
+from reports.reading.run import Spread, words
 from reports.schema.cases import FLOORS, CellRow, ContrastRow, SideRow
-from reports.schema.summary import Claim, ProfileRow, SideFacts
+from reports.schema.summary import Claim, ExerciseRow, ProfileRow, SideFacts, Summary
 from reports.statistics.estimates import FEWEST_LAUNCHES
+from reports.statistics.verdicts import limit_in_words
 from reports.text import labels, units
 from reports.text.labels import Labels
-from reports.wording.findings import Findings
 from reports.wording.outcomes import failures
 from reports.wording.ranks import rank_claims
-from reports.wording.sentences import comparison, scaling, sides
+from reports.wording.sentences import WORDS, comparison, scaling, sides
 
+MANY = 4
+"""From so many exercises on a run is told by what it answers, and not by how far its cases scale."""
 STRANGE = 4
 """So many differences between two hosts are said."""
 
@@ -41,7 +42,7 @@ def _launches(side: SideFacts, them: str) -> Iterator[str]:
         spreads.setdefault(layout.ranks_per_host, set()).update(layout.launches)
     if len(spreads) > 1:
         counted = ((words(spread), len(launches)) for spread, launches in spreads.items())
-        told = units.listed([f"{spread} in {units.count(n, 'launch', 'launches')}" for spread, n in counted])
+        told = units.listed([f"{spread} in {units.count(n, 'launch')}" for spread, n in counted])
         yield f"Not all {them} had as many ranks on each host, so they are not of one series: {told}."
     elif len(side.layouts) > 1:
         yield f"Not all {them} were on the same hosts: what tells launches apart is hosts too."
@@ -74,28 +75,6 @@ def _behind(side: SideFacts, them: str) -> Iterator[str]:
         yield f"The {them} had a niceness of {side.niceness}, so that other processes went first: {remedy}."
 
 
-def profile_rows(evidence: Evidence) -> tuple[ProfileRow, ...]:
-    """Of each case that was to be traced, in planned order."""
-    keys = [key for key, _, _ in evidence.cases() if key in evidence.profiles]
-    return tuple(
-        ProfileRow(
-            comparison=key[0],
-            key=key[1],
-            files=told.files,
-            bytes=told.bytes,
-            steps=told.steps,
-            message=None if told.files else _first_line(told.message),
-        )
-        for key in keys
-        for told in (evidence.profiles[key],)
-    )
-
-
-def _first_line(message: str | None) -> str:
-    """CUDA's own errors go on for several lines; the journal has them all."""
-    return labels.plain(next(iter((message or "").strip().splitlines()), "no reason was given"))
-
-
 def profile_claims(rows: Iterable[ProfileRow]) -> Iterator[Claim]:
     """A warning where traces are missing."""
     rows = list(rows)
@@ -107,32 +86,28 @@ def profile_claims(rows: Iterable[ProfileRow]) -> Iterator[Claim]:
         yield Claim(kind="caveat", text=text)
 
 
-def claims(found: Findings) -> tuple[Claim, ...]:
+def claims(summary: Summary) -> tuple[Claim, ...]:
     """Failures first, then scaling, comparisons, and what stands behind them."""
-    names = Labels.of(found.cells)
-    lost = {(row.comparison, row.key): row for row in found.losses}
+    names = Labels.of(summary.first)
+    lost = {(row.comparison, row.key): row for row in summary.losses}
     return (
-        *_caveats(found),
-        *placements(found.run.sides),
-        *failures(found, names),
-        *sides(found.sides),
-        *_precision(found, names),
+        *_caveats(summary),
+        *placements(summary.run.sides),
+        *failures(summary, names),
+        *sides(summary.sides),
+        *_precision(summary, names),
         *(
             scaling(row, names, lost.get((row.comparison, row.key)))
-            for row in _widest(found.cells)
+            for row in _widest(summary.first)
             if row.efficiency is not None
         ),
-        *(comparison(row, names) for row in _widest(found.comparisons)),
-        *rank_claims(found.cells, found.ranks),
-        *_load(found.cells),
-        *_telemetry(found.telemetry),
-        *profile_claims(found.profiles),
-        *_floor(found),
+        *(comparison(row, names) for row in _widest(summary.comparisons)),
+        *rank_claims(summary.first, summary.ranks),
+        *_load(summary.first),
+        *_telemetry(summary.others),
+        *profile_claims(summary.profiles),
+        *_floor(summary),
     )
-
-
-def _is_duel(found: Findings) -> bool:
-    return any(row.control for row in found.sides)
 
 
 SINGLE = ("scaling", "comparison")
@@ -166,40 +141,40 @@ def leading(told: tuple[Claim, ...], most: int) -> tuple[Claim, ...]:
     return tuple(claim for place, claim in enumerate(told) if place not in dropped)
 
 
-def _caveats(found: Findings) -> Iterator[Claim]:
-    if found.run.emulated is not None:
-        text = f"The devices are emulated: all times are of planted clocks, not of this machine ({found.run.emulated})."
+def _caveats(summary: Summary) -> Iterator[Claim]:
+    if (emulated := summary.run.emulated) is not None:
+        text = f"The devices are emulated: all times are of planted clocks, not of this machine ({emulated})."
         yield Claim(kind="caveat", text=text)
-    if found.run.shared_device:
+    if summary.run.shared_device:
         yield Claim(kind="caveat", text="Several ranks shared one device, so nothing here is a scaling figure.")
-    if found.run.launches_done < found.run.launches_planned:
-        planned = units.count(found.run.launches_planned, "planned launch", "planned launches")
-        told = f"{found.run.launches_done} of {planned}"
+    if summary.run.launches_done < summary.run.launches_planned:
+        planned = units.count(summary.run.launches_planned, "planned launch", "planned launches")
+        told = f"{summary.run.launches_done} of {planned}"
         yield Claim(kind="caveat", text=f"The run is not whole: {told} took place in full.")
-    timed = [row for row in found.cells if row.launches]
+    timed = [row for row in summary.first if row.launches]
     few = [row for row in timed if row.launches < FEWEST_LAUNCHES]
     if few:
-        told = units.count(max(row.launches for row in few), "launch", "launches")
+        told = units.count(max(row.launches for row in few), "launch")
         who = (
             f"With {told} there are"
             if few == timed
             else f"For {units.count(len(few), 'case')} of {len(timed)} there are"
         )
-        option = "--turns" if _is_duel(found) else "--launches"
+        option = "--turns" if summary.is_duel else "--launches"
         need = f"they need {FEWEST_LAUNCHES} launches (`{option} {FEWEST_LAUNCHES}`)"
         text = f"{who} no intervals and no verdicts: {need}."
         yield Claim(kind="caveat", text=text)
 
 
-def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
+def _precision(summary: Summary, names: Labels) -> Iterator[Claim]:
     """Whether intervals became as narrow as they were to be: those of times, or in a duel those of ratios."""
-    if found.run.precision is None:
+    if summary.run.precision is None:
         return
-    launches = units.count(found.run.launches_done, "launch", "launches")
-    wanted = f"±{units.percent(found.run.precision)}"
-    duel = _is_duel(found)
+    launches = units.count(summary.run.launches_done, "launch")
+    wanted = f"±{units.percent(summary.run.precision)}"
+    duel = summary.is_duel
     what = "ratio" if duel else "time"
-    widths = dict(_ratio_widths(found.sides) if duel else _time_widths((*found.cells, *found.telemetry), names))
+    widths = dict(_ratio_widths(summary.sides) if duel else _time_widths((*summary.first, *summary.others), names))
     known = {where: width for where, width in widths.items() if width is not None}
     if not known:
         yield Claim(kind="caveat", text=f"{wanted} was wanted, and no {what} has an interval after {launches}.")
@@ -207,7 +182,7 @@ def _precision(found: Findings, names: Labels) -> Iterator[Claim]:
     widest = max(known, key=lambda where: known[where])
     own = f"±{units.percent(known[widest])}"
     bare = [where for where, width in widths.items() if width is None]
-    if known[widest] > found.run.precision:
+    if known[widest] > summary.run.precision:
         text = f"Not all {what}s are within {wanted}, as wanted: {widest} is within {own} after {launches}."
         text += " A longer `--budget` adds more."
     elif bare:
@@ -256,15 +231,76 @@ def _telemetry(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
             yield Claim(kind="load", text=f"On `{side}` there are warnings, too: {units.listed(told)}.")
 
 
-def _floor(found: Findings) -> Iterator[Claim]:
-    if not found.floors:
+def _floor(summary: Summary) -> Iterator[Claim]:
+    if not summary.floors:
         return
-    least, most = (end(row.median_s for row in found.floors) for end in (min, max))
+    least, most = (end(row.median_s for row in summary.floors) for end in (min, max))
     told = units.seconds(most) if units.seconds(least) == units.seconds(most) else f"at most {units.seconds(most)}"
-    floors = {(row.comparison, row.world_size): FLOORS * row.median_s for row in found.floors}
-    below = [row for row in found.cells if row.below_resolution]
+    floors = {(row.comparison, row.world_size): FLOORS * row.median_s for row in summary.floors}
+    below = [row for row in summary.first if row.below_resolution]
     under = sum((row.median_s or 0.0) <= floors.get((row.comparison, row.world_size), 0.0) for row in below)
     reach = f"{units.count(under, 'case')} below resolution" if under else "no time here is within its reach"
     if len(below) > under:
         reach += f"; {units.count(len(below) - under, 'case')} within reach of the device’s own marks"
     yield Claim(kind="floor", text=f"A step that does nothing takes {told}: {reach}.")
+
+
+def headline(summary: Summary) -> str:
+    """The run in one line: what it answers, how far it scales, or what it compared; and whether all of it is ok."""
+    bad = [cell for cell in summary.strip if cell.status not in MEASURED]
+    planned = units.count(len(summary.strip), "planned cell")
+    if bad:
+        health = f"{len(bad)} of {planned} {'is' if len(bad) == 1 else 'are'} not ok"
+    elif any(cell.status == "unchecked" for cell in summary.strip):
+        health = f"{planned} measured, none of them checked"
+    else:
+        health = f"all {planned} are ok" if len(summary.strip) > 1 else "the one planned cell is ok"
+    emulated = "Emulated: " if summary.run.emulated is not None else ""
+    return f"{emulated}{_answers(summary.chapter) if len(summary.chapter) >= MANY else _outcome(summary)}; {health}."
+
+
+def _answers(chapter: Sequence[ExerciseRow]) -> str:
+    whole = sum(row.answered for row in chapter)
+    told = "All" if whole == len(chapter) else f"{whole} of"
+    return f"{told} {units.count(len(chapter), 'exercise')} {'is' if whole == 1 else 'are'} answered in full"
+
+
+def _duel(rows: Sequence[SideRow]) -> str:
+    """What came of a duel: of its one case, or of how many."""
+    row = rows[0]
+    if len(rows) == 1:
+        ratio = f", {units.change(row.ratio)} time" if row.ratio is not None else ""
+        ratio += f", {limit_in_words(row)}" if row.verdict == "equivalent" else ""
+        sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed"
+        return f"`{row.side}` against `{row.reference}`: {WORDS[row.verdict]}{ratio}{sure}"
+    told = [WORDS[each.verdict] for each in rows]
+    counted = [f"{told.count(word)} {word}" for word in WORDS.values() if word in told]
+    return f"`{row.side}` against `{row.reference}`: of {units.count(len(rows), 'case')} {units.listed(counted)}"
+
+
+def _outcome(summary: Summary) -> str:
+    if summary.is_duel:
+        return _duel([row for row in summary.sides if not row.control])
+    names = Labels.of(summary.first)
+    scaled = [row for row in summary.first if row.scaled]
+    if scaled:
+        most = max(row.world_size for row in scaled)
+        best = sorted((row for row in scaled if row.world_size == most), key=lambda row: row.speedup or 0)
+        return f"On {units.count(most, 'device')}: {_between(best, names)}"
+    verdicts = [WORDS[row.verdict] for row in summary.comparisons]
+    counted = [f"{verdicts.count(word)} {word}" for word in dict.fromkeys(WORDS.values()) if word in verdicts]
+    if counted:
+        return f"Variants against their baselines: {units.listed(counted)}"
+    timed = sum(row.median_s is not None for row in summary.first)
+    return f"{units.count(timed, 'case')} timed on {units.count(max(summary.run.world_sizes), 'device')}"
+
+
+def _between(rows: Sequence[CellRow], names: Labels) -> str:
+    """The speed-ups of sorted rows; who is first and last is only said where their intervals are apart."""
+    least, most = rows[0], rows[-1]
+    ends = [units.times(row.speedup) for row in (least, most)]
+    if len(rows) == 1:
+        return f"{ends[0]} (`{names.case(least)}`)"
+    if least.speedup_high is None or most.speedup_low is None or least.speedup_high >= most.speedup_low:
+        return f"{' to '.join(dict.fromkeys(ends))} in {units.count(len(rows), 'case')}, which are not told apart"
+    return f"from {ends[0]} (`{names.case(least)}`) to {ends[1]} (`{names.case(most)}`)"

@@ -3,8 +3,6 @@
 Where somebody's torchrun started the ranks, it starts as many again: each is where it was.
 """
 
-from __future__ import annotations
-
 import shlex
 
 from harness.common.packages import HOME

@@ -1,7 +1,5 @@
 """Crossings: along the one axis that a scenario was swept over, where a variant or a number of devices gets ahead."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -117,7 +115,7 @@ def crossing(subject: Subject) -> Found:
     Values of the axis at which a side has no figures are left out. Raises NoFigureError where there is no crossing.
     """
     axis, line = _line(subject)
-    along = {own: _number(subject.book.about[own].params[axis]) for own in line}
+    along = {own: _number(subject.summary.about[own].params[axis]) for own in line}
     ratios, reasons = [], []
     for comparison, value in along.items():
         try:
@@ -143,7 +141,7 @@ def crossing(subject: Subject) -> Found:
 
 def _line(subject: Subject) -> tuple[str, tuple[int, ...]]:
     """The axis in which alone other comparisons differ from the first, by numbers; and all of these, in its order."""
-    origin, *others = (subject.book.about[own] for own in subject.comparisons)
+    origin, *others = (subject.summary.about[own] for own in subject.comparisons)
     along: dict[str, list[int]] = {}
     for other in others:
         differing = [name for name in origin.params if other.params.get(name) != origin.params[name]]
@@ -154,7 +152,7 @@ def _line(subject: Subject) -> tuple[str, tuple[int, ...]]:
         raise NoFigureError(swept)
     ((axis, own),) = along.items()
     line = (origin.comparison, *own)
-    return axis, tuple(sorted(line, key=lambda place: _number(subject.book.about[place].params[axis])))
+    return axis, tuple(sorted(line, key=lambda place: _number(subject.summary.about[place].params[axis])))
 
 
 def _numeric(value: Value | None) -> bool:
@@ -166,10 +164,10 @@ def _number(value: Value) -> float:
 
 
 def _ratio(subject: Subject, comparison: int, value: float) -> _Ratio:
-    book = subject.book
-    margin = Margin(book.margin, book.about[comparison].aa)
+    summary = subject.summary
+    margin = Margin(summary.run.margin, summary.about[comparison].aa)
     if not subject.most:
-        row = contrast(book, comparison, subject.variant, subject.size)
+        row = contrast(summary, comparison, subject.variant, subject.size)
         return _Ratio(value, Estimate(row.ratio or 1.0, row.ratio_low, row.ratio_high, row.launches), margin)
     return _Ratio(value, _devices(subject, comparison), margin)
 
@@ -177,7 +175,7 @@ def _ratio(subject: Subject, comparison: int, value: float) -> _Ratio:
 def _devices(subject: Subject, comparison: int) -> Estimate:
     """Time of one's work on the most devices over its time on the fewest."""
     few, most = subject.sizes[0], most_devices(subject)
-    base, row = (usable(subject.book, comparison, subject.variant, size) for size in (few, most))
+    base, row = (usable(subject.summary, comparison, subject.variant, size) for size in (few, most))
     if base.below_resolution or row.below_resolution:
         raise NoFigureError("the times are below resolution")
     if row.speedup is None or row.base_world_size != few:

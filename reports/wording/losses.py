@@ -1,7 +1,5 @@
 """What is said of a case's losses: what takes the seconds of a step above its ideal, and whose fault it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from statistics import median
 

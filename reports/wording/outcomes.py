@@ -1,7 +1,5 @@
 """Claims about what failed, and about what was never recorded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +9,6 @@ from reports.reading.run import WORST_FIRST, State
 from reports.schema.summary import Claim, Planned, Summary
 from reports.text import labels, units
 from reports.text.labels import Labels
-from reports.wording.findings import Findings
 
 TOGETHER = 3
 """So many cases that failed alike are told in one sentence."""
@@ -19,12 +16,12 @@ LONGEST = 160
 """Characters of an error message that a sentence may quote."""
 
 
-def failures(found: Findings, names: Labels) -> Iterator[Claim]:
+def failures(summary: Summary, names: Labels) -> Iterator[Claim]:
     """A sentence for each case; one for all of them where several failed in the same way in the same launches."""
     by_case: dict[tuple[int, str], list[Planned]] = {}
-    for cell in found.strip:
+    for cell in summary.strip:
         by_case.setdefault((cell.comparison, cell.case), []).append(cell)
-    rows = {(row.comparison, row.key): row for row in found.cells}
+    rows = {(row.comparison, row.key): row for row in summary.first}
     alike: dict[tuple[object, ...], list[tuple[int, str]]] = {}
     for key, cells in by_case.items():
         ways = tuple((cell.launch, cell.status, cell.rank, cell.message) for cell in _bad(cells))
@@ -36,7 +33,7 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
             name = f"{len(keys)} of {units.count(len(by_case), 'case')}"
             timeless = any(rows[key].median_s is None for key in keys if key in rows)
             effect = " They have no times." if timeless else ""
-            again = f"`{found.run.program} run --resume … --retry-failed` measures them again."
+            again = f"`{summary.run.program} run --resume … --retry-failed` measures them again."
             yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect} {again}")
             continue
         for key in keys:
@@ -49,28 +46,26 @@ def failures(found: Findings, names: Labels) -> Iterator[Claim]:
             effect = " It has no time." if row and row.median_s is None else ""
             again = f" Again: `{labels.plain(line)}`" if (line := _bad(cells)[0].again) else ""
             yield Claim(kind="failure", text=f"{_failure(own, cells)}{effect}{again}", comparison=key[0])
-    yield from _absent(found)
+    yield from _absent(summary)
 
 
 def _bad(cells: list[Planned]) -> list[Planned]:
     return [cell for cell in cells if cell.status not in (*MEASURED, "missing")]
 
 
-def _absent(found: Findings) -> Iterator[Claim]:
-    missing = sum(cell.status == "missing" for cell in found.strip)
+def _absent(summary: Summary) -> Iterator[Claim]:
+    missing = sum(cell.status == "missing" for cell in summary.strip)
     if missing:
-        told = f"{missing} of {units.count(len(found.strip), 'planned cell')} {'is' if missing == 1 else 'are'} missing"
-        yield Claim(kind="failure", text=f"{told}: nothing was recorded for them. {_finish(found)}")
-
-
-def _finish(found: Findings) -> str:
-    return f"`{found.run.program} run --resume …` measures what is missing."
+        planned = units.count(len(summary.strip), "planned cell")
+        cells = f"{missing} of {planned} {'is' if missing == 1 else 'are'} missing"
+        finish = f"`{summary.run.program} run --resume …` measures what is missing."
+        yield Claim(kind="failure", text=f"{cells}: nothing was recorded for them. {finish}")
 
 
 def _failure(name: str, cells: list[Planned]) -> str:
     bad = _bad(cells)
     words = units.listed(list(dict.fromkeys(cell.status for cell in bad)))
-    where = f"in {len(bad)} of {units.count(len(cells), 'launch', 'launches')}"
+    where = f"in {len(bad)} of {units.count(len(cells), 'launch')}"
     first = bad[0]
     who = f"rank {first.rank}: " if first.rank is not None else ""
     return f"{name}: {words} {where} ({who}{quoted(first.message or 'no message')})."
@@ -78,8 +73,7 @@ def _failure(name: str, cells: list[Planned]) -> str:
 
 def quoted(message: str) -> str:
     """As much of an error message as a sentence may quote."""
-    text = labels.plain(message)
-    return (text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}").rstrip(".")
+    return labels.cut(labels.plain(message), LONGEST).rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -101,12 +95,12 @@ class Fate:
         bad = [cell for cell in self.cells if cell.status == self.status]
         who = f"rank {bad[0].rank}: " if bad[0].rank is not None else ""
         message = f" ({who}{quoted(bad[0].message)})" if bad[0].message else ""
-        return f"{self.status} in {len(bad)} of {units.count(len(self.cells), 'launch', 'launches')}{message}"
+        return f"{self.status} in {len(bad)} of {units.count(len(self.cells), 'launch')}{message}"
 
 
 def outcomes(summary: Summary) -> tuple[Fate, ...]:
     """Every planned case once, in the order of the plan."""
-    found: dict[tuple[int, str], list[Planned]] = {}
+    by_case: dict[tuple[int, str], list[Planned]] = {}
     for cell in summary.strip:
-        found.setdefault((cell.comparison, cell.case), []).append(cell)
-    return tuple(Fate(comparison, key, cells) for (comparison, key), cells in found.items())
+        by_case.setdefault((cell.comparison, cell.case), []).append(cell)
+    return tuple(Fate(comparison, key, cells) for (comparison, key), cells in by_case.items())

@@ -1,7 +1,5 @@
 """What is said of ranks against their peers: who is slow, that nobody is, or that it is undecided or not known."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -63,7 +61,7 @@ def _named(rows: Sequence[RankRow]) -> Iterator[str]:
     for rank, named in sorted(by_rank.items()):
         worst = max(named, key=lambda row: row.ratio)
         more = f", and in {units.count(len(named) - 1, 'more case')}" if len(named) > 1 else ""
-        often = f"in {worst.slowest_launches} of {units.count(worst.launches, 'launch', 'launches')}"
+        often = f"in {worst.slowest_launches} of {units.count(worst.launches, 'launch')}"
         share = f"slowest {often} and in {units.percent(worst.slowest_share)} of the samples"
         yield f"Rank {rank} ({worst.device}) is slow: {_against_peers(worst)}, {share}{more}."
 

@@ -1,7 +1,5 @@
 """Sentences on single figures: how far a case scales, and how a variant compares with its baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from reports.schema.cases import CellRow, ContrastRow, InCycles, SideRow, Verdict
@@ -27,7 +25,7 @@ def scaling(row: CellRow, names: Labels, loss: LossRow | None) -> Claim:
     if row.below_resolution:
         text = f"{name}: below resolution, so nothing can be said about its scaling."
     else:
-        launches = units.count(row.speedup_launches, "launch", "launches")
+        launches = units.count(row.speedup_launches, "launch")
         lost = f" {loss.text}" if loss and loss.missing_s > loss.noise_s else ""
         text = f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.{lost}{clocked(row.in_cycles)}"
     return Claim(kind="scaling", text=text, comparison=row.comparison)

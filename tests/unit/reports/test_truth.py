@@ -10,9 +10,9 @@ from harness.journal.run_directory import RunDir
 from reports import summary
 from reports.analysis.warnings import DROWNED
 from reports.figures.ranks import rank_plot
+from reports.figures.section import sections
 from reports.formats import formats
 from reports.page.drawings import drawings
-from reports.page.sections import sections
 from reports.statistics.series import Series
 from reports.text import units
 from tests import factories
@@ -52,7 +52,7 @@ def test_three_products_on_two_devices_are_at_best_one_and_a_half_times_as_fast(
     assert row.ideal_s == pytest.approx(0.1 * 2 / 3, rel=0.01)
     assert row.efficiency == pytest.approx(1.0, rel=0.01)
     assert not row.warnings
-    (figures,) = [drawings(part, found) for part in sections(found)]
+    (figures,) = [drawings(part) for part in sections(found)]
     assert "ideally, 66." in plain(figures["time"].sentence)
     (claim,) = of_kind(found, "scaling")
     assert "(at best 1.50x, as its work divides)" in claim
@@ -99,7 +99,7 @@ def test_a_winner_needs_intervals_that_are_apart(tmp_path):
     like = {"variants": ("a", "b", "c"), "noise": 0.02, "launch_noise": 0.02}
     found = found_in(tmp_path / "alike", **like)
     assert re.match(r"On 2 devices: 1\.\d\dx to 1\.\d\dx in 3 cases, which are not told apart; ", plain(found.headline))
-    (figures,) = [drawings(part, found) for part in sections(found)]
+    (figures,) = [drawings(part) for part in sections(found)]
     assert not re.search("`[abc]`", figures["time"].sentence + figures["speedup"].sentence)
     apart = found_in(tmp_path / "apart", variants=("whole", "each"), truth=_slower_on_two)
     assert re.match(r"On 2 devices: from 1\.\d\dx \(`split how=each`\) to", plain(apart.headline))
@@ -158,7 +158,7 @@ def test_only_the_roof_of_the_numbers_that_a_case_multiplies_is_drawn(tmp_path):
     like = {"roofs": True, "moved": 3e8, "counted": lambda *_: {"products": ("bfloat16",)}}
     found = found_in(tmp_path, **like)
     assert {row.roof_probe for row in found.cells} == {"gemm_bf16"}
-    (figures,) = [drawings(part, found) for part in sections(found)]
+    (figures,) = [drawings(part) for part in sections(found)]
     assert ">bf16<" in figures["roof"].svg
     assert ">fp16<" not in figures["roof"].svg
 
@@ -247,7 +247,7 @@ def test_a_comparison_of_a_hundred_variants_folds_and_draws_the_surest(tmp_path)
     (part,) = sections(found)
     assert len(part.drawn) == 12
     assert {"a0", "a99"} <= part.drawn
-    figures = drawings(part, found)
+    figures = drawings(part)
     assert all(">a50<" not in figure.svg for figure in figures.values())
     heights = [float(re.search(r'viewBox="0 0 \d+ ([\d.]+)"', figure.svg)[1]) for figure in figures.values()]
     assert max(heights) < 1000

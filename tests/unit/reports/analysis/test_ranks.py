@@ -3,8 +3,8 @@
 import pytest
 
 from reports import summary
+from reports.figures.section import sections
 from reports.page.drawings import drawings
-from reports.page.sections import sections
 from tests import factories
 
 MET = {
@@ -23,7 +23,7 @@ def ranks_of(tmp_path, **changes):
 
 
 def heat_sentences(found):
-    drawn = [drawings(part, found) for part in sections(found)]
+    drawn = [drawings(part) for part in sections(found)]
     return [figures["heat"].sentence for figures in drawn if "heat" in figures]
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from harness.journal.plan import Side
 from reports.analysis.ranks import behind, bins
 from reports.figures.contrasts import MOST, Branch, forest_plot, side_forests, sorted_forest, surest, variant_forest
+from reports.figures.section import sections
 from reports.page.drawings import drawings
-from reports.page.sections import sections
 from reports.summary import summarise
 from reports.text import units
 from tests import factories
@@ -26,7 +26,7 @@ def spaced(text):
 
 def drawn(run):
     found = summarise(run)
-    return found, [drawings(part, found) for part in sections(found)]
+    return found, [drawings(part) for part in sections(found)]
 
 
 @st.composite
@@ -150,9 +150,9 @@ def test_cases_are_held_against_the_roof_of_the_same_run(tmp_path):
         f"On 2 devices cases reach from {units.percent(shares[0])} (`pieces`) to {units.percent(shares[1])} (`whole`) "
         "of what a large product does."
     )
-    assert not figures["roof"].line
+    assert "Roofline" not in figures["roof"].svg
     _, (figures,) = drawn(factories.build(tmp_path / "gpu", roofs=True, moved=3e8))
-    assert figures["roof"].line
+    assert "Roofline" in figures["roof"].svg
     assert ">copy<" in figures["roof"].svg
     _, (figures,) = drawn(factories.build(tmp_path / "none", probes=False))
     assert "roof" not in figures

@@ -3,8 +3,8 @@
 import pytest
 
 from reports import summary
-from reports.formats import columns
 from reports.text import units
+from reports.wording import tally as columns
 from tests import factories
 
 

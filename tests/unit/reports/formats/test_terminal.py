@@ -68,7 +68,7 @@ def test_no_letter_is_cut_where_there_is_little_room(tmp_path):
 
 def test_what_is_missing_is_counted_beside_the_time(tmp_path):
     text = shown(factories.build(tmp_path / "run", launches=8, done=3), 120)
-    assert text.count(" 3/8") == 4
+    assert text.count(" missing, 3 of 8") == 4
 
 
 def test_baseline_and_verdict_stand_in_their_rows(tmp_path):

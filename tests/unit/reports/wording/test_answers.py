@@ -1,6 +1,7 @@
 """Answers: a run's own figures in the sentences of the chapter, and honest gaps where there are none."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,10 @@ from harness.journal.plan import Exercise
 from reports import summary
 from reports.analysis.cases import agreed
 from reports.schema.cases import CellRow
-from reports.schema.summary import ComparisonFacts
+from reports.schema.summary import ComparisonFacts, Summary
 from reports.wording.answers import answered
 from reports.wording.crossings import _line
-from reports.wording.lookup import Book, Subject
+from reports.wording.lookup import Subject
 from tests import factories
 from tests.chapters import CROSSING, EXACT, SWEPT, ask, spaced
 from tests.factories import Synthetic
@@ -287,8 +288,8 @@ def book(*values):
         )
         for place, params in enumerate(values)
     ]
-    cells = {
-        (place, "whole", size): CellRow(
+    cells = tuple(
+        CellRow(
             comparison=place,
             key="",
             scenario="split",
@@ -303,8 +304,10 @@ def book(*values):
         )
         for place, params in enumerate(values)
         for size in (1, 2)
-    }
-    return Book(tuple(about), cells, {}, shared_device=False, margin=0.05)
+    )
+    return Summary.model_construct(
+        about=tuple(about), cells=cells, comparisons=(), run=SimpleNamespace(sides=(SimpleNamespace(name=""),))
+    )
 
 
 def test_a_shared_device_has_no_speedup(tmp_path):

@@ -1,13 +1,19 @@
-"""Small tables of what was counted in a step, and of what the checks established: a row a case."""
+"""What stands beside a case's time: marks of its warnings, and a table of what was counted and established."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.journal.measurement_warnings import Kind
+from reports.reading.run import OUTCOMES
 from reports.schema.cases import CellRow
 from reports.text import labels, units
-from reports.wording.lookup import OUTCOMES
+
+
+def marks(cells: Iterable[CellRow]) -> dict[Kind, str]:
+    """A letter for each kind of warning that occurs, in order of first appearance."""
+    kinds = dict.fromkeys(warning.kind for row in cells for warning in row.warnings)
+    return {kind: chr(ord("a") + place) for place, kind in enumerate(kinds)}
+
 
 COUNTS = {
     "launching": "launching, by the host",

@@ -1,30 +1,37 @@
-"""The page's sections: for each comparison its rows, its marks with their remedies, and its figures."""
-
-from __future__ import annotations
+"""A comparison as its figures and tables need it: its rows, and the marks of its warnings with their remedies."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from markupsafe import Markup
+
 from harness.journal.measurement_warnings import REMEDIES
 from harness.journal.records import MEASURED
-from reports.figures.axes import Variants
-from reports.figures.scaling import losing
-from reports.formats.columns import Tally, telling
-from reports.formats.terminal import marks
-from reports.schema.cases import CeilingRow, CellRow, ContrastRow, RoofRow
+from reports.figures.axes import Ends, Variants
+from reports.schema.cases import CeilingRow, CellRow, ContrastRow, RankRow, RoofRow
 from reports.schema.diagnostics import HeatRow, LossRow, TraceRow
 from reports.schema.summary import ComparisonFacts, Planned, Summary
 from reports.text import labels, units
 from reports.text.labels import Labels, by_variant
+from reports.wording.columns import Column, Entry, Line, columns, lines
+from reports.wording.tally import Tally, marks, telling
 
 MOST_VARIANTS = 12
 """Variants of a comparison that are drawn at most; its table has all."""
-LONG = 40
-"""Rows, of which a table of more is folded."""
-SEEN = 0.002
-"""Of a bar: less of it cannot be seen."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what it says, above it, and what explains it, below."""
+
+    title: str
+    svg: Markup
+    sentence: str
+    caption: str
+    table: str
+    """The id of the table that has its numbers."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,15 @@ class Section:
     """By the case's key."""
     heat: tuple[tuple[CellRow, HeatRow], ...]
     """Of the cases on the most devices."""
+    lines: tuple[Line, ...]
+    """Of its table."""
+    columns: tuple[Column, ...]
+    """Those of which any line has something."""
+    ranks: tuple[RankRow, ...]
     roofs: tuple[RoofRow, ...]
     """Of the whole run."""
+    margin: float
+    """What the user calls no difference."""
 
     @property
     def id(self) -> str:
@@ -85,7 +99,7 @@ class Section:
 
     @property
     def unchecked(self) -> bool:
-        """Whether what they computed was not checked."""
+        """Whether any cell is of a script, whose results nobody checks."""
         return any(cell.status == "unchecked" for _, cells in self.strip for cell in cells)
 
     @cached_property
@@ -95,11 +109,10 @@ class Section:
 
     @property
     def has(self) -> dict[str, bool]:
-        """Which columns its table needs."""
-        names = ("speedup", "efficiency", "rate", "roof", "items_per_s")
-        told = {name: any(getattr(row, name) is not None for row in self.cells) for name in names}
-        scales = self.about.scaling != "none"
-        return told | {"contrast": bool(self.contrasts), "speedup": told["speedup"] and scales}
+        """Which columns its table of rates needs."""
+        return {
+            name: any(getattr(row, name) is not None for row in self.cells) for name in ("efficiency", "rate", "roof")
+        }
 
     @cached_property
     def drawn(self) -> frozenset[str | None]:
@@ -122,15 +135,22 @@ class Section:
         """Those in which any of its cases has a time."""
         return sorted({launch for row in self.cells for launch in row.launch_s})
 
-    @cached_property
-    def loses(self) -> frozenset[str]:
-        """The parts of a step's losses that a plot can show for any of its cases."""
-        return frozenset(name for loss in self.losses.values() for name, share in losing(loss).items() if share > SEEN)
-
     @property
-    def shown(self) -> int:
-        """How many samples its timeline shows."""
-        return sum(len(trace.seconds) for _, trace in self.traces)
+    def figures(self) -> str:
+        """The id of its table."""
+        return f"{self.id}-figures"
+
+    @cached_property
+    def shown(self) -> tuple[CellRow, ...]:
+        """The cases whose variants are drawn."""
+        return tuple(row for row in self.cells if row.variant in self.drawn)
+
+    def draw(self, figure: tuple[str, str], sentence: str, caption: str, table: str | None = None) -> Drawing | None:
+        """A figure, of its title and its SVG; None where there is nothing to be seen."""
+        title, svg = figure
+        if not svg:
+            return None
+        return Drawing(title, Markup(svg), sentence, caption, table or self.figures)  # noqa: S704 - our own SVG, its text escaped
 
 
 def _distance(row: ContrastRow) -> float:
@@ -167,7 +187,8 @@ def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section
         if cell.comparison == own:
             by_case.setdefault(cell.case, []).append(cell)
     cells = by_variant([row for row in summary.first if row.comparison == own])
-    by_key = {row.key: row for row in cells if row.median_s is not None and not row.below_resolution}
+    cases = tuple(lines(summary, cells))
+    by_key = {row.key: row for row in cells if row.timed}
     return Section(
         about=about,
         name=names.comparison(about),
@@ -180,7 +201,11 @@ def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section
         ),
         losses={row.key: row for row in summary.losses if row.comparison == own},
         heat=tuple((by_key[row.key], row) for row in summary.heat if row.comparison == own and row.key in by_key),
+        lines=cases,
+        columns=tuple(each for each in columns(summary) if any(entry != Entry() for entry in each.entries(cases))),
+        ranks=tuple(row for row in summary.ranks if row.comparison == own),
         roofs=summary.roofs,
+        margin=summary.run.margin,
     )
 
 
@@ -189,3 +214,32 @@ def _without(case: str, about: ComparisonFacts) -> str:
     for name, value in about.params.items():
         case = case.replace(f"{name}={value},", "").replace(f",{name}={value}]", "]").replace(f"[{name}={value}]", "")
     return case
+
+
+INTERVALS = "95\N{NO-BREAK SPACE}% intervals"
+"""What lines are."""
+
+
+def on_most(rows: Iterable[CellRow]) -> list[CellRow]:
+    """Those on the most devices of any."""
+    cells = list(rows)
+    most = max((row.world_size for row in cells), default=0)
+    return [row for row in cells if row.world_size == most]
+
+
+def where(rows: Sequence[CellRow]) -> str:
+    """E.g. ``On 2 devices``."""
+    return f"On {units.count(rows[0].world_size, 'device')}"
+
+
+def span(rows: Sequence[CellRow], value: Callable[[CellRow], Ends], word: Callable[[float], str]) -> str:
+    """The least and the greatest; with their variants only where their intervals are apart, for order is no verdict."""
+    least, most = (end(rows, key=lambda row: value(row)[0] or 0.0) for end in (min, max))
+    (low, _, low_end), (high, high_end, _) = value(least), value(most)
+    first, last = word(low or 0.0), word(high or 0.0)
+    if first == last:
+        return first
+    if low_end is None or high_end is None or low_end >= high_end:
+        return f"{first} to {last}"
+    variants = [f"`{labels.plain(row.variant or '')}`" for row in (least, most)]
+    return f"from {first} ({variants[0]}) to {last} ({variants[1]})"
