@@ -61,7 +61,7 @@ def recover(runner: CaseRunner, failure: Failure, others: Iterable[CaseRunner] =
         refused = failure.refusals == runner.case.world_size
         if failure.sticky or (kind_of(world.name).fresh_after_error and not refused):
             raise SpoiledError
-        if refused and not (failure.released and world.backend != "nccl"):  # nobody has given a group up
+        if refused and (world.backend == "nccl" or failure.by_design):  # nobody has given a group up
             world.watchdog.settled()
             return holders
         if runner.case.gang_size > 1:
