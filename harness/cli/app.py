@@ -100,7 +100,7 @@ def list_(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
-    """Show the scenarios and what they compare."""
+    """List the scenarios and the variants that they compare."""
     from harness.cli import listing
     from harness.plugins import registry
 
@@ -120,7 +120,7 @@ app.command(context_settings={"allow_interspersed_args": False})(script)
 
 @app.command()
 def report(run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]) -> None:
-    """Build the table and report.html of each run again; of several that were measured alike also one history.html."""
+    """Rebuild the table and report.html of each run; for several comparable runs also write history.html."""
     console, done = Terminal(), []
     for reported in late("reports.cli:report")(run):
         reported.show(console)
@@ -137,7 +137,7 @@ def compare(  # noqa: PLR0913
     margin: Annotated[
         str | None, typer.Option(metavar="FRACTION", help="Smaller differences count as none. [default: the runs']")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where anything is undecided.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if anything is undecided.")] = False,
     format_: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="table, markdown (for a pull request), or json.")
     ] = "table",
@@ -145,10 +145,10 @@ def compare(  # noqa: PLR0913
         bool, typer.Option("--accept-unchecked", help="Give verdicts on scripts, whose results nobody has checked.")
     ] = False,
 ) -> int:
-    """Tell whether NEW is worse than BASE, case by case.
+    """Compare NEW with BASE, case by case.
 
-    Only runs of the same devices and regime can be compared; software and code may differ. Exit codes: 0 not found
-    worse, 1 slower for certain or broken, 2 not to be compared, 3 undecided (with --strict).
+    Both runs need the same devices and regime; software and code may differ. Exit codes: 0 nothing found slower,
+    1 a case is slower beyond margin and noise, or broken, 2 the runs cannot be compared, 3 undecided (with --strict).
     """
     from harness.planning.budget import fraction
 
@@ -172,15 +172,15 @@ def export(
     """Write a run in the format of another tool.
 
     \b
-    csv          every sample: a row a sample and rank, a column a parameter
+    csv          every sample: one row per sample and rank, one column per parameter
     parquet      the same; needs pyarrow
     json         summary.json: every number of the page
     markdown     a comment on a pull request, failures first
-    github       the summary of a GitHub job: added to $GITHUB_STEP_SUMMARY where that is set
-    junit        JUnit XML: a test case a planned case
+    github       the summary of a GitHub job: appended to $GITHUB_STEP_SUMMARY if that is set
+    junit        JUnit XML: one test case per planned case
     openmetrics  for Prometheus, and GitLab's metrics reports
     github-action-benchmark
-                 its customSmallerIsBetter: a chart a case, over the commits
+                 its customSmallerIsBetter: one chart per case, over the commits
     """  # noqa: D301 - the option parser's own mark: keep these lines
     late("reports.cli:export")(run, format_, out)
 
@@ -203,7 +203,7 @@ def selftest_(
 
 @app.command("doctor")
 def doctor_() -> int:
-    """Look for devices, and for what would disturb."""
+    """List the devices of this machine, and causes of disturbed measurements."""
     from harness.cli import doctor
 
     return OK if doctor.show(Terminal()) else NOT_OK

@@ -39,7 +39,7 @@ Budget = Annotated[
     typer.Option(metavar="SECONDS", help="Time to aim for. [default: 0.6 a case and launch, 8 minutes at most]"),
 ]
 Deadline = Annotated[
-    float, typer.Option(metavar="SECONDS", help="A case that gives no sign of life for so long hangs, and is given up.")
+    float, typer.Option(metavar="SECONDS", help="Give up a case that makes no progress for this long.")
 ]
 Settings = Annotated[
     list[str] | None,
@@ -49,15 +49,15 @@ Preset = Annotated[
     str | None,
     typer.Option(help="smoke (two quick launches), chapter (all scenarios), full (at sizes that fill a GPU)."),
 ]
-Threads = Annotated[int, typer.Option(metavar="N", help="Threads a rank; on CPU also its cores.")]
+Threads = Annotated[int, typer.Option(metavar="N", help="Threads per rank; on CPU also cores per rank.")]
 Precision = Annotated[
     str | None,
     typer.Option(
-        metavar="FRACTION", help="Add launches until all times are known so well, e.g. 2%, or --budget is spent."
+        metavar="FRACTION", help="Add launches until all intervals are this narrow, e.g. 2%, or --budget is spent."
     ),
 ]
-Margin = Annotated[str, typer.Option(metavar="FRACTION", help="Smaller differences count as none.")]
-Seed = Annotated[int, typer.Option(help="Of the data and of the order.")]
+Margin = Annotated[str, typer.Option(metavar="FRACTION", help="Differences below this count as no difference.")]
+Seed = Annotated[int, typer.Option(help="Seed of the data and of the measuring order.")]
 CacheState = Annotated[
     str, typer.Option(help="hot, or cold: the GPU's L2 cache is cleared before each sample, which is of one step.")
 ]
