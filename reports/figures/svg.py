@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 import matplotlib as mpl
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -23,7 +24,7 @@ QUIET = "#707172"
 RULE = "#d0d1d2"
 WASH = "#f0f1f2"
 BAD = "#b1201f"
-HUES = ("#0173b2", "#d55e00", "#029e73", "#cc78bc")
+HUES = tuple(sns.color_palette("colorblind").as_hex()[place] for place in (0, 3, 2, 4))
 """For colour-blind readers too; a fifth variant repeats the first hue, with another marker and dash."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
@@ -97,9 +98,9 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
 def joined(  # noqa: PLR0913, PLR0917 - the look of a curve
     axes: Axes, x: Sequence[float], y: Sequence[float], colour: str, dash: Any, marker: str, *, size: float
 ) -> None:
-    """A curve through points that were measured, with a marker at each."""
-    axes.plot(x, y, color=colour, linestyle=dash)
-    axes.plot(x, y, color=colour, marker=marker, markersize=size, markeredgewidth=0, linewidth=0, zorder=4)
+    """A curve through points that were measured, with a marker at each; seaborn is to estimate nothing."""
+    sns.lineplot(x=x, y=y, errorbar=None, estimator=None, linestyle=dash, color=colour, ax=axes)
+    sns.scatterplot(x=x, y=y, marker=marker, s=size**2, linewidth=0, zorder=4, color=colour, ax=axes)
 
 
 def svg(figure: Figure, name: str, label: str) -> str:
