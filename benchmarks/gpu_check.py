@@ -34,6 +34,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "roundtrip": ("roundtrip",),
     "products": ("quadratic", "fourier", "frobenius", "split"),
     "crossover": ("crossover",),
+    "messages": ("collectives", "links"),
+    "training": ("data_parallel", "shard", "loader"),
 }
 """The scenarios of each part, by subject or name: all that there are."""
 LAUNCHES, BUDGET_S = 3, 240

@@ -198,7 +198,7 @@ DOTTED = re.compile(r'<path d="(M[^"]*)"[^>]*stroke-dasharray: 0\.6,1\.2;[^>]*st
 
 
 def ends(paths: list[str]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    found = [re.findall(r"[ML]([\d.]+) ([\d.]+)", path) for path in paths]
+    found = [re.findall(r"[ML] ?([\d.]+) ([\d.]+)", path) for path in paths]
     return [tuple((float(x), float(y)) for x, y in each) for each in found]
 
 
