@@ -38,6 +38,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "training": ("data_parallel", "shard", "loader"),
 }
 """The scenarios of each part, by subject or name: all that there are."""
+TAKE_TWO = ("links",)
+"""Scenarios that one GPU alone cannot measure."""
 LAUNCHES, BUDGET_S = 3, 240
 """Of each of these runs: every figure is known then, and there is time for preparing, checking and profiling."""
 PART_S, GRACE_S = 560.0, 30.0
@@ -58,11 +60,19 @@ def missing() -> str | None:
     return f"it needs a GPU, but {why}; {remedy}"
 
 
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def commands(folder: Path) -> dict[str, list[str]]:
     """The parts, each a command line."""
     pytest = ["-m", "pytest", "tests/gpu", "-rs", f"--junit-xml={folder / 'tests.xml'}"]
     parts = {"tests": pytest, "products": ["benchmarks/gpu_products.py"]}
-    for subject, names in SUBJECTS.items():
+    one = _gpus() < 2  # noqa: PLR2004
+    for subject, every in SUBJECTS.items():
+        names = [name for name in every if not (one and name in TAKE_TWO)]
         limits = ("--launches", str(LAUNCHES), "--budget", str(BUDGET_S))
         where = ("--preset", "full", "--devices", "cuda", "--profile", "--out", str(folder / f"run-{subject}"))
         parts[f"run-{subject}"] = ["-m", "harness", "run", *names, *where, *limits]

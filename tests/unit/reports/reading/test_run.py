@@ -185,10 +185,10 @@ def test_plots_show_where_the_second_host_begins(tmp_path: Path) -> None:
         there = plot in (speedups, efficiencies)
         assert plot.count("second host") == len(DOTTED.findall(plot)) == there
     (((left, _), (right, _)),) = ends(DOTTED.findall(speedups))
-    two, four = (float(x) for x in re.findall(r'x="([\d.]+)" y="\d+\.?\d*">[24]</text>', speedups))
+    two, four = (float(x) for x in re.findall(r'x="([\d.]+)" y="[\d.]+"[^>]*>[24]</text>', speedups))
     assert left == right == pytest.approx(two + (four - two) / 4, abs=0.1)  # between two and three ranks
     (((_, above), (_, below)),) = ends(DOTTED.findall(efficiencies))
-    rows = [float(y) for y in re.findall(r'y="([\d.]+)">(?:[24] devices|whole|pieces)</text>', efficiencies)]
+    rows = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>(?:[24] devices|whole|pieces)</text>', efficiencies)]
     assert above == below
     assert sum(row < above for row in rows) == sum(row > above for row in rows) == 3
 
