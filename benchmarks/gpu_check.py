@@ -70,7 +70,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     """The parts, each a command line."""
     pytest = ["-m", "pytest", "tests/gpu", "-rs", f"--junit-xml={folder / 'tests.xml'}"]
     parts = {"tests": pytest, "products": ["benchmarks/gpu_products.py"]}
-    one = _gpus() < 2  # noqa: PLR2004
+    one = _gpus() < 2
     for subject, every in SUBJECTS.items():
         names = [name for name in every if not (one and name in TAKE_TWO)]
         limits = ("--launches", str(LAUNCHES), "--budget", str(BUDGET_S))
