@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from reports.figures.svg import DASHES, HUES, INK, MARKERS, QUIET, WASH, WIDTH
+from reports.figures.svg import HUES, INK, MARKERS, QUIET, WASH, WIDTH
 from reports.schema.cases import CellRow, ContrastRow
 from reports.statistics.verdicts import band
 from reports.text import units
@@ -37,10 +37,6 @@ class Variants:
     def markers(self) -> dict[str, str]:
         """Marker by variant."""
         return {name: MARKERS[place % len(MARKERS)] for place, name in enumerate(self.names)}
-
-    def dash(self, name: str) -> Any:
-        """Dash by variant."""
-        return DASHES[self.names.index(name) % len(DASHES)]
 
     def look(self, row: CellRow | ContrastRow) -> dict[str, Any]:
         """Colour and marker of a row's dots."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from harness.journal.plan import Side
 from reports.analysis.ranks import behind, bins
 from reports.figures.contrasts import MOST, Branch, forest_plot, side_forests, sorted_forest, surest, variant_forest
-from reports.figures.section import sections
+from reports.figures.scaling import speedup_plot
+from reports.figures.section import sections, span
 from reports.page.drawings import drawings
 from reports.summary import summarise
 from reports.text import units
@@ -133,6 +134,29 @@ def test_the_ideal_time_is_told_and_drawn(tmp_path):
     assert "Dashed: the ideal, the base" in text_of(factories.build(tmp_path / "again"))
     loose = text_of(factories.build(tmp_path / "none", scaling="none"))
     assert "Dashed: the ideal, the base" not in loose
+
+
+def test_a_variant_is_named_at_an_end_only_where_its_interval_is_apart_from_all_others(tmp_path):
+    found = summarise(factories.build(tmp_path / "run", variants=("whole", "pieces", "halves")))
+    rows = [row for row in found.cells if row.world_size == 2]
+
+    def told(*ends):
+        by_variant = dict(zip((row.variant for row in rows), ends, strict=True))
+        return span(rows, lambda row: by_variant[row.variant], "{:g}".format)
+
+    assert told((1, 0.9, 1.1), (2, 1.9, 2.1), (3, 2.9, 3.1)) == "from 1 (`whole`) to 3 (`halves`)"
+    assert told((1, 0.9, 1.1), (2, 1.9, 2.95), (3, 2.9, 3.1)) == "from 1 (`whole`) to 3"
+    assert told((1, 0.9, 2), (2, 1.9, 2.1), (3, 2.9, 3.1)) == "from 1 to 3 (`halves`)"
+    assert told((1, 0.9, 2), (2, 1.9, 2.95), (3, 2.9, 3.1)) == "1 to 3"
+    assert told((1, 0.9, 1.1), (2, None, None), (3, 2.9, 3.1)) == "1 to 3"
+
+
+def test_curves_of_speedups_are_solid_for_what_is_dashed_or_dotted_is_a_bound(tmp_path):
+    rows = summarise(factories.build(tmp_path / "run", variants=("whole", "pieces", "halves", "more"))).cells
+    plot = speedup_plot(rows, "x")
+    dashed = re.findall(r"<path [^>]*stroke-dasharray[^>]*>", plot)
+    assert dashed
+    assert all("var(--quiet)" in each for each in dashed)
 
 
 def test_launches_that_give_cause_for_a_warning_are_told(tmp_path):
