@@ -80,6 +80,17 @@ REMEDIES: dict[Kind, str] = {
 }
 
 
+def percent(fraction: float, decimals: int = 0) -> str:
+    """E.g. ``5 %``."""
+    return f"{100 * fraction:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
+def percent_beyond(fraction: float, limit: float) -> str:
+    """A fraction beyond a limit, with as many decimals as tell it from the limit: ``5.1 %`` beyond ``5 %``."""
+    shown = (percent(fraction, decimals) for decimals in range(4) if round(fraction, decimals + 2) > limit)
+    return next(shown, percent(fraction, 4))
+
+
 class MeasurementWarning(BaseModel):
     """One typed warning: its kind, the fact in words with both numbers, and the rank it names."""
 

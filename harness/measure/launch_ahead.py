@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.device.device import Device
 from harness.device.timing import Now, RankSample
-from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.journal.measurement_warnings import Kind, MeasurementWarning, percent, percent_beyond
 
 HOLD_S = 0.050
 """A device is held for so long to see how much can be launched meanwhile."""
@@ -72,8 +72,8 @@ def warnings_of(laps: Sequence[Sequence[RankSample]]) -> list[MeasurementWarning
     return [
         MeasurementWarning(
             kind=Kind.LAUNCH_GAPS,
-            fact=f"rank {rank} was still launching when its device was let go in {share:.0%} of the samples of the "
-            f"device's own time (limit {LATE:.0%})",
+            fact=f"rank {rank} was still launching when its device was let go in "
+            f"{percent_beyond(share, LATE)} of the samples of the device's own time (limit {percent(LATE)})",
             rank=rank,
         )
         for rank, share in enumerate(shares)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from harness.device import cpu_quota, gloo_threads
-from harness.journal.measurement_warnings import Kind, MeasurementWarning
+from harness.journal.measurement_warnings import Kind, MeasurementWarning, percent, percent_beyond
 
 if TYPE_CHECKING:
     from harness.journal.records import RankFacts
@@ -155,18 +155,18 @@ def warnings_of(loads: Sequence[CpuTime], *, shares: bool = False) -> list[Measu
     """
     own_cores = [] if shares else loads
     return [
-        *_over(own_cores, Kind.FOREIGN_LOAD, "foreign", "rank {rank} waited for its core {share:.0%} of the time"),
+        *_over(own_cores, Kind.FOREIGN_LOAD, "foreign", "rank {rank} waited for its core {share} of the time"),
         *_over(
             own_cores,
             Kind.COMMUNICATION_THREADS,
             "by_messages",
-            "gloo's threads took up to {share:.0%} of rank {rank}'s core from its step",
+            "gloo's threads took up to {share} of rank {rank}'s core from its step",
         ),
         *_over(
             loads,
             Kind.CPU_THROTTLED,
             "held_back",
-            "a CPU quota held rank {rank} back for up to {share:.0%} of the time",
+            "a CPU quota held rank {rank} back for up to {share} of the time",
         ),
     ]
 
@@ -175,7 +175,11 @@ def _over(loads: Sequence[CpuTime], kind: Kind, name: str, fact: str) -> list[Me
     """A warning for each rank of whose time the fraction ``name`` is over the limit."""
     shares: list[float] = [getattr(load, name) for load in loads]
     return [
-        MeasurementWarning(kind=kind, fact=f"{fact.format(rank=rank, share=share)} (limit {LIMIT:.0%})", rank=rank)
+        MeasurementWarning(
+            kind=kind,
+            fact=f"{fact.format(rank=rank, share=percent_beyond(share, LIMIT))} (limit {percent(LIMIT)})",
+            rank=rank,
+        )
         for rank, share in enumerate(shares)
         if share > LIMIT
     ]

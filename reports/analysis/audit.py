@@ -199,14 +199,17 @@ def intervals(run: Examined) -> Finding:
         launches = units.count(min(row.launches for row in bare), "launch")
         lacking = f"{'has' if len(bare) == 1 else 'have'} no interval, which takes {FEWEST_LAUNCHES} launches"
         return failed(f"{told} {lacking}, {run.example(bare)} with {launches}")
-    widest = max(_half_width(row) for row in run.timed)
     launches = units.count(min(row.launches for row in run.timed), "launch")
     told = units.count(len(run.timed), "time")
-    return passed(f"{told} with 95 % intervals from {launches} or more, the widest ±{units.percent(widest)}")
+    low, high = max(map(_interval, run.timed), key=lambda ends: ends[1] - ends[0])
+    widest = f"the widest {units.change_span(1.0, low, high)} of its time"
+    return passed(f"{told} with 95 % intervals from {launches} or more, {widest}")
 
 
-def _half_width(row: CellRow) -> float:
-    return ((row.ci_high_s or 0.0) - (row.ci_low_s or 0.0)) / 2 / (row.median_s or 1.0)
+def _interval(row: CellRow) -> tuple[float, float]:
+    """Its ends, over the median."""
+    median_s = row.median_s or 1.0
+    return (row.ci_low_s or 0.0) / median_s, (row.ci_high_s or 0.0) / median_s
 
 
 def normality(run: Examined) -> Finding:
@@ -310,7 +313,8 @@ def documented(run: Examined) -> Finding:
     if isinstance(git, dict) and git.get("changed"):
         return failed("The folder that the run was started in has changes that are in no commit")
     levels = units.listed([units.count(n, *words) for n, words in _factors(run)])
-    return passed(f"Of the factors there are {levels}, beside seed, regime and {_leaves(told)} facts about the machine")
+    facts = units.count(sum(1 for _ in units.flat(told)), "fact")
+    return passed(f"Of the factors there are {levels}, beside seed, regime and {facts} about the machine")
 
 
 def _known(told: object, name: str) -> bool:
@@ -327,12 +331,6 @@ def _factors(run: Examined) -> Iterator[tuple[int, tuple[str, ...]]]:
     yield len(plan.comparisons), ("set of parameters", "sets of parameters")
     yield sum(len({case.variant for case in each.cases if not case.probe}) for each in plan.comparisons), ("variant",)
     yield len(plan.sides), ("environment",)
-
-
-def _leaves(told: object) -> int:
-    if isinstance(told, dict):
-        return sum(map(_leaves, told.values()))
-    return sum(map(_leaves, told)) if isinstance(told, list) else 1
 
 
 def parallel(run: Examined) -> Finding:
@@ -365,9 +363,8 @@ def bounds(run: Examined) -> Finding:
         return failed(f"{told} have no ceiling that was measured beside them, {run.example(bare)}")
     beyond = _doubted(scaled, BEYOND)
     if beyond:
-        return failed(
-            f"{of(len(beyond), len(scaled), 'case')} are beyond what should bound them, {run.example(beyond)}"
-        )
+        exceed = "exceeds its bound" if len(beyond) == 1 else "exceed their bounds"
+        return failed(f"{of(len(beyond), len(scaled), 'speed-up')} {exceed}: {run.example(beyond)}")
     shares = [(row.speedup or 0.0) / (row.reachable or 1.0) for row in scaled]
     least, most = units.percent(min(shares)), units.percent(max(shares))
     reached = least if least == most else f"{least} to {most}"

@@ -74,26 +74,30 @@ def roof_rows(measured: Measured) -> tuple[RoofRow, ...]:
 def _rows(measured: Measured) -> Iterator[RoofRow]:
     for name, words in WORDS.items():
         for size in measured.evidence.plan.world_sizes:
-            if found := _rate(measured, name, size):
-                yield RoofRow(probe=name, words=words, world_size=size, unit=found[0], rate=found[1])
+            if found := _greatest(measured, name, size):
+                rate, comparison, unit = found
+                yield RoofRow(probe=name, words=words, world_size=size, unit=unit, rate=rate, comparison=comparison)
 
 
-def _rate(measured: Measured, name: str, world_size: int) -> tuple[Literal["FLOP", "B"], float] | None:
-    """What all ranks of a probe do in a second, and of what: FLOP, or else B."""
+def _greatest(measured: Measured, name: str, world_size: int) -> tuple[float, int, Literal["FLOP", "B"]] | None:
+    """What all ranks of a probe do in a second at most, in which comparison, and of what: FLOP, or else B."""
+    return max(_rates(measured, name, world_size), default=None)
+
+
+def _rates(measured: Measured, name: str, world_size: int) -> Iterator[tuple[float, int, Literal["FLOP", "B"]]]:
     for comparison in range(len(measured.evidence.plan.comparisons)):
         key = measured.probe(comparison, name, world_size)
         time = measured.time(key) if key else None
         if key and time:
             facts = measured.facts(key)
             flops, moved = sum(fact.flops for fact in facts), sum(fact.bytes for fact in facts)
-            return ("FLOP", flops / time.value) if flops else ("B", moved / time.value)
-    return None
+            yield (flops or moved) / time.value, comparison, "FLOP" if flops else "B"
 
 
 def memory_roof(measured: Measured, world_size: int) -> float | None:
     """Bytes a second, read and written, of so many devices at most: each as fast as one that copies alone."""
-    found = _rate(measured, "copy", 1)
-    return found[1] * world_size if found else None
+    found = _greatest(measured, "copy", 1)
+    return found[0] * world_size if found else None
 
 
 def product_roof(measured: Measured, key: CaseId, world_size: int) -> tuple[str, float] | None:

@@ -162,12 +162,12 @@ def _refusal(measured: Measured, line: Line) -> Refusal | None:
         reason = "ranks shared devices, so that no time here is that of so many devices"
         return Refusal(kind="shared-device", reason=reason)
     if len(counts) < FEWEST_COUNTS:
-        had = units.listed([str(count) for count in counts]) or "none"
-        reason = f"it takes {FEWEST_COUNTS} counts of devices with a time, and there is {had}"
+        counted = f"{len(counts)} ({units.listed([str(count) for count in counts])})" if counts else "none"
+        reason = f"it needs {FEWEST_COUNTS} device counts, and this run has {counted}"
         return Refusal(kind="few-counts", reason=reason)
     if len(line.seconds) < FEWEST_LAUNCHES:
         launches = units.count(len(line.seconds), "launch has", "launches have")
-        reason = f"it takes {FEWEST_LAUNCHES} launches that have all counts, and {launches}"
+        reason = f"it needs {FEWEST_LAUNCHES} launches that have all counts, and {launches}"
         return Refusal(kind="few-launches", reason=reason)
     return _asymmetric(line)
 
@@ -182,7 +182,7 @@ def _asymmetric(line: Line) -> Refusal | None:
 
 
 def _refused(row: ProjectionRow, refusal: Refusal, name: str) -> ProjectionRow:
-    text = f"`{name}`: no projection, because {refusal.reason}."
+    text = f"`{name}`: no projection: {refusal.reason}."
     return row.model_copy(update={"refusal": refusal, "horizon": None, "text": text})
 
 

@@ -160,7 +160,7 @@ def _course(patient: Patient, sure: set[str]) -> Iterator[Fact]:
         yield Kind.WARMING_UP, _told(patient, warm_up, "in the first rounds than in the rest")
     else:
         samples, alike = (round(float(np.median(each))) for each in zip(*map(_counts, patient.launches), strict=True))
-        loose = units.percent(max(echo))
+        loose = units.percent_beyond(max(echo), patient.limit)
         told = f"{samples} samples of a launch count as {alike}, so that its value is only sure to {loose}"
         yield Kind.ECHO, f"{told} (limit {units.percent(patient.limit)})"
 
@@ -180,7 +180,8 @@ def _told(patient: Patient, effects: Sequence[float], where: str) -> str:
     most = max(effects, key=abs)
     word = "slower" if most > 0 else "faster"
     among = f"in {len(effects)} of {units.count(len(patient.launches), 'launch')}"
-    return f"{among}: up to {units.percent(abs(most))} {word} {where} (limit {units.percent(patient.limit)})"
+    shown = units.percent_beyond(abs(most), patient.limit)
+    return f"{among}: up to {shown} {word} {where} (limit {units.percent(patient.limit)})"
 
 
 def effects(series: Series) -> Mapping[str, float | None]:

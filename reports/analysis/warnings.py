@@ -115,7 +115,7 @@ def _late(samples: pd.DataFrame) -> Iterator[Fact]:
     share = float((samples["skew_s"] / duration).median())
     if share > SKEW:
         told = f"ranks started {units.seconds(float(samples['skew_s'].median()))} apart"
-        yield Kind.LATE_START, f"{told}, {units.percent(share)} of a sample (limit {units.percent(SKEW)})"
+        yield Kind.LATE_START, f"{told}, {units.percent_beyond(share, SKEW)} of a sample (limit {units.percent(SKEW)})"
 
 
 def _unjoined(samples: pd.DataFrame) -> Iterator[Fact]:
@@ -124,7 +124,10 @@ def _unjoined(samples: pd.DataFrame) -> Iterator[Fact]:
     share = float((samples["excess_s"] / (samples["seconds"] * samples["inner"].astype(float))).median())
     if share > UNJOINED[0] and excess_s > UNJOINED[1]:
         told = f"the host waited {units.seconds(excess_s)} longer than the device timed"
-        yield Kind.UNJOINED_STREAM, f"{told}, {units.percent(share)} of a sample (limit {units.percent(UNJOINED[0])})"
+        yield (
+            Kind.UNJOINED_STREAM,
+            f"{told}, {units.percent_beyond(share, UNJOINED[0])} of a sample (limit {units.percent(UNJOINED[0])})",
+        )
 
 
 def _slow_ranks(measured: Measured, key: CaseId, case: Case, ranks: Iterable[RankRow]) -> Iterator[Fact]:

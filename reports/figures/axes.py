@@ -1,14 +1,15 @@
 """What the plots share: a look for each variant, axes with few ticks, and rows grouped by the number of devices."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from reports.figures.svg import DASHES, HUES, INK, MARKERS, QUIET, WASH, WIDTH
+from reports.figures.svg import HUES, INK, MARKERS, QUIET, WASH, WIDTH
 from reports.schema.cases import CellRow, ContrastRow
 from reports.statistics.verdicts import band
 from reports.text import units
@@ -18,6 +19,8 @@ LINE = 19.0
 """Pixels between two rows of a plot."""
 LETTER = 5.9
 """Pixels that a letter of a label takes, about."""
+TICK = 40.0
+"""Pixels that the label of a tick takes, with what keeps it from the next."""
 Ends = tuple[float | None, float | None, float | None]
 """A value and its interval, where there is one."""
 
@@ -37,10 +40,6 @@ class Variants:
     def markers(self) -> dict[str, str]:
         """Marker by variant."""
         return {name: MARKERS[place % len(MARKERS)] for place, name in enumerate(self.names)}
-
-    def dash(self, name: str) -> Any:
-        """Dash by variant."""
-        return DASHES[self.names.index(name) % len(DASHES)]
 
     def look(self, row: CellRow | ContrastRow) -> dict[str, Any]:
         """Colour and marker of a row's dots."""
@@ -138,9 +137,15 @@ def ends_of(rows: Iterable[Ends]) -> list[float]:
 
 
 def few_ticks(axis: Axis, word: Callable[[float], str]) -> None:
-    """About four round numbers."""
-    axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    """About four round numbers, or as many as there is room for."""
+    axis.set_major_locator(MaxNLocator(min(4, _most_ticks(axis) - 1), steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: word(value)))
+
+
+def _most_ticks(axis: Axis) -> int:
+    """How many labels have room beside one another, three at least."""
+    box = axis.axes.get_position()
+    return max(3, int(box.width * WIDTH / TICK)) if axis.axis_name == "x" else 5
 
 
 def log_ticks(axis: Axis, steps: Sequence[float], word: Callable[[float], str], most: int | None = None) -> None:
@@ -157,6 +162,18 @@ def fixed_ticks(axis: Axis, places: Iterable[float], word: Callable[[float], str
     axis.set_major_formatter(FuncFormatter(lambda value, _: word(value)))
 
 
+class Seconds(Formatter):
+    """Times below an axis: all in the unit of the greatest, and with equally many digits."""
+
+    def __call__(self, value: float, _pos: int | None = None) -> str:
+        """A single time."""
+        return tick_seconds(value)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """All of an axis."""
+        return units.seconds_alike(values)
+
+
 def seconds_axis(axes: Axes, seconds: Iterable[float], label: str) -> None:
     """Few ticks with units; a wide range is logarithmic, and a narrow one spans at least a tenth of its value."""
     values = list(seconds)
@@ -169,6 +186,7 @@ def seconds_axis(axes: Axes, seconds: Iterable[float], label: str) -> None:
         room = max((high - low) * 0.08, 0.05 * high)
         axes.set_xlim(max(low - room, 0), high + room)
         few_ticks(axes.xaxis, tick_seconds)
+        axes.xaxis.set_major_formatter(Seconds())
     axes.set_xlabel(label, loc="left")
 
 
@@ -181,12 +199,23 @@ def ratio_axis(
     room = 0.06 * (high - low)
     if max(ends) > 4 * min(ends):
         axes.set_xscale("log")
-        axes.set_xlim(max(low, 0.01) / 1.2, high * 1.2)
-        log_ticks(axes.xaxis, (1, 2, 5) if max(ends) < 100 * min(ends) else (1,), word or tick_times)
+        low = max(low, LEAST_RATIO)
+        beside = max(1.2, (high / low) ** 0.08)
+        axes.set_xlim(low / beside, high * beside)
+        wide = (1, 2, 5) if _decades(low, high) * 3 <= _most_ticks(axes.xaxis) else (1, 3)
+        log_ticks(axes.xaxis, wide if max(ends) < 100 * min(ends) else (1,), word or tick_times)
     else:
         axes.set_xlim(low - room, high + room)
         few_ticks(axes.xaxis, word or tick_times)
     axes.set_xlabel(label, loc="left")
+
+
+LEAST_RATIO = 1e-9
+"""A logarithmic axis has no 0."""
+
+
+def _decades(low: float, high: float) -> float:
+    return math.log10(high / low)
 
 
 def tick_seconds(value: float) -> str:

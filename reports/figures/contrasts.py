@@ -15,7 +15,7 @@ from reports.figures.axes import Ladder, ends_of, interval_bar, margin, ratio_ax
 from reports.figures.svg import HUES, INK, QUIET, WASH, blank, styled, svg
 from reports.schema.cases import ContrastRow, SideRow, Verdict
 from reports.schema.summary import Summary
-from reports.statistics.verdicts import band
+from reports.statistics.verdicts import band, band_in_words
 from reports.text import labels, units
 from reports.text.labels import Labels
 from reports.wording.sentences import WORDS
@@ -71,7 +71,7 @@ def forest_plot(branches: Sequence[Branch], across: str, name: str) -> str:
     if not branches:
         return ""
     shown = surest(branches)
-    names = [labels.cut(branch.name, LONGEST) for branch in shown]
+    names = [labels.shortened(branch.name, LONGEST) for branch in shown]
     ladder = Ladder(tuple(map(float, range(len(shown)))), (), len(shown))
     with styled():
         figure, axes = blank(ladder.height + 4, left=margin(names), right=118)
@@ -138,9 +138,9 @@ class Forest:
 
     @property
     def margins(self) -> str:
-        """The margins, in words."""
+        """The narrowest and the widest band, in words."""
         ends = sorted({branch.margin for branch in self.branches})
-        return " to ".join(dict.fromkeys(units.percent(end) for end in (ends[0], ends[-1])))
+        return ", or up to ".join(dict.fromkeys(band_in_words(end) for end in (ends[0], ends[-1])))
 
 
 def variant_forest(summary: Summary) -> Forest | None:

@@ -8,7 +8,7 @@ from reports.figures.axes import ends_of, few_ticks, fixed_ticks, tick_seconds
 from reports.figures.svg import DASHES, HUES, MARKERS, blank, name_ends, styled, svg
 from reports.schema.history import HistorySeries
 from reports.text import units
-from reports.text.labels import cut
+from reports.text.labels import shortened
 
 TICKS = 8
 """Runs that are numbered below it at most."""
@@ -28,7 +28,7 @@ def history_plot(series: Sequence[HistorySeries], runs: int, name: str) -> str:
             _line(axes, each, place)
         _axes(axes, series, runs)
         ends = [
-            (each.points[-1].seconds, cut(each.variant or each.scenario, LONGEST), HUES[i % len(HUES)])
+            (each.points[-1].seconds, shortened(each.variant or each.scenario, LONGEST), HUES[i % len(HUES)])
             for i, each in enumerate(series)
         ]
         name_ends(axes, ends)

@@ -136,9 +136,7 @@ def _curve(axes: Axes, rows: Sequence[CellRow], variants: Variants, base: int, s
     variant = variant_of(rows[0])
     devices = [base, *(row.world_size + shift for row in rows)]
     speedups = [1.0, *(row.speedup or 0.0 for row in rows)]
-    joined(
-        axes, devices, speedups, variants.palette[variant], variants.dash(variant), variants.markers[variant], size=5.8
-    )
+    joined(axes, devices, speedups, variants.palette[variant], "-", variants.markers[variant], size=5.8)
     for row in rows:
         if row.speedup_low is not None and row.speedup_high is not None:
             at = [row.world_size + shift] * 2

@@ -233,13 +233,20 @@ def where(rows: Sequence[CellRow]) -> str:
 
 
 def span(rows: Sequence[CellRow], value: Callable[[CellRow], Ends], word: Callable[[float], str]) -> str:
-    """The least and the greatest; with their variants only where their intervals are apart, for order is no verdict."""
+    """The least and the greatest; each with its variant where its interval is apart from every other's."""
     least, most = (end(rows, key=lambda row: value(row)[0] or 0.0) for end in (min, max))
-    (low, _, low_end), (high, high_end, _) = value(least), value(most)
-    first, last = word(low or 0.0), word(high or 0.0)
+    first, last = (word(value(row)[0] or 0.0) for row in (least, most))
     if first == last:
         return first
-    if low_end is None or high_end is None or low_end >= high_end:
-        return f"{first} to {last}"
-    variants = [f"`{labels.plain(row.variant or '')}`" for row in (least, most)]
-    return f"from {first} ({variants[0]}) to {last} ({variants[1]})"
+    names = [f" (`{labels.plain(row.variant or '')}`)" if _apart(row, rows, value) else "" for row in (least, most)]
+    return f"{'from ' if any(names) else ''}{first}{names[0]} to {last}{names[1]}"
+
+
+def _apart(row: CellRow, rows: Sequence[CellRow], value: Callable[[CellRow], Ends]) -> bool:
+    """Whether a row's interval touches none of the others': order alone is no verdict."""
+    _, low, high = value(row)
+    others = [value(other)[1:] for other in rows if other is not row]
+    known = [(least, most) for least, most in others if least is not None and most is not None]
+    if low is None or high is None or len(known) < len(others):
+        return False
+    return all(most < low or high < least for least, most in known)

@@ -16,7 +16,7 @@ from reports.figures.axes import (
 from reports.figures.section import INTERVALS, Drawing, Section, on_most, span, where
 from reports.figures.svg import QUIET, WASH, blank, styled, svg
 from reports.schema.cases import CellRow, Verdict
-from reports.statistics.verdicts import band
+from reports.statistics.verdicts import band, band_in_words
 from reports.text import labels, units
 from reports.text.labels import variant_of
 from reports.wording.sentences import WORDS
@@ -77,10 +77,10 @@ def contrasts(section: Section) -> Drawing | None:
     """Each variant's time over the baseline's, beside the band beyond which a difference begins."""
     about = section.about
     if about.margin > section.margin:
-        band_is = f"A difference begins beyond the band, {units.percent(about.margin)} either way, which is noise"
-        band_is += f"; there is none only within {units.percent(section.margin)}."
+        band_is = f"A difference begins beyond the band, {band_in_words(about.margin)}, which is noise"
+        band_is += f"; there is none only within {band_in_words(section.margin)}."
     else:
-        band_is = f"Inside the band, {units.percent(about.margin)} either way, a difference counts as none."
+        band_is = f"Inside the band, {band_in_words(about.margin)}, a difference counts as none."
     sure = f" Lines are {INTERVALS} of the launches’ own ratios." if any(row.ci_low_s for row in section.cells) else ""
     return section.draw(
         (f"Against {about.variant_field}={about.baseline}", _contrast_plot(section)),

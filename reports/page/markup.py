@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from reports.figures.section import short
 from reports.schema.summary import ExerciseRow
+from reports.statistics.verdicts import band_in_words
 from reports.text import labels, units
 from reports.text.labels import variant_of
 
@@ -30,7 +31,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(u=units, short=short, variant_of=variant_of, variant=labels.variant)
+    made.globals.update(u=units, short=short, variant_of=variant_of, variant=labels.variant, band_words=band_in_words)
     made.globals.update(style=Markup(_text("page.css")), script=Markup(_text("sort.js")))  # noqa: S704 - our own files
     made.globals.update(script_hash=base64.b64encode(hashlib.sha256(_text("sort.js").encode()).digest()).decode())
     made.filters.update(names=names_marked, answer=answer_marked, percent=units.percent)

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from harness.common.startup import program
 from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir, write_whole
+from reports.analysis.warnings import ABOVE_CEILING
 from reports.figures.contrasts import case_names, side_forests, variant_forest
 from reports.figures.ranks import rank_plot
 from reports.figures.section import sections
@@ -110,6 +111,7 @@ def render(summary: Summary, root: Path) -> str:
             side_forests=side_forests(summary),
             case_names=case_names(summary),
             SPREAD_LEVELS=SPREAD_LEVELS,
+            ABOVE_CEILING=ABOVE_CEILING,
         )
     )
 

@@ -109,4 +109,4 @@ def _refusals(rows: Sequence[ProjectionRow]) -> Iterator[str]:
             yield own[0].text
         else:
             which = "" if len(own) == len(rows) else f" of {units.count(len(own), 'variant')}"
-            yield f"No projection{which}, because {reason}."
+            yield f"No projection{which}: {reason}."

@@ -268,9 +268,11 @@ class CeilingRow(Record):
 
 
 class RoofRow(Record):
-    """What so many devices at once reached at most: of operations or of bytes."""
+    """What so many devices at once reached at most in any comparison: of operations or of bytes."""
 
     probe: str
+    comparison: int = 0
+    """Beside which it did."""
     words: str
     world_size: int
     rate: float

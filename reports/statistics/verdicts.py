@@ -41,6 +41,11 @@ def band(fraction: float) -> tuple[float, float]:
     return 1 / (1 + fraction), 1 + fraction
 
 
+def band_in_words(fraction: float) -> str:
+    """E.g. ``−4.8 % to +5 %``: the same band as changes of time."""
+    return " to ".join(units.deviation(end - 1) for end in band(fraction))
+
+
 class Judged(Protocol):
     """A row with a verdict and its margin."""
 

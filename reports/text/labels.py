@@ -90,9 +90,17 @@ def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
+def shortened(text: str, longest: int) -> str:
+    """A name of at most so many letters, with an ellipsis in the middle: names often differ at the end."""
+    if len(text) <= longest:
+        return text
+    end = (longest - 1) // 2
+    return f"{text[: longest - 1 - end]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - end :]}"
+
+
 def variant_of(row: Armed) -> str:
     """The variant's value in a plot, or the scenario where it has none."""
-    return cut(row.variant if row.variant is not None else row.scenario, LONGEST)
+    return shortened(row.variant if row.variant is not None else row.scenario, LONGEST)
 
 
 def told_apart(names: Sequence[str]) -> Iterator[str]:

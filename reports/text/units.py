@@ -1,7 +1,7 @@
 """Units at the edge: seconds inside, and here the only places where a number becomes words."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.journal.plan import Value
@@ -24,12 +24,12 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def digits(value: float, significant: int = 3) -> str:
     """Plain decimal notation with so many significant digits, and every digit before the point."""
     if value == 0 or not math.isfinite(value):
-        return f"{value:.0f}"
+        return f"{value:.0f}".replace("-", MINUS)
     decimals = significant - 1 - math.floor(math.log10(abs(value)))
     rounded = round(value, max(decimals, 0))
     if rounded and math.floor(math.log10(abs(rounded))) > math.floor(math.log10(abs(value))):
         decimals -= 1
-    return f"{rounded:.{max(decimals, 0)}f}"
+    return f"{rounded:.{max(decimals, 0)}f}".replace("-", MINUS)
 
 
 def _scale(value: float, scales: tuple[tuple[float, str], ...] = _TIME) -> tuple[float, str]:
@@ -43,6 +43,14 @@ def seconds(value: float | None) -> str:
         return NONE
     scale, unit = _scale(value)
     return f"{digits(value / scale)}{THIN}{unit}"
+
+
+def seconds_alike(values: Sequence[float]) -> list[str]:
+    """Round times in one unit with equally many decimals, as few as tell them all: ``3.0 ms``, ``3.5 ms``; or 0."""
+    scale, unit = _scale(max(map(abs, values), default=0.0))
+    scaled = [value / scale for value in values]
+    decimals = next((n for n in range(4) if all(abs(each - round(each, n)) < 1e-6 for each in scaled)), 3)
+    return [f"{each:.{decimals}f}{THIN}{unit}" if each else "0" for each in scaled]
 
 
 def timed(value: float | None, low: float | None, high: float | None) -> str:
@@ -117,7 +125,7 @@ def _ratio(value: float, like: float) -> str:
     if not decimals and 0 < size < 1:
         decimals = 1 - math.floor(math.log10(size))
     shown = f"{value:.{decimals}f}"
-    return digits(value, 1) if value and not float(shown) else shown
+    return digits(value, 1) if value and not float(shown) else shown.replace("-", MINUS)
 
 
 def span(low: float, high: float, like: float) -> str:
@@ -128,6 +136,15 @@ def span(low: float, high: float, like: float) -> str:
 def percent(fraction: float | None) -> str:
     """E.g. ``97 %``; one decimal below 10 %, and more below 0.1 %, where it would read 0."""
     return NONE if fraction is None else f"{_hundredths(fraction, fraction).removesuffix('.0')}{THIN}%"
+
+
+def percent_beyond(fraction: float, limit: float) -> str:
+    """A fraction beyond a limit, with as many digits as tell it from the limit: ``5.04 %`` beyond ``5 %``."""
+    if percent(fraction) != percent(limit):
+        return percent(fraction)
+    shown = (f"{100 * fraction:.{decimals}f}" for decimals in range(1, 5))
+    told = next((each for each in shown if float(each) > 100 * limit), f"{100 * fraction:.4f}")
+    return f"{told}{THIN}%"
 
 
 def percent_between(value: float | None, low: float | None, high: float | None) -> str:
@@ -146,7 +163,7 @@ def _hundredths(fraction: float, like: float) -> str:
     decimals = 0 if size >= 9.95 or size < LEAST_PERCENT else 1
     if LEAST_PERCENT <= size < 0.05:
         decimals = 1 - math.floor(math.log10(size))
-    return f"{100 * fraction:.{decimals}f}"
+    return f"{100 * fraction:.{decimals}f}".replace("-", MINUS)
 
 
 def deviation(fraction: float | None) -> str:
@@ -205,11 +222,11 @@ def _bytes(value: float | None, scales: tuple[tuple[float, str], ...]) -> str:
 def number(value: float) -> str:
     """Whole numbers exactly, ``8458`` and ``4,001,577``; others with three digits, ``0.118`` and ``3.10 × 10⁻⁷``."""
     if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}" if abs(value) >= 10_000 else str(int(value))
+        return (f"{int(value):,}" if abs(value) >= 10_000 else str(int(value))).replace("-", MINUS)
     if 1e-3 <= abs(value) < 1e6:
         return digits(value)
     mantissa, _, exponent = f"{value:.2e}".partition("e")
-    return f"{mantissa}{THIN}{TIMES}{THIN}10{str(int(exponent)).translate(_RAISED)}"
+    return f"{mantissa.replace('-', MINUS)}{THIN}{TIMES}{THIN}10{str(int(exponent)).translate(_RAISED)}"
 
 
 def told(name: str, value: Value) -> str:

@@ -193,4 +193,4 @@ def test_a_rank_that_often_launches_too_late_is_doubted() -> None:
     assert warnings_of([[early] * 19 + [late]]) == []
     (warning,) = warnings_of([[early] * 20, [early] * 18 + [late] * 2])
     assert (warning.kind, warning.rank) == (Kind.LAUNCH_GAPS, 1)
-    assert "10% of the samples of the device's own time (limit 5%)" in warning.fact
+    assert "10\N{NO-BREAK SPACE}% of the samples of the device's own time (limit 5\N{NO-BREAK SPACE}%)" in warning.fact

@@ -18,7 +18,7 @@ def test_waiting_for_the_core_is_foreign_load() -> None:
     (warning,) = warnings_of([CpuTime(1.0, 1.0, 0.0, 1.0), CpuTime(1.0, 0.6, 0.4, 1.0)])
     assert warning.kind is Kind.FOREIGN_LOAD
     assert warning.rank == 1
-    assert "40%" in warning.fact
+    assert "40\N{NO-BREAK SPACE}%" in warning.fact
 
 
 def test_taking_turns_with_ones_peers_is_not() -> None:
@@ -48,7 +48,10 @@ def test_what_communication_threads_take_from_the_step_is_told_with_its_remedy()
         [CpuTime(1.0, 1.0, 0.0, 1.0, main_s=1.0), CpuTime(1.0, 0.98, 0.4, 1.0, main_s=0.6, messages_s=0.38)]
     )
     assert warning.kind is Kind.COMMUNICATION_THREADS and warning.rank == 1
-    assert warning.fact == "gloo's threads took up to 38% of rank 1's core from its step (limit 5%)"
+    assert (
+        warning.fact
+        == "gloo's threads took up to 38\N{NO-BREAK SPACE}% of rank 1's core from its step (limit 5\N{NO-BREAK SPACE}%)"
+    )
     assert "--gloo-loop" in REMEDIES[warning.kind]
     blocked = CpuTime(1.0, 0.9, 0.01, 0.9, main_s=0.5, messages_s=0.4)  # they run while the step waits for its message
     assert not warnings_of([blocked])
@@ -99,3 +102,10 @@ def test_a_busy_core_is_seen() -> None:
         neighbour.communicate()
         os.sched_setaffinity(0, allowed)
     assert foreign > 0.2
+
+
+def test_a_share_just_beyond_the_limit_does_not_read_like_the_limit() -> None:
+    (warning,) = warnings_of([CpuTime(1.0, 0.9, 0.0507, 1.0)])
+    assert warning.fact == (
+        "rank 0 waited for its core 5.1\N{NO-BREAK SPACE}% of the time (limit 5\N{NO-BREAK SPACE}%)"
+    )

@@ -79,7 +79,7 @@ FAULTS = [
     (10, {"late": 0.05}, "ranks start late or a time misses work"),
     (10, {"edit": unaligned}, "does not tell how starts are aligned"),
     (11, {"probes": False}, "2 of 2 speed-ups have no ceiling"),
-    (11, {"truth": superlinear}, "beyond what should bound them"),
+    (11, {"truth": superlinear}, "2 of 2 speed-ups exceed their bounds: e.g. `split how=whole` on 2 devices."),
     (
         12,
         {"world_sizes": (1, 4)},
@@ -104,6 +104,18 @@ def test_data_that_break_a_rule_fail_it(tmp_path, rule, changes, words):
     assert words in rows[rule].evidence.replace(units.TIMES, "x"), rows[rule].evidence
     broken = {place for place, row in rows.items() if row.verdict == "failed"}
     assert broken == {rule} | TOO.get((rule, next(iter(changes))), set()), [rows[place].evidence for place in broken]
+
+
+def test_the_widest_interval_is_told_by_its_ends_and_facts_are_counted_as_the_page_counts_them(tmp_path):
+    run = factories.build(tmp_path / "run", **(SOUND | {"launch_noise": 0.3}))
+    found = summary.summarise(run)
+    rows = {row.rule: row.evidence for row in found.audit}
+    widest = max(found.first, key=lambda row: (row.ci_high_s - row.ci_low_s) / row.median_s)
+    ends = [end / widest.median_s for end in (widest.ci_low_s, widest.ci_high_s)]
+    assert rows[5].endswith(f"the widest {units.change_span(1.0, *ends)} of its time.")
+    facts = f"{len(tuple(units.flat(found.environment)))} facts about the machine"
+    assert facts in rows[9]
+    assert facts in text_of(run)
 
 
 def test_each_rule_that_can_fail_was_made_to():

@@ -128,12 +128,12 @@ def test_where_the_largest_count_could_not_be_foretold_the_horizon_is_half(tmp_p
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"world_sizes": (1, 2)}, "few-counts: it takes 4 counts of devices with a time, and there is 1 and 2"),
-        ({"launches": 5}, "few-launches: it takes 6 launches that have all counts, and 5 launches have"),
+        ({"world_sizes": (1, 2)}, "few-counts: it needs 4 device counts, and this run has 2 (1 and 2)"),
+        ({"launches": 5}, "few-launches: it needs 6 launches that have all counts, and 5 launches have"),
         ({"devices": ("cpu:0",) * 8}, "shared-device: ranks shared devices, so that no time here is that of so many"),
         (
             {"outcomes": {(0, "split[how=whole,size=1024]@4"): ("wrong", 1, "differs")}},
-            "few-counts: it takes 4 counts of devices with a time, and there is 1, 2 and 8",
+            "few-counts: it needs 4 device counts, and this run has 3 (1, 2 and 8)",
         ),
         (
             {"share": lambda case, rank: (1, 0.5, 0.25, 0.25, 0.25, 0.25, 0, 0)[rank] if case.world_size == 8 else 1},
@@ -150,7 +150,7 @@ def test_where_the_largest_count_could_not_be_foretold_the_horizon_is_half(tmp_p
 def test_what_cannot_be_told_is_refused_with_the_reason(tmp_path, changes, reason):
     row = row_of(tmp_path, **changes)
     assert f"{row.refusal.kind}: {row.refusal.reason}".replace(units.TIMES, "x").startswith(reason)
-    assert row.text == f"`split how=whole`: no projection, because {row.refusal.reason}."
+    assert row.text == f"`split how=whole`: no projection: {row.refusal.reason}."
     assert (row.points, row.horizon) == ((), None)
 
 

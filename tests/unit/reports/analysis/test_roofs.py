@@ -14,6 +14,7 @@ from harness.work.counting import count
 from reports import summary
 from reports.text import units
 from tests import factories
+from tests.pages import text_of
 from tests.ranks import gang
 
 WHOLE = "split[how=whole,size=1024]@1"
@@ -147,3 +148,22 @@ def test_the_page_shows_them(tmp_path) -> None:
     bare = factories.build(tmp_path / "bare", probes=False)
     page.write(bare)
     assert "<h3>Roofs</h3>" not in bare.page_path.read_text()
+
+
+def test_a_roof_is_the_greatest_rate_over_the_comparisons_and_says_beside_which(tmp_path) -> None:
+    def faster(case):
+        return factories.work_time(case) * (0.8 if case.probe else 1)
+
+    first, second = factories.Synthetic(), factories.Synthetic(scenario="frobenius", truth=faster)
+    run = factories.build(tmp_path / "run", first, second)
+    found = summary.summarise(run)
+    assert [(row.probe, row.world_size, row.comparison) for row in found.roofs] == [("gemm", 1, 1), ("gemm", 2, 1)]
+    assert all(
+        row.roof < next(each.rate for each in found.roofs if each.world_size == row.world_size)
+        for row in found.cells
+        if row.comparison == 0 and row.roof
+    )
+    text = text_of(run)
+    assert "The greatest rate that each probe reached in any comparison" in text
+    assert '<th scope="row">large product, fp32</th><td>frobenius</td>' in text
+    assert "a rate beyond 1.05 of its ceiling is an error of measurement" in text

@@ -1,5 +1,6 @@
 """Forests, ranks over time, distributions and roofs: drawn from the summary, each with a true sentence."""
 
+import itertools
 import re
 
 import numpy as np
@@ -9,8 +10,11 @@ from hypothesis import strategies as st
 
 from harness.journal.plan import Side
 from reports.analysis.ranks import behind, bins
+from reports.figures.axes import ratio_axis, tick_change
 from reports.figures.contrasts import MOST, Branch, forest_plot, side_forests, sorted_forest, surest, variant_forest
-from reports.figures.section import sections
+from reports.figures.scaling import speedup_plot
+from reports.figures.section import sections, span
+from reports.figures.svg import blank, styled
 from reports.page.drawings import drawings
 from reports.summary import summarise
 from reports.text import units
@@ -133,6 +137,48 @@ def test_the_ideal_time_is_told_and_drawn(tmp_path):
     assert "Dashed: the ideal, the base" in text_of(factories.build(tmp_path / "again"))
     loose = text_of(factories.build(tmp_path / "none", scaling="none"))
     assert "Dashed: the ideal, the base" not in loose
+
+
+def test_a_variant_is_named_at_an_end_only_where_its_interval_is_apart_from_all_others(tmp_path):
+    found = summarise(factories.build(tmp_path / "run", variants=("whole", "pieces", "halves")))
+    rows = [row for row in found.cells if row.world_size == 2]
+
+    def told(*ends):
+        by_variant = dict(zip((row.variant for row in rows), ends, strict=True))
+        return span(rows, lambda row: by_variant[row.variant], "{:g}".format)
+
+    assert told((1, 0.9, 1.1), (2, 1.9, 2.1), (3, 2.9, 3.1)) == "from 1 (`whole`) to 3 (`halves`)"
+    assert told((1, 0.9, 1.1), (2, 1.9, 2.95), (3, 2.9, 3.1)) == "from 1 (`whole`) to 3"
+    assert told((1, 0.9, 2), (2, 1.9, 2.1), (3, 2.9, 3.1)) == "from 1 to 3 (`halves`)"
+    assert told((1, 0.9, 2), (2, 1.9, 2.95), (3, 2.9, 3.1)) == "1 to 3"
+    assert told((1, 0.9, 1.1), (2, None, None), (3, 2.9, 3.1)) == "1 to 3"
+
+
+def test_curves_of_speedups_are_solid_for_what_is_dashed_or_dotted_is_a_bound(tmp_path):
+    rows = summarise(factories.build(tmp_path / "run", variants=("whole", "pieces", "halves", "more"))).cells
+    plot = speedup_plot(rows, "x")
+    dashed = re.findall(r"<path [^>]*stroke-dasharray[^>]*>", plot)
+    assert dashed
+    assert all("var(--quiet)" in each for each in dashed)
+
+
+def test_names_in_a_forest_differ_after_they_were_cut_and_ticks_and_markers_have_room():
+    names = ["lazy way=a-very-long-name-of-one", "lazy way=a-very-long-name-of-two"]
+    ratios = (0.002, 1.4)
+    plot = forest_plot(
+        [Branch(n, r, r / 1.1, r * 1.1, "faster", 0.05) for n, r in zip(names, ratios, strict=True)], "t", "x"
+    )
+    assert "name-of-one<" in plot
+    assert "name-of-two<" in plot
+    figure, axes = blank(100, left=150, right=118)
+    with styled():
+        ratio_axis(axes, [0.94, 1.57], 0.05, "t", tick_change)
+        figure.canvas.draw()
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        low, high = axes.get_xlim()
+    inside = [box for box, at in zip(boxes, axes.get_xticks(), strict=True) if low <= at <= high]
+    assert len(inside) > 1
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(inside))
 
 
 def test_launches_that_give_cause_for_a_warning_are_told(tmp_path):

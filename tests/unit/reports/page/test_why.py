@@ -74,7 +74,7 @@ def test_bands_are_hatched_and_their_ends_dashed(projected):
 
 def test_one_sentence_says_why_nothing_is_projected(tmp_path):
     text = part(text_of(factories.build(tmp_path / "run")), "projection")
-    assert "No projection, because it takes 4 counts of devices with a time, and there is 1 and 2." in text
+    assert "No projection: it needs 4 device counts, and this run has 2 (1 and 2)." in text
     assert "<svg" not in text
     assert "<table" not in text
 
@@ -83,8 +83,8 @@ def test_several_reasons_are_told_one_by_one(tmp_path):
     key = "split[how=pieces,size=1024]@4"
     run = roomy(factories.build(tmp_path / "run", world_sizes=COUNTS, outcomes={(0, key): ("wrong", 1, "differs")}), 8)
     text = part(text_of(run), "projection")
-    assert "<code>split how=whole</code>: no projection, because 16 devices are not predictable" in text
-    assert "<code>split how=pieces</code>: no projection, because it takes 4 counts" in text
+    assert "<code>split how=whole</code>: no projection: 16 devices are not predictable" in text
+    assert "<code>split how=pieces</code>: no projection: it needs 4 device counts" in text
 
 
 def test_a_run_on_one_device_has_no_such_part(tmp_path):

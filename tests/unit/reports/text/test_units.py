@@ -87,7 +87,7 @@ def test_memory_is_in_powers_of_1024(value, shown):
         (0, "0"),
         (8458, "8458"),
         (10_000, "10,000"),
-        (-4_001_577, "-4,001,577"),
+        (-4_001_577, "\N{MINUS SIGN}4,001,577"),
         (256.0, "256"),
         (0.1184, "0.118"),
         (1234.6, "1235"),
@@ -102,7 +102,7 @@ def test_numbers(value, shown):
 
 @given(st.integers(-(10**15) + 1, 10**15 - 1))
 def test_whole_numbers_are_exact(value):
-    assert int(units.number(value).replace(",", "")) == value
+    assert int(units.number(value).replace(",", "").replace(units.MINUS, "-")) == value
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,20 @@ CHANGES = {
     (31.0, None, None): "+3,000 %",
     (0.00047, None, None): "−99.953 %",
 }
+
+
+def test_a_fraction_beyond_its_limit_does_not_read_the_same():
+    assert units.percent_beyond(0.0507, 0.05) == f"5.1{units.THIN}%"
+    assert units.percent_beyond(0.0504, 0.05) == f"5.04{units.THIN}%"
+    assert units.percent_beyond(0.31, 0.05) == f"31{units.THIN}%"
+
+
+def test_numbers_below_0_have_one_minus_sign_everywhere():
+    told = [units.number(-0.372), units.number(-15), units.number(-3.1e-7), units.percent(-0.05), units.digits(-2.5)]
+    told += [units.number(-12_345), units.rate(-2e9, "FLOP"), units.seconds(-1e-3), units.times(-0.5)]
+    assert all(each.startswith(units.MINUS) and "-" not in each for each in told), told
+
+
+def test_times_below_an_axis_have_equal_digits():
+    assert units.seconds_alike([3e-3, 3.5e-3, 0]) == [f"3.0{units.THIN}ms", f"3.5{units.THIN}ms", "0"]
+    assert units.seconds_alike([0.9e-3, 1e-3]) == [f"0.9{units.THIN}ms", f"1.0{units.THIN}ms"]
