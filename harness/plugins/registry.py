@@ -66,8 +66,9 @@ class Entry:
 
     @property
     def ranks(self) -> tuple[int, int | None]:
-        """The least and the most ranks that make sense."""
-        return getattr(self.cls, "ranks", (1, None))
+        """The least and the most ranks that make sense; a field of that name is an axis and says nothing of them."""
+        is_field = any(field.name == "ranks" for field in dataclasses.fields(self.cls))
+        return (1, None) if is_field else getattr(self.cls, "ranks", (1, None))
 
     @cached_property
     def hints(self) -> dict[str, Any]:

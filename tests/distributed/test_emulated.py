@@ -17,6 +17,7 @@ from harness.journal.emulation import Emulation
 from reports.analysis import losses, ranks, steadiness
 from reports.schema.cases import CellRow
 from tests.distributed.conftest import Run, command, rankbench
+from tests.factories import build
 
 CLOSE = 1e-6
 SMALL = 2**14
@@ -121,8 +122,8 @@ def test_nothing_of_it_can_be_taken_for_a_time_of_this_machine(tested: Run) -> N
         assert mark in command("export", run.root, "--format", form).stdout
 
 
-def test_it_is_never_compared_with_real_devices_nor_with_others(tested: Run, main_run: Run, tmp_path: Path) -> None:
-    told = command("compare", main_run.root, tested.root / "0")
+def test_it_is_never_compared_with_real_devices_nor_with_others(tested: Run, tmp_path: Path) -> None:
+    told = command("compare", build(tmp_path / "real").root, tested.root / "0")
     assert told.returncode == 2
     assert "be real, as BASE's" in told.stderr
     told = command("compare", tested.root / "0", tested.root / "1")

@@ -358,3 +358,9 @@ def test_a_module_of_the_current_folder_is_a_scenario_as_well(tmp_path: Path, mo
 
 def test_each_choice_is_told_once() -> None:
     assert nearest("zzz", ["b", "a", "b"]) == "choose from a, b"
+
+
+def test_a_field_that_is_called_ranks_is_an_axis_and_says_nothing_of_how_many_make_sense() -> None:
+    plugins = Path(__file__).parents[3] / "distributed" / "plugins.py"
+    entry = registry.load(f"{plugins}:SlowOnOne")
+    assert (entry.variant_field, entry.ranks) == ("ranks", (1, None))
