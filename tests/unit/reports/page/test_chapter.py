@@ -167,7 +167,7 @@ def test_counts_that_say_nothing_are_no_columns(tmp_path):
     assert "Counted and checked" not in plain
     full = text_of(factories.build(tmp_path / "full", launches=1, counted=counted, found=facts))
     table = full.partition("Counted and checked")[2].partition("</table>")[0]
-    assert re.findall('<th scope="col" class="n">([^<]+)</th>', table) == [
+    assert re.findall('<th scope="row">([^<]+)</th>', table) == [
         "memory held",
         "memory a step adds",
         "traffic",
