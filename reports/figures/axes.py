@@ -145,7 +145,7 @@ def few_ticks(axis: Axis, word: Callable[[float], str]) -> None:
 def _most_ticks(axis: Axis) -> int:
     """How many labels have room beside one another, three at least."""
     box = axis.axes.get_position()
-    return max(3, int(box.width * WIDTH / TICK)) if axis.axis_name == "x" else 5
+    return max(3, int(box.width * WIDTH / TICK)) if axis is axis.axes.xaxis else 5
 
 
 def log_ticks(axis: Axis, steps: Sequence[float], word: Callable[[float], str], most: int | None = None) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from reports.page import page
 from reports.page.chapter import solutions
-from reports.page.markup import answer_marked
+from reports.page.markup import answer_marked, environment
 from reports.summary import summarise
+from reports.wording.tally import Tally
 from tests import factories
 from tests.chapters import SWEPT, ask, counted, spaced
 from tests.factories import Synthetic
@@ -166,7 +167,7 @@ def test_counts_that_say_nothing_are_no_columns(tmp_path):
     assert "Counted and checked" not in plain
     full = text_of(factories.build(tmp_path / "full", launches=1, counted=counted, found=facts))
     table = full.partition("Counted and checked")[2].partition("</table>")[0]
-    assert re.findall('<th scope="col" class="n">([^<]+)</th>', table) == [
+    assert re.findall('<th scope="row">([^<]+)</th>', table) == [
         "memory held",
         "memory a step adds",
         "traffic",
@@ -206,3 +207,13 @@ def test_a_page_of_one_exercise_is_short(tmp_path):
     run = factories.build(tmp_path / "run", rounds=4)
     page.write(run)
     assert run.page_path.stat().st_size < 200_000
+
+
+def test_a_table_of_more_counts_than_cases_has_a_line_for_each_count():
+    counts = tuple(f"count {place}" for place in range(6))
+    told = Tally(counts, (("one", tuple("abcdef"), ""), ("two", ("",) * 6, "wrong")))
+    macros = environment().get_template("macros.html.j2").make_module({"many": False})
+    text = macros.tally_table(told, "x")
+    assert '<th scope="col" class="n">one</th><th scope="col" class="n">two</th>' in text
+    assert '<tr><th scope="row">count 0</th><td class="n">a</td><td class="bad" rowspan="6">wrong</td></tr>' in text
+    assert '<tr><th scope="row">count 5</th><td class="n">f</td></tr>' in text
