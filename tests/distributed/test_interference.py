@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from statistics import median
+from statistics import fmean, median
 
 import pytest
 
@@ -28,7 +28,10 @@ def flagged(cell: CellRecord) -> set[int | None]:
 
 def test_without_a_neighbour_hardly_a_cell_is_flagged(main_run: Run) -> None:
     assert median(foreign(cell, 0) for cell in main_run.cells) < LIMIT / 2
-    assert sum(bool(flagged(cell)) for cell in main_run.cells) < len(main_run.cells) / 4
+    launches = {cell.launch: [] for cell in main_run.cells}
+    for cell in main_run.cells:
+        launches[cell.launch].append(bool(flagged(cell)))
+    assert median(map(fmean, launches.values())) < 1 / 4  # a neighbour may have come and gone meanwhile
 
 
 def test_a_neighbour_is_flagged_where_it_is(disturbed_run: Run) -> None:
