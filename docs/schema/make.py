@@ -23,6 +23,8 @@ from reports.schema.history import History
 from reports.schema.summary import Summary
 
 HERE = Path(__file__).parent
+PACKAGES = ("harness.", "reports.")
+"""Where the classes stand that are written to files; a class elsewhere may have the name of one of them."""
 CRC32 = {"type": "string", "pattern": "^[0-9a-f]{8}$", "description": "CRC-32 of the line before this key."}
 
 
@@ -60,8 +62,8 @@ def journal(title: str) -> dict[str, Any]:
 
 
 def fields_by_class(base: type[BaseModel]) -> dict[str, dict[str, str]]:
-    """The docstring of every field of a class and all its subclasses, by class, then by the field's name in JSON."""
-    every = {base.__name__: docstrings(base)}
+    """The docstring of every field of a class and of its subclasses that are written to files, by class, then by the field's name in JSON."""
+    every = {base.__name__: docstrings(base)} if base.__module__.startswith(PACKAGES) else {}
     for each in base.__subclasses__():
         every |= fields_by_class(each)
     return every

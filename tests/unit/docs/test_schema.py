@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.processes import meeting
 from reports import summary
 from tests import factories
 from tests.schemas import SCHEMAS, violations
@@ -19,6 +20,12 @@ SPEC.loader.exec_module(make)
 def test_what_is_published_is_what_the_code_writes(name: str) -> None:
     published = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
     assert published == make.schemas()[name], "python docs/schema/make.py"
+
+
+def test_a_class_of_the_same_name_that_is_in_no_file_describes_nothing() -> None:
+    assert meeting.Refusal.__name__ in make.schemas()["summary"]["$defs"]
+    published = make.schemas()["summary"]["$defs"]["Refusal"]["properties"]
+    assert published["reason"]["description"] == "As a clause." and "description" not in published["kind"]
 
 
 def test_every_field_that_has_a_docstring_has_it_in_the_schema() -> None:
