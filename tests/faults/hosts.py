@@ -204,12 +204,10 @@ def slow_host(trial: Trial) -> Seen:
             job.ended()
         if not held_back():
             return False, "the quota held nothing back, so no host was slow"
-    claims = " ".join(claim["text"] for claim in trial.summary.get("claims", ()))
-    name = trial.nodes[1].name
-    found = re.search(rf"[^.]*\b{name}\b[^.]*(slow|longer)[^.]*\.", claims) or re.search(
-        rf"[^.]*(slow|longer)[^.]*\b{name}\b[^.]*\.", claims
-    )
-    return bool(found), found[0].strip() if found else f"not named: {claims[:300]}"
+    slow = f"Host `{trial.nodes[1].name}` is slow by itself"
+    first = next(claim["text"] for claim in trial.summary["claims"] if claim["kind"] not in ("caveat", "failure"))
+    terminal = " ".join(job.words().split())
+    return first.startswith(slow) and slow.replace("`", "") in terminal, first
 
 
 def slow_link(trial: Trial) -> Seen:
