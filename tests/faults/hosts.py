@@ -24,15 +24,22 @@ from typing import Any
 import psutil
 from _pytest.outcomes import Failed
 
+from harness.common.packages import HOME
 from harness.device import cpu_quota
 from harness.journal.log import read
 from harness.journal.records import BeginRecord, CellRecord, LaunchRecord
 from harness.journal.run_directory import RunDir
 from launch.processes.cleanup import below
-from tests.distributed.conftest import SMALL, wait_until
+from tests.distributed.conftest import RANKBENCH, SMALL, wait_until
 from tests.distributed.namespaces import LINK, Node, several_nodes
+from tests.distributed.test_ray_nodes import PORT as RAY_PORT
+from tests.distributed.test_ray_nodes import SECRET, Cluster
 from tests.distributed.test_ray_nodes import started as ray_cluster
 
+RAY_RUN = (
+    *SMALL[4:], "--launcher", "ray", "--devices", "cpu:2", "--placement", "strict-spread", "--launches", 2,
+    "--budget", 30,
+)  # fmt: skip
 PORT = 29533
 """Where the ranks' torchruns meet; all other ports are chosen by PyTorch."""
 LINK_BITS = 100e6
@@ -310,10 +317,9 @@ def resumed(trial: Trial) -> Seen:
 
 def two_ray_runs(root: Path) -> Seen:
     with ray_cluster() as cluster, ExitStack() as stack:
-        line = ("run", "split", *SMALL[4:], "--launcher", "ray", "--devices", "cpu:2", "--placement", "strict-spread")
         jobs = []
         for name in ("a", "b"):
-            words = (*line, "--launches", 2, "--budget", 30, "--out", root / name)
+            words = ("run", "split", *RAY_RUN, "--out", root / name)
             jobs.append(Job([stack.enter_context(cluster.rankbench(cluster.head, *words))]))
             if name == "a":
                 wait_until((root / "a" / "journal.jsonl").exists, jobs[0].processes[0])
@@ -321,6 +327,52 @@ def two_ray_runs(root: Path) -> Seen:
         codes = [job.ended()[0] for job in jobs]
         said = next((line for _, line in jobs[1].said[0] if "wait" in line), jobs[1].words()[-300:])
     return codes == [0, 0], f"exit {codes}; the second after {told_s} s: {said}"
+
+
+@contextmanager
+def _ray_cluster_and_laptop() -> Iterator[tuple[Cluster, Node]]:
+    """A cluster of two hosts with a server for clients and one for jobs, and a host that is none of its nodes."""
+    (first,), (second,) = cores(2)
+    with several_nodes((first, second), (second,), (first,)) as (head, other, laptop):
+        cluster = Cluster(head, other)
+        cluster.ray(head, "--head", f"--port={RAY_PORT}", "--dashboard-host=0.0.0.0")
+        cluster.ray(other, f"--address={cluster.address}")
+        yield cluster, laptop
+
+
+def ray_client(root: Path) -> Seen:
+    """A driver on a laptop, whose run directory no other host sees."""
+    out = "/dev/shm/run"
+    with _ray_cluster_and_laptop() as (cluster, laptop), ExitStack() as stack:
+        address = f"ray://{cluster.head.address}:10001"
+        line = ("run", "split", *RAY_RUN, "--ray-address", address, "--out", out)
+        job = Job([stack.enter_context(laptop.start(*RANKBENCH, *line, env=SECRET))])
+        codes = job.ended()
+        return _ray_ran(laptop.path(out), codes, job, cluster)
+
+
+def ray_job(root: Path) -> Seen:
+    """A job that a laptop submits, with the code."""
+    with _ray_cluster_and_laptop() as (cluster, laptop), ExitStack() as stack:
+        line = ("submit", "--address", f"http://{cluster.head.address}:8265", "--working-dir", HOME, "--")
+        rankbench = (sys.executable, "-m", "harness", "run", "split", *RAY_RUN, "--out", root)
+        ray = (sys.executable, "-m", "ray.scripts.scripts", "job", *line, *rankbench)
+        job = Job([stack.enter_context(laptop.start(*ray, env=SECRET))])
+        codes = job.ended()
+        return _ray_ran(root, codes, job, cluster)
+
+
+def _ray_ran(root: Path, codes: list[int], job: Job, cluster: Cluster) -> Seen:
+    """Whether a run on both hosts of a cluster is whole, and says so of the ranks' host."""
+    if codes != [0] or not RunDir(root).exists():
+        return False, f"exit {codes}: {job.words()[-300:]}"
+    with ExitStack() as stack:
+        trial = Trial((), root, stack)
+        hosts = {tuple(rank.host for rank in launch.ranks) for launch in trial.launches}
+        told = trial.summary["environment"]["host"]["name"]
+        well = set(trial.statuses) == {"ok"} and hosts == {(cluster.head.name, cluster.other.name)}
+        both = ", ".join(next(iter(hosts)))
+        return well and told == cluster.head.name, f"exit {codes}, cells {trial.statuses} on {both}; host {told}"
 
 
 LOST = "rank and host named within 30 s, at most one cell died, the rest kept or skipped, exit 1"
@@ -335,6 +387,12 @@ TRIALS: dict[str, tuple[str, Callable[[Trial], Seen]]] = {
     "refusing rank": ("all end within seconds with its words", refusing),
     "resume": ("SIGTERM on one host leaves cells to do; torchrun joins and finishes: exit 0, same hosts", resumed),
 }
+RAY_TRIALS: dict[str, tuple[str, Callable[[Path], Seen]]] = {
+    "two Ray runs": ("the second waits aloud; both exit 0", two_ray_runs),
+    "ray://": ("all cells ok on both hosts, exit 0", ray_client),
+    "ray job submit": ("all cells ok on both hosts, exit 0", ray_job),
+}
+"""The last two need `pip install 'ray[default,client]'`."""
 HOSTS = {"slow host": (2,), "slow link": (2,), "firewall": (2,)}
 """How many hosts, where not two and four."""
 
@@ -384,14 +442,14 @@ def main(names: Sequence[str]) -> int:
     """Try what is named, or everything. Returns how often something else was seen than expected."""
     wrong = 0
     print("| hosts | trial | expected | seen | as expected |\n|---|---|---|---|---|", flush=True)  # noqa: T201
-    for name, (expected, attempt) in TRIALS.items():
+    for name, (expected, trial) in TRIALS.items():
         for count in HOSTS.get(name, (2, 4)):
             if not names or name in names:
-                wrong += _row(count, name, expected, partial(_on_hosts, count, attempt))
-    if not names or "two Ray runs" in names:
-        with tempfile.TemporaryDirectory() as folder:
-            expected = "the second waits aloud; both exit 0"
-            wrong += _row(2, "two Ray runs", expected, partial(two_ray_runs, Path(folder)))
+                wrong += _row(count, name, expected, partial(_on_hosts, count, trial))
+    for name, (expected, attempt) in RAY_TRIALS.items():
+        if not names or name in names:
+            with tempfile.TemporaryDirectory() as folder:
+                wrong += _row(2, name, expected, partial(attempt, Path(folder, "run")))
     return wrong
 
 
