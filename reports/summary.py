@@ -8,6 +8,7 @@ from harness.journal.run_directory import RunDir
 from reports.analysis.audit import audit_rows
 from reports.analysis.cases import cell_rows
 from reports.analysis.contrasts import contrast_rows, margin
+from reports.analysis.hosts import host_rows
 from reports.analysis.limits import ceiling_rows, floor_rows, roof_rows
 from reports.analysis.losses import loss_rows
 from reports.analysis.projection import projection_rows
@@ -47,6 +48,7 @@ def summary_of(measured: Measured) -> Summary:
         ceilings=ceiling_rows(measured),
         roofs=roof_rows(measured),
         floors=floor_rows(measured),
+        hosts=host_rows(measured),
         ranks=ranks,
         variances=variances,
         advice=advice_rows(measured, variances),

@@ -39,7 +39,7 @@ def work_time(case: Case) -> float:
         return alone[case.scenario] * (busy if case.scenario == "gemm" else 1.0)
     whole = 0.1 * (1.5 if case.variant in ("each", "pieces") else 1.0)
     if case.packed:
-        return whole * 1.03
+        return whole * 1.03 / case.gang_size
     if case.world_size == 1:
         return whole
     return whole * 1.03 / case.world_size + 2e-3
@@ -83,7 +83,7 @@ class Synthetic:
     devices: tuple[str, ...] | None = None
     params: Mapping[str, Value] = field(default_factory=dict)
     """More fields of the scenario."""
-    share: Callable[[Case, int], float] = lambda case, _: 1 / (1 if case.packed else case.world_size)
+    share: Callable[[Case, int], float] = lambda case, _: 1 / case.gang_size
     """Part of the whole work that a rank declares."""
     moved: float = 0.0
     """Bytes that all ranks of a case declare together."""
@@ -108,6 +108,8 @@ class Synthetic:
     """What every rank's check establishes about a case in a launch."""
     counted: Callable[[Case, int, int], Mapping[str, int | None]] = lambda *_: {}
     """More of a rank's facts: of a case, in a launch, on a rank."""
+    host_ranks: int | None = None
+    """How many ranks of the most each host has, where every host is measured by itself."""
     host: Callable[[int, int], str] = lambda *_: "node"
     """Where a rank is, by launch and rank."""
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -209,6 +211,8 @@ def _comparison(told: Synthetic, size: int) -> Comparison:
             cases.append(one)
             if told.packed and world_size > 1:
                 cases.append(Case(**(one.model_dump() | {"packed": True})))
+            if told.host_ranks and world_size == max(told.world_sizes):
+                cases.append(Case(**(one.model_dump() | {"packed": True, "copy_size": told.host_ranks})))
         if told.probes:
             cases += [
                 Case(
@@ -362,7 +366,7 @@ def _samples(told: Synthetic, case: Case, noise: random.Random, bias: float, sid
 
 
 def _waits(told: Synthetic, case: Case, launch: int, noise: random.Random, bias: float) -> CollectiveTimes | None:
-    true = told.watched(case) if case.gang_size > 1 and not case.probe else None
+    true = told.watched(case) if case.gang_size > 1 and not (case.packed or case.probe) else None
     if true is None:
         return None
     own, transfer_s = true

@@ -88,7 +88,9 @@ class Case(Record):
     world_size: int = Field(ge=1)
     """How many ranks, and so devices, are busy."""
     packed: bool = False
-    """True: ``world_size`` independent copies of the one-device case at once."""
+    """True: independent copies at once, on ``world_size`` ranks in all."""
+    copy_size: int = Field(default=1, ge=1)
+    """Ranks of each packed copy: one, or all of one host."""
     probe: bool = False
     """True for the harness's own null, spin and product probes."""
 
@@ -96,7 +98,7 @@ class Case(Record):
     def key(self) -> str:
         """E.g. ``frobenius[log=each,size=100]@2``; packed copies end in ``@1x2``."""
         inside = ",".join(f"{name}={value}" for name, value in sorted(self.params.items()))
-        size = f"1x{self.world_size}" if self.packed else str(self.world_size)
+        size = f"{self.copy_size}x{self.world_size // self.copy_size}" if self.packed else str(self.world_size)
         return f"{self.scenario}[{inside}]@{size}" if inside else f"{self.scenario}@{size}"
 
     def __hash__(self) -> int:
@@ -105,7 +107,7 @@ class Case(Record):
     @property
     def gang_size(self) -> int:
         """Ranks that work together in one copy of the case."""
-        return 1 if self.packed else self.world_size
+        return self.copy_size if self.packed else self.world_size
 
 
 class Comparison(Record):
@@ -255,6 +257,12 @@ class Plan(Record):
     def hosts(self) -> int:
         """Over how many hosts somebody's torchrun spreads the ranks; 1 where the run starts its own."""
         return -(-len(self.devices) // (self.ranks_per_host or len(self.devices)))
+
+    @property
+    def copies(self) -> dict[int, int]:
+        """How many gangs of several ranks are busy at once, by size, where it is more than one: one on each host."""
+        packed = [case for comparison in self.comparisons for case in comparison.cases if case.packed]
+        return {case.copy_size: case.world_size // case.copy_size for case in packed if case.copy_size > 1}
 
     @property
     def program(self) -> str:

@@ -124,7 +124,8 @@ class ComparisonRunner:
     def _watch(self) -> None:
         """Let each gang do a few samples that do not count, to see where it waits. From here on load is counted."""
         for runner in self.lockstep:
-            if runner.case.gang_size > 1 and not runner.case.probe and not self.captures:  # a replay calls nothing
+            case = runner.case
+            if case.gang_size > 1 and not (case.packed or case.probe or self.captures):  # a replay calls nothing
                 samples = self.sampling.watched(runner.step_s)
                 self.lockstep.together(runner, lambda runner=runner, samples=samples: runner.watch(samples))  # type: ignore[misc]
             runner.load, runner.retries = cpu_load.CpuTime(), 0

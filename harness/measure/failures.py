@@ -21,7 +21,7 @@ def culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException,
     if api is None or not isinstance(error, api.CheckpointException) or not error.failures:
         return error, rank
     first = min(error.failures)
-    return error.failures[first][0], rank if case.gang_size == 1 else first
+    return error.failures[first][0], rank if case.gang_size == 1 else rank - rank % case.gang_size + first
 
 
 def failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:

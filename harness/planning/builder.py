@@ -11,6 +11,7 @@ from harness.common.errors import UsageError
 from harness.common.text import nearest
 from harness.device import affinity, device
 from harness.device.kinds import kind_of
+from harness.journal.emulation import Emulation
 from harness.journal.plan import Case, Comparison, Placement, Plan, Value, most_launches
 from harness.planning.budget import above_zero, effort, fraction
 from harness.planning.emulation import emulation
@@ -61,7 +62,7 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         raise UsageError("torchrun", rule, value, "emulate the hosts: --devices emulated:4x8")
     if request.nodes is not None and set(launchers) != {"ray"}:
         _here(found[: sizes[-1]], request.threads)
-    comparisons = _comparisons(request, sizes, found)
+    comparisons = _comparisons(request, sizes, found, _host_ranks(sizes[-1], ranks, emulated))
     budget_s, launches, precision = effort(request, comparisons, sides, joined=ranks is not None)
     if launches > most_launches(comparisons):
         rule = f"be at most {most_launches(comparisons)} for so many cases"
@@ -91,6 +92,14 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         regime=regime(request, found, emulated),
         comparisons=comparisons,
     )
+
+
+def _host_ranks(size: int, ranks: tuple[int, int] | None, emulated: Emulation | None) -> int | None:
+    """How many of the first ``size`` ranks each host has; None where one host has all, or some are idle."""
+    total, local = ranks or (size, size)
+    if emulated is not None:
+        total, local = emulated.devices, emulated.devices_per_host
+    return local if size == total > local else None
 
 
 def refuse_sharing(found: tuple[str, ...], *, allowed: bool) -> None:
@@ -202,7 +211,9 @@ def _points(
     ]
 
 
-def _comparisons(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...]) -> tuple[Comparison, ...]:
+def _comparisons(
+    request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...], host_ranks: int | None
+) -> tuple[Comparison, ...]:
     """A comparison for each point of each scenario's sweep."""
     entries = _entries(request.names, request.preset, sizes[-1])
     settings = _settings(request.settings, entries)
@@ -213,8 +224,9 @@ def _comparisons(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, 
         _probes(request, sizes, found, first=place == 0) if place % every == 0 else () for place in range(len(points))
     ]
     comparisons = (
-        _comparison(entry, params, sizes, copied, probed)
+        _comparison(entry, params, fit, _copies(entry, fit, copied, host_ranks, sizes[-1]), probed)
         for (entry, params), probed in zip(points, probes, strict=True)
+        for fit in (_sensible(entry, sizes),)
     )
     return tuple(
         each.model_copy(update={"exercises": tuple(exercise.on(found[0]) for exercise in each.exercises)})
@@ -251,24 +263,35 @@ def _sensible(entry: registry.Entry, sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sensible
 
 
+def _copies(
+    entry: registry.Entry, sizes: Sequence[int], copied: Sequence[int], host_ranks: int | None, total: int
+) -> list[tuple[int, int]]:
+    """Packed copies: ranks in all, and of each. Of one device at the sizes ``copied``, and of all of each host.
+
+    They say something of a scenario that scales: those of one device beside a lone one, those of hosts by themselves.
+    """
+    if entry.scaling == "none":
+        return []
+    least, most = entry.ranks
+    of_devices = [(size, 1) for size in copied if size > 1 and sizes[0] == 1 and size in sizes]
+    of_hosts = [(total, host_ranks)] if host_ranks and least <= host_ranks <= (most or total) else []
+    return list(dict.fromkeys([*of_devices, *of_hosts]))
+
+
 def _comparison(
     entry: registry.Entry,
     point: dict[str, tuple[Value, ...]],
     sizes: tuple[int, ...],
-    copied: tuple[int, ...],
+    copies: Sequence[tuple[int, int]],
     probes: Sequence[Case],
 ) -> Comparison:
-    """One comparison at every size, with packed copies at the sizes ``copied`` and ``probes`` beside them."""
-    sizes = _sensible(entry, sizes)
+    """One comparison at every size, with packed ``copies`` (ranks in all, and of each) and ``probes`` beside them."""
     params = {name: values[0] for name, values in point.items() if name != entry.variant_field}
     variants = point[entry.variant_field] if entry.variant_field else (None,)
     cases = []
     for value in variants:
         values = params if value is None or entry.variant_field is None else params | {entry.variant_field: value}
         variant = None if value is None else str(value)
-        shapes = [(size, False) for size in sizes]
-        if sizes[0] == 1 and entry.scaling != "none":  # packed copies say something beside a lone one that scales
-            shapes += [(size, True) for size in copied if size > 1 and size in sizes]
         cases += [
             Case(
                 scenario=entry.name,
@@ -276,9 +299,10 @@ def _comparison(
                 params=values,
                 variant=variant,
                 world_size=size,
-                packed=packed,
+                packed=copy_size is not None,
+                copy_size=copy_size or 1,
             )
-            for size, packed in shapes
+            for size, copy_size in (*((size, None) for size in sizes), *copies)
         ]
     return Comparison(
         scenario=entry.name,

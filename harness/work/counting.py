@@ -334,8 +334,9 @@ def audit(
             theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
             fact = f"declares {mine.amount:g} {mine.measure} a step, but {theirs}"
             doubted[case].append(MeasurementWarning(kind=Kind.WORK_DIFFERS, fact=fact))
-    for case, told in facts.items():  # a packed copy is the one-device case again
-        copy, base = Totals.of(told[:1]), _partner(totals, variant=comparison.baseline, world_size=1)
+    for case, told in facts.items():  # a packed copy is the case of one device, or of one host, again
+        base = _partner(totals, variant=comparison.baseline, world_size=case.gang_size)
+        copy = Totals.of(told[: case.gang_size])
         if case.packed and not case.probe and not _names(told) and (reason := _shortfall(copy, base)):
             refused[case] = reason
     return refused, {case: warnings for case, warnings in doubted.items() if warnings and case not in refused}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import statistics
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
@@ -18,33 +19,40 @@ STEADY = 20
 """Operations whose median stands for all later ones."""
 
 
-def over_host(backend: str, size: int, timeout: dt.timedelta) -> dist.ProcessGroup:
-    """A group of the first ``size`` ranks whose tensors go through the host. Every rank calls this.
+def over_host(backend: str, gangs: Sequence[range], timeout: dt.timedelta, rank: int) -> dist.ProcessGroup:
+    """Groups of the ranks of each gang, whose tensors go through the host. Every rank calls this.
 
-    ``backend`` is gloo, or that of emulated devices.
+    Returns the one that this rank is in, or one that stands for none. ``backend`` is gloo, or that of emulated devices.
     """
     if backend == emulated_group.BACKEND:
         emulated_group.register()
-    return dist.new_group(range(size), timeout, backend)  # type: ignore[no-any-return]
+    return _own([dist.new_group(gang, timeout, backend) for gang in gangs], gangs, rank)
 
 
 def over_nccl(
-    size: int, device: Device, control: ControlPlane, timeout: dt.timedelta, clock: Now = now
+    gangs: Sequence[range], device: Device, control: ControlPlane, timeout: dt.timedelta, clock: Now = now
 ) -> tuple[dist.ProcessGroup, GroupSetup]:
-    """A group of the first ``size`` ranks, each of which holds a GPU of its own. Every rank calls this.
+    """Groups of the ranks of each gang, each of which holds a GPU of its own. Every rank calls this.
 
-    It is bound to the device, so that its communicator is made here and not in the first sample that needs it.
+    Returns the one that this rank is in, or one that stands for none. It is bound to the device, so that its
+    communicator is made here and not in the first sample that needs it.
     """
     control.settle(None)  # nobody waits here for those who are still busy with the last group
     start_s = clock()
-    group = dist.new_group(range(size), timeout, "nccl", device_id=device.torch)
+    every = [dist.new_group(gang, timeout, "nccl", device_id=device.torch) for gang in gangs]
+    group = _own(every, gangs, control.rank)
     took = [clock() - start_s, 0.0, 0.0]
-    if control.rank < size:
+    if any(control.rank in gang for gang in gangs):
         number = torch.zeros(1, device=device.torch)
         first_s, *later_s = (_all_reduce(number, group, device, clock) for _ in range(1 + STEADY))
         took[1:] = first_s, statistics.median(later_s)
     setup_s, first_s, steady_s = (round(seconds, 9) for seconds in control.greatest(took))
-    return group, GroupSetup(size=size, setup_s=setup_s, first_s=first_s, steady_s=steady_s)
+    return group, GroupSetup(size=len(gangs[0]), setup_s=setup_s, first_s=first_s, steady_s=steady_s)
+
+
+def _own(groups: Sequence[dist.ProcessGroup], gangs: Sequence[range], rank: int) -> dist.ProcessGroup:
+    """The group of the gang that a rank is in, else the first."""
+    return next((group for group, gang in zip(groups, gangs, strict=True) if rank in gang), groups[0])
 
 
 def _all_reduce(number: torch.Tensor, group: dist.ProcessGroup, device: Device, clock: Now) -> float:

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import socket
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +88,8 @@ class World:
     """Of the groups that carry tensors: NCCL between GPUs, emulated ones between emulated devices, else gloo."""
     sizes: tuple[int, ...] = ()
     """Gang sizes above one."""
+    copies: Mapping[int, int] = field(default_factory=dict)
+    """How many gangs of a size are busy at once, side by side, where it is more than one."""
     latest: Callable[[float, int], float] = field(default=_own)
     """The latest of the instants that the first ranks, as many as the second argument says, pass to each other."""
     lead_s: float = 0.0005
@@ -129,10 +131,10 @@ class World:
         if self.rank >= case.world_size:
             return None
         torch_device = self.device.torch
-        rank = 0 if case.packed else self.rank
+        copy, rank = divmod(self.rank, case.gang_size)
         shared, own = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
-        folder = self.scratch / f"{zlib.crc32(case.key.encode()):08x}{f'-{self.rank}' if case.packed else ''}"
-        apart = self.disks_apart and len(set(self.leaders[: case.gang_size])) > 1
+        folder = self.scratch / f"{zlib.crc32(case.key.encode()):08x}{f'-{copy}' if case.packed else ''}"
+        apart = self.disks_apart and len(set(self.leaders[self.rank - rank :][: case.gang_size])) > 1
         return Gang(rank, case.gang_size, torch_device, own, shared, folder, groups=self.groups, apart=apart)
 
     def line(self, case: Case) -> StartLine:
@@ -151,7 +153,7 @@ class World:
             yield
 
     def release(self, size: int) -> None:
-        """Give up the group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
+        """Give up this rank's group of ``size`` ranks, so that those who wait in it for this rank wait no longer.
 
         Over gloo this rank hangs up on its peers. NCCL's ranks can only be freed by all of them aborting together, and
         aborting waits for captured graphs: there the run's parent ends the processes.
@@ -170,12 +172,14 @@ class World:
         for size in sizes or self.sizes:
             self.release(size)
         for size in sizes or self.sizes:
+            copies = self.copies.get(size, 1)
+            gangs = [range(first, first + size) for first in range(0, size * copies, size)]
             if self.backend == "nccl":
-                self.groups[size], setup = over_nccl(size, self.device, self.control, self.timeout)
+                self.groups[size], setup = over_nccl(gangs, self.device, self.control, self.timeout)
                 self.setups.append(setup)
             else:
                 with opened() as self.connections[size]:
-                    self.groups[size] = over_host(self.backend, size, self.timeout)
+                    self.groups[size] = over_host(self.backend, gangs, self.timeout, self.rank)
                 self.expect_answers(self.connections[size])
         self.yield_to_step()
         self.control.settle(None)  # a rank that fails at once hangs up on nobody who still connects
@@ -338,7 +342,8 @@ def joined(
             plan.threads,
             control,
             backend,
-            sizes,
+            tuple(sorted({*sizes, *plan.copies})),
+            plan.copies,
             control.latest,
             clock=_clock(device),
         )

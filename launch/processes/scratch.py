@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,9 +50,10 @@ def lent(folder: Path, mark: str, *, first: bool) -> Iterator[str]:
     """The ``folder`` that the run's parent has made; on a host without its disk another one, for all ranks of a gang.
 
     There the host's ``first`` rank makes it, and it is gone with that rank. ``mark`` is of this gang, and known to
-    nobody else: temporary files are in a folder that all users share. Raises RankbenchError where somebody has made it.
+    nobody else: temporary files are in a folder that all users share, and other hosts may. Raises RankbenchError where
+    somebody has made it.
     """
-    substitute = Path(gettempdir()).resolve() / f"rankbench-{mark}"
+    substitute = Path(gettempdir()).resolve() / f"rankbench-{mark}-{socket.gethostname()}"
     if _ours(folder):
         yield str(folder)
     elif first:

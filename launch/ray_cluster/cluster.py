@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Self
@@ -209,7 +210,11 @@ def _join(address: str, parameter: str = "--ray-address") -> None:
     try:
         if _names_head(address):
             _reach(address)
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, job_config=_config())
+        init = partial(ray.init, address=address, logging_level=logging.ERROR, log_to_driver=False)
+        if address.startswith("ray://"):  # the server makes the job's configuration, and takes nothing but JSON
+            init()
+        else:
+            init(job_config=_config())
     except (OSError, ValueError, RuntimeError, RayError) as error:
         rule = "be host:port of a running cluster of which this host is a node, or auto"
         remedy = "start it, correct the address, or use ray://host:10001 from elsewhere"

@@ -24,8 +24,12 @@ EQUAL_WORK = 0.01
 
 
 def rank_rows(measured: Measured) -> tuple[RankRow, ...]:
-    """Each rank of each case on several devices whose ranks are declared to do equal work; gangs and packed copies."""
-    cases = [(key, case) for key, _, case in measured.evidence.cases() if case.world_size > 1 and not case.probe]
+    """Each rank of each case on several devices whose ranks are declared to do equal work; gangs and packed copies.
+
+    Copies of several ranks are compared by host.
+    """
+    several = ((key, case) for key, _, case in measured.evidence.cases() if case.world_size > 1 and not case.probe)
+    cases = [(key, case) for key, case in several if not (case.packed and case.gang_size > 1)]
     return tuple(row for key, case in cases for row in _ranks(measured, key, case))
 
 

@@ -287,6 +287,26 @@ class FloorRow(Record):
     median_s: float
 
 
+class HostRow(Record):
+    """One host against the others, in a case of which each has a copy of its own at once."""
+
+    comparison: int
+    key: str
+    host: str
+    peers: int
+    """How many others there are."""
+    ratio: float
+    """Its time over the median of the other hosts' times, all of them means over samples."""
+    ratio_low: float | None
+    ratio_high: float | None
+    slowest_launches: int
+    """In how many launches it was the slowest."""
+    launches: int
+    limit: float
+    """It is named where ``ratio_low`` is above this."""
+    named: bool
+
+
 class RankRow(Record):
     """One rank against its peers, in a case with equal work on all of them."""
 

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from harness.journal.plan import Record, Scaling, Value
 from harness.journal.records import RankOutcome
 from reports.reading.run import Layout, Spread, State
-from reports.schema.cases import CeilingRow, CellRow, ContrastRow, FloorRow, RankRow, RoofRow, SideRow
+from reports.schema.cases import CeilingRow, CellRow, ContrastRow, FloorRow, HostRow, RankRow, RoofRow, SideRow
 from reports.schema.diagnostics import (
     AdviceRow,
     AuditRow,
@@ -211,7 +211,7 @@ class RunFacts(Record):
 class Claim(Record):
     """One sentence in plain English; names stand in backticks."""
 
-    kind: Literal["side", "scaling", "comparison", "failure", "load", "ranks", "floor", "caveat"]
+    kind: Literal["side", "scaling", "comparison", "failure", "load", "hosts", "ranks", "floor", "caveat"]
     text: str
     comparison: int | None = None
 
@@ -241,6 +241,8 @@ class Summary(Record):
     roofs: tuple[RoofRow, ...] = ()
     """What a GPU reaches at most, by type of number and by path of the bytes; none without one."""
     floors: tuple[FloorRow, ...]
+    hosts: tuple[HostRow, ...] = ()
+    """Each of several hosts, measured by itself."""
     ranks: tuple[RankRow, ...]
     variances: tuple[VarianceRow, ...]
     """Where the spread of each case's launches comes from."""

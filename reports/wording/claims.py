@@ -13,6 +13,7 @@ from reports.statistics.estimates import FEWEST_LAUNCHES
 from reports.statistics.verdicts import limit_in_words
 from reports.text import labels, units
 from reports.text.labels import Labels
+from reports.wording.hosts import host_claims
 from reports.wording.outcomes import failures
 from reports.wording.ranks import rank_claims
 from reports.wording.sentences import WORDS, comparison, scaling, sides
@@ -94,6 +95,7 @@ def claims(summary: Summary) -> tuple[Claim, ...]:
         *_caveats(summary),
         *placements(summary.run.sides),
         *failures(summary, names),
+        *host_claims(summary.hosts),
         *sides(summary.sides),
         *_precision(summary, names),
         *(

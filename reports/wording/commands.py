@@ -23,7 +23,7 @@ def command(plan: Plan, side: Side, case: Case) -> str:
     ends: dict[str, object] = {"--launcher": side.launcher, "--launches": 1}
     options: dict[str, object] = {
         "--devices": _devices(plan, used) if plan.hosts == 1 else _on_each_host(plan),
-        "--world-sizes": f"1,{case.world_size}" if case.packed else case.world_size,
+        "--world-sizes": f"{case.gang_size},{case.world_size}" if case.packed else case.world_size,
         **({"--out": ELSEWHERE} if plan.ranks_per_host else ends),
     }
     given = {

@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from reports.schema.cases import CellRow, RankRow
+from reports.schema.cases import CellRow, HostRow, RankRow
 from reports.schema.summary import Claim
 from reports.statistics.estimates import FEWEST_LAUNCHES
 from reports.text import labels, units
 
 Standing = Literal["slow", "nobody", "undecided", "few launches"]
-"""What rows of ranks decide: that some are slow, that none is by more than the limit, or neither."""
+"""What rows of ranks, or of hosts, decide: that some are slow, that none is by more than the limit, or neither."""
 NOTABLE = 0.02
 """A rank that is surely slower by more than this is told even where it is below the limit."""
 
 
-def standing(rows: Sequence[RankRow]) -> Standing:
+def standing(rows: Sequence[RankRow] | Sequence[HostRow]) -> Standing:
     """What ``rows``, at least one, say together."""
     if any(row.named for row in rows):
         return "slow"

@@ -73,7 +73,7 @@ def finished(process: subprocess.Popen[str], root: Path) -> Run:
 
 
 def test_a_complete_run_across_nodes_that_share_no_disk(cluster: Cluster, tmp_path: Path) -> None:
-    out, substitutes = "/dev/shm/run", f"rankbench-{'?' * 32}"
+    out, substitutes = "/dev/shm/run", f"rankbench-{'?' * 32}-*"
     before = set(Path("/tmp").glob(substitutes))
     line = ("run", "split", f"{PLUGINS}:Keeps", *WHOLE, "--launcher", "ray", "--devices", "cpu:2")
     more = ("--placement", "spread", "--launches", 1, "--budget", 6, "--out", out)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -92,6 +94,20 @@ def test_a_cluster_that_fails_to_take_a_driver_tells_why_in_a_line(monkeypatch: 
         Cluster(f"127.0.0.1:{server.getsockname()[1]}").__enter__()
     assert "(OSError: full); start it" in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(("scheme", "config"), [("", True), ("ray://", False)])
+def test_a_client_sends_nothing_to_its_server_that_is_no_json(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, config: bool
+) -> None:
+    joined: list[dict[str, Any]] = []
+    monkeypatch.setattr(ray, "init", lambda **options: joined.append(options))
+    with socket.create_server(("127.0.0.1", 0)) as server, suppress(Exception):
+        Cluster(f"{scheme}127.0.0.1:{server.getsockname()[1]}").__enter__()
+    (options,) = joined
+    assert ("job_config" in options) == config
+    if not config:
+        json.dumps(options)
 
 
 def test_a_cluster_of_our_own_that_does_not_start_tells_why_in_a_line_and_leaves_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -18,6 +19,8 @@ from harness.journal.plan import Case
 from harness.world.world import World
 from launch.processes.cleanup import REMOVED
 from launch.processes.scratch import lent, scratch
+
+SUBSTITUTE = f"rankbench-mark-{socket.gethostname()}"
 
 
 def test_hosts_that_share_a_disk_make_one_folder_at_the_same_moment(
@@ -60,6 +63,17 @@ def test_ranks_on_a_host_without_the_disk_share_a_folder_of_its_own(
     assert not away.exists()
 
 
+def test_hosts_that_share_their_temporary_files_have_a_folder_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launch.processes.scratch.gettempdir", lambda: str(tmp_path))
+    away = tmp_path / "nowhere" / "scratch"
+    with lent(away, "gang", first=True) as mine:
+        monkeypatch.setattr(socket, "gethostname", lambda: "another")
+        with lent(away, "gang", first=True) as theirs:
+            assert mine != theirs and Path(mine).is_dir() and Path(theirs).is_dir()
+
+
 def test_ranks_on_a_host_with_the_disk_use_the_folder_that_is_there(tmp_path: Path) -> None:
     with lent(tmp_path, "gang", first=True) as folder:
         assert folder == str(tmp_path)
@@ -100,13 +114,13 @@ def test_what_somebody_has_planted_among_temporary_files_is_neither_used_nor_rem
     planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("launch.processes.scratch.gettempdir", lambda: str(tmp_path))
-    theirs = tmp_path / ("home" if planted == "link" else "rankbench-mark")
+    theirs = tmp_path / ("home" if planted == "link" else SUBSTITUTE)
     (theirs / "scratch").mkdir(parents=True)
     (theirs / "scratch" / "thesis").touch()
     if planted == "link":
-        (tmp_path / "rankbench-mark").symlink_to(theirs)
+        (tmp_path / SUBSTITUTE).symlink_to(theirs)
     with (
-        pytest.raises(RankbenchError, match="rankbench-mark must not be there"),
+        pytest.raises(RankbenchError, match=f"{SUBSTITUTE} must not be there"),
         lent(tmp_path / "away", "mark", first=True),
     ):
         pass
@@ -132,7 +146,7 @@ def test_a_folder_that_is_not_the_runs_is_not_used_in_its_place(
         away.mkdir()
         monkeypatch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
     with lent(away, "mark", first=True) as folder:
-        assert Path(folder).parent.name == "rankbench-mark"
+        assert Path(folder).parent.name == SUBSTITUTE
 
 
 class Hosts:

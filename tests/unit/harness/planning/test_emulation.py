@@ -86,6 +86,27 @@ def test_a_plan_holds_the_emulation_and_its_regime_names_it() -> None:
     assert Plan.model_validate_json(slow.to_json()) == slow
 
 
+@pytest.mark.parametrize(
+    ("devices", "sizes", "packed", "copies"),
+    [
+        ("emulated:2x1", None, {"@1x2"}, {}),
+        ("emulated:2x2", None, {"@1x2", "@1x4", "@2x2"}, {2: 2}),
+        ("emulated:3x2", "1,6", {"@1x6", "@2x3"}, {2: 3}),
+        ("emulated:2x2", "4", {"@2x2"}, {2: 2}),
+        ("emulated:2x2", "1,2", {"@1x2"}, {}),
+        ("emulated:4", "4", set(), {}),
+    ],
+)
+def test_each_host_is_measured_by_itself(
+    devices: str, sizes: str | None, packed: set[str], copies: dict[int, int]
+) -> None:
+    made = make(RunRequest(names=["planted"], devices=devices, world_sizes=sizes))
+    cases = [case for comparison in made.comparisons for case in comparison.cases if case.packed]
+    assert {case.key[case.key.rindex("@") :] for case in cases} == packed
+    assert all(case.gang_size == case.copy_size for case in cases)
+    assert made.copies == copies
+
+
 @pytest.mark.parametrize("asked", [{"launcher": "ray"}, {"execution": "graph"}, {"cache": "cold"}])
 def test_a_plan_asks_no_more_of_them_than_they_can(asked: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch.distributed as dist
 
 from harness.device import device, nvml
 from harness.device.cuda import CudaDevice
+from harness.journal.plan import Case
 from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.world import process_groups, world
@@ -50,7 +52,7 @@ def nccl(monkeypatch: pytest.MonkeyPatch) -> Nccl:
 
 
 def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> None:
-    group, setup = process_groups.over_nccl(2, nccl.gpu, ControlPlane(), TIMEOUT, nccl.gpu.clock)
+    group, setup = process_groups.over_nccl([range(2)], nccl.gpu, ControlPlane(), TIMEOUT, nccl.gpu.clock)
     assert group == "a group" and setup.size == 2
     assert setup.setup_s == pytest.approx(SETUP_S, rel=1e-3)
     assert setup.first_s == pytest.approx(FIRST_S, rel=1e-3)
@@ -59,13 +61,38 @@ def test_set_up_first_operation_and_steady_state_are_told_apart(nccl: Nccl) -> N
 
 
 def test_a_gloo_group_has_its_time_limit_too(nccl: Nccl) -> None:
-    process_groups.over_host("gloo", 2, TIMEOUT)
+    process_groups.over_host("gloo", [range(2)], TIMEOUT, 0)
     assert nccl.made == [{"ranks": [0, 1], "timeout": 60.0, "backend": "gloo"}]
+
+
+@pytest.mark.parametrize(("rank", "group"), [(0, "0-1"), (3, "2-3"), (4, "0-1")])
+def test_of_gangs_side_by_side_every_rank_makes_all_and_has_that_which_it_is_in(
+    monkeypatch: pytest.MonkeyPatch, rank: int, group: str
+) -> None:
+    monkeypatch.setattr(dist, "new_group", lambda ranks, *_: f"{ranks[0]}-{ranks[-1]}")
+    assert process_groups.over_host("gloo", [range(2), range(2, 4)], TIMEOUT, rank) == group
+
+
+def test_a_copy_on_another_host_is_a_gang_with_a_folder_and_a_disk_of_that_host(tmp_path: Path) -> None:
+    case = Case(scenario="x", reference="x:X", params={}, world_size=4, packed=True, copy_size=2)
+    whole = case.model_copy(update={"packed": False})
+    folders = []
+    for rank in range(4):
+        here = world.World(rank, 4, FakeGpu(), "cuda:0", (0,), 1, scratch=tmp_path, disks_apart=True)  # type: ignore[arg-type]
+        here.leaders = (0, 0, 2, 2)
+        copy, gang = here.gang(case), here.gang(whole)
+        assert copy is not None and gang is not None
+        assert ((copy.rank, copy.size, copy.apart), (gang.rank, gang.size, gang.apart)) == (
+            (rank % 2, 2, False),
+            (rank, 4, True),
+        )
+        folders.append(copy.folder)
+    assert folders[0] == folders[1] != folders[2] == folders[3]
 
 
 def test_a_rank_outside_of_the_group_makes_it_too_but_operates_on_nothing(nccl: Nccl) -> None:
     outside = ControlPlane(rank=1)
-    process_groups.over_nccl(1, nccl.gpu, outside, TIMEOUT, nccl.gpu.clock)
+    process_groups.over_nccl([range(1)], nccl.gpu, outside, TIMEOUT, nccl.gpu.clock)
     assert len(nccl.made) == 1 and nccl.operations == 0
 
 
