@@ -62,7 +62,7 @@ def journal(title: str) -> dict[str, Any]:
 
 
 def fields_by_class(base: type[BaseModel]) -> dict[str, dict[str, str]]:
-    """The docstring of every field of a class and of its subclasses that are written to files, by class, then by the field's name in JSON."""
+    """The docstring of every field of a class and its subclasses in ``PACKAGES``, by class, then by name in JSON."""
     every = {base.__name__: docstrings(base)} if base.__module__.startswith(PACKAGES) else {}
     for each in base.__subclasses__():
         every |= fields_by_class(each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import statistics
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -48,6 +49,19 @@ def over_nccl(
         took[1:] = first_s, statistics.median(later_s)
     setup_s, first_s, steady_s = (round(seconds, 9) for seconds in control.greatest(took))
     return group, GroupSetup(size=len(gangs[0]), setup_s=setup_s, first_s=first_s, steady_s=steady_s)
+
+
+def destroy(group: dist.ProcessGroup) -> None:
+    """Destroy a group, so that none of DTensor's caches goes on naming it.
+
+    DTensor caches how an operation is sharded by the mesh, and meshes of the same ranks are equal whatever their group:
+    an operation on the mesh of a later group would be told to use the one that is gone.
+    """
+    dist.destroy_process_group(group)
+    if "torch.distributed.tensor" in sys.modules:  # it takes a second to import
+        from torch.distributed.tensor import debug
+
+        debug._clear_sharding_prop_cache()  # noqa: SLF001
 
 
 def _own(groups: Sequence[dist.ProcessGroup], gangs: Sequence[range], rank: int) -> dist.ProcessGroup:

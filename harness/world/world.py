@@ -26,6 +26,7 @@ from harness.journal.records import GroupSetup, Rank
 from harness.telemetry.planted_readings import PlantedReadings
 from harness.work import counting
 from harness.work.planted_cost import planted_cost
+from harness.world import process_groups
 from harness.world.aligned_start import EXCHANGES, HostClock, Offset, clock_identity, estimate, leaders
 from harness.world.connections import Connection, hang_up, opened
 from harness.world.control import ControlPlane
@@ -160,7 +161,7 @@ class World:
         """
         if size > 1 and self.backend != "nccl" and (group := self.groups.pop(size, None)) is not None:
             hang_up(self.connections.pop(size, ()))
-            dist.destroy_process_group(group)
+            process_groups.destroy(group)
         if isinstance(self.device, EmulatedDevice):
             self.device.pending.clear()  # messages that never end are no later case's to wait for
 

@@ -1,7 +1,7 @@
 """Nodes on one machine, joined by a virtual switch, with cores, a network, a name and processes each.
 
-They share the machine's disk, as nodes of a cluster may do. Where the kernel has namespaces of time, each has a
-monotonic clock of its own, two hours from the next one's. When this process ends so do they.
+They share the machine's disk, as nodes of a cluster may do. Each has a monotonic clock of its own, two hours from the
+next one's. When this process ends so do they.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from tests.limits import LIMIT_S
 
 OWN = ("unshare", "--net", "--uts", "--ipc", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child")
 """Runs a command as the first process of a node: when that ends, the kernel ends all others there."""
-APART_S = 7261.0 if Path("/proc/self/ns/time").exists() else 0.0
-"""How far each node's clock is ahead of the one before: 0 where the kernel has no namespaces of time."""
+CLOCKS = Path("/proc/self/ns/time")
+"""Is there where the kernel has namespaces of time."""
+APART_S = 7261.0
+"""How far each node's clock is ahead of the one before."""
 BOOT = """
 set -e
 hostname "$0"
@@ -55,6 +57,8 @@ def possible() -> str | None:
     """Why nodes cannot be made here; None where they can."""
     if len(os.sched_getaffinity(0)) < 2:
         return "two nodes need two cores"
+    if not CLOCKS.exists():
+        return "two nodes need two clocks, and this kernel has no namespaces of time"
     try:
         with two_nodes():
             return None

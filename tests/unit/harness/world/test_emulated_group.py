@@ -25,7 +25,7 @@ from harness.measure.collective_times import Watched, split
 from harness.measure.message_watcher import watched
 from harness.work.counting import count
 from harness.work.planted_cost import planted_cost
-from harness.world import emulated_group
+from harness.world import emulated_group, process_groups
 from reports.analysis.losses import waiting_s
 from tests.emulated import BYTES_PER_S, LATENCY_S, emulation
 from tests.ranks import Ranks
@@ -45,7 +45,7 @@ def joined(gang: Gang, **planted: Any) -> tuple[EmulatedDevice, dist.ProcessGrou
 
 
 def left(group: dist.ProcessGroup) -> None:
-    dist.destroy_process_group(group)
+    process_groups.destroy(group)
     use_none()
 
 

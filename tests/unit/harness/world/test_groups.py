@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Shard
 
 from harness.device import device, nvml
 from harness.device.cuda import CudaDevice
+from harness.gang import Gang
 from harness.journal.plan import Case
 from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.world import process_groups, world
 from harness.world.control import ControlPlane
 from tests.gpus import FakeGpu
+from tests.limits import LIMIT_S
+from tests.ranks import Ranks
 
 TIMEOUT = dt.timedelta(seconds=60)
 SETUP_S, FIRST_S, STEADY_S = 8.0, 0.5, 20e-6
@@ -175,3 +180,19 @@ def test_groups_are_made_by_their_own_backend(nccl: Nccl) -> None:
     (made,) = nccl.made
     assert (made["backend"], made["device_id"], made["timeout"]) == ("nccl", nccl.gpu.torch, 60.0)
     assert [setup.size for setup in here.setups] == [1]
+
+
+def whole_after_a_loss(gang: Gang) -> float:
+    """What DTensor makes of the second group of the same ranks, when the first is gone."""
+    total = 0.0
+    for _ in range(2):
+        group = process_groups.over_host("gloo", [range(gang.size)], dt.timedelta(seconds=LIMIT_S), gang.rank)
+        mesh = DeviceMesh.from_group(group, "cpu")
+        part = DTensor.from_local(torch.full((2, 2), gang.rank + 1.0), mesh, [Shard(0)])
+        total = float((part + part).full_tensor().sum())
+        process_groups.destroy(group)
+    return total
+
+
+def test_dtensor_uses_the_group_that_replaces_a_lost_one(two_ranks: Ranks) -> None:
+    assert two_ranks.do(whole_after_a_loss) == [24.0, 24.0]
