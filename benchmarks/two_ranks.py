@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from harness.device.telemetry.cpu_load import CpuTime
 from harness.journal.plan import Case
 from harness.planning import builder
-from harness.telemetry.cpu_load import CpuTime
 from harness.world import world
 from harness.world.world import World
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import DeviceMesh
 
-from harness import subgroups
 from harness.common.errors import RefusedError, Skip
+
+MEETING = dt.timedelta(minutes=5)
+"""For the ranks of a subgroup to meet, and in its collectives; a rank that is lost ends the launch long before."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Gang:
         if self.size > 1:
             self.lent.add(self.size)
         elif 1 not in self.groups:
-            self.groups[1] = subgroups.of_one(self.device)
+            self.groups[1] = _of_one(self.device)
         return self.groups[self.size]
 
     @property
@@ -58,7 +63,7 @@ class Gang:
         """
         if n < 1 or self.size % n:
             raise Skip(f"{self.size} {'rank' if self.size == 1 else 'ranks'} cannot be split into groups of {n}")
-        return subgroups.rows(self.group, n, self.device)
+        return _rows(self.group, n, self.device)
 
     @property
     def _group(self) -> dist.ProcessGroup | None:
@@ -148,3 +153,23 @@ def seeded(device: torch.device, *parts: object) -> torch.Generator:
     """A generator on ``device`` whose seed is a hash of ``parts``: the same in every process."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def _of_one(device: torch.device) -> dist.ProcessGroup:
+    """The process group of this rank alone. A process that has no default group yet gets one of its own."""
+    if not dist.is_initialized():
+        dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    return _new(device)([dist.get_rank()])
+
+
+def _rows(group: dist.ProcessGroup, n: int, device: torch.device) -> DeviceMesh:
+    """The ranks of ``group`` in rows of ``n``, as a mesh; every rank of it calls this, and nobody else."""
+    ranks = torch.tensor(dist.get_process_group_ranks(group)).view(-1, n)
+    row, column = divmod(dist.get_rank(group), n)
+    across, within = (_new(device)(line.tolist()) for line in (ranks[:, column], ranks[row]))
+    return DeviceMesh.from_group([across, within], device.type, mesh=ranks, mesh_dim_names=("across", "within"))
+
+
+def _new(device: torch.device) -> partial[dist.ProcessGroup]:
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    return partial(dist.new_group, timeout=MEETING, backend=backend, use_local_synchronization=True)

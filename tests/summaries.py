@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.journal.plan import Case, Side
 from harness.journal.run_directory import RunDir
-from reports import summary
+from reports.analysis import summary
 from tests import chapters, factories
 
 KEPT = Path(__file__).parent / "unit" / "reports" / "summaries"

@@ -132,7 +132,7 @@ def _measure(root: Path, setting: str) -> None:
 
 def judge(root: Path, causes: Sequence[Cause]) -> list[Verdict]:
     """What the report of a run says of the causes that were planted in its comparisons, in order."""
-    summary = late("reports.summary:summarise")(RunDir(root))
+    summary = late("reports.analysis.summary:summarise")(RunDir(root))
     return [
         Verdict(cause, frozenset(_says(summary, place)), dict(_seconds(summary, place)))
         for place, cause in enumerate(causes)

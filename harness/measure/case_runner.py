@@ -11,6 +11,8 @@ from typing import Any
 
 from harness.common.errors import CollectiveError, RefusedError
 from harness.device.kinds import kind_of
+from harness.device.telemetry.case_telemetry import CaseTelemetry
+from harness.device.telemetry.cpu_load import CpuTime
 from harness.device.timing import QueueTimer, RankSample, StartLine, Timer
 from harness.gang import Gang
 from harness.journal.plan import Case, Value
@@ -24,8 +26,6 @@ from harness.measure.timing_loop import sample
 from harness.plugins.registry import load as load_scenario
 from harness.plugins.source_digest import digest
 from harness.scenario import Workload
-from harness.telemetry.case_telemetry import CaseTelemetry
-from harness.telemetry.cpu_load import CpuTime
 from harness.work import contract, memory
 from harness.work.counting import Count, count
 from harness.work.memory import Peak, peak

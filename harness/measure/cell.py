@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from harness.device.telemetry import cpu_load
+from harness.device.telemetry.case_telemetry import CaseTelemetry
 from harness.device.timing import RankSample
 from harness.journal.measurement_warnings import MeasurementWarning
 from harness.journal.records import QueuedSamples, RankFacts, Samples
 from harness.measure import collective_times, launch_ahead, process_settings
 from harness.measure.case_runner import CaseRunner
 from harness.measure.collective_times import Watched
-from harness.telemetry import cpu_load
-from harness.telemetry.case_telemetry import CaseTelemetry
 from harness.work import memory
 from harness.world.aligned_start import Offset
 

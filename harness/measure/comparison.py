@@ -12,6 +12,8 @@ from dataclasses import replace
 from itertools import islice
 
 from harness.device.kinds import kind_of
+from harness.device.telemetry import cpu_load
+from harness.device.telemetry.case_telemetry import telemetry
 from harness.device.timing import RankSample, now
 from harness.journal.measurement_warnings import MeasurementWarning
 from harness.journal.plan import Case, Comparison, rounds
@@ -21,8 +23,6 @@ from harness.measure import cell, launch_ahead
 from harness.measure.case_runner import CaseRunner
 from harness.measure.lockstep import Lockstep
 from harness.measure.sampling import Sampling
-from harness.telemetry import cpu_load
-from harness.telemetry.case_telemetry import telemetry
 from harness.work import counting
 from harness.world.aligned_start import Offset
 from harness.world.control import Failure

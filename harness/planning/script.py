@@ -22,9 +22,9 @@ from harness.journal.plan import (
     Value,
     most_launches,
 )
+from harness.measure.script.step_clock import LEAST_SKIP
 from harness.planning.budget import LAUNCHES, above_zero, fraction
 from harness.planning.builder import refuse_sharing, world_sizes
-from harness.script.step_clock import LEAST_SKIP
 
 SCENARIO = "script"
 """What the comparison of a script is called."""

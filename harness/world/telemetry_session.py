@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from harness.common.packages import within_reach
-from harness.telemetry.readings import LAYOUT, Readings
+from harness.device.telemetry.readings import LAYOUT, Readings
 from harness.world.control import ControlPlane
 
 TOKEN = 32
@@ -67,7 +67,7 @@ def _start(uuids: Sequence[str], cpus: Sequence[int]) -> tuple[subprocess.Popen[
     file = os.memfd_create("rankbench-gauge", 0)  # memory without a name to leave behind
     os.write(file, token.encode())
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-P", "-m", "harness.telemetry.poller", str(file), *uuids],
+        [sys.executable, "-P", "-m", "harness.device.telemetry.poller", str(file), *uuids],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -19,11 +19,11 @@ from harness.device.cuda import CudaDevice
 from harness.device.device import AnyDevice, borrowed, claim
 from harness.device.emulated.device import EmulatedDevice
 from harness.device.kinds import kind_of
+from harness.device.telemetry.planted_readings import PlantedReadings
 from harness.device.timing import StartLine, now
 from harness.gang import Gang, seeded
 from harness.journal.plan import Case, Plan
 from harness.journal.records import GroupSetup, Rank
-from harness.telemetry.planted_readings import PlantedReadings
 from harness.work import counting
 from harness.work.planted_cost import planted_cost
 from harness.world import process_groups

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.device.telemetry.cpu_load import CpuTime, warnings_of
 from harness.journal.plan import Case, Value
 from harness.journal.protocol import ScriptNote, VisitNote
 from harness.journal.records import BeginRecord, CellRecord, Samples, Status
-from harness.telemetry.cpu_load import CpuTime, warnings_of
 from launch.launcher import Ending
 
 FEWEST = 3

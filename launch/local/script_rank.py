@@ -56,7 +56,7 @@ def main(address: str, setup: Setup) -> None:
 
 
 def _run(setup: Setup, parent: Client, answers: "queue.SimpleQueue[int]") -> None:
-    from harness.script.session import Session
+    from harness.measure.script.session import Session
     from harness.world.watchdog import Watchdog
 
     watchdog = Watchdog()

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from harness.device.telemetry.cpu_load import CpuTime
 from harness.journal.measurement_warnings import Kind
 from harness.journal.records import CellRecord
-from harness.telemetry.cpu_load import CpuTime
 from reports.reading.run import CaseId
 from reports.reading.samples import Taken
 from reports.schema.diagnostics import HealthRow

@@ -7,10 +7,10 @@ import json
 from typing import Any
 
 from harness.journal.run_directory import RunDir
+from reports.analysis.summary import summarise
 from reports.reading.run import FAILED
 from reports.schema.cases import CellRow
 from reports.schema.summary import Summary
-from reports.summary import summarise
 from reports.text import labels, units
 
 UNIT, SCALE = "ms", 1e3

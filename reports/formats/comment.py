@@ -7,9 +7,9 @@ from pathlib import Path
 from harness.common.errors import UsageError
 from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir
+from reports.analysis.summary import summarise
 from reports.formats import markdown as md
 from reports.schema.summary import Summary
-from reports.summary import summarise
 from reports.text import units
 from reports.text.labels import Labels
 from reports.wording.claims import leading

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from harness.common.errors import UsageError
 from harness.common.text import nearest
 from harness.journal.run_directory import RunDir
+from reports.analysis.summary import summarise
 from reports.formats.action_benchmark import action_benchmark
 from reports.formats.comment import SUMMARY_VARIABLE, comment, job_summary
 from reports.formats.junit import junit
 from reports.formats.openmetrics import openmetrics
 from reports.formats.samples import csv, parquet
-from reports.summary import summarise
 
 
 @dataclass(frozen=True)

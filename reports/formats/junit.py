@@ -10,10 +10,10 @@ from decimal import Decimal
 from xml.etree import ElementTree as ET
 
 from harness.journal.run_directory import RunDir
+from reports.analysis.summary import summarise
 from reports.reading.run import State
 from reports.schema.cases import CellRow
 from reports.schema.summary import ComparisonFacts, Summary
-from reports.summary import summarise
 from reports.text import labels, units
 from reports.wording.outcomes import Fate, outcomes
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from harness.journal.measurement_warnings import Kind
 from harness.journal.run_directory import RunDir
+from reports.analysis.summary import summarise
 from reports.schema.cases import CellRow
 from reports.schema.summary import Summary
-from reports.summary import summarise
 from reports.text import labels
 
 Pairs = dict[str, str]

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from harness.common.startup import program
 from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir, write_whole
+from reports.analysis.summary import summarise
 from reports.analysis.warnings import ABOVE_CEILING
 from reports.figures.contrasts import case_names, side_forests, variant_forest
 from reports.figures.ranks import rank_plot
@@ -21,7 +22,6 @@ from reports.page.markup import environment
 from reports.page.why import why
 from reports.schema.cases import RankRow
 from reports.schema.summary import SideFacts, Summary
-from reports.summary import summarise
 from reports.text import units
 from reports.text.labels import FEW
 from reports.text.units import flat

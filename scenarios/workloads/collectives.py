@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.distributed as dist
 
-from harness.oracles import ExactPattern
 from harness.scenario import Facts, Gang, Scaling, Skip, Work, Workload, axis, exact_pattern, variant
+from harness.scenario.oracles import ExactPattern
 from scenarios.workloads import rings
 
 all_gather: Callable[..., Any] = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor

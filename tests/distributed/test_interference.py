@@ -7,9 +7,9 @@ from statistics import fmean, median
 
 import pytest
 
+from harness.device.telemetry.cpu_load import LIMIT, CpuTime
 from harness.journal.measurement_warnings import Kind
 from harness.journal.records import CellRecord
-from harness.telemetry.cpu_load import LIMIT, CpuTime
 from tests.distributed.conftest import Run
 
 pytestmark = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from launch.processes import meeting
-from reports import summary
+from reports.analysis import summary
 from tests import factories
 from tests.schemas import SCHEMAS, violations
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from harness.journal.plan import Exercise
+from reports.analysis.summary import summarise
 from reports.formats.formats import FORMATS
-from reports.summary import summarise
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"

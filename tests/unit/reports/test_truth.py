@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.journal.run_directory import RunDir
-from reports import summary
+from reports.analysis import summary
 from reports.analysis.warnings import DROWNED
 from reports.figures.ranks import rank_plot
 from reports.figures.section import sections

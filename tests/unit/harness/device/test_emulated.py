@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from harness.device.emulated.device import EmulatedDevice
 from harness.device.emulated.network import Network
+from harness.device.telemetry.planted_readings import THERMAL, PlantedReadings
 from harness.device.timing import QueueTimer, RankSample, StartLine, Timer
 from harness.measure.launch_ahead import QueueDepth, head_start_s, room, warnings_of
 from harness.measure.timing_loop import sample
-from harness.telemetry.planted_readings import THERMAL, PlantedReadings
 from harness.work.memory import peak
 from harness.work.planted_cost import planted_cost
 from tests.emulated import BYTES_PER_S, FAR_BYTES_PER_S, FAR_S, LATENCY_S, LAUNCH_S, MARK_S, device, emulation

@@ -21,6 +21,8 @@ from torch.distributed.checkpoint.api import CheckpointException
 
 from harness.common.errors import RefusedError
 from harness.device.device import CpuDevice
+from harness.device.telemetry import poller
+from harness.device.telemetry.readings import Readings
 from harness.journal.measurement_warnings import Kind
 from harness.journal.plan import Case, Comparison, Plan, Record, Side
 from harness.journal.protocol import Order, VisitNote
@@ -30,8 +32,6 @@ from harness.measure.case_runner import CaseRunner
 from harness.measure.lockstep import SpoiledError, attempt, recover
 from harness.measure.worker import run
 from harness.scenario import Facts, Gang, Work, Workload
-from harness.telemetry import poller
-from harness.telemetry.readings import Readings
 from harness.world.control import ControlPlane, Failure
 from harness.world.world import World
 from tests.gpus import FakeGpu

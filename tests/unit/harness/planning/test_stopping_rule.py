@@ -19,9 +19,9 @@ from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.planning.sides import of_duel
 from harness.planning.stopping_rule import StoppingRule, half_width, interval_ranks, launch_value
+from reports.analysis.summary import summarise
 from reports.reading.run import load
 from reports.statistics.measured import measure
-from reports.summary import summarise
 from tests.factories import Synthetic, build, plan_of
 
 TIMES = st.lists(st.floats(1e-6, 1e3), min_size=6, max_size=40)

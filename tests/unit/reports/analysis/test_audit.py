@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reports import summary
+from reports.analysis import summary
 from reports.text import units
 from tests import factories
 from tests.pages import text_of

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from harness.journal.measurement_warnings import REMEDIES, Kind
 from harness.journal.records import QueuedSamples
-from reports import summary
+from reports.analysis import summary
 from reports.formats import terminal
 from tests import factories
 

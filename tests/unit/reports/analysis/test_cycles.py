@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console
 
 from harness.journal.plan import Side
-from reports import summary
-from reports.analysis import cycles
+from reports.analysis import cycles, summary
 from reports.compare import render
 from reports.compare.compare import compare
 from reports.page import page

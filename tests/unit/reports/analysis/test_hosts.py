@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from reports import summary
+from reports.analysis import summary
 from reports.formats import terminal
 from tests import factories
 

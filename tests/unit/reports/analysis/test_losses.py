@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.journal.records import Traffic
-from reports import summary
+from reports.analysis import summary
 from reports.analysis.losses import waiting_s
 from tests import factories
 

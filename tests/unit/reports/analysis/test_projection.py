@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from reports import summary
-from reports.analysis import projection
+from reports.analysis import projection, summary
 from reports.reading.run import Topology
 from reports.schema.diagnostics import ProjectionRow
 from reports.text import units

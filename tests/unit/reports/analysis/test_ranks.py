@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports import summary
+from reports.analysis import summary
 from reports.figures.section import sections
 from reports.page.drawings import drawings
 from tests import factories

@@ -11,7 +11,7 @@ from harness.planning.request import RunRequest
 from harness.plugins import roofline
 from harness.plugins.registry import load
 from harness.work.counting import count
-from reports import summary
+from reports.analysis import summary
 from reports.text import units
 from tests import factories
 from tests.pages import text_of

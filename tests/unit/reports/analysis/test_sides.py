@@ -18,9 +18,9 @@ from harness.journal.plan import Side
 from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.planning.sides import of_duel, of_launchers, turns
+from reports.analysis.summary import summarise
 from reports.schema.cases import SideRow
 from reports.schema.summary import Summary
-from reports.summary import summarise
 from reports.text.units import percent
 from tests.factories import Synthetic, build, plan_of
 from tests.pages import text_of

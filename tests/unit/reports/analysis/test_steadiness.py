@@ -11,8 +11,7 @@ from scipy import stats
 
 from harness.journal.measurement_warnings import Kind
 from harness.journal.records import Samples
-from reports import summary
-from reports.analysis import steadiness
+from reports.analysis import steadiness, summary
 from reports.analysis.steadiness import Clocks, Patient, diagnose, warnings_of
 from reports.reading.run import load
 from reports.statistics.measured import measure

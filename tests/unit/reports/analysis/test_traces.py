@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from harness.journal.measurement_warnings import Kind
+from reports.analysis.summary import summary_of
 from reports.analysis.timeline import FEWEST_POINTS, POINTS
 from reports.reading.run import load
 from reports.schema.diagnostics import LEVELS
 from reports.statistics.measured import measure
-from reports.summary import summary_of
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.journal.measurement_warnings import REMEDIES, Kind, MeasurementWarning
-from reports import summary
+from reports.analysis import summary
 from tests import factories
 
 QUIET = factories.Synthetic(rounds=4)

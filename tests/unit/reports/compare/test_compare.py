@@ -10,7 +10,7 @@ from harness.cli import app
 from harness.common.errors import UsageError
 from harness.journal.log import sealed
 from harness.journal.plan import Side
-from reports import summary
+from reports.analysis import summary
 from reports.compare.compare import compare
 from tests import factories
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness.journal.plan import rounds
 from harness.planning import sides, stopping_rule
-from reports import summary
+from reports.analysis import summary
 from reports.analysis.sides import p_slower
 from reports.compare.compare import compare
 from reports.schema.compare import TAIL

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from harness.journal.plan import Side
 from reports.analysis.ranks import behind, bins
+from reports.analysis.summary import summarise
 from reports.figures.axes import ratio_axis, tick_change
 from reports.figures.contrasts import MOST, Branch, forest_plot, side_forests, sorted_forest, surest, variant_forest
 from reports.figures.scaling import speedup_plot
 from reports.figures.section import sections, span
 from reports.figures.svg import blank, styled
 from reports.page.drawings import drawings
-from reports.summary import summarise
 from reports.text import units
 from tests import factories
 from tests.pages import text_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports import summary
+from reports.analysis import summary
 from reports.text import units
 from reports.wording import tally as columns
 from tests import factories

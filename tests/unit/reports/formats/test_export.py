@@ -10,7 +10,8 @@ from collections import defaultdict
 import pytest
 
 from harness.common.errors import UsageError
-from reports import cli, summary
+from reports import cli
+from reports.analysis import summary
 from reports.formats import formats
 from tests import factories
 

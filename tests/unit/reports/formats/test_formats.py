@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from harness.cli import app
 from harness.common.errors import UsageError
 from harness.journal.plan import Exercise, Side
-from reports import summary
+from reports.analysis import summary
 from reports.formats import formats
 from reports.formats import markdown as md
 from reports.formats.comment import markdown

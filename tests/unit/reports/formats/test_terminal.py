@@ -8,8 +8,8 @@ from rich.console import Console
 
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Exercise
+from reports.analysis.summary import summarise
 from reports.formats import terminal
-from reports.summary import summarise
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"

@@ -6,10 +6,10 @@ from html import unescape
 
 import pytest
 
+from reports.analysis.summary import summarise
 from reports.page import page
 from reports.page.chapter import solutions
 from reports.page.markup import answer_marked, environment
-from reports.summary import summarise
 from reports.wording.tally import Tally
 from tests import factories
 from tests.chapters import SWEPT, ask, counted, spaced

@@ -12,9 +12,9 @@ from harness.journal.log import Journal
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.records import CellRecord, RankOutcome
 from reports import cli
+from reports.analysis.summary import summarise
 from reports.page import page
 from reports.schema.summary import Summary
-from reports.summary import summarise
 from reports.text import units
 from tests import factories
 from tests.chapters import HOSTILE

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from reports import summary
+from reports.analysis import summary
 from reports.text import units
 from tests import factories
 from tests.pages import Checked, text_of

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.common.errors import UsageError
 from harness.journal.plan import Side
 from harness.journal.records import LaunchRecord
+from reports.analysis.summary import summarise
 from reports.compare.compare import compare
 from reports.compare.history import Told
 from reports.compare.history import alike as alike_runs
@@ -19,7 +20,6 @@ from reports.figures.scaling import efficiency_plot, speedup_plot
 from reports.formats.formats import export
 from reports.reading.run import head, words
 from reports.schema.summary import Summary
-from reports.summary import summarise
 from tests.factories import build, texts_of, write_texts
 
 SMALL = {"rounds": 4, "visits": 1, "probes": False, "packed": False}

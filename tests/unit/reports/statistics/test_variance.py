@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import summary
+from reports.analysis import summary
 from reports.compare.compare import compare
 from reports.reading.run import load
 from reports.statistics.variance import Components, Costs, advise, components, costs, within_variance

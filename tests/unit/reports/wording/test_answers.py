@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Exercise
-from reports import summary
+from reports.analysis import summary
 from reports.analysis.cases import agreed
 from reports.schema.cases import CellRow
 from reports.schema.summary import ComparisonFacts, Summary

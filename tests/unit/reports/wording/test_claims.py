@@ -4,7 +4,7 @@ import re
 
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Exercise
-from reports import summary
+from reports.analysis import summary
 from reports.schema.summary import Claim
 from reports.text import units
 from reports.wording.claims import leading

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
-from harness.script.step_clock import MARKED, StepClock
+from harness.measure.script.step_clock import MARKED, StepClock
 
 
 class EndError(Exception):

@@ -16,7 +16,7 @@ LAYOUT = np.dtype(
         *(("energy_mj", "<u8"), ("power_mw", "<u4"), ("celsius", "<i4")),
     ]
 )
-"""The same as ``harness.telemetry.poller.RECORD``."""
+"""The same as ``harness.device.telemetry.poller.RECORD``."""
 NEAR_S = 0.1
 """A reading that is further from a sample says nothing of it."""
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from harness.device.telemetry.cpu_load import CpuTime
 from harness.device.timing import now
 from harness.journal.plan import Script
 from harness.journal.protocol import Emit, ScriptNote, WarmNote
 from harness.journal.records import RankFacts
-from harness.script import program, replicas
-from harness.script.hooks import Hooks
-from harness.script.step_clock import Boundary, StepClock
-from harness.telemetry.cpu_load import CpuTime
+from harness.measure.script import program, replicas
+from harness.measure.script.hooks import Hooks
+from harness.measure.script.step_clock import Boundary, StepClock
 from harness.world.watchdog import Watchdog
 
 

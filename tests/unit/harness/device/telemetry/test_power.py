@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from harness.telemetry.power import watts
+from harness.device.telemetry.power import watts
 
 TICK_S = 5e-4
 

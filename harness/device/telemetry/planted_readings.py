@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.device.emulated.device import EmulatedDevice
-from harness.telemetry.readings import LAYOUT, Array, Readings
+from harness.device.telemetry.readings import LAYOUT, Array, Readings
 
 THERMAL = 0x40
 """NVML's bit for a clock that is lower because the device is hot (nvmlClocksEventReasonHwThermalSlowdown)."""

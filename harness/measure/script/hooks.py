@@ -18,7 +18,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from harness import steps
 from harness.device.timing import now
 from harness.journal.plan import StepsBy
-from harness.script.step_clock import MARKED, StepClock
+from harness.measure.script.step_clock import MARKED, StepClock
 
 
 class Hooks:

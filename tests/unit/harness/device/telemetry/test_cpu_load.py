@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from harness.device.telemetry.cpu_load import CpuTime, warnings_of
 from harness.journal.measurement_warnings import REMEDIES, Kind
-from harness.telemetry.cpu_load import CpuTime, warnings_of
 from tests.limits import LIMIT_S
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.device.telemetry.power import watts
+from harness.device.telemetry.readings import Readings
 from harness.device.timing import RankSample
-from harness.telemetry.power import watts
-from harness.telemetry.readings import Readings
 
 
 @dataclass(frozen=True)

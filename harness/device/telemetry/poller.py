@@ -1,6 +1,6 @@
 """The poller: a process of its own that reads GPUs' clocks, power and energy while others measure on them.
 
-python -m harness.telemetry.poller FD UUID...   appends records to the file FD until its standard input is closed
+python -m harness.device.telemetry.poller FD UUID...   appends records to the file FD until its standard input is closed
 
 It only asks the driver, makes no CUDA context, and imports no PyTorch.
 """

@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 import pytest
 
+from harness.device.telemetry import poller
+from harness.device.telemetry.case_telemetry import CaseTelemetry, telemetry
+from harness.device.telemetry.readings import LAYOUT, Readings
 from harness.device.timing import RankSample, now
-from harness.telemetry import poller
-from harness.telemetry.case_telemetry import CaseTelemetry, telemetry
-from harness.telemetry.readings import LAYOUT, Readings
 from harness.world.control import ControlPlane
 from harness.world.telemetry_session import Read, gauged
 from tests.limits import LIMIT_S
@@ -64,7 +64,7 @@ def until(read: Read, count: int) -> Readings:
 
 
 def gauges() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "harness.telemetry.poller" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "harness.device.telemetry.poller" in child.cmdline()]
 
 
 def test_it_reads_every_gpu_of_the_host_on_a_core_that_no_rank_has_and_ends_with_its_readers(driver: None) -> None:

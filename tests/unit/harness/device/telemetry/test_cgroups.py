@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.device import cpu_quota
+from harness.device.telemetry.cpu_load import CpuTime, busy_ticks, warnings_of
 from harness.journal.measurement_warnings import Kind
-from harness.telemetry.cpu_load import CpuTime, busy_ticks, warnings_of
 from tests.limits import LIMIT_S
 
 V2 = "0::/user.slice/job 7.scope\n"
@@ -97,7 +97,7 @@ import os, sys, time
 from pathlib import Path
 Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))
 from harness.device import cpu_quota as cgroups
-from harness.telemetry.cpu_load import CpuTime
+from harness.device.telemetry.cpu_load import CpuTime
 assert cgroups.shortage(1), "no quota was seen"
 before, end_s = CpuTime.now(), time.monotonic() + 60
 while (CpuTime.now() - before).held_back < 0.2 and time.monotonic() < end_s:

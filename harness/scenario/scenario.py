@@ -1,8 +1,4 @@
-"""What the author of a scenario writes against. These names stay put.
-
-A scenario is a frozen dataclass whose fields are the axes of its sweep. ``prepare(gang)`` returns a
-:class:`Workload`; the harness does everything else: ranks, clocks, order, checks on the declared work.
-"""
+"""Scenarios, their workloads, and the work that these declare."""
 
 from __future__ import annotations
 
@@ -10,28 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from harness.common.errors import Skip
 from harness.gang import Gang
-from harness.journal.plan import Exercise, Scaling, Value
-from harness.oracles import exact_gradients, exact_pattern, freivalds
-from harness.snapshot import snapshot
-
-__all__ = [
-    "Exercise",
-    "Facts",
-    "Gang",
-    "Scaling",
-    "Scenario",
-    "Skip",
-    "Work",
-    "Workload",
-    "axis",
-    "exact_gradients",
-    "exact_pattern",
-    "freivalds",
-    "snapshot",
-    "variant",
-]
+from harness.journal.plan import Scaling, Value
 
 T = TypeVar("T")
 
