@@ -164,7 +164,7 @@ def resumed(trial: Trial) -> Seen:
     first = job.ended()
     planned = len(list(RunDir(trial.root).plan().cells())) // RunDir(trial.root).plan().launches
     lacking = planned - trial.statuses.get("ok", 0)
-    advice = next((line for _, line in job.said[0] if "--resume" in line), "no advice")
+    advice = next((line for _, line in job.said[0] if f"--resume {trial.root}" in line), "no advice")
     codes = trial.torchrun("run", "--resume", trial.root).ended()
     hosts = {tuple(rank.host for rank in launch.ranks) for launch in trial.launches}
     finished = not any(codes) and len(hosts) == 1 and trial.statuses.get("ok", 0) >= planned
