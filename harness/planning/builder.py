@@ -24,8 +24,15 @@ from harness.plugins.fields import split
 PRESETS = ("smoke", "chapter", "full")
 EVERY_SCENARIO = PRESETS[1:]
 """Those that take more than a selection where none is named: what answers an exercise, or all there is."""
-SELECTION = ("collectives", "data_parallel", "loader")
-"""What is measured on several devices where neither a scenario nor a preset is named: what most people scale."""
+SELECTION = {
+    "collectives": "how=library,by_hand",
+    "data_parallel": "how=default,manual,small_buckets",
+    "loader": "how=workers,inline,resident",
+}
+"""What is measured on several devices where neither a scenario nor a preset is named: what most people scale.
+
+Of the variants those that differ most, so that six launches fit in three minutes.
+"""
 ON_ONE = ("tying", "frobenius", "split")
 """The same on one device, where nothing can scale: it says something within minutes everywhere."""
 FEW, EVERY = 6, 4
@@ -176,7 +183,7 @@ def _entries(names: Sequence[str], preset: str | None, most: int) -> list[regist
         return [entry for entry in registry.scenarios().values() if entry.exercises]
     if not names and preset in EVERY_SCENARIO:
         return [entry for entry in registry.scenarios().values() if entry.ranks[0] <= most]
-    return registry.chosen(names or (SELECTION if most > 1 else ON_ONE))
+    return registry.chosen(names or (tuple(SELECTION) if most > 1 else ON_ONE))
 
 
 def _settings(settings: Sequence[str], entries: Sequence[registry.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:
@@ -216,7 +223,8 @@ def _comparisons(
 ) -> tuple[Comparison, ...]:
     """A comparison for each point of each scenario's sweep."""
     entries = _entries(request.names, request.preset, sizes[-1])
-    settings = _settings(request.settings, entries)
+    selected = () if request.names or request.preset in EVERY_SCENARIO or sizes[-1] == 1 else SELECTION.items()
+    settings = _settings([*(f"{name}.{fields}" for name, fields in selected), *request.settings], entries)
     points = [(entry, params) for entry in entries for params in _points(entry, settings, request.preset)]
     copied = sizes if request.preset != "chapter" else ()
     every = 1 if len(points) <= FEW else EVERY
