@@ -1,6 +1,10 @@
-"""Five synthetic runs whose summary.json is kept: a main run, a chapter, a duel, failures, and two hosts."""
+"""Five synthetic runs whose summary.json is kept: a main run, a chapter, a duel, failures, and two hosts.
+
+`python -m tests.summaries` keeps them as they are now: read the difference before you commit it.
+"""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,3 +108,16 @@ def rounded(value: Any) -> Any:
 def document(name: str, root: Path) -> Any:
     """The summary of one of the runs."""
     return rounded(json.loads(summary.summarise(RUNS[name](root / name)).to_json()))
+
+
+def keep(name: str) -> None:
+    """Keep the document of a run as it is now: a row a line, so that a difference can be read."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = json.dumps(document(name, Path(folder)), ensure_ascii=False)
+    lines = text.replace('}, {"', '},\n{"').replace('], "', '],\n"')
+    (KEPT / f"{name}.json").write_text(f"{lines}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for each in RUNS:
+        keep(each)

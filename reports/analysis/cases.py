@@ -210,7 +210,9 @@ def _ceiling(measured: Measured, key: CaseId, case: Case, p0: int) -> dict[str, 
     if above is None or below is None:
         return {}
     known = {"ceiling_speedup": above.value / below.value}
-    return known | ({"ceiling_high": above.high} if above.high is not None and p0 == 1 else {})
+    if above.low is None or above.high is None or p0 != 1:
+        return known
+    return known | {"ceiling_low": above.low, "ceiling_high": above.high}
 
 
 def _balance(facts: tuple[RankFacts, ...]) -> float | None:

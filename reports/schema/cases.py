@@ -132,6 +132,8 @@ class CellRow(Record):
     """The most that the declared work's division over the ranks allows; of undeclared work the number of devices."""
     ceiling_speedup: float | None = None
     """What a large product reached on as many devices at once, in the same launches."""
+    ceiling_low: float | None = None
+    """Known, as the other end, where the speed-up is over one device."""
     ceiling_high: float | None = None
     roof_probe: str | None = None
     """The probe that multiplies such numbers as it does."""
@@ -181,9 +183,22 @@ class CellRow(Record):
     @property
     def reachable(self) -> float | None:
         """The speed-up that a large product's would be if it were divided as this work is; None without either."""
-        if self.ceiling_speedup is None or self.ideal_speedup is None:
+        return self._divided(self.ceiling_speedup)
+
+    @property
+    def reachable_low(self) -> float | None:
+        """The lower end of its interval, where that is known."""
+        return self._divided(self.ceiling_low)
+
+    @property
+    def reachable_high(self) -> float | None:
+        """The upper end."""
+        return self._divided(self.ceiling_high)
+
+    def _divided(self, ceiling: float | None) -> float | None:
+        if ceiling is None or self.ideal_speedup is None:
             return None
-        return self.ceiling_speedup * self.ideal_speedup * (self.base_world_size or 1) / self.world_size
+        return ceiling * self.ideal_speedup * (self.base_world_size or 1) / self.world_size
 
     @property
     def divides(self) -> bool:

@@ -14,6 +14,7 @@ from reports.text import labels, units
 from reports.text.labels import Labels
 from reports.wording.crossings import crossing
 from reports.wording.lookup import NoFigureError, Subject, contrast, most_devices, named, variants_of
+from reports.wording.sentences import implausible
 
 NO_INTERVAL = "no interval yet"
 
@@ -76,7 +77,10 @@ def _speedup(subject: Subject) -> str:
     grounds = _interval(row.speedup, row.speedup_low, row.speedup_high)
     what = "the throughput" if row.scaling == "weak" else "as fast"
     than = f"of {base.world_size}" if row.scaling == "weak" else f"as on {base.world_size}"
-    return f"{units.times(row.speedup)} {what} on {units.count(most, 'device')} {than} {grounds}"
+    speedup = f"{units.times(row.speedup)} {what} on {units.count(most, 'device')} {than} {grounds}"
+    if row.speedup_low is not None and row.speedup_high is not None and row.speedup_low <= 1 <= row.speedup_high:
+        speedup = f"neither surely faster nor surely slower: {speedup}"
+    return f"{speedup}{implausible(row)}"
 
 
 def _ideal(subject: Subject) -> str:
@@ -92,23 +96,28 @@ def _ceiling(subject: Subject) -> str:
     row = subject.row(most_devices(subject))
     if row.ceiling_speedup is None:
         raise NoFigureError(f"what speed-up this machine allows was not measured beside {named(row)}")
-    return units.times(row.ceiling_speedup)
+    return units.times_between(row.ceiling_speedup, row.ceiling_low, row.ceiling_high)
 
 
 def _versus(subject: Subject) -> str:
     """The variant against its baseline, in the words of its verdict."""
-    return contrast_in_words(contrast(subject.summary, subject.comparisons[0], subject.variant, subject.size))
+    row = contrast(subject.summary, subject.comparisons[0], subject.variant, subject.size)
+    return contrast_in_words(row, place=f" on {units.count(subject.size, 'device')}" if len(subject.sizes) > 1 else "")
 
 
-def contrast_in_words(row: ContrastRow) -> str:
-    """E.g. ``faster than each by 49 % of its time (−50 to −48 %; margin 5 %)``."""
+def contrast_in_words(row: ContrastRow, place: str = "") -> str:
+    """E.g. ``faster than each, with 49 % less time (−50 to −48 % on 1 device; margin 5 %)``.
+
+    ``place`` says on how many devices, where the run has several numbers of them.
+    """
     ratio, baseline = row.ratio or 1.0, labels.plain(row.baseline)
     if row.ratio_low is None or row.ratio_high is None:
-        return f"not told apart from {baseline} ({units.change(ratio)} time, {NO_INTERVAL})"
-    grounds = f"({units.change_span(ratio, row.ratio_low, row.ratio_high)}; {limit_in_words(row)})"
+        return f"not told apart from {baseline} ({units.change(ratio)} time{place}, {NO_INTERVAL})"
+    grounds = f"({units.change_span(ratio, row.ratio_low, row.ratio_high)}{place}; {limit_in_words(row)})"
     change = units.change(ratio, row.ratio_low, row.ratio_high).partition(" [")[0]
     if row.verdict in ("faster", "slower"):
-        return f"{row.verdict} than {baseline} by {change.lstrip(f'+{units.MINUS}')} of its time {grounds}"
+        amount = f"{change.lstrip(f'+{units.MINUS}')} {'less' if row.verdict == 'faster' else 'more'}"
+        return f"{row.verdict} than {baseline}, with {amount} time {grounds}"
     if row.verdict == "equivalent":
         return f"no different from {baseline} {grounds}"
     return f"undecided against {baseline} ({change} time, {grounds.removeprefix('(')}"
@@ -145,7 +154,8 @@ ITSELF = "it"
 """Stands for the variant of a scenario that has none."""
 MOST = "@most"
 SENTENCES = re.compile(r"(?<=[.:?]) (?=[A-Z`{])")
-"""Where a sentence of a template ends."""
+"""Where a sentence of a template ends, or what is said before a colon."""
+WHOLE_SENTENCES = re.compile(r"(?<=[.?]) (?=[A-Z`{])")
 CLAUSE = "; "
 """Where a clause of a sentence ends."""
 
@@ -162,6 +172,11 @@ def chapter(comparisons: Sequence[Comparison], summary: Summary) -> tuple[Exerci
     return tuple(_row(found[number], tuple(own[number]), summary, names) for number in sorted(found, key=_order))
 
 
+def answers_task(exercise: Exercise) -> bool:
+    """Whether the answer is the whole one, and not what CPU cores can say where an accelerator is asked for."""
+    return not exercise.on_cpu or exercise.answer != exercise.on_cpu
+
+
 def _order(number: str) -> tuple[tuple[int, str], ...]:
     """Sorts 5.10.1 behind 5.9.2."""
     return tuple((int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", number))
@@ -173,7 +188,7 @@ def _row(exercise: Exercise, comparisons: tuple[int, ...], summary: Summary, nam
         exercise=exercise.number,
         task=exercise.task,
         answer=answer.text,
-        answered=bool(answer.text) and all(quote.known for quote in answer.quotes),
+        answered=bool(answer.text) and all(quote.known for quote in answer.quotes) and answers_task(exercise),
         scenarios=tuple(dict.fromkeys(summary.about[own].scenario for own in comparisons)),
         comparisons=comparisons,
         labels=tuple(names.comparison(summary.about[own]) for own in comparisons),
@@ -189,6 +204,21 @@ class Answer:
     text: str = ""
     quotes: list[Quote] = field(default_factory=list)
     crossings: list[Crossing] = field(default_factory=list)
+
+    def append(self, clauses: Sequence["Answer"], end: str) -> None:
+        """Add a sentence of these clauses; what cannot be answered for the same reason is said once."""
+        reasons = {quote.text for quote in self.quotes if not quote.known}
+        said = []
+        for clause in clauses:
+            if clause.text not in reasons:
+                said.append(clause)
+            reasons |= {quote.text for quote in clause.quotes if not quote.known}
+        for place, clause in enumerate(said):
+            self.text += CLAUSE if place else " " if self.text else ""
+            self.crossings += clause.crossings
+            self.quotes += [quote.model_copy(update={"at": len(self.text) + quote.at}) for quote in clause.quotes]
+            self.text += clause.text
+        self.text += end if said else ""
 
     def missing(self, name: str, why: str, **more: Any) -> None:
         """Say in a figure's place why it is not there."""
@@ -208,23 +238,38 @@ def answered(template: str, comparisons: Sequence[int], summary: Summary) -> Ans
     """A template with its figures filled in. Names are looked up one by one: nothing in a template is evaluated."""
     answer = Answer()
     template, strangers = _measured_part(template, comparisons, summary)
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError as error:
-        answer.missing(template, f"the answer cannot be read ({error})")
-        return answer
-    for text, name, form, conversion in parts:
-        answer.text += text
-        if name is None:
-            continue
-        if form or conversion:
-            answer.missing(name, f"{{{name}}} has a format")
-        else:
-            _fill(answer, name, comparisons, summary)
+    for sentence in WHOLE_SENTENCES.split(template):
+        end = sentence[-1] if sentence.endswith((".", "?")) else ""
+        clauses = [_clause(clause, comparisons, summary) for clause in sentence.removesuffix(end).split(CLAUSE)]
+        answer.append(clauses, end)
     if strangers:
         answer.text += " " if answer.text else ""
         answer.missing(" ".join(strangers), f"the rest needs {units.listed(strangers)}, not measured here")
     return answer
+
+
+def _clause(template: str, comparisons: Sequence[int], summary: Summary) -> Answer:
+    """A clause with its figures; where all of them are missing it asserts nothing, and says why."""
+    clause = Answer()
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        clause.missing(template, f"the answer cannot be read ({error})")
+        return clause
+    for text, name, form, conversion in parts:
+        clause.text += text
+        if name is None:
+            continue
+        if form or conversion:
+            clause.missing(name, f"{{{name}}} has a format")
+        else:
+            _fill(clause, name, comparisons, summary)
+    if not clause.quotes or any(quote.known for quote in clause.quotes):
+        return clause
+    reasons = Answer()
+    for quote in {quote.text: quote for quote in clause.quotes}.values():
+        reasons.append([Answer(quote.text, [quote.model_copy(update={"at": 0})])], end="")
+    return reasons
 
 
 def _measured_part(template: str, comparisons: Sequence[int], summary: Summary) -> tuple[str, list[str]]:

@@ -20,6 +20,8 @@ from reports.wording.sentences import WORDS, comparison, scaling, sides
 
 MANY = 4
 """From so many exercises on a run is told by what it answers, and not by how far its cases scale."""
+LISTED = 3
+"""So many exercises that are not answered in full are named in the headline."""
 STRANGE = 4
 """So many differences between two hosts are said."""
 
@@ -117,6 +119,7 @@ SINGLE = ("scaling", "comparison")
 
 DISTURBED = {
     Kind.FOREIGN_LOAD: "Other processes disturbed",
+    Kind.FEW_SAMPLES: "There are few samples in",
     Kind.COMMUNICATION_THREADS: "gloo's own threads held steps up in",
     Kind.CPU_THROTTLED: "A CPU quota held ranks back in",
     Kind.HOST_BOUND: "The host, and not the device, sets the time of",
@@ -264,7 +267,9 @@ def headline(summary: Summary) -> str:
 def _answers(chapter: Sequence[ExerciseRow]) -> str:
     whole = sum(row.answered for row in chapter)
     told = "All" if whole == len(chapter) else f"{whole} of"
-    return f"{told} {units.count(len(chapter), 'exercise')} {'is' if whole == 1 else 'are'} answered in full"
+    missing = [row.exercise for row in chapter if not row.answered]
+    which = f", but for {units.listed(missing)}" if 0 < len(missing) <= LISTED else ""
+    return f"{told} {units.count(len(chapter), 'exercise')} {'is' if whole == 1 else 'are'} answered in full{which}"
 
 
 def _duel(rows: Sequence[SideRow]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from harness.journal.measurement_warnings import Kind
 from reports.schema.cases import CellRow, ContrastRow, InCycles, SideRow, Verdict
 from reports.schema.diagnostics import LossRow
 from reports.schema.summary import Claim
@@ -19,6 +20,10 @@ WORDS: dict[Verdict, str] = {
 """Verdicts as they are said."""
 
 
+ABOVE = (Kind.SUPERLINEAR, Kind.SPEEDUP_ABOVE_CEILING)
+"""Warnings of a speed-up that is higher than the work or the machine allows."""
+
+
 def scaling(row: CellRow, names: Labels, loss: LossRow | None) -> Claim:
     """How far one case scales, and where the rest went."""
     name = f"`{names.case(row)}` on {units.count(row.world_size, 'device')}"
@@ -27,7 +32,8 @@ def scaling(row: CellRow, names: Labels, loss: LossRow | None) -> Claim:
     else:
         launches = units.count(row.speedup_launches, "launch")
         lost = f" {loss.text}" if loss and loss.missing_s > loss.noise_s else ""
-        text = f"{name}: {_reach(row)} in {launches}{_against_ceiling(row)}.{lost}{clocked(row.in_cycles)}"
+        reach = f"{_reach(row)} in {launches}{implausible(row)}{_against_ceiling(row)}"
+        text = f"{name}: {reach}.{lost}{clocked(row.in_cycles)}"
     return Claim(kind="scaling", text=text, comparison=row.comparison)
 
 
@@ -77,6 +83,12 @@ def clocked(found: InCycles | None) -> str:
     return f" In clock cycles, which leave the clock out, it is {ratio}; {ran}."
 
 
+def implausible(row: CellRow) -> str:
+    """A clause more where a speed-up has a warning that it is higher than can be; else nothing."""
+    kinds = [warning.kind for warning in row.warnings if warning.kind in ABOVE]
+    return f", which is suspect ({', '.join(dict.fromkeys(kinds))})" if kinds else ""
+
+
 def _reach(row: CellRow) -> str:
     base = "one device" if row.base_world_size == 1 else units.count(row.base_world_size or 1, "device")
     step = f"at {units.seconds(row.median_s)} a step"
@@ -97,7 +109,7 @@ def _against_ceiling(row: CellRow) -> str:
     if row.speedup is None or row.reachable is None:
         return ""
     busy = f"{row.world_size} busy devices" if row.world_size > 2 else "two busy devices"
-    reach = units.times(row.reachable)
+    reach = units.times_between(row.reachable, row.reachable_low, row.reachable_high)
     if not row.divides:
         busy = f"its division over {busy}"
     if row.speedup > row.reachable:

@@ -31,8 +31,9 @@ _EXERCISES = (
             "One branch after the other, where nothing is parallel, takes {serial.time}; written into slices of the "
             "output it is {slices.versus}, but has no gradient; in one fused product, {fused.versus}; with a stream "
             "for each branch ({streams.streams} here), {streams.versus}. Spread over devices, the busiest of which "
-            "makes {spread@most.largest_share} of the outputs, its speed-up is {spread.ideal} at most: a pass takes "
-            "{spread@most.time} there, {spread@most.versus}, whose devices share the samples."
+            "makes {spread@most.largest_share} of the outputs, its speed-up is {spread.ideal} at most. A pass of "
+            "serial, whose devices share the samples, takes {serial@most.time} there, and one of spread "
+            "{spread@most.time}: it is {spread@most.versus}."
         ),
     ),
     Exercise(

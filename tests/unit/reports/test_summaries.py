@@ -9,7 +9,7 @@ from tests.summaries import KEPT, RUNS, document
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_summary_is_the_one_that_is_kept(name, tmp_path):
-    """Where it ought to change, write ``document`` of each run into its file, and read the difference."""
+    """Where it ought to change: ``python -m tests.summaries``, and read the difference."""
     kept = json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
     found = document(name, tmp_path)
     assert found.keys() == kept.keys()

@@ -58,7 +58,7 @@ def test_three_products_on_two_devices_are_at_best_one_and_a_half_times_as_fast(
     assert "(at best 1.50x, as its work divides)" in claim
     slower = found_in(tmp_path / "slower", **shares(2 / 3, 1 / 3), **takes(0.075))
     (claim,) = of_kind(slower, "scaling")
-    assert "; 91 % of the 1.47x that its division over two busy devices allows here" in claim
+    assert "; 91 % of the 1.47x [1.47, 1.47] that its division over two busy devices allows here" in claim
 
 
 def test_more_than_the_declared_work_allows_is_no_success(tmp_path):

@@ -104,7 +104,7 @@ def test_answers_stand_behind_their_numbers(tmp_path, width):
     assert max(map(len, lines)) <= width
     first = next(place for place, line in enumerate(lines) if line.startswith("  5.1.1 "))
     text = " ".join(line.strip() for line in lines[first : lines.index("", first)])
-    assert text.startswith("5.1.1   A list registers 8458; pieces are slower than whole by 5")
+    assert text.startswith("5.1.1   A list registers 8458; pieces are slower than whole, with 5")
     assert "[not answered: pieces has no figure called tme]. A list" in text
     assert text.endswith("5.10.2  [not answered: the scenario has no sentence for it]")
     assert all(line.startswith(" " * 10) for line in lines[first + 1 : lines.index("", first) - 1])

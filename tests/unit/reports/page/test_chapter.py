@@ -194,7 +194,7 @@ def test_names_may_stand_around_a_figure(tmp_path):
 
 def test_an_interval_is_quieter_than_its_figure(tmp_path):
     html = answer_marked(solved(tmp_path, "{pieces.versus}").row)
-    assert re.fullmatch(r'<b>slower than whole by \d\d.% of its time</b> <span class="interval">\(.*\)</span>', html)
+    assert re.fullmatch(r'<b>slower than whole, with \d\d.% more time</b> <span class="interval">\(.*\)</span>', html)
 
 
 def test_the_timeline_says_what_its_marks_mean(tmp_path):

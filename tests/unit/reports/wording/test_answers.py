@@ -41,7 +41,7 @@ def test_times_verdicts_and_speedups(tmp_path):
         **EXACT,
     )
     assert text == (
-        "100 ms, 150 ms; slower than whole by 50.0 % of its time (+50.0 to +50.0 %; margin 5 %); 75.0 ms; "
+        "100 ms, 150 ms; slower than whole, with 50.0 % more time (+50.0 to +50.0 % on 1 device; margin 5 %); 75.0 ms; "
         "2.00x as fast on 4 devices as on 1 (2.00-2.00)."
     )
     assert whole
@@ -56,25 +56,65 @@ def test_what_the_shares_of_the_work_allow_and_what_the_machine_does(tmp_path):
     found = summary.summarise(factories.build(tmp_path / "two" / "run", like))
     (row,) = (row for row in found.cells if (row.variant, row.world_size) == ("whole", 2))
     assert row.ceiling_speedup == pytest.approx(1.6, rel=0.05)
-    assert spaced(found.chapter[0].answer) == f"2.00x, {row.ceiling_speedup:.2f}x"
+    assert spaced(found.chapter[0].answer) == (
+        f"2.00x, {row.ceiling_speedup:.2f}x [{row.ceiling_low:.2f}, {row.ceiling_high:.2f}]"
+    )
     assert found.chapter[0].answered
     text, _ = told(tmp_path / "none", "{whole.ideal}, {whole.ceiling}", **(EXACT | {"probes": False}))
     assert text == "2.00x, [not answered: what speed-up this machine allows was not measured beside whole@2]"
     text, _ = told(tmp_path / "one", "{whole.ideal} {whole.ceiling}", world_sizes=(1,), **EXACT)
-    assert text == "[not answered: only 1 device was measured] [not answered: only 1 device was measured]"
+    assert text == "[not answered: only 1 device was measured]"
+
+
+def test_where_all_figures_of_a_clause_are_missing_it_asserts_nothing(tmp_path):
+    answer = "It takes {whole.time}; spread out it is quick, {whole.speedup}. So it scales: {whole.ideal} at most."
+    text, whole = told(tmp_path, answer, world_sizes=(1,), **EXACT)
+    assert (text, whole) == ("It takes 100 ms; [not answered: only 1 device was measured].", False)
+    (row,) = rows_of(tmp_path / "places", answer, world_sizes=(1,), **EXACT)
+    assert [row.answer[quote.at :][: len(quote.text)] for quote in row.quotes] == [quote.text for quote in row.quotes]
+
+
+def takes(seconds):
+    """A case takes 100 ms on one device, and so long on two."""
+    return lambda case: factories.work_time(case) if case.probe else seconds if case.gang_size > 1 else 0.1
+
+
+def test_a_speedup_whose_interval_holds_1_is_told_as_neither(tmp_path):
+    text, _ = told(tmp_path, "{whole.speedup}", truth=takes(0.1), launch_noise=0.02)
+    assert re.fullmatch(
+        r"neither surely faster nor surely slower: (1\.0|0\.9)\S+x as fast on 2 devices as on 1 .*", text
+    )
+
+
+def test_a_speedup_that_is_higher_than_can_be_is_suspect(tmp_path):
+    text, _ = told(tmp_path, "{whole.speedup}", truth=takes(0.04))
+    assert text.endswith(", which is suspect (superlinear)")
+
+
+def test_what_a_cpu_says_in_place_of_an_accelerator_is_no_whole_answer(tmp_path):
+    asked = Exercise(number="5.6.1", task="From which size?", answer="{whole.time}", on_cpu="{pieces.time}")
+    for device, whole in (("cpu:0", False), ("cuda:0", True)):
+        like = Synthetic(exercises=(asked.on(device),), rounds=4)
+        (row,) = summary.summarise(factories.build(tmp_path / device, like)).chapter
+        assert row.answered is whole
 
 
 @pytest.mark.parametrize(
     ("factor", "noise", "verdict", "words"),
     [
-        (0.5, 0.0, "faster", r"faster than whole by 50\.0 % of its time \(−50\.0 to −50\.0 %; margin 5 %\)"),
-        (2.0, 0.0, "slower", r"slower than whole by 100 % of its time \(\+100 to \+100 %; margin 5 %\)"),
-        (1.02, 0.0, "equivalent", r"no different from whole \(\+2\.0 to \+2\.0 %; margin 5 %\)"),
+        (
+            0.5,
+            0.0,
+            "faster",
+            r"faster than whole, with 50\.0 % less time \(−50\.0 to −50\.0 % on 1 device; margin 5 %\)",
+        ),
+        (2.0, 0.0, "slower", r"slower than whole, with 100 % more time \(\+100 to \+100 % on 1 device; margin 5 %\)"),
+        (1.02, 0.0, "equivalent", r"no different from whole \(\+2\.0 to \+2\.0 % on 1 device; margin 5 %\)"),
         (
             1.05,
             0.05,
             "undecided",
-            r"undecided against whole \(\+\d\.\d % time, .\d\.\d to \+\d+\.\d %; margin \d(\.\d)? %\)",
+            r"undecided against whole \(\+\d\.\d % time, .\d\.\d to \+\d+\.\d % on 1 device; margin \d(\.\d)? %\)",
         ),
     ],
 )
@@ -105,7 +145,7 @@ def test_an_interval_reads_upwards_and_holds_its_figure(tmp_path, factor):
 
 def test_without_intervals_nobody_wins(tmp_path):
     text, whole = told(tmp_path, "{pieces.versus}, {whole.speedup}", launches=5, **EXACT)
-    versus = "not told apart from whole (+50 % time, no interval yet)"
+    versus = "not told apart from whole (+50 % time on 1 device, no interval yet)"
     assert text == f"{versus}, 1.41x as fast on 2 devices as on 1 (no interval yet)"
     assert whole
 
@@ -202,7 +242,7 @@ def test_a_case_that_is_not_ok_answers_nothing(tmp_path, state):
 def test_what_was_skipped_in_a_launch_is_answered_by_the_others(tmp_path):
     outcomes = {(5, ONE): ("skipped", None, "the budget was spent"), (4, ONE): ("missing", None, "")}
     text, whole = told(tmp_path, "{pieces.time}, {pieces.versus}", outcomes=outcomes, **EXACT)
-    assert (text, whole) == ("150 ms, not told apart from whole (+50 % time, no interval yet)", True)
+    assert (text, whole) == ("150 ms, not told apart from whole (+50 % time on 1 device, no interval yet)", True)
 
 
 def test_sentences_about_what_was_not_measured_give_way_to_one_remark(tmp_path):
@@ -218,8 +258,8 @@ def test_clauses_about_variants_that_were_left_out_give_way_too(tmp_path):
     )
     text, whole = told(tmp_path, template, **EXACT)
     assert text == (
-        "And split in pieces, which is slower than whole by 50.0 % of its time (+50.0 to +50.0 %; margin 5 %), 150 ms. "
-        "[not answered: the rest needs halves, not measured here]"
+        "And split in pieces, which is slower than whole, with 50.0 % more time (+50.0 to +50.0 % on 1 device; "
+        "margin 5 %), 150 ms. [not answered: the rest needs halves, not measured here]"
     )
     assert not whole
 

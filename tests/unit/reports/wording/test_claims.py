@@ -35,8 +35,8 @@ def test_scaling_says_base_interval_launches_ceiling_and_losses(tmp_path):
     (claim,) = told(claims, "`split how=whole` on 2 devices")
     pattern = (
         r".*: 1\.8\dx \[1\.8\d, 1\.8\d\] as fast as one device, 100 ms → 53\.\d ms a step in 6 launches; "
-        r"9\d % of the 1\.9\dx that two busy devices reach here\. Of the 3\.\d\d ms of a step above its "
-        r"ideal of 50\.\d ms, other takes [12]\.\d\d ms, contention 1\.\d\d ms and imbalance \d\d\.\d µs\."
+        r"9\d % of the 1\.9\dx \[1\.9\d, 1\.9\d\] that two busy devices reach here\. Of the 3\.\d\d ms of a step "
+        r"above its ideal of 50\.\d ms, other takes [12]\.\d\d ms, contention 1\.\d\d ms and imbalance \d\d\.\d µs\."
     )
     assert re.fullmatch(pattern, claim), claim
 
@@ -109,7 +109,7 @@ def test_many_exercises_are_the_headline(tmp_path):
     assert found.headline.startswith("All 4 exercises are answered in full; all 12 planned cells are ok.")
     exercises[1] = exercises[1].model_copy(update={"answer": "{whole.tme}"})
     found, _ = claims_of(tmp_path / "some", exercises=tuple(exercises), launches=1)
-    assert found.headline.startswith("3 of 4 exercises are answered in full")
+    assert found.headline.startswith("3 of 4 exercises are answered in full, but for 5.1.1; ")
 
 
 def test_missing_cells_are_told(tmp_path):
@@ -202,3 +202,18 @@ def test_many_cases_that_failed_alike_are_told_once(tmp_path):
     _, claims = claims_of(tmp_path, outcomes=skipped)
     what = "12 of 12 cases: skipped in 1 of 6 launches (the budget of 20 s was spent)."
     assert told(claims, "skipped in") == [f"{what} `rankbench run --resume … --retry-failed` measures them again."]
+
+
+def test_the_warning_that_most_cases_have_is_claimed(tmp_path):
+    _, claims = claims_of(tmp_path, rounds=1, visits=3)
+    (claim,) = told(claims, "There are few samples in 4 of 4 cases")
+    assert "3 samples (limit 8)" in claim and claim.endswith("raise --budget.")
+
+
+def test_a_speedup_that_is_higher_than_can_be_is_claimed_as_suspect(tmp_path):
+    def truth(case):
+        return factories.work_time(case) if case.probe else 0.04 if case.gang_size > 1 else 0.1
+
+    _, claims = claims_of(tmp_path, truth=truth)
+    (claim,) = told(claims, "`split how=whole` on 2 devices")
+    assert " in 6 launches, which is suspect (superlinear); a large product reaches " in claim
