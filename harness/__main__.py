@@ -18,10 +18,10 @@ def strangers() -> str | None:
     """What is wrong if the four packages do not come from one place (a sourced ROS has a ``launch`` too); else None."""
     for name in PACKAGES:
         spec = find_spec(name)
-        found = Path(spec.origin).resolve().parent if spec and spec.origin else None
-        if found != HOME / name:
-            where = found or "nowhere"
-            here = found is not None and Path.cwd().resolve() in (found, found.parent)
+        folder = Path(spec.origin).resolve().parent if spec and spec.origin else None
+        if folder != HOME / name:
+            where = folder or "nowhere"
+            here = folder is not None and Path.cwd().resolve() in (folder, folder.parent)
             remedy = "start rankbench in another folder" if here else "try `env -u PYTHONPATH rankbench …`"
             return f"package {name!r} must come from {HOME}, but comes from {where}; {remedy}"
     return None

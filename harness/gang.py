@@ -118,7 +118,7 @@ class Gang:
         missing = list(part.shape)
         missing[dim] = max(shares) - part.shape[dim]
         gathered = self._gather(torch.cat([part, part.new_zeros(missing)], dim) if missing[dim] else part)
-        return torch.cat([each.narrow(dim, 0, share) for each, share in zip(gathered, shares, strict=True)], dim)
+        return torch.cat([rows.narrow(dim, 0, share) for rows, share in zip(gathered, shares, strict=True)], dim)
 
     def reduce_scatter(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum ``tensor`` over the ranks and keep this rank's of ``size`` equal parts of its first dimension."""

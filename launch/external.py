@@ -141,11 +141,11 @@ class ExternalJournal:
         """The planned cases but for those that have failed too often, which are skipped."""
         todo: Todo = {}
         for index, comparison in enumerate(self._plan.comparisons):
-            told = [(case, ledger.hopeless(launch, index, case.key)) for case in comparison.cases]
-            for case, why in told:
+            verdicts = [(case, ledger.hopeless(launch, index, case.key)) for case in comparison.cases]
+            for case, why in verdicts:
                 if why:
                     self._cell(launch, index, case.key, "skipped", why)
-            if cases := tuple(case for case, why in told if not why):
+            if cases := tuple(case for case, why in verdicts if not why):
                 todo[index] = cases
         return todo
 

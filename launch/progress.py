@@ -62,10 +62,10 @@ class Progress:
 
     def _compare_hosts(self, record: LaunchRecord) -> None:
         """Say which hosts are not set up as rank 0's is; each once."""
-        for host, its in record.hosts.items():
-            if its and host not in self._strange:
+        for host, differing in record.hosts.items():
+            if differing and host not in self._strange:
                 self._strange.add(host)
-                names = [f"{part}.{name}" for part, each in its.items() for name in each]
+                names = [f"{part}.{name}" for part, values in differing.items() for name in values]
                 first = record.ranks[0].host
                 self.say(f"{host} is not set up as {first} is: {', '.join(names)} (see the report)", "yellow")
 
@@ -76,15 +76,15 @@ class Progress:
         self._foretold = True
         budget = f"the budget of {self._plan.budget_s:g} s will be exceeded"
         remedy = "raise --budget, or measure less (--set, --world-sizes, --launches)"
-        told = f"for the fewest rounds this launch takes about {note.over_s:.0f} s more than its part of it"
-        self.say(f"{budget}: {told}; {remedy}", "yellow")
+        text = f"for the fewest rounds this launch takes about {note.over_s:.0f} s more than its part of it"
+        self.say(f"{budget}: {text}; {remedy}", "yellow")
 
     def waiting(self, logs: Path) -> None:
         """Say that processes are being started, and where to look if that takes long: torchrun's write to ``logs``."""
-        told = f"no rank is up after {QUIET_S:g} s: they import PyTorch, and look for each other"
+        text = f"no rank is up after {QUIET_S:g} s: they import PyTorch, and look for each other"
         if "torchrun" in self._plan.launcher:
-            told = f"{told}; see {logs}"
-        self._quiet = threading.Timer(QUIET_S, self.say, (told, "yellow"))
+            text = f"{text}; see {logs}"
+        self._quiet = threading.Timer(QUIET_S, self.say, (text, "yellow"))
         self._quiet.daemon = True
         self._quiet.start()
         if self._live is not None:

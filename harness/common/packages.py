@@ -53,5 +53,5 @@ def entries(variables: Mapping[str, str], name: str = "PYTHONPATH") -> list[str]
 def late(name: str) -> Callable[..., Any]:
     """The function at ``module:function``, imported now."""
     module, _, function = name.partition(":")
-    made: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return made
+    target: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return target

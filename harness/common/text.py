@@ -19,7 +19,7 @@ def harmless(text: str) -> str:
     """Text with a sign for each character that neither is printable nor a blank, a tab or the end of a line."""
     if text.isprintable():
         return text
-    return "".join(each if _is_harmless(each) else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return "".join(character if _is_harmless(character) else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _is_harmless(character: str) -> bool:

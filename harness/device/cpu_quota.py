@@ -23,14 +23,14 @@ def groups(proc: Path = Path("/proc/self")) -> tuple[Path, ...]:
 
 def _paths(text: str) -> dict[str, str]:
     """The process's path in each hierarchy that may hold a CPU quota, by the hierarchy's type of file system."""
-    found = {}
+    paths = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            found["cgroup2"] = path
+            paths["cgroup2"] = path
         elif "cpu" in controllers.split(","):
-            found["cgroup"] = path
-    return found
+            paths["cgroup"] = path
+    return paths
 
 
 def _folders(kind: str, path: str, mounts: str) -> list[Path]:
@@ -43,8 +43,8 @@ def _folders(kind: str, path: str, mounts: str) -> list[Path]:
         root, point = left.split(" ")[3:5]
         if right.split(" ")[0] != kind or (kind == "cgroup" and "cpu" not in right.split(" ")[2].split(",")):
             continue
-        own = PurePosixPath(path)
-        within = own.relative_to(root) if own.is_relative_to(root) else PurePosixPath()
+        folder = PurePosixPath(path)
+        within = folder.relative_to(root) if folder.is_relative_to(root) else PurePosixPath()
         mounted = Path(_unescaped(point))
         return [mounted / part for part in (within, *within.parents) if ".." not in part.parts]
     return []

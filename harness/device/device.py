@@ -178,9 +178,9 @@ def _cpus(detail: str, threads: int, *, share: bool) -> tuple[str, ...]:
     if share and count > have:
         return tuple(f"cpu:{index % have}" for index in range(count))
     if not 1 <= count <= have:
-        each = "" if threads == 1 else f" of {threads} cores each"
+        of_cores = "" if threads == 1 else f" of {threads} cores each"
         remedy = f"use cpu:{have} or fewer, or add --share-device to test more ranks, without any scaling figure"
-        raise UsageError("--devices", f"name 1 to {have} CPU devices{each}", f"cpu:{detail}", remedy)
+        raise UsageError("--devices", f"name 1 to {have} CPU devices{of_cores}", f"cpu:{detail}", remedy)
     return tuple(f"cpu:{index}" for index in range(count))
 
 
@@ -252,8 +252,8 @@ def cpus_of(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[i
     index = int(text)
     if kind == "cuda":
         physical = siblings()
-        own = tuple(cpu for core in physical for cpu in core)
-        return own if affinity.bound() else seat(physical, nvml.near(), index, before, among)
+        cpus = tuple(cpu for core in physical for cpu in core)
+        return cpus if affinity.bound() else seat(physical, nvml.near(), index, before, among)
     have = cores()
     place = index * threads
     if affinity.bound() and place + threads > len(have):  # cores of its own, and not shared with the others
@@ -315,7 +315,7 @@ def seat(
     """
     free = list(physical[:-1] if len(physical) > len(near) else physical)
     within = [[core for core in free if near_by.intersection(core)] or free for near_by in near]
-    peers = [gpu for gpu, own in enumerate(within) if own == within[index]]
+    peers = [gpu for gpu, gpu_node in enumerate(within) if gpu_node == within[index]]
     mine = _slice(within[index], peers.index(index), len(peers))
     return tuple(cpu for core in _slice(mine, before, among) for cpu in core)
 

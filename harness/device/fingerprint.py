@@ -69,7 +69,7 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
         "devices": [_device(name) for name in dict.fromkeys(devices)],
         "software": {
             "python": platform.python_version(),
-            **{name: found for name in PACKAGES if (found := _version(name))},
+            **{name: version for name in PACKAGES if (version := _version(name))},
             "cuda": torch.version.cuda,
             "nccl": _nccl(),
             "blas": _blas(),
@@ -153,11 +153,11 @@ def code_of(plan: Plan) -> dict[str, str]:
 
 def _refuse_loans(side: Side, answer: Mapping[str, Any]) -> None:
     """Raise UsageError where another interpreter has something of this one's, which the side's words do not ask for."""
-    mine, its = Path(sys.prefix), [Path(prefix) for prefix in answer["prefixes"]]
+    mine, foreign = Path(sys.prefix), [Path(prefix) for prefix in answer["prefixes"]]
     loans = {"PYTHONPATH": ("PyTorch", [Path(answer["torch"]).parent], entries(os.environ))}
     if str(mine) not in SYSTEM:  # whose libraries are everybody's
         folders = [folder for folder in entries(os.environ, LIBRARIES) if Path(folder).absolute().is_relative_to(mine)]
-        theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(each) for each in its)]
+        theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(each) for each in foreign)]
         loans[LIBRARIES] = ("libraries", answer["libraries"], theirs)
     for variable, (what, files, folders) in loans.items():
         places = {Path(file).resolve().parent for file in files}
@@ -209,11 +209,11 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """What ``other`` says otherwise than ``one``, nested as they are; None for what only ``one`` has."""
     differing = {}
     for name in {**one, **other}:
-        mine, its = one.get(name), other.get(name)
-        if isinstance(mine, dict) and isinstance(its, dict):
-            mine, its = {}, differences(mine, its)
-        if mine != its and name not in FLEETING:
-            differing[name] = its
+        mine, theirs = one.get(name), other.get(name)
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            mine, theirs = {}, differences(mine, theirs)
+        if mine != theirs and name not in FLEETING:
+            differing[name] = theirs
     return differing
 
 

@@ -22,8 +22,8 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 def ranks() -> int:
     """For how many ranks a process may open files enough, once its soft limit is raised to the hard one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    base, each = DESCRIPTORS
-    return 2**31 if hard == resource.RLIM_INFINITY else max(0, (hard - base) // each)
+    base, per_rank = DESCRIPTORS
+    return 2**31 if hard == resource.RLIM_INFINITY else max(0, (hard - base) // per_rank)
 
 
 def allow_open_files(count: int) -> None:
@@ -34,8 +34,8 @@ def allow_open_files(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    base, each = DESCRIPTORS
-    needed = base + each * count
+    base, per_rank = DESCRIPTORS
+    needed = base + per_rank * count
     if hard != resource.RLIM_INFINITY and hard < needed:
         rule, remedy = f"be at least {needed} for {count} ranks", "raise the hard limit, or name fewer devices"
         raise UsageError("the limit of open files (ulimit -Hn)", rule, hard, remedy)

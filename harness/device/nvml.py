@@ -47,14 +47,14 @@ def uuid(index: int) -> str | None:
 def facts(index: int) -> dict[str, Any]:
     """What stays as it is: by name, None where the driver does not tell."""
     seen = torch.cuda.get_device_properties(index)
-    told = {
+    identity = {
         "model": seen.name,
         "memory_bytes": seen.total_memory,
         "processors": seen.multi_processor_count,
         "capability": f"{seen.major}.{seen.minor}",
         "l2_bytes": seen.L2_cache_size,
     }
-    return told | _ask(index, _stays())
+    return identity | _ask(index, _stays())
 
 
 def state(index: int) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def links(indices: list[int]) -> list[dict[str, Any]]:
     return [
         {
             "between": [f"cuda:{one}", f"cuda:{other}"],
-            "path": _told(_path, handles[one], handles[other]),
-            "nvlink": _told(_nvlink, handles[one], handles[other]),
+            "path": _asked(_path, handles[one], handles[other]),
+            "nvlink": _asked(_nvlink, handles[one], handles[other]),
             "peer": torch.cuda.can_device_access_peer(one, other),
         }
         for one, other in combinations(indices, 2)
@@ -89,10 +89,10 @@ def _ask(index: int, asks: Asks) -> dict[str, Any]:
         gpu = handle(index)
     except pynvml.NVMLError:
         return dict.fromkeys(asks)
-    return {name: _told(ask, gpu) for name, ask in asks.items()}
+    return {name: _asked(ask, gpu) for name, ask in asks.items()}
 
 
-def _told(ask: Callable[..., Any], *of: Any) -> Any:
+def _asked(ask: Callable[..., Any], *of: Any) -> Any:
     try:
         return ask(*of)
     except (pynvml.NVMLError, OSError, ValueError):

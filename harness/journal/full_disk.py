@@ -18,12 +18,12 @@ _SHORT_WRITE = re.compile(r"inline_container\.cc.*unexpected pos|PytorchStreamWr
 
 def complaint(error: BaseException) -> str | None:
     """What ``error``, or one that led to it, says of a full disk, in a line; None where it says nothing of it."""
-    for each in _chain(error):
-        if getattr(each, "errno", None) in FULL or any(words in words_of(each) for words in _WORDS):
-            return f"the disk is full: {type(each).__name__}: {words_of(each)}"
-    for each in _chain(error):
-        if _SHORT_WRITE.search(words_of(each)):
-            return f"the disk is full or failing: {type(each).__name__}: {words_of(each)}"
+    for cause in _chain(error):
+        if getattr(cause, "errno", None) in FULL or any(words in words_of(cause) for words in _WORDS):
+            return f"the disk is full: {type(cause).__name__}: {words_of(cause)}"
+    for cause in _chain(error):
+        if _SHORT_WRITE.search(words_of(cause)):
+            return f"the disk is full or failing: {type(cause).__name__}: {words_of(cause)}"
     return None
 
 

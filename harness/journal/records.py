@@ -119,7 +119,7 @@ class QueuedSamples(Record):
     @model_validator(mode="after")
     def _durations(self) -> Self:
         numbers = [*self.enqueue_s, *self.device_s]
-        if len(self.enqueue_s) != len(self.device_s) or not numbers or len({len(each) for each in numbers}) > 1:
+        if len(self.enqueue_s) != len(self.device_s) or not numbers or len({len(samples) for samples in numbers}) > 1:
             raise ValueError("enqueue_s and device_s must have as many numbers of every rank")
         if not numbers[0] or min(map(min, numbers)) < 0:
             raise ValueError("enqueue_s and device_s must have durations")

@@ -154,8 +154,8 @@ class CaseRunner:
         """See how far ahead of the device so many steps can be launched."""
         workload = self._my_workload
         workload.reset()
-        found = room(workload.step, steps, self.world.device, self.world.clock.read)
-        self.room = QueueDepth(0) if self._count.host_reads or workload.waits else found
+        depth = room(workload.step, steps, self.world.device, self.world.clock.read)
+        self.room = QueueDepth(0) if self._count.host_reads or workload.waits else depth
 
     @property
     def queued_inner(self) -> int:
@@ -194,10 +194,10 @@ class CaseRunner:
     def failure(self, error: BaseException, rejected: Status = "error") -> Failure:
         """What an exception means; ``rejected`` is the status that an AssertionError means."""
         cause, rank = failures.culprit(error, self.world.rank, self.case)
-        made = failures.failure(cause, rank, rejected, self.failed_s or self.world.wall_clock())
-        if made.status not in ("wrong", "skipped"):  # those say all there is
-            made = replace(made, stack="".join(traceback.format_exception(cause))[-LONGEST:])
-        return replace(made, message=made.message + self._hint(made, cause))
+        failed = failures.failure(cause, rank, rejected, self.failed_s or self.world.wall_clock())
+        if failed.status not in ("wrong", "skipped"):  # those say all there is
+            failed = replace(failed, stack="".join(traceback.format_exception(cause))[-LONGEST:])
+        return replace(failed, message=failed.message + self._hint(failed, cause))
 
     def _hint(self, failure: Failure, cause: BaseException) -> str:
         """What else is to be said of a failure."""
@@ -239,8 +239,8 @@ class CaseRunner:
         for _ in range(self.warm):
             self._output = workload.step()
         if queued:
-            own = QueueTimer(device, self.world.clock.read, head_start_s=self.head_start_s, streams=streams)
-            self.queued += self._take(queued, self.queued_inner, line, own)
+            timer = QueueTimer(device, self.world.clock.read, head_start_s=self.head_start_s, streams=streams)
+            self.queued += self._take(queued, self.queued_inner, line, timer)
         laps = self._take(samples, self.inner, line, watch)
         if kind_of(self.world.name).clock_moves:  # else nobody takes time from it
             self.load += CpuTime.now() - before
@@ -258,7 +258,7 @@ class CaseRunner:
 
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._found = contract.told(contract.check(self._my_workload, self._output, self._steps) or {})
+        self._found = contract.checked_facts(contract.check(self._my_workload, self._output, self._steps) or {})
 
     def close(self) -> None:
         """Let go of the state. The gang's files stay until its other ranks have closed too."""

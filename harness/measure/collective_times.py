@@ -83,13 +83,13 @@ def split(ranks: Sequence[Sequence[Watched]], inner: int) -> CollectiveTimes | N
     None where nothing was watched, or where a message cannot be matched with those of the ranks that take part.
     """
     samples = list(zip(*ranks, strict=True))
-    latest = [found for each in samples if (found := _latest(each)) is not None]
+    latest = [last_s for each in samples if (last_s := _latest(each)) is not None]
     if not samples or len(latest) < len(samples):
         return None
     shares = [list(map(_share, each, last)) for each, last in zip(samples, latest, strict=True)]
 
     def part(name: str) -> tuple[tuple[float, ...], ...]:
-        by_sample = [[round(getattr(mine, name) / inner, 9) for mine in each] for each in shares]
+        by_sample = [[round(getattr(mine, name) / inner, 9) for mine in sample] for sample in shares]
         return tuple(zip(*by_sample, strict=True))
 
     return CollectiveTimes(
@@ -137,18 +137,18 @@ def _share(mine: Watched, latest: Sequence[float]) -> _Share:
     rank, unless it is let go before (the source of a broadcast may be); from then on it waits for the transfer.
     """
     called = list(zip(mine.calls, latest, strict=True))
-    kept = common(union(mine.waits), union((call.came_s, call.left_s) for call in mine.calls))
+    waiting = common(union(mine.waits), union((call.came_s, call.left_s) for call in mine.calls))
     early = union((call.came_s, min(last_s, call.left_s)) for call, last_s in called)
     moving = union((min(last_s, call.left_s), call.left_s) for call, last_s in called)
-    kept_s, wait_s = length(kept), length(common(kept, early))
-    hidden_s = length(moving) - length(common(moving, kept))
+    kept_s, wait_s = length(waiting), length(common(waiting, early))
+    hidden_s = length(moving) - length(common(moving, waiting))
     return _Share(mine.end_s - mine.start_s - kept_s, wait_s, kept_s - wait_s, hidden_s)
 
 
 def _kinds(ranks: Sequence[Sequence[Watched]], inner: int) -> Iterator[CollectiveKind]:
     """What the messages of each kind and size of group took in a step, means over samples."""
-    found = sorted({(call.kind, call.group_size) for rank in ranks for each in rank for call in each.calls})
-    for kind, group_size in found:
+    kinds = sorted({(call.kind, call.group_size) for rank in ranks for each in rank for call in each.calls})
+    for kind, group_size in kinds:
         counts, under_way, exposed = [], [], []
         for rank in ranks:
             steps = inner * len(rank)
@@ -156,10 +156,10 @@ def _kinds(ranks: Sequence[Sequence[Watched]], inner: int) -> Iterator[Collectiv
                 [each for each in mine.calls if (each.kind, each.group_size) == (kind, group_size)] for mine in rank
             ]
             spans = [union((call.came_s, call.left_s) for call in calls) for calls in of_kind]
-            kept = [common(union(mine.waits), each) for mine, each in zip(rank, spans, strict=True)]
+            waiting = [common(union(mine.waits), each) for mine, each in zip(rank, spans, strict=True)]
             counts.append(sum(map(len, of_kind)) / steps)
             under_way.append(round(math.fsum(map(length, spans)) / steps, 9))
-            exposed.append(round(math.fsum(map(length, kept)) / steps, 9))
+            exposed.append(round(math.fsum(map(length, waiting)) / steps, 9))
         yield CollectiveKind(
             kind=kind,
             group_size=group_size,

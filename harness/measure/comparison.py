@@ -81,10 +81,10 @@ class ComparisonRunner:
 
     def _audit(self) -> None:
         """Refuse the cases whose work is not what they declare."""
-        told = self.world.control.gather([self._facts(runner) for runner in self.lockstep], list[RankFacts | None])
+        by_rank = self.world.control.gather([self._facts(runner) for runner in self.lockstep], list[RankFacts | None])
         facts = {
-            runner.case: [mine for mine in each if mine is not None]
-            for runner, *each in zip(self.lockstep, *told, strict=True)
+            runner.case: [mine for mine in ranks if mine is not None]
+            for runner, *ranks in zip(self.lockstep, *by_rank, strict=True)
         }
         refused, self.doubted = counting.audit(self.comparison, facts)
         for runner in self.lockstep:
@@ -135,8 +135,8 @@ class ComparisonRunner:
         for runner in self.lockstep:
             steps = min(launch_ahead.MOST, self._policy(runner).inner(runner.step_s))
             self.lockstep.together(runner, lambda runner=runner, steps=steps: runner.look_ahead(steps))  # type: ignore[misc]
-        told = self.world.control.gather([runner.room for runner in self.lockstep], list[launch_ahead.QueueDepth])
-        for runner, *rooms in zip(self.lockstep, *told, strict=True):
+        depths = self.world.control.gather([runner.room for runner in self.lockstep], list[launch_ahead.QueueDepth])
+        for runner, *rooms in zip(self.lockstep, *depths, strict=True):
             runner.room = launch_ahead.tightest(rooms)
             runner.ahead = runner.room.steps >= 1 and not (runner.case.probe or runner.case.packed)
 
@@ -201,29 +201,31 @@ class ComparisonRunner:
     def _finish(self) -> None:
         """Collect every rank's samples, close each case that is left, and emit its cell."""
         self._read()
-        own = [self._own(runner) for runner in self.lockstep]
-        for runner, *ranks in zip(self.lockstep, *self.world.control.gather(own, list[cell.Gathered]), strict=True):
+        gathered = [self._own(runner) for runner in self.lockstep]
+        for runner, *ranks in zip(
+            self.lockstep, *self.world.control.gather(gathered, list[cell.Gathered]), strict=True
+        ):
             warnings = self.doubted.get(runner.case, [])
-            told = {} if self.world.rank else cell.told(runner, ranks, self.world.origin_s, warnings)
+            fields = {} if self.world.rank else cell.cell_fields(runner, ranks, self.world.origin_s, warnings)
             if self.lockstep.together(runner, runner.close):
                 runner.remove_files()
-                if told:
-                    self.lockstep.tell(runner, "ok", **told)
+                if fields:
+                    self.lockstep.tell(runner, "ok", **fields)
 
     def _own(self, runner: CaseRunner) -> cell.Gathered:
         """What this rank has of a case; its instants by the clock of rank 0's host."""
         clock, laps = self.world.clock, runner.laps
         offset = clock.offset((laps[0].start_s + laps[-1].end_s) / 2) if laps else Offset()
-        seen = [each.shifted(clock.shifted) for each in runner.watched]
+        seen = [sample.shifted(clock.shifted) for sample in runner.watched]
         samples = [clock.sample(lap) for lap in laps]
         return samples, self._facts(runner), seen, runner.telemetry, offset, runner.queued
 
     def _read(self) -> None:
         """See what was read of this rank's device meanwhile."""
         if self.world.gauge is not None:
-            told = telemetry(self.world.gauge(), [runner.laps for runner in self.lockstep])
-            for runner, its in zip(self.lockstep, told, strict=True):
-                runner.telemetry = its
+            readings = telemetry(self.world.gauge(), [runner.laps for runner in self.lockstep])
+            for runner, reading in zip(self.lockstep, readings, strict=True):
+                runner.telemetry = reading
 
     def _facts(self, runner: CaseRunner) -> RankFacts | None:
         return None if runner.gang is None else runner.facts()

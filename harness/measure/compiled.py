@@ -15,8 +15,8 @@ def make_room() -> None:
     from torch._dynamo import config, pgo
 
     pgo.reset_code_state()  # which sizes there have been; what is compiled stays
-    for limit, each in _limits().items():
-        setattr(config, limit, getattr(config, limit) + each)
+    for limit, most in _limits().items():
+        setattr(config, limit, getattr(config, limit) + most)
 
 
 @cache

@@ -38,5 +38,5 @@ def failure(error: BaseException, rank: int, rejected: Status, when_s: float) ->
         return Failure.of("oom", message, rank, when_s)
     if complaint := full_disk.complaint(error):
         return Failure.of("error", complaint, rank, when_s)
-    made = Failure.of("error", message, rank, when_s)
-    return replace(made, sticky=isinstance(error, torch.AcceleratorError))
+    failed = Failure.of("error", message, rank, when_s)
+    return replace(failed, sticky=isinstance(error, torch.AcceleratorError))

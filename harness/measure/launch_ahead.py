@@ -57,7 +57,7 @@ def room(step: Callable[[], Any], steps: int, device: Device, clock: Now) -> Que
 
 def tightest(rooms: Sequence[QueueDepth]) -> QueueDepth:
     """Of the ranks of a case, or of all: what suits each of them."""
-    return QueueDepth(min(each.steps for each in rooms), max(each.launch_s for each in rooms))
+    return QueueDepth(min(depth.steps for depth in rooms), max(depth.launch_s for depth in rooms))
 
 
 def head_start_s(inner: int, room: QueueDepth) -> float:

@@ -77,12 +77,14 @@ class _Watcher(Observer):
         """Fill in what was seen. Waits for the device."""
         self._device.synchronize()
         end = self._instant()
-        for each in self._calls:
-            told = each.message
-            came_s = self._seconds(each.came)
-            left_s = each.timed.settle() if each.timed else self._seconds(each.left or end)
+        for call in self._calls:
+            message = call.message
+            came_s = self._seconds(call.came)
+            left_s = call.timed.settle() if call.timed else self._seconds(call.left or end)
             left_s = max(came_s, left_s)
-            into.calls.append(Call(came_s, left_s, told.bytes, told.kind, told.channel, told.ranks, told.group_size))
+            into.calls.append(
+                Call(came_s, left_s, message.bytes, message.kind, message.channel, message.ranks, message.group_size)
+            )
         into.waits += [(self._seconds(begin), self._seconds(end)) for begin, end in self._waits]
 
     def waiting(self, wait: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,7 +92,7 @@ class _Watcher(Observer):
 
         @wraps(wait)
         def marked(*args: Any, **kwargs: Any) -> Any:
-            if any(isinstance(each, torch.Stream) and each != self._device.stream() for each in args[1:]):
+            if any(isinstance(arg, torch.Stream) and arg != self._device.stream() for arg in args[1:]):
                 return wait(*args, **kwargs)  # another stream waits
             begin = self._instant()
             answer = wait(*args, **kwargs)
@@ -108,7 +110,7 @@ class _Watcher(Observer):
         end = self._waited(begin)
         if isinstance(awaited, torch.Tensor):
             storage = _storage(awaited)
-            for pending in [each for each in self._open.values() if storage in each.storages]:
+            for pending in [call for call in self._open.values() if storage in call.storages]:
                 self._leave(pending, end)
         return answer
 

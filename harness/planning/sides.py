@@ -86,9 +86,9 @@ def _words(option: str, text: str) -> Sequence[str]:
 def _interpreter(option: str, word: str) -> str | None:
     """The path of an interpreter; None for the one that is running."""
     path = Path(word).expanduser()
-    found = shutil.which(path / "bin" / "python" if path.is_dir() else path)
-    if found is None:
+    executable = shutil.which(path / "bin" / "python" if path.is_dir() else path)
+    if executable is None:
         remedy = "give a path such as /opt/new/bin/python, or NAME=value"
         raise UsageError(option, "name an interpreter or a virtual environment", repr(word), remedy)
-    own = Path(found).absolute()  # not resolved: a virtual environment's interpreter is a link
-    return None if own == Path(sys.executable).absolute() else str(own)
+    interpreter = Path(executable).absolute()  # not resolved: a virtual environment's interpreter is a link
+    return None if interpreter == Path(sys.executable).absolute() else str(interpreter)

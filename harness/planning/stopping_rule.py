@@ -37,9 +37,9 @@ def half_width(values: Sequence[float]) -> float | None:
 def launch_value(cell: CellRecord) -> float:
     """A cell's time of one step, in seconds: the median over samples of the slowest rank's."""
     assert cell.samples is not None
-    taken = cell.samples
-    pairs = zip(taken.start_s, taken.end_s, strict=True)
-    ranks = taken.device_s or [[end - start for start, end in zip(*pair, strict=True)] for pair in pairs]
+    samples = cell.samples
+    pairs = zip(samples.start_s, samples.end_s, strict=True)
+    ranks = samples.device_s or [[end - start for start, end in zip(*pair, strict=True)] for pair in pairs]
     slowest: list[float] = [max(sample) for sample in zip(*ranks, strict=True)]
     return median(slowest) / cell.inner
 

@@ -76,12 +76,12 @@ def floors(world_sizes: tuple[int, ...]) -> list[Case]:
 
 def cases(world_sizes: tuple[int, ...]) -> list[Case]:
     """The probes to interleave with a comparison: the floor at each world size, ceilings alone and all at once."""
-    made = floors(world_sizes)
+    probes = floors(world_sizes)
     if world_sizes == (1,):
-        return [*made, _case("gemm", 1)]
+        return [*probes, _case("gemm", 1)]
     for name in ("spin", "gemm"):
-        made += [_case(name, 1), *(_case(name, size, packed=True) for size in world_sizes if size > 1)]
-    return made
+        probes += [_case(name, 1), *(_case(name, size, packed=True) for size in world_sizes if size > 1)]
+    return probes
 
 
 def _case(name: str, size: int, *, packed: bool = False) -> Case:

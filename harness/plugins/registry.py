@@ -38,9 +38,9 @@ class Entry:
     @property
     def title(self) -> str:
         """What it measures: the first line of its class's docstring, or of its module's."""
-        own = self.cls.__doc__ or ""
-        generated = own.startswith(f"{self.cls.__name__}(")  # what dataclass writes where there is none
-        text = (sys.modules[self.cls.__module__].__doc__ if generated else own) or self.name
+        docstring = self.cls.__doc__ or ""
+        generated = docstring.startswith(f"{self.cls.__name__}(")  # what dataclass writes where there is none
+        text = (sys.modules[self.cls.__module__].__doc__ if generated else docstring) or self.name
         return text.strip().splitlines()[0]
 
     @property

@@ -107,11 +107,11 @@ def cases(world_sizes: tuple[int, ...], *, shared: bool) -> list[Case]:
     ``shared``: ranks share a device, so that several at once say nothing.
     """
     most = world_sizes[-1]
-    made = [_case(f"gemm_{name}", "Product", {"format": name}) for name in TYPES]
-    made += [_case(way, "Carry", {"way": way}) for way in BYTES]
+    probes = [_case(f"gemm_{name}", "Product", {"format": name}) for name in TYPES]
+    probes += [_case(way, "Carry", {"way": way}) for way in BYTES]
     if most > 1 and not shared:
-        made += [_case(way, "Carry", {"way": way}, most) for way in ("upload", "download")]
-    return made
+        probes += [_case(way, "Carry", {"way": way}, most) for way in ("upload", "download")]
+    return probes
 
 
 def _case(name: str, cls: str, params: dict[str, Value], size: int = 1) -> Case:

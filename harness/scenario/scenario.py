@@ -20,8 +20,8 @@ def axis(default: T, *more: T, full: tuple[T, ...] = ()) -> T:
 
     Under ``--preset smoke`` it has its default alone.
     """
-    made: T = field(default=default, metadata={"sweep": (default, *more), "full": full})
-    return made
+    axis_field: T = field(default=default, metadata={"sweep": (default, *more), "full": full})
+    return axis_field
 
 
 def variant(*, baseline: str) -> Any:

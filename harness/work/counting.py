@@ -58,7 +58,7 @@ class Count:
     @property
     def traffic_bytes(self) -> int:
         """Bytes of all messages: of an all-gather the gathered, of a reduce-scatter the whole."""
-        return sum(each.bytes for each in self.messages)
+        return sum(message.bytes for message in self.messages)
 
 
 _FORMULAS = flop_registry | FORMULAS
@@ -191,8 +191,8 @@ class _Messages(Observer):
     def traffic(self) -> tuple[Traffic, ...]:
         """The sums, in order of their names."""
         return tuple(
-            Traffic(kind=kind, group_size=size, count=count, bytes_in=given, bytes_out=taken, bytes=carried)
-            for (kind, size), (count, given, taken, carried) in sorted(self._sums.items())
+            Traffic(kind=kind, group_size=size, count=count, bytes_in=sent, bytes_out=received, bytes=carried)
+            for (kind, size), (count, sent, received, carried) in sorted(self._sums.items())
         )
 
 
@@ -321,9 +321,9 @@ def audit(
     means nothing) and warnings (its work differs from the baseline's: they cannot be compared; it multiplied
     constants: it may be too fast; or it called what cannot be counted, and less than it declares was seen).
     """
-    totals = {case: Totals.of(told) for case, told in facts.items() if not (case.packed or case.probe)}
+    totals = {case: Totals.of(ranks) for case, ranks in facts.items() if not (case.packed or case.probe)}
     refused: dict[Case, str] = {}
-    doubted = {case: [*_constants(told), *_uncounted(told)] for case, told in facts.items()}
+    doubted = {case: [*_constants(ranks), *_uncounted(ranks)] for case, ranks in facts.items()}
     for case, mine in totals.items():
         base = _partner(totals, variant=comparison.baseline, world_size=case.world_size)
         alone = _partner(totals, variant=case.variant, world_size=1)
@@ -334,16 +334,16 @@ def audit(
             theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
             fact = f"declares {mine.amount:g} {mine.measure} a step, but {theirs}"
             doubted[case].append(MeasurementWarning(kind=Kind.WORK_DIFFERS, fact=fact))
-    for case, told in facts.items():  # a packed copy is the case of one device, or of one host, again
+    for case, ranks in facts.items():  # a packed copy is the case of one device, or of one host, again
         base = _partner(totals, variant=comparison.baseline, world_size=case.gang_size)
-        copy = Totals.of(told[: case.gang_size])
-        if case.packed and not case.probe and not _names(told) and (reason := _shortfall(copy, base)):
+        copy = Totals.of(ranks[: case.gang_size])
+        if case.packed and not case.probe and not _names(ranks) and (reason := _shortfall(copy, base)):
             refused[case] = reason
     return refused, {case: warnings for case, warnings in doubted.items() if warnings and case not in refused}
 
 
-def _constants(told: list[RankFacts]) -> Iterator[MeasurementWarning]:
-    if number := sum(fact.constant_operands for fact in told):
+def _constants(facts: list[RankFacts]) -> Iterator[MeasurementWarning]:
+    if number := sum(fact.constant_operands for fact in facts):
         fact = f"multiplies {number} {'matrix' if number == 1 else 'matrices'} of equal elements a step (limit 0)"
         yield MeasurementWarning(kind=Kind.CONSTANT_OPERANDS, fact=fact)
 
@@ -368,8 +368,8 @@ def _names(facts: list[RankFacts]) -> list[str]:
 
 
 def _partner(totals: Mapping[Case, Totals], *, variant: str | None, world_size: int) -> Totals | None:
-    found = (told for case, told in totals.items() if (case.variant, case.world_size) == (variant, world_size))
-    return next(found, None)
+    partners = (total for case, total in totals.items() if (case.variant, case.world_size) == (variant, world_size))
+    return next(partners, None)
 
 
 def _same(a: float, b: float) -> bool:

@@ -35,21 +35,21 @@ class Peak:
 @contextmanager
 def peak(device: torch.device) -> Iterator[Peak]:
     """The peak of a block: of PyTorch's allocator on a GPU; of the process's resident memory on a CPU."""
-    told = Peak(before=in_use(device))
+    needed = Peak(before=in_use(device))
     if (emulated := current()) is not None:
         emulated.peak_bytes = emulated.allocated_bytes
-        yield told
-        told.bytes = emulated.peak_bytes - (told.before or 0)
+        yield needed
+        needed.bytes = emulated.peak_bytes - (needed.before or 0)
     elif device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        yield told
-        told.bytes = torch.cuda.max_memory_allocated(device) - (told.before or 0)
-        told.reserved = torch.cuda.max_memory_reserved(device)
-    elif told.before is None or not _reset():
-        yield told
+        yield needed
+        needed.bytes = torch.cuda.max_memory_allocated(device) - (needed.before or 0)
+        needed.reserved = torch.cuda.max_memory_reserved(device)
+    elif needed.before is None or not _reset():
+        yield needed
     else:
-        yield told
-        told.bytes = max(0, _status("VmHWM") - told.before)
+        yield needed
+        needed.bytes = max(0, _status("VmHWM") - needed.before)
 
 
 def in_use(device: torch.device) -> int | None:

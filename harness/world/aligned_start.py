@@ -65,7 +65,7 @@ class HostClock:
         """
         if not self._offsets:
             return Offset(at_s=at_s)
-        place = bisect(self._offsets, at_s, key=lambda each: each.at_s)
+        place = bisect(self._offsets, at_s, key=lambda offset: offset.at_s)
         before, after = self._offsets[max(0, place - 1)], self._offsets[min(place, len(self._offsets) - 1)]
         apart_s = after.at_s - before.at_s
         share = (at_s - before.at_s) / apart_s if apart_s else 0.0
@@ -95,7 +95,7 @@ def clock_identity() -> str:
 
 def leaders(identities: Sequence[str]) -> tuple[int, ...]:
     """For each rank the first that reads the same clock; ``identities`` are the ranks' :func:`clock_identity`."""
-    return tuple(identities.index(each) for each in identities)
+    return tuple(identities.index(identity) for identity in identities)
 
 
 def estimate(

@@ -59,8 +59,8 @@ def opened(store_port: int | None = None) -> Iterator[list[Connection]]:
     connections: list[Connection] = []
     before = set(_sockets())
     yield connections
-    new = [each for each in _sockets() if each not in before]
-    connections += (each for each in new if (ports := _ports(each)) and store_port not in ports)
+    new = [socket for socket in _sockets() if socket not in before]
+    connections += (socket for socket in new if (ports := _ports(socket)) and store_port not in ports)
 
 
 def hang_up(connections: Iterable[Connection]) -> None:

@@ -131,7 +131,7 @@ class EmulatedGroup(dist.ProcessGroup):
 
     def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> EmulatedWork:
         with _unseen():
-            parts = [torch.cat([part.reshape(-1) for part in each]) for each in inputs]
+            parts = [torch.cat([part.reshape(-1) for part in tensors]) for tensors in inputs]
         return self.reduce_scatter_single_coalesced(_several(outputs), parts, opts)
 
     def reduce_scatter_single(self, output: torch.Tensor, whole: torch.Tensor, opts: Any = None) -> EmulatedWork:
@@ -233,10 +233,10 @@ class EmulatedGroup(dist.ProcessGroup):
 
         return self._collective(start, message, cost_s, outputs, divisor=self.size() if mean else 1)
 
-    def _carries(self, kind: str, given: Any, taken: Any) -> Message:
+    def _carries(self, kind: str, sent: Any, received: Any) -> Message:
         """A collective's message on this rank."""
         size = self.size()
-        return Message(kind, self._name, size, size, tensor_bytes(given), tensor_bytes(taken))
+        return Message(kind, self._name, size, size, tensor_bytes(sent), tensor_bytes(received))
 
     def _collective(
         self,
@@ -282,11 +282,11 @@ class EmulatedGroup(dist.ProcessGroup):
             device.enqueue()
             instant, other = np.array([device.ready_s()]), np.zeros(1)
             with _unseen():
-                mine, its = torch.from_numpy(instant), torch.from_numpy(other)
+                mine, theirs = torch.from_numpy(instant), torch.from_numpy(other)
                 works = [
                     (self._gloo.send if sends else self._gloo.recv)(tensors, peer, tag),
                     self._gloo.send([mine], peer, tag + (SENDERS if sends else RECEIVERS)),
-                    self._gloo.recv([its], peer, tag + (RECEIVERS if sends else SENDERS)),
+                    self._gloo.recv([theirs], peer, tag + (RECEIVERS if sends else SENDERS)),
                 ]
 
             def finish() -> float:

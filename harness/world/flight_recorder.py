@@ -52,14 +52,14 @@ def _readers() -> list[Callable[[], bytes | str]]:
 
 def _flying(read: Callable[[], bytes | str], since_ns: int) -> dict[tuple[int, int], str]:
     """What one recorder has in flight, by time and number; nothing where it does not answer as is known here."""
-    found: dict[tuple[int, int], str] = {}
+    flying: dict[tuple[int, int], str] = {}
 
     def take(entry: dict[str, Any]) -> None:
         begun_ns, ended = entry["time_created_ns"], entry["retired"] or entry["state"] == "completed"
         if begun_ns >= since_ns and not ended:
-            found[begun_ns, entry["record_id"]] = _words(entry)
+            flying[begun_ns, entry["record_id"]] = _words(entry)
 
-    return found if _each(read, take) else {}
+    return flying if _each(read, take) else {}
 
 
 def _each(read: Callable[[], bytes | str], take: Callable[[dict[str, Any]], None]) -> bool:

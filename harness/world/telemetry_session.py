@@ -46,13 +46,13 @@ def gauged(control: ControlPlane, uuid: str | None, cpus: Sequence[int], free: S
         _Place(socket.gethostname(), uuid, tuple(cpus)) if uuid else None, _Place | None
     )
     mine = ranks[control.rank]
-    peers = [rank for rank, its in enumerate(ranks) if its and mine and its.host == mine.host]
+    peers = [rank for rank, place in enumerate(ranks) if place and mine and place.host == mine.host]
     here = [ranks[peer] for peer in peers]
-    uuids = list(dict.fromkeys(its.uuid for its in here if its))
-    taken = {cpu for its in here if its for cpu in its.cpus}
+    uuids = list(dict.fromkeys(place.uuid for place in here if place))
+    ours = {cpu for place in here if place for cpu in place.cpus}
     process, source = None, None
     if peers and peers[0] == control.rank:
-        process, source = _start(uuids, [cpu for cpu in free if cpu not in taken] or list(free))
+        process, source = _start(uuids, [cpu for cpu in free if cpu not in ours] or list(free))
     everywhere = control.gather(source, tuple[int, int, str] | None)
     try:
         yield _reader(everywhere[peers[0]], uuids.index(mine.uuid)) if peers and mine else None

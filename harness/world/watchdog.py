@@ -139,12 +139,12 @@ def _state(stack: traceback.StackSummary, pending: tuple[str, ...]) -> State:
     NCCL's collectives return before they are done: a rank waits for one wherever it next waits for its GPU.
     """
     in_backward = bool(stack) and stack[-1].filename.endswith(BACKWARD)
-    state: State = "collective" if in_backward or any(each.startswith("nccl:") for each in pending) else "stuck"
-    for each in reversed(stack):
-        path = Path(each.filename)
-        if COLLECTIVES in each.filename:
+    state: State = "collective" if in_backward or any(call.startswith("nccl:") for call in pending) else "stuck"
+    for call in reversed(stack):
+        path = Path(call.filename)
+        if COLLECTIVES in call.filename:
             state = "collective"
-        elif _ours(each.filename):
+        elif _ours(call.filename):
             return "waits" if path.parent == Path(__file__).parent and path.name in WAITING else state
     return state
 

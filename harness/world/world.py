@@ -133,10 +133,10 @@ class World:
             return None
         torch_device = self.device.torch
         copy, rank = divmod(self.rank, case.gang_size)
-        shared, own = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
+        shared, of_rank = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
         folder = self.scratch / f"{zlib.crc32(case.key.encode()):08x}{f'-{copy}' if case.packed else ''}"
         apart = self.disks_apart and len(set(self.leaders[self.rank - rank :][: case.gang_size])) > 1
-        return Gang(rank, case.gang_size, torch_device, own, shared, folder, groups=self.groups, apart=apart)
+        return Gang(rank, case.gang_size, torch_device, of_rank, shared, folder, groups=self.groups, apart=apart)
 
     def line(self, case: Case) -> StartLine:
         """The start line of the ranks that are busy in a case."""
@@ -328,7 +328,7 @@ def joined(
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
         with opened() as control_sockets:
-            side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
+            side = {count: dist.new_group(range(count), limits.side, "gloo") for count in {*sizes, size}}
         hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
         backend = "gloo" if plan.shared_device else kind_of(mine).backend
         control = ControlPlane(rank, size, side)

@@ -62,23 +62,23 @@ class Server:
             pass
 
     def _accept(self) -> None:
-        made, _ = self._socket.accept()
-        _, uid, _ = struct.unpack("3i", made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        connection, _ = self._socket.accept()
+        _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if uid != os.getuid():
-            made.close()
+            connection.close()
             return
-        made.settimeout(SEND_S)
-        self._selector.register(made, selectors.EVENT_READ, Peer(made))
+        connection.settimeout(SEND_S)
+        self._selector.register(connection, selectors.EVENT_READ, Peer(connection))
 
     def _receive(self, peer: Peer) -> Iterator[Event]:
         try:
-            told = peer.socket.recv(1 << 20)
+            data = peer.socket.recv(1 << 20)
         except ConnectionError:
-            told = b""
-        *lines, peer.pending = (peer.pending + told).split(b"\n")
+            data = b""
+        *lines, peer.pending = (peer.pending + data).split(b"\n")
         for line in lines:
             yield peer, "line", line
-        if not told:
+        if not data:
             self._selector.unregister(peer.socket)
             peer.socket.close()
             yield peer, "closed", b""

@@ -102,12 +102,12 @@ class Gang:
     def outcomes(self) -> tuple[RankOutcome, ...]:
         """What became of the ranks that have come up, or ended before."""
         ranks = sorted({*self.pids, *self.exits})
-        return tuple(RankOutcome(rank=rank, outcome=self._told(rank), words=self._words(rank)) for rank in ranks)
+        return tuple(RankOutcome(rank=rank, outcome=self._account(rank), words=self._words(rank)) for rank in ranks)
 
     def _words(self, rank: int) -> str | None:
         return last(self.words.get(rank, ""))
 
-    def _told(self, rank: int) -> str:
+    def _account(self, rank: int) -> str:
         if rank in self.well:
             return f"rank {rank} ended well"
         if rank in self.words:

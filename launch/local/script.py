@@ -126,7 +126,7 @@ def _launch_record(
     order: Order, attempt: int, started: dt.datetime, pids: Mapping[int, int], cpus: list[tuple[int, ...]]
 ) -> LaunchRecord:
     plan, host = order.plan, socket.gethostname()
-    models = {each["name"]: each.get("model") for each in fingerprint.describe(plan.devices)["devices"]}
+    models = {device["name"]: device.get("model") for device in fingerprint.describe(plan.devices)["devices"]}
     return LaunchRecord(
         launch=order.launch,
         attempt=attempt,

@@ -81,8 +81,8 @@ class ScriptGang:
             self._server.close()
         if ending is None:
             return None
-        told = stack_dumps.told(outcomes, self.logs)
-        return Ending(ending.status, ending.message, ending.rank, told)
+        outcomes_with_stacks = stack_dumps.with_stacks(outcomes, self.logs)
+        return Ending(ending.status, ending.message, ending.rank, outcomes_with_stacks)
 
     def _follow(self, gang: Gang, detector: HangDetector) -> bool:
         """Pass on what the ranks tell. Returns False where one hangs."""

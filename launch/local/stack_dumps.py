@@ -34,7 +34,7 @@ def logs_of(rank: int, logs: Path) -> tuple[Path, Path]:
     return logs / f"rank-{rank}.stdout", logs / f"rank-{rank}.stderr"
 
 
-def told(outcomes: Iterable[RankOutcome], logs: Path) -> tuple[RankOutcome, ...]:
+def with_stacks(outcomes: Iterable[RankOutcome], logs: Path) -> tuple[RankOutcome, ...]:
     """Fates with the end of each rank's standard error, where there are no words yet."""
     return tuple(
         outcome if outcome.words else outcome.model_copy(update={"words": tail(logs_of(outcome.rank, logs)[1])})

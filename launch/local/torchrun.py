@@ -93,7 +93,7 @@ class Torchrun(Launcher):
             self._renew()
         if ending:
             ending = replace(ending, message=ending.message + self._see(ending, gang, logs))
-            ending = replace(ending, outcomes=stack_dumps.told(outcomes, logs))
+            ending = replace(ending, outcomes=stack_dumps.with_stacks(outcomes, logs))
         self._tidy()
         return ending
 
@@ -179,12 +179,12 @@ class Torchrun(Launcher):
 
     def _start(self) -> subprocess.Popen[bytes]:
         all_ = inherited(self._python).items()
-        kept = {name: value for name, value in all_ if name not in LEAKS and not name.startswith(LEAKING)}
-        own = {"TMPDIR": self._mark, MARK: self._mark}
+        passed_on = {name: value for name, value in all_ if name not in LEAKS and not name.startswith(LEAKING)}
+        markers = {"TMPDIR": self._mark, MARK: self._mark}
         with self._agent_log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 [self._python, "-P", "-m", "launch.local.agent", self._server.address, str(os.getpid())],
-                env=within_reach(QUIET | kept | within_this_host() | self._variables, self._packages) | own,
+                env=within_reach(QUIET | passed_on | within_this_host() | self._variables, self._packages) | markers,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -98,21 +98,21 @@ def kill_started(pids: Iterable[int], mark: str, themselves: bool) -> None:  # n
 
 def below(pids: Iterable[int]) -> set[int]:
     """All that processes have started, and what that has started, as far as parents live."""
-    found: set[int] = set()
+    descendants: set[int] = set()
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            found.update(process.pid for process in psutil.Process(pid).children(recursive=True))
-    return found
+            descendants.update(process.pid for process in psutil.Process(pid).children(recursive=True))
+    return descendants
 
 
 def marked(mark: str) -> set[int]:
     """Processes of this user that have ``mark`` in their environment, wherever they hang in the tree."""
-    found = set()
+    processes = set()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark.encode() in (folder / "environ").read_bytes():
-                found.add(int(folder.name))
-    return found
+                processes.add(int(folder.name))
+    return processes
 
 
 def kill_all(pids: Iterable[int]) -> None:

@@ -183,9 +183,9 @@ class Meeting:
     def _settle(self, plan: Plan | None) -> None:
         """Rank 0: all are there. Tell them the plan, if they were asked for the same."""
         every = [Asked.model_validate_json(self._base.get(f"rank/{rank}")) for rank in range(self._ranks.size)]
-        other = next((each for each in every if each.identity != every[0].identity), None)
+        other = next((host for host in every if host.identity != every[0].identity), None)
         if other is None:
-            self._post(Verdict(plan=plan, hosts=tuple(each.host for each in every)))
+            self._post(Verdict(plan=plan, hosts=tuple(host.host for host in every)))
             return
         value = f"`{every[0].command}` on {every[0].host}, and `{other.command}` on {other.host}"
         remedy = "give every host the same command line"

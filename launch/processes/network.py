@@ -21,8 +21,8 @@ def own_address(towards: str) -> str:
 
 def interface(address: str) -> str | None:
     """The interface that has an address of this host."""
-    for name, told in psutil.net_if_addrs().items():
-        if any(each.address.partition("%")[0] == address for each in told):
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(entry.address.partition("%")[0] == address for entry in addresses):
             return name
     return None
 

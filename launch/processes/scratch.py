@@ -61,8 +61,8 @@ def lent(folder: Path, mark: str, *, first: bool) -> Iterator[str]:
             substitute.mkdir(mode=PRIVATE)
         except FileExistsError:
             raise RankbenchError(f"{substitute} must not be there yet, but is; remove it") from None
-        with scratch(substitute) as made:
-            yield made
+        with scratch(substitute) as scratch_folder:
+            yield scratch_folder
     else:
         yield str(substitute / SCRATCH)
 

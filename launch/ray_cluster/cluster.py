@@ -164,8 +164,8 @@ class Cluster:
             if could and now_s - told_s >= AGAIN_S:
                 told_s = now_s
                 since = f", since {now_s - start_s:.0f} s" if now_s - start_s >= AGAIN_S else ""
-                said = f"waits for {_asked(bundles, strategy)}, which others on the cluster use{since}"
-                print(f"rankbench: {said}", file=sys.stderr, flush=True)  # noqa: T201
+                text = f"waits for {_asked(bundles, strategy)}, which others on the cluster use{since}"
+                print(f"rankbench: {text}", file=sys.stderr, flush=True)  # noqa: T201
         self._grace_s = REJOIN_S
         self.waited_s += time.monotonic() - start_s
 
@@ -187,8 +187,8 @@ def nodes(address: str, parameter: str) -> list[dict[str, int]]:
     Raises UsageError, of the ``parameter`` that has the address.
     """
     _join(address, parameter)
-    told = [{"cpu": int(has.get("CPU", 0)), "cuda": int(has.get("GPU", 0))} for has in resources()]
-    return [node for node in told if any(node.values())]
+    capacities = [{"cpu": int(has.get("CPU", 0)), "cuda": int(has.get("GPU", 0))} for has in resources()]
+    return [node for node in capacities if any(node.values())]
 
 
 def _asked(bundles: Sequence[Bundle], strategy: str) -> str:

@@ -100,7 +100,7 @@ class RayLauncher:
     def _seats(self, actors: list[Any], driver: str) -> list[Seat]:
         """Where the actors are, in the order of their ranks."""
         asked = [actor.sit.remote(driver, number) for number, actor in enumerate(actors)]
-        return sorted(Seat(*told) for told in ray.get(asked, timeout=SETUP_S))
+        return sorted(Seat(*values) for values in ray.get(asked, timeout=SETUP_S))
 
     def _kill(self, actors: list[Any], seats: list[Seat], mark: str, *, ended: bool) -> None:
         """End the actors and what they have started; on each node by a task, for who is stopped does not hear Ray.
@@ -245,11 +245,11 @@ def _result(run: Any) -> ActorResult:
 
 def places(plan: Plan, seats: Sequence[Seat], port: int, mark: str) -> list[tuple[dict[str, str], str]]:
     """The environment and the device of each rank, whose store is at ``port`` of the first one's node."""
-    size, taken = Counter(seat.node for seat in seats), Counter[str]()
-    made = []
+    size, used = Counter(seat.node for seat in seats), Counter[str]()
+    order = []
     for rank, seat in enumerate(seats):
-        local = taken[seat.node]
-        taken[seat.node] += 1
+        local = used[seat.node]
+        used[seat.node] += 1
         environment = {
             "RANK": str(rank),
             "WORLD_SIZE": str(len(seats)),
@@ -262,8 +262,8 @@ def places(plan: Plan, seats: Sequence[Seat], port: int, mark: str) -> list[tupl
             "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0's actor has the store already
         }
         kind = plan.devices[rank].partition(":")[0]
-        made.append((environment, f"{kind}:{seat.gpu if kind == 'cuda' else local}"))
-    return made
+        order.append((environment, f"{kind}:{seat.gpu if kind == 'cuda' else local}"))
+    return order
 
 
 def _bundle(plan: Plan) -> Bundle:
@@ -274,5 +274,5 @@ def _bundle(plan: Plan) -> Bundle:
 def _needs(plan: Plan) -> dict[str, Any]:
     """The same for an actor; what keeps GPUs visible costs a second to start, and only GPUs need it."""
     bundle = _bundle(plan)
-    told: dict[str, Any] = {"num_cpus": bundle["CPU"], "num_gpus": bundle.get("GPU", 0)}
-    return told | ({"runtime_env": {"env_vars": VISIBLE}} if "GPU" in bundle else {})
+    options: dict[str, Any] = {"num_cpus": bundle["CPU"], "num_gpus": bundle.get("GPU", 0)}
+    return options | ({"runtime_env": {"env_vars": VISIBLE}} if "GPU" in bundle else {})

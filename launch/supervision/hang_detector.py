@@ -127,7 +127,7 @@ class HangDetector:
         if not self._up:
             return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
         scores = dict.fromkeys(self.silent, 0) | {rank: BLAME_ORDER[note.state] for rank, note in self._notes.items()}
-        rank = min(sorted(scores), key=lambda each: scores[each], default=None)
+        rank = min(sorted(scores), key=lambda peer: scores[peer], default=None)
         silence = f"no sign of life for {self._deadline_s:g} s"
         if rank is None or scores[rank] == BLAME_ORDER["waits"]:
             return Ending("hang", f"{silence}: the ranks wait for each other")
@@ -155,4 +155,4 @@ class HangDetector:
 
 def _flight(note: RankNote) -> str:
     """What the flight recorder has of a rank, a line a collective."""
-    return "".join(f"in flight: {each}\n" for each in note.pending)
+    return "".join(f"in flight: {message}\n" for message in note.pending)

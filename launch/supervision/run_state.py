@@ -80,8 +80,8 @@ class Ledger:
         failed = self._failed(launch, comparison, case)
         if len(failed) < HOPELESS:
             return None
-        told = ", ".join(f"{status} in launch {number}" for number, status in sorted(failed.items()))
-        return f"not tried again after it ended as {told}; --retry-failed does"
+        failures = ", ".join(f"{status} in launch {number}" for number, status in sorted(failed.items()))
+        return f"not tried again after it ended as {failures}; --retry-failed does"
 
     def missing(self, launch: int, but: Collection[tuple[int, str]] = ()) -> Todo:
         """The cases of a launch without a cell, or skipped though not hopeless; without those in ``but``."""
@@ -119,22 +119,24 @@ def opened(run: RunDir, console: Console) -> Journal:
     """
     journal = Journal(run.journal_path)
     if journal.unlocked:
-        told = f"{run.root} cannot be locked ({journal.unlocked}): let no other run write there meanwhile"
-        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        text = f"{run.root} cannot be locked ({journal.unlocked}): let no other run write there meanwhile"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if journal.torn_bytes:
-        told = f"{journal.path} ended within a line: its {journal.torn_bytes} bytes are kept in {journal.torn_path}"
-        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        text = f"{journal.path} ended within a line: its {journal.torn_bytes} bytes are kept in {journal.torn_path}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     return journal
 
 
 def fingerprints(run: RunDir, plan: Plan) -> dict[str, str]:
     """Write environment.json: the first side's, and what the others have otherwise. Returns each side's hash."""
     first, *others = ((side.name, _described(side, plan)) for side in plan.sides)
-    told = first[1] | (
-        {"sides": {name: fingerprint.differences(first[1], its) for name, its in others}} if others else {}
+    described = first[1] | (
+        {"sides": {name: fingerprint.differences(first[1], description) for name, description in others}}
+        if others
+        else {}
     )
-    write_whole(run.environment_path, json.dumps(told, indent=1) + "\n")
-    return {name: str(its["hash"]) for name, its in (first, *others)}
+    write_whole(run.environment_path, json.dumps(described, indent=1) + "\n")
+    return {name: str(description["hash"]) for name, description in (first, *others)}
 
 
 def note_hosts(run: RunDir, plan: Plan, record: Record) -> None:
@@ -142,18 +144,18 @@ def note_hosts(run: RunDir, plan: Plan, record: Record) -> None:
     if not isinstance(record, LaunchRecord) or plan.side_of(record.launch) != plan.sides[0]:
         return
     if record.hosts or record.environment:
-        hosts = {host: its or "alike" for host, its in record.hosts.items()}
+        hosts = {host: differing or "alike" for host, differing in record.hosts.items()}
         described = {name: fact for name, fact in (record.environment or {}).items() if name != "git"}
         with suppress(OSError, ValueError):  # the journal has it too
-            told = json.loads(run.environment_path.read_bytes())
-            told |= described | {"hosts": hosts, "hash": record.fingerprint}
-            write_whole(run.environment_path, json.dumps(told, indent=1) + "\n")
+            environment = json.loads(run.environment_path.read_bytes())
+            environment |= described | {"hosts": hosts, "hash": record.fingerprint}
+            write_whole(run.environment_path, json.dumps(environment, indent=1) + "\n")
 
 
 def _described(side: Side, plan: Plan) -> dict[str, Any]:
-    own = side.python or side.variables
+    differs = side.python or side.variables
     return (
         fingerprint.described_by(side, plan.devices, fingerprint.code_of(plan))
-        if own
+        if differs
         else fingerprint.describe(plan.devices)
     )

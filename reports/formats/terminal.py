@@ -68,8 +68,12 @@ def _table(summary: Summary, *, wide: bool) -> CaseTable:
     names, letters = Labels.of(summary.first), marks(summary.first)
     shown, cases = columns(summary), lines(summary, summary.first)
     headings = [
-        Column(each.heading if wide and not each.right else each.short, each.label, "right" if each.right else "left")
-        for each in shown
+        Column(
+            column.heading if wide and not column.right else column.short,
+            column.label,
+            "right" if column.right else "left",
+        )
+        for column in shown
     ]
     most = max((len(row.warnings) for row in summary.first), default=0)
     rows: list[Row] = []

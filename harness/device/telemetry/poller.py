@@ -39,10 +39,10 @@ def main(arguments: Sequence[str]) -> None:
 def look(file: int, boards: Sequence[Any]) -> None:
     """Append one record a GPU."""
     for place, board in enumerate(boards):
-        os.write(file, RECORD.pack(time.clock_gettime(time.CLOCK_MONOTONIC), place, *_told(board)))
+        os.write(file, RECORD.pack(time.clock_gettime(time.CLOCK_MONOTONIC), place, *_reading(board)))
 
 
-def _told(board: Any) -> list[int]:
+def _reading(board: Any) -> list[int]:
     whole = not _asked(lambda: pynvml.nvmlDeviceGetMigMode(board)[0])  # else others may draw power from the same board
     return [
         _asked(lambda: pynvml.nvmlDeviceGetClockInfo(board, pynvml.NVML_CLOCK_SM)),

@@ -50,9 +50,9 @@ class Readings:
             last = first + 1
             if abs(float(at_s[first]) - middle_s) > NEAR_S + (end_s - start_s) / 2:
                 return None
-        taken = self.table[first:last]
-        mhz = float(taken["mhz"].mean())
-        return (mhz, int(np.bitwise_or.reduce(taken["held_back"]))) if mhz else None
+        rows = self.table[first:last]
+        mhz = float(rows["mhz"].mean())
+        return (mhz, int(np.bitwise_or.reduce(rows["held_back"]))) if mhz else None
 
     def energy(self, start_s: float, end_s: float) -> tuple[Array, Array]:
         """When its counter of energy moved on, in seconds, and to what, in joules, between two instants."""

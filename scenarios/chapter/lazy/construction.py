@@ -59,8 +59,8 @@ class Construction:
             net = self.construct(gang.device)
             return net, net(x)
 
-        def check(made: tuple[nn.Sequential, Tensor]) -> Facts:
-            net, output = made
+        def check(networks: tuple[nn.Sequential, Tensor]) -> Facts:
+            net, output = networks
             law = drawn(self.dims, seed, gang.device)
             assert_alike(gang, law, "weights")
             assert all(type(layer) in {nn.Linear, nn.ReLU} for layer in net), "a layer is still lazy"

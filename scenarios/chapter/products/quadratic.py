@@ -66,8 +66,8 @@ class Quadratic:
             normwise_error(part, due, limit=limit)
             assert part.requires_grad, "no gradient reaches the weight"
             (gradient,) = torch.autograd.grad(part, weight, slopes, retain_graph=True)
-            for told, slope in zip(gradient.unbind(2), slopes.double().unbind(1), strict=True):
-                normwise_error(told, (x.double() * slope[:, None]).T @ x.double(), "a form's gradient")
+            for column, slope in zip(gradient.unbind(2), slopes.double().unbind(1), strict=True):
+                normwise_error(column, (x.double() * slope[:, None]).T @ x.double(), "a form's gradient")
             for scale in (3, -1):
                 scaled = (scale * x).requires_grad_()
                 values = layer(scaled, weight)
@@ -91,5 +91,5 @@ def _values(x: Tensor, form: Tensor) -> Tensor:
 
 def _slopes(x: Tensor, weight: Tensor, slopes: Tensor) -> Tensor:
     """The gradient of the forms' values, summed with ``slopes`` ``[batch, k]``: of x W xᵀ it is (W + Wᵀ) x."""
-    each = zip(weight.unbind(2), slopes.unbind(1), strict=True)
-    return sum((slope[:, None] * (x @ (form + form.T).double()) for form, slope in each), torch.zeros_like(x))
+    columns = zip(weight.unbind(2), slopes.unbind(1), strict=True)
+    return sum((slope[:, None] * (x @ (form + form.T).double()) for form, slope in columns), torch.zeros_like(x))
