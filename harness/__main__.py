@@ -1,7 +1,5 @@
 """The entry point: ``rankbench …``, ``python -m harness …``, or a rank under ``torchrun … -m harness …``."""
 
-from __future__ import annotations
-
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:

@@ -1,7 +1,5 @@
 """The gang: ranks that work together on one copy of a case, and what they can do together."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, field

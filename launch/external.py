@@ -1,7 +1,5 @@
 """A launch by the ranks of somebody's torchrun: each invocation is one more launch of the run directory."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal

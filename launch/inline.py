@@ -1,7 +1,5 @@
 """One device, in this very process: for debugging, and where no process can be started."""
 
-from __future__ import annotations
-
 import os
 import threading
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """What a launcher is, and what the parent of a run knows of one gang of ranks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self

@@ -1,7 +1,5 @@
 """Live progress of a run: one line that changes on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import threading
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A whole run by gangs of its own, from a plan to a journal."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import ExitStack
 

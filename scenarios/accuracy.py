@@ -1,7 +1,5 @@
 """How far a result in fp32 may be from the exact one."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Replicas: tensors that all ranks of a gang hold alike, bit for bit, and the check that they do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -1,7 +1,5 @@
 """The doctor: what this machine offers, what would disturb a measurement on it, and what is missing."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

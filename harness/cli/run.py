@@ -1,7 +1,5 @@
 """The commands that measure: ``run``, and ``duel`` between two environments."""
 
-from __future__ import annotations
-
 import datetime as dt
 import shlex
 import sys

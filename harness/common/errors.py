@@ -12,7 +12,7 @@ RankbenchError
 HangError           a case did not move for longer than it may; raised in the process that has it
 """
 
-from __future__ import annotations
+from typing import Self
 
 
 class RankbenchError(Exception):
@@ -26,7 +26,7 @@ class UsageError(RankbenchError):
         self.parts = parameter, rule, value, remedy
         super().__init__(" ".join(f"{parameter} must {rule}, but is {value}; {remedy}".split()))
 
-    def __reduce__(self) -> tuple[type[UsageError], tuple[str, str, object, str]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, object, str]]:
         return type(self), self.parts  # so that it can be raised on every rank
 
 

@@ -4,8 +4,6 @@ A scenario may fork (`os.fork`, data loaders): a rank whose child has its line t
 it dies, and a folder that is removed once a pipe is closed would be there for as long as that child.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 from typing import IO, Any

@@ -1,7 +1,5 @@
 """Where these packages are, for other processes that have to find them."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Signals that ask for an end: Ctrl-C, a scheduler's SIGTERM, and the SIGHUP of a terminal that is gone."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """How this process was started: as a rank of somebody's torchrun or by itself, and with assertions or without."""
 
-from __future__ import annotations
-
 import os
 import sys
 from dataclasses import dataclass

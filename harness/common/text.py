@@ -1,7 +1,5 @@
 """Text that steers no terminal, wherever it is from."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ OpenMP binds the thread that imports it where one of its variables says so, and 
 that. Ranks are pinned to cores of their own anyway, so these variables are dropped, here and for what is started here.
 """
 
-from __future__ import annotations
-
 import os
 
 from harness.common.startup import is_rank

@@ -3,8 +3,6 @@
 A quota may be that of the process's own group or of any of its parents, and is invisible to the affinity mask.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """A CUDA GPU as the timing loop sees it: marks on its stream, a pause to launch behind, its cache, other streams."""
 
-from __future__ import annotations
-
 import itertools
 import statistics
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Devices: CUDA GPUs, CPU cores or emulated ones; what a user asked for, and what a rank holds."""
 
-from __future__ import annotations
-
 import math
 import os
 import platform

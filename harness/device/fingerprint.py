@@ -1,7 +1,5 @@
 """The fingerprint: what a figure depends on beside the code that was measured."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

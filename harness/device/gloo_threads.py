@@ -5,8 +5,6 @@ polls again. Where a rank has one core, the thread with the lock waits for it un
 the batch class does not preempt the others, so that they release the lock first; nor is it starved (docs/findings.md).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

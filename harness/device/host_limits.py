@@ -1,7 +1,5 @@
 """Limits of a host on which a run would founder: open files, shared memory, temporary files, locks."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """The kinds of devices, in one table: what the rest of the harness has to know of each by name."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Why there is no GPU: what is missing between PyTorch and the hardware, and what to do about it."""
 
-from __future__ import annotations
-
 import os
 
 import torch

@@ -3,8 +3,6 @@
 NVML tells of the hardware, whatever a process may use of it; GPUs here are those that PyTorch sees, by its numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path

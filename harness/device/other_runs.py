@@ -1,7 +1,5 @@
 """Neighbours: other runs of rankbench on this host's cores, of whichever user."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Clocks: the host's monotonic clock, the device's marks, and the start line between ranks."""
 
-from __future__ import annotations
-
 import math
 import os
 import time

@@ -1,7 +1,5 @@
 """The emulation: what emulated devices are like, and what is planted in them. It stands in the plan."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self

@@ -1,7 +1,5 @@
 """What a full disk looks like from a scenario: each library tells of it in its own way."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -4,8 +4,6 @@ A line is the record's JSON object, whose last member is ``crc32``: that of all 
 comma, in eight hexadecimal digits. The last line alone may be torn, by whatever ended its run: it was never finished.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time

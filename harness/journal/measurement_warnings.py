@@ -4,8 +4,6 @@ A warning never drops a sample. The worker raises those that only it can see (fo
 reports raise those that follow from the samples.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict

@@ -3,8 +3,6 @@
 Plan ── Comparison ── Case        comparison: interleaved cases that differ in variant and world size
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import random
@@ -69,7 +67,7 @@ class Exercise(Record):
     on_cpu: str = ""
     """The answer where the devices are CPU cores, if it is another: where it would compare the CPU with itself."""
 
-    def on(self, device: str) -> Exercise:
+    def on(self, device: str) -> Self:
         """The exercise with the answer for devices such as this one, e.g. ``cpu:0``."""
         return self.model_copy(update={"answer": self.on_cpu}) if self.on_cpu and device.startswith("cpu") else self
 

@@ -1,7 +1,5 @@
 """What a run's parent and the ranks of a gang say to each other, beside the journal's records."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable
 from typing import Literal

@@ -7,8 +7,6 @@ profile  the traces of a case, or why there are none
 end      the gang is down
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, model_validator

@@ -1,7 +1,5 @@
 """A run directory: the plan, the environment, the journal, and what was made of them."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

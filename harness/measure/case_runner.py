@@ -1,7 +1,5 @@
 """The runner of one planned case in one launch, on one rank."""
 
-from __future__ import annotations
-
 import gc
 import shutil
 import traceback

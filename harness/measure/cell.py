@@ -1,7 +1,5 @@
 """What a cell tells of a case that went well, out of what each rank has gathered."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeVar
 

@@ -4,8 +4,6 @@ prepare every case → audit the declared work → capture → pilot → watch t
 → rounds of visits in random order → check → one cell a case
 """
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ for sizes that may vary as soon as a second case has another size, and after eig
 ones then run eagerly, and only a line in a log says so.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 

@@ -3,8 +3,6 @@
 See https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs for what a capture needs and forbids.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """Causes: what went wrong where a case failed, and what its cell says of that."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 

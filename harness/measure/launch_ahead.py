@@ -6,8 +6,6 @@ launched, and while it lasts the host launches all steps. Two things limit that.
 cannot be launched ahead, and has no such time. And a GPU takes about a thousand launches ahead, no more.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ All cases of a comparison are alive in one process at once. So what one of them 
 threads, a seed) is put back whenever its code returns, and is in force again whenever its code is called.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import random

@@ -3,8 +3,6 @@
 Steps are marked by ``record_function``, and on CUDA by NVTX ranges too, so that other tools see them as well.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import re

@@ -1,7 +1,5 @@
 """Sampling: how many steps make a sample, how many samples a visit, how many rounds a launch."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Self
@@ -39,7 +37,7 @@ class Sampling:
         """Where the clock is planted: a sample is one step, and there are as many as it takes to see planted noise."""
         return cls(sample_s=0, visit_s=0, per_visit=(2, 2), rounds_=(4, 4), warm_s=0, watch_s=0, watched_=(2, 2))
 
-    def brief(self) -> Sampling:
+    def brief(self) -> Self:
         """The same policy with one sample a visit: where time is short, more rounds beat longer visits."""
         return replace(self, per_visit=(1, 1))
 

@@ -1,7 +1,5 @@
 """The worker: what every rank does during one launch. The same under every launcher."""
 
-from __future__ import annotations
-
 import datetime as dt
 import gc
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How long a run may take and how many launches it has, by what was asked for or by what is usual."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

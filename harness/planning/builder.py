@@ -1,7 +1,5 @@
 """From what a user asked for to a plan. Every rule of the command line is judged here, before anything is written."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import get_args

@@ -1,7 +1,5 @@
 """From ``--devices emulated:…`` and ``--emulate …`` to the emulation that stands in the plan."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping, Sequence

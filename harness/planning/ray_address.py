@@ -1,7 +1,5 @@
 """Which Ray cluster a run is to use, as the command line and the environment say, and whether Ray is there at all."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

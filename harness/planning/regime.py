@@ -1,7 +1,5 @@
 """The regime: how samples are taken. It is written into the plan, and figures of different regimes are not compared."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """What the command line asks for, before anybody has judged it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

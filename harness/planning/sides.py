@@ -1,7 +1,5 @@
 """Sides: the environments that take turns in a run: launchers that are compared, or those of a duel."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

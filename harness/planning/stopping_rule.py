@@ -1,7 +1,5 @@
 """How narrow intervals are, and so whether more launches are needed: by width alone, never by what they say."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

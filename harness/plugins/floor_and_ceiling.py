@@ -5,8 +5,6 @@ spin   counts in a loop: whether every device really has a processor of its own
 gemm   one large matrix product: the rate that a device reaches, alone and with all others busy
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

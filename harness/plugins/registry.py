@@ -1,7 +1,5 @@
 """The registry: which scenarios there are, and what each declares about itself."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import re

@@ -5,8 +5,6 @@ copy                            from its memory to its memory: of CPUs this alon
 upload download                 from pinned memory of the host and back, alone and with all devices at it
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

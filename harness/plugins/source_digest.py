@@ -1,7 +1,5 @@
 """The code of a scenario: a digest of its file and of all that it imports from beside it, or from its own package."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import sys

@@ -1,7 +1,5 @@
 """Scenarios, their workloads, and the work that these declare."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar

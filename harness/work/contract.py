@@ -1,7 +1,5 @@
 """What a scenario hands over, held against its contract: it may be anybody's code."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable

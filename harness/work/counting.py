@@ -1,14 +1,12 @@
 """The work ledger: what a step really does, counted outside the clock, against what it declares."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch._ops import HigherOrderOperator
@@ -303,7 +301,7 @@ class Totals:
         return "FLOP" if self.flops else "items"
 
     @classmethod
-    def of(cls, facts: list[RankFacts]) -> Totals:
+    def of(cls, facts: list[RankFacts]) -> Self:
         """The sums."""
         return cls(
             sum(fact.flops for fact in facts),

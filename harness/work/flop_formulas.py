@@ -1,7 +1,5 @@
 """FLOP formulas that PyTorch's counter lacks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

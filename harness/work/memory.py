@@ -1,7 +1,5 @@
 """How much memory a piece of work needs at its peak, beyond what was there before it."""
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

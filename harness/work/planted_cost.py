@@ -1,7 +1,5 @@
 """The planted cost of PyTorch's operations on an emulated device: of launching each, and of its FLOPs and bytes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Whether ranks multiply at the same time: every matrix product of a step, watched on every rank."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from statistics import median

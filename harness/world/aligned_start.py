@@ -6,8 +6,6 @@ rank 0 read its clock somewhere between question and answer, so half of the time
 are estimated before and after a comparison and every few seconds in between, and interpolated.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 from bisect import bisect

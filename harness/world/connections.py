@@ -4,8 +4,6 @@
 FSDP, device meshes and forked processes do. A connection that was shut down is closed for both its ends at once.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import stat

@@ -12,8 +12,6 @@ started in backward is waited for by a callback at the end of backward.
 
 # mypy: disable-error-code="override"
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

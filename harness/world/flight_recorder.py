@@ -4,8 +4,6 @@ NCCL's and gloo's groups keep a ring of their newest collectives unless ``TORCH_
 queries CUDA events, which may itself hang on a broken device: hence a thread that is not waited for.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 import time

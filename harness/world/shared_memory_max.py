@@ -3,8 +3,6 @@
 gloo would take a hundred times longer, and its thread would need the very core on which a rank spins to its start.
 """
 
-from __future__ import annotations
-
 import math
 import mmap
 import os

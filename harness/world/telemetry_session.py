@@ -1,7 +1,5 @@
 """Telemetry as the ranks use it: one poller a host, away from their cores, and read by all of them."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import socket

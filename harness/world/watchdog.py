@@ -6,8 +6,6 @@ where it was, with its stack. For a few seconds it then looks each second whethe
 suspended as a whole it does not.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import signal

@@ -1,7 +1,5 @@
 """The world: all ranks of one launch, and the gangs that can be made of them."""
 
-from __future__ import annotations
-
 import datetime as dt
 import os
 import socket
@@ -10,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import torch.distributed as dist
 
@@ -62,7 +61,7 @@ class Limits:
     """Beside the case, in an agreement or at a start."""
 
     @classmethod
-    def without_a_parent(cls, deadline_s: float) -> Limits:
+    def without_a_parent(cls, deadline_s: float) -> Self:
         """Those of ranks that nobody watches; ``deadline_s`` is the longest time without a sign of life."""
         return cls(CONNECT, dt.timedelta(seconds=2 * deadline_s), max(SIDE, dt.timedelta(seconds=3 * deadline_s)))
 

@@ -5,8 +5,6 @@ with no thread of the parent in them, and nothing that it holds. It imports no P
 each rank's end as it comes, and ends none: that is for the parent, who judges them.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

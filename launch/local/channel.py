@@ -3,8 +3,6 @@
 Abstract: it leaves no file behind, and it is gone with its processes. Only processes of the same user are heard.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import selectors

@@ -1,7 +1,5 @@
 """The ranks of one launch on this host, as the parent of a run hears of them."""
 
-from __future__ import annotations
-
 import json
 import signal
 from contextlib import suppress

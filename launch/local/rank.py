@@ -1,7 +1,5 @@
 """One rank of a gang that rankbench started: it measures, and streams what it finds to the run's parent."""
 
-from __future__ import annotations
-
 import faulthandler
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Stacks and last words of ranks on this host that cannot tell them: they are found in what the ranks have written."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

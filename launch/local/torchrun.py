@@ -1,7 +1,5 @@
 """Gangs of processes on this machine, each with the environment that torchrun would give it."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """No process outlives its run: each dies with the one that started it."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

@@ -5,8 +5,6 @@ until all are there and alike, and gives all of them its plan. A rank that refus
 then all end with the same words, and none waits for one that has gone.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import os
 import socket

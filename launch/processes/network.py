@@ -3,8 +3,6 @@
 gloo takes what the host's name resolves to, which on most Linux hosts is the loopback: across hosts it has to be told.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 

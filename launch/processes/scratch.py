@@ -1,7 +1,5 @@
 """The folder for scenarios' files: on the disk of the run directory, and gone afterwards, however the run ends."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """One rank of a gang on a Ray cluster, as an actor."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

@@ -1,7 +1,5 @@
 """A Ray cluster, somebody's or a small one of our own: joining it, and room on it for a gang."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

@@ -3,8 +3,6 @@
 Ray neither keeps the order of calls to an asynchronous actor, nor that of large arguments: each rank numbers its lines.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections import defaultdict, deque

@@ -4,8 +4,6 @@ All ranks give heartbeats at the same points of a case, so their watchdogs repor
 is. A rank that waits for others outside the case has finished it; a rank in a collective waits for those that are not.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

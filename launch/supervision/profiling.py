@@ -1,7 +1,5 @@
 """Profiles as the parent of a run sees them: which are missing, the gangs that make them, and their files."""
 
-from __future__ import annotations
-
 from harness.journal.log import Journal
 from harness.journal.plan import Case, Plan, Record
 from harness.journal.protocol import Order, TraceNote, VisitNote

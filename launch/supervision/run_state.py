@@ -1,7 +1,5 @@
 """What the journal of a run has so far, and what is missing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A stop request: a first signal has the sample at hand finished and keeps what is complete, a second ends the run."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

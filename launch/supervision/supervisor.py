@@ -1,7 +1,5 @@
 """The supervisor: owns the journal of a run, and launches gangs until no planned cell is missing."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Mapping
 from itertools import count

@@ -4,8 +4,6 @@ The host's clock moves on by what launching costs, by waiting, and by planted wo
 work. Nothing here reads a real clock. Work itself is done by the CPU at once, so that results are right.
 """
 
-from __future__ import annotations
-
 import math
 import random
 import weakref

@@ -5,8 +5,6 @@ as long as its slowest link. Formulas: Thakur, Rabenseifner and Gropp, Optimizat
 Operations in MPICH, 2005, §4 (rings, pairwise exchange).
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What was read of a GPU beside its samples: its clock, why it held back, and the power that each case draws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

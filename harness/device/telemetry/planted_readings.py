@@ -1,9 +1,8 @@
 """What telemetry reads of an emulated device: the clock that is planted, and why it is held back."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -24,7 +23,7 @@ class PlantedReadings(Readings):
     """From when it was how many times slower, in order."""
 
     @classmethod
-    def of_device(cls, device: EmulatedDevice) -> PlantedReadings:
+    def of_device(cls, device: EmulatedDevice) -> Self:
         """All since the device was made."""
         return cls(np.empty(0, LAYOUT), float(device.emulation.clock_mhz), tuple(device.readings))
 

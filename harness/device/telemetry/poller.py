@@ -5,8 +5,6 @@ python -m harness.device.telemetry.poller FD UUID...   appends records to the fi
 It only asks the driver, makes no CUDA context, and imports no PyTorch.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select

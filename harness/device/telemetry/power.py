@@ -6,8 +6,6 @@ that it ran meanwhile, and over a launch of many visits in random order these ar
 the counter is behind, and over what time it averages, is found with them: the pair that leaves the least residual.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What the gauge has read of one GPU, and what that says of a moment."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

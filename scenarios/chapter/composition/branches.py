@@ -1,7 +1,5 @@
 """D2L 5.1.2: a parallel block, in five ways; only the last needs more than one device to be parallel."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

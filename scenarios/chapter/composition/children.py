@@ -1,7 +1,5 @@
 """D2L 5.1.1: a sequential block whose children are registered, or merely kept in a list."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

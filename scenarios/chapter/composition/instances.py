@@ -1,7 +1,5 @@
 """D2L 5.1.3: a network built of several instances of one block, or of one instance, several times."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal

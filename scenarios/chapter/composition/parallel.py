@@ -1,7 +1,5 @@
 """Parallel blocks: every branch gets the same input, and the outputs are concatenated in order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

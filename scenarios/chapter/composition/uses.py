@@ -1,7 +1,5 @@
 """What there is in the network of ``Instances``: blocks of two linear layers, which may be one, and a last layer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """D2L 5.3.1: when the parameters of a network come into being, and what the first output costs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal

@@ -1,7 +1,5 @@
 """D2L 5.3.2: what happens when dimensions do not match, and how soon one can know."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator

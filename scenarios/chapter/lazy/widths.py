@@ -1,7 +1,5 @@
 """D2L 5.3.3: a network that takes inputs of varying width, by tying parameters."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

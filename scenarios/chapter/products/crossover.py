@@ -1,7 +1,5 @@
 """D2L 5.6.1: large and small matrix products on the CPU and on the accelerator, with and without the copies."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from functools import partial

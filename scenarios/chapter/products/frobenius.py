@@ -1,7 +1,5 @@
 """D2L 5.6.3: Frobenius norms of many small products, logged one at a time, kept and sent once, or batched."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

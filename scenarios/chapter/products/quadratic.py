@@ -1,7 +1,5 @@
 """D2L 5.4.1: a layer of quadratic forms, y_k = Σ_ij W_ijk x_i x_j, its sums ordered in several ways."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal

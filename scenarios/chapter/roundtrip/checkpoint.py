@@ -1,7 +1,5 @@
 """Checkpoints by torch.distributed.checkpoint: folders to which every rank adds its rows, for any number of ranks."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """D2L 5.5.2: the first layers of a saved network, in a network of another architecture."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal

@@ -1,7 +1,5 @@
 """D2L 5.5.3: parameters with their architecture."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """Proof that a state is what was saved, to the bit, and that every byte of it was read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """D2L 5.5.1, 5.6.2: a checkpoint back onto the devices, each of which wants its rows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

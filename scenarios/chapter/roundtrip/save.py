@@ -1,7 +1,5 @@
 """D2L 5.5.1, 5.6.2: parameters from the device to disk."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from itertools import count

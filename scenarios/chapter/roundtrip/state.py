@@ -1,7 +1,5 @@
 """States, which are dicts of tensors by name: random ones, and what it takes to carry one."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -1,7 +1,5 @@
 """D2L 5.2.1: the chapter's nested blocks, and what there is to find in them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 

@@ -1,7 +1,5 @@
 """D2L 5.2.1: a nested model one of whose blocks halves its output until it is small."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal

@@ -1,7 +1,5 @@
 """Data-parallel training by hand: every gradient is reduced once, however often its parameter is used."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 
