@@ -13,7 +13,7 @@ from harness.common.packages import HOME, PACKAGES
 
 
 def strangers() -> str | None:
-    """What is wrong if the four packages do not come from one place (a sourced ROS has a ``launch`` too); else None."""
+    """Return an error text if the four packages do not come from one place (ROS has a ``launch`` too), else None."""
     for name in PACKAGES:
         spec = find_spec(name)
         folder = Path(spec.origin).resolve().parent if spec and spec.origin else None

@@ -24,15 +24,15 @@ class Gang:
     rank: int
     """This rank's place in the gang, from 0."""
     size: int
-    """How many ranks it has."""
+    """Number of ranks in the gang."""
     device: torch.device
-    """Where this rank's tensors belong."""
+    """The device of this rank's tensors."""
     generator: torch.Generator
     """Seeded alike for every variant of a comparison, differently on each rank."""
     shared_generator: torch.Generator
     """Seeded alike for every variant of a comparison, on every rank and at every world size."""
     folder: Path = Path("scratch")
-    """Where ``scratch`` is made."""
+    """The folder of ``scratch``."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)
     """The world's process groups by size, looked up at each use: one that failed is replaced there."""
     lent: set[int] = field(default_factory=set, repr=False)
@@ -79,7 +79,7 @@ class Gang:
         return self.folder
 
     def share(self, total: int) -> int:
-        """How many of ``total`` pieces are this rank's; the first ranks have one more where it does not divide."""
+        """Number of this rank's pieces out of ``total``; the first ranks have one more if they do not divide evenly."""
         return self._shares(total)[self.rank]
 
     def span(self, total: int) -> slice:

@@ -13,7 +13,7 @@ _OURS: WeakSet[socket.socket | IO[Any]] = WeakSet()
 
 
 def keep_to_ourselves(held: socket.socket | IO[Any]) -> None:
-    """Have it closed in whatever process is forked from this one."""
+    """Close ``held`` in every process that is forked from this one."""
     _OURS.add(held)
 
 

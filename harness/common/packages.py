@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("harness", "scenarios", "launch", "reports")
-"""All that is ours, by name."""
+"""The top-level packages of rankbench, by name."""
 HOME = Path(__file__).resolve().parents[2]
 """The folder that holds the packages: where they are installed from a wheel, an environment's other packages too."""
 IMPORTED = Path(__file__).absolute().parents[2]

@@ -8,20 +8,20 @@ from harness.common.errors import UsageError
 
 NUMBERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
 VARIABLES = (*NUMBERS, "MASTER_ADDR")
-"""What torchrun tells each rank. A container or a scheduler sets some of these too, and it is no torchrun."""
+"""The variables that torchrun sets for each rank. Containers and schedulers set some of them too."""
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where this process stands among the ranks that somebody's torchrun has started."""
+    """This process's place among the ranks of an external torchrun."""
 
     rank: int
     local_rank: int
     size: int
-    """How many there are."""
+    """Number of ranks."""
     local_size: int
-    """How many of them on this host."""
+    """Number of ranks on this host."""
 
 
 def ranks_around() -> Ranks | None:

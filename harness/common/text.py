@@ -10,7 +10,7 @@ LONGEST_WORDS = 10_000
 
 
 _GLOO = re.compile(r"^\[[^\]\n]*gloo/[^\]\n]*:\d+\] |( This is typically caused by[^\n]*| GLHF![^\n]*)", re.MULTILINE)
-"""What gloo adds to each error: its file, and a guess that ends in a joke."""
+"""The parts that gloo adds to each error: its file, and a guess that ends in a joke."""
 
 
 def harmless(text: str) -> str:
@@ -25,7 +25,7 @@ def _is_harmless(character: str) -> bool:
 
 
 def words_of(error: BaseException) -> str:
-    """What an exception says first, without gloo's file names and jokes; one that cannot be put into words says so."""
+    """The text of an exception, without gloo's file names and jokes, or a substitute if ``str()`` of it fails."""
     try:
         return _GLOO.sub("", str(error)[:LONGEST_WORDS]).strip()
     except KeyboardInterrupt:

@@ -79,7 +79,7 @@ def throttled_s(folders: Sequence[Path]) -> float:
 
 
 def throttled_periods(folders: Sequence[Path]) -> int:
-    """In how many of their periods the groups have held their processes back so far."""
+    """In how many periods the quota groups have throttled their processes so far."""
     return sum(_stat(folder).get("nr_throttled", 0) for folder in folders)
 
 
@@ -94,12 +94,12 @@ def _stat(folder: Path) -> dict[str, int]:
 
 @cache
 def limited() -> tuple[Path, ...]:
-    """Those of this process's groups that had a quota when it was first asked."""
+    """The groups of this process that had a quota at the first call."""
     return tuple(folder for folder in groups() if quota([folder]) is not None)
 
 
 def shortage(cores: int) -> str | None:
-    """What to say where this process's groups grant fewer than ``cores`` cores; else None."""
+    """A warning if this process's groups grant fewer than ``cores`` cores, else None."""
     granted = quota(groups())
     if granted is None or granted >= cores:
         return None

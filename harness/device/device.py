@@ -26,7 +26,7 @@ class Device(Protocol):
 
     @property
     def torch(self) -> torch.device:
-        """Where tensors belong."""
+        """The device of a rank's tensors."""
         ...
 
     @property
@@ -36,7 +36,7 @@ class Device(Protocol):
 
     @property
     def free_bytes(self) -> int | None:
-        """What of that this process could still take; None where it has the host's."""
+        """How much of it this process could still allocate; None if the memory is the host's."""
         ...
 
     @property
@@ -81,7 +81,7 @@ class Device(Protocol):
 
 @dataclass(frozen=True)
 class CpuDevice:
-    """One or more CPU cores. Work on it is done when the call returns."""
+    """One or more CPU cores. Work on them is done when the call returns."""
 
     index: int
     queues: ClassVar[bool] = False
@@ -99,7 +99,7 @@ class CpuDevice:
         return cpu_model()
 
     def synchronize(self) -> None:
-        """Nothing is ever pending."""
+        """Do nothing: work is never pending."""
 
     def stream(self) -> None:
         """Work on it is done in one order."""
@@ -111,7 +111,7 @@ class CpuDevice:
         """No clock but the host's."""
 
     def reached(self, mark: None) -> bool:
-        """Nothing is ever pending."""
+        """True: work is never pending."""
         del mark
         return True
 
@@ -131,7 +131,7 @@ class CpuDevice:
         """It has no streams."""
 
     def flush(self) -> None:
-        """Its caches stay as they are: samples are taken hot."""
+        """Do nothing: samples are taken with warm caches."""
 
 
 def parse(text: str | None, threads: int = 1, *, share: bool = False) -> tuple[str, ...]:
@@ -319,13 +319,13 @@ def seat(
 
 
 def _slice(cores: list[tuple[int, ...]], place: int, among: int) -> list[tuple[int, ...]]:
-    """One of ``among`` equal parts; of fewer cores than that, one that is shared."""
+    """One of ``among`` equal parts of the cores; if there are fewer cores than parts, one shared core."""
     share = len(cores) // among
     return cores[place * share : (place + 1) * share] if share else [cores[place % len(cores)]]
 
 
 def cpu_model() -> str:
-    """The processor's model, as the kernel tells it."""
+    """The processor's model, as the kernel reports it."""
     info = Path("/proc/cpuinfo")
     for line in info.read_text().splitlines() if info.exists() else ():
         if line.startswith("model name"):

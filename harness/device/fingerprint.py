@@ -1,4 +1,4 @@
-"""The fingerprint: what a figure depends on beside the code that was measured."""
+"""The fingerprint: everything but the measured code that a figure depends on."""
 
 import hashlib
 import json
@@ -41,19 +41,19 @@ SECRET = re.compile(r"TOKEN|SECRET|PASS|PWD|CREDENTIAL|KEY|AUTH|JOB_CONFIG", re.
 LOGIN = re.compile(r"(?<=://)\S*@")
 """A name and password within an address."""
 ANSWER_S = 120.0
-"""Another interpreter has to describe its environment within this time: PyTorch may come from a slow disk."""
+"""Another interpreter must describe its environment within this time: PyTorch may be read from a slow disk."""
 LIBRARIES = "LD_LIBRARY_PATH"
 SYSTEM = "/usr", "/usr/local"
 """Prefixes of interpreters that belong to the system."""
 OWN = ("name", "uuid", "pci")
-"""What no two devices share."""
+"""Facts that differ between any two devices."""
 FLEETING = ("load_average", "gpus_now", "hash")
 """What may differ where nothing does, and what only says that something does."""
 PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
 
 
 def describe(devices: Sequence[str]) -> dict[str, Any]:
-    """What environment.json holds. ``hash`` covers everything but what changes from minute to minute."""
+    """The content of environment.json. ``hash`` covers everything that does not change from minute to minute."""
     description: dict[str, Any] = {
         "host": {
             "name": socket.gethostname(),
@@ -100,7 +100,7 @@ def of_host(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_hosts(fingerprint: str, others: Mapping[str, Mapping[str, Any]]) -> str:
-    """The fingerprint of a run over hosts: rank 0's, and what the others have otherwise, whatever their names."""
+    """The fingerprint of a run on several hosts: rank 0's, and how the other hosts differ, whatever their names."""
     strange = sorted(json.dumps(description, sort_keys=True) for description in others.values() if description)
     return _hash({"first": fingerprint, "others": strange}) if strange else fingerprint
 
@@ -204,7 +204,7 @@ def _answer(path: str, devices: str, *references: str) -> None:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """What ``other`` says otherwise than ``one``, nested as they are; None for what only ``one`` has."""
+    """How ``other`` differs from ``one``, in the same nesting; None for a fact that only ``one`` has."""
     differing = {}
     for name in {**one, **other}:
         mine, theirs = one.get(name), other.get(name)
@@ -220,7 +220,7 @@ def _hash(description: dict[str, Any]) -> str:
 
 
 def governor() -> str | None:
-    """The frequency governor of the first CPU, where the kernel tells."""
+    """The frequency governor of the first CPU, if the kernel reports it."""
     path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return path.read_text().strip() if path.exists() else None
 

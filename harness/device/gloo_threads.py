@@ -14,7 +14,7 @@ from pathlib import Path
 LOOP = "gloo_tcp_loop"
 """The name that gloo gives to the thread of each of its devices."""
 COMMUNICATION = (LOOP, "pt_gloo_runloop", "pt_tcpstore")
-"""How the names of threads begin that carry messages."""
+"""The first letters of the names of threads that carry messages."""
 
 
 def threads(prefixes: tuple[str, ...] = COMMUNICATION) -> Iterator[int]:

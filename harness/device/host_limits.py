@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.common.errors import UsageError
 
 DESCRIPTORS = 60, 10
-"""What a rank holds at most: by itself, and for each rank."""
+"""File descriptors that a rank needs: for itself, and for each rank of the launch."""
 SOCKETS = 56, 20
 """Characters of a folder for temporary files below which there is room for multiprocessing's sockets, and for Ray's."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel has it
@@ -57,7 +57,7 @@ def shared_memory(folder: Path = SHARED_MEMORY) -> str | None:
 
 
 def temporary_files() -> str | None:
-    """What is wrong with the folder for temporary files; None where nothing is."""
+    """Return an error text if the folder for temporary files cannot be used, else None."""
     wanted = os.environ.get("TMPDIR")
     try:
         folder = tempfile.gettempdir()
@@ -73,7 +73,7 @@ def temporary_files() -> str | None:
 
 
 def locks(folder: Path) -> str | None:
-    """What is wrong with a folder for run directories; None where nothing is."""
+    """Return an error text if a folder for run directories cannot be used, else None."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

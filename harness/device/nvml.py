@@ -20,7 +20,7 @@ PATHS = {
     pynvml.NVML_TOPOLOGY_NODE: "host bridges of one NUMA node",
     pynvml.NVML_TOPOLOGY_SYSTEM: "NUMA nodes",
 }
-"""What messages between two GPUs pass through, but for NVLink."""
+"""Connections between two GPUs other than NVLink."""
 
 Asks = Mapping[str, Callable[[Any], Any]]
 
@@ -37,13 +37,13 @@ def handle(index: int) -> Any:
 
 
 def uuid(index: int) -> str | None:
-    """As NVML writes it; None where it does not tell."""
+    """The UUID as NVML writes it; None if the driver does not report it."""
     value: str | None = _ask(index, {"uuid": pynvml.nvmlDeviceGetUUID})["uuid"]
     return value
 
 
 def facts(index: int) -> dict[str, Any]:
-    """What stays as it is: by name, None where the driver does not tell."""
+    """Constant facts of a GPU by name; None for a fact that the driver does not report."""
     seen = torch.cuda.get_device_properties(index)
     identity = {
         "model": seen.name,
@@ -56,12 +56,12 @@ def facts(index: int) -> dict[str, Any]:
 
 
 def state(index: int) -> dict[str, Any]:
-    """What changes from minute to minute."""
+    """Facts that change from minute to minute."""
     return _ask(index, _changes())
 
 
 def links(indices: list[int]) -> list[dict[str, Any]]:
-    """How each pair of GPUs is connected; empty where the driver does not tell."""
+    """How each pair of GPUs is connected; empty if the driver does not report it."""
     try:
         handles = {index: handle(index) for index in indices}
     except pynvml.NVMLError:
@@ -78,7 +78,7 @@ def links(indices: list[int]) -> list[dict[str, Any]]:
 
 
 def near() -> list[frozenset[int]]:
-    """The logical CPUs near each GPU that PyTorch sees; an empty set where the kernel does not tell."""
+    """The logical CPUs near each GPU that PyTorch sees; an empty set if the kernel does not report them."""
     return [_ask(index, {"near": _near})["near"] or frozenset() for index in range(torch.cuda.device_count())]
 
 
@@ -120,7 +120,7 @@ def cpus(text: str) -> frozenset[int]:
 
 
 def _nvlinks(gpu: Any) -> int:
-    """How many of its NVLinks are up."""
+    """Number of active NVLinks."""
     up = 0
     for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
         try:

@@ -36,7 +36,7 @@ def measures(words: Sequence[str]) -> bool:
 
 
 def warning() -> str | None:
-    """What to say of other runs; None where there is none."""
+    """A warning about other runs on this host; None if there is none."""
     runs = other_runs()
     if not runs:
         return None
@@ -47,7 +47,7 @@ def warning() -> str | None:
 
 
 def _family() -> Iterator[int]:
-    """This process, those that it descends from, and the ranks beside it."""
+    """This process, its ancestors, and the other ranks of its launch."""
     this_process = psutil.Process()
     yield this_process.pid
     with suppress(psutil.Error):

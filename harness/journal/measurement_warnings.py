@@ -96,11 +96,11 @@ class MeasurementWarning(BaseModel):
 
     kind: Kind
     fact: str
-    """What was seen and against which limit, e.g. ``rank 1 waited 31 % of the time (limit 5 %)``."""
+    """The observed value and its limit, e.g. ``rank 1 waited 31 % of the time (limit 5 %)``."""
     rank: int | None = None
     """The rank that it is about, or None where it is about the whole gang."""
 
     @property
     def remedy(self) -> str:
-        """What a user can do about it."""
+        """How a user can remove the cause."""
         return REMEDIES[self.kind]

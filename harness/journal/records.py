@@ -20,13 +20,13 @@ LONGEST = 4000
 
 
 class RankOutcome(Record):
-    """What became of one rank."""
+    """The outcome of one rank."""
 
     rank: int
     outcome: str
-    """In words, e.g. ``rank 1 was killed by SIGKILL`` or ``rank 0 waits for the other ranks``."""
+    """The outcome in words, e.g. ``rank 1 was killed by SIGKILL`` or ``rank 0 waits for the other ranks``."""
     words: str | None = None
-    """Its last words: where it hung, its stack; else the end of its standard error, where that is known."""
+    """Its last output: the stack where it hung, or the end of its standard error, if known."""
 
 
 def last(text: str) -> str | None:
@@ -35,45 +35,45 @@ def last(text: str) -> str | None:
 
 
 Status = Literal["ok", "unchecked", "wrong", "oom", "error", "died", "hang", "skipped"]
-"""``unchecked``: a user's own script was measured, whose output nobody can check."""
+"""``unchecked``: a user's own script was measured, which has no check of its output."""
 MEASURED: tuple[str, ...] = ("ok", "unchecked")
 """Statuses of cells whose times count."""
 
 
 class Rank(Record):
-    """One rank of a launch: where it ran."""
+    """One rank of a launch, and its place."""
 
     rank: int
     host: str
     pid: int
     device: str
-    """As in the plan: ``cpu:0``."""
+    """The device as in the plan: ``cpu:0``."""
     device_name: str
-    """What it is: a processor's or a GPU's model."""
+    """The model of the processor or GPU."""
     cpus: tuple[int, ...]
     """Logical CPUs that it was pinned to."""
     threads: int
     niceness: int = 0
-    """Of its process: above 0, others go first."""
+    """Niceness of its process: above 0, other processes have priority."""
     clock_offset_s: float = 0.0
     """Added to its host's clock to have that of rank 0's host; its times are told in the latter."""
     clock_error_s: float = 0.0
-    """By how much that may be wrong: start skews below it mean nothing. 0 where ranks share one clock."""
+    """Bound of the offset's error: start skews below it mean nothing. 0 if ranks share one clock."""
     least_s: float | None = None
     """Seconds between two of the device's own marks with nothing in between; None where it has none."""
 
 
 class GroupSetup(Record):
-    """What it took a launch's first ranks until they could exchange tensors: seconds of the slowest of them."""
+    """Setup time of a launch's first ranks until they could exchange tensors, in seconds of the slowest of them."""
 
     size: int
-    """How many ranks they are."""
+    """Number of ranks."""
     setup_s: float
     """From nothing to a communicator."""
     first_s: float
-    """Its first all-reduce, of one number."""
+    """The first all-reduce of one number."""
     steady_s: float
-    """One of those that follow: their median."""
+    """The median of the following all-reduces of one number."""
 
 
 class Samples(Record):
@@ -96,7 +96,7 @@ class Samples(Record):
     clock_mhz: tuple[tuple[float, ...], ...] | None = None
     """Clock of the device's processors during the sample, where it was asked for; else None."""
     held_back: tuple[tuple[int, ...], ...] | None = None
-    """Why the device held its clock back then: the bits of NVML's clocks-event reasons; None where nobody asked."""
+    """Why the device throttled its clock: the bits of NVML's clocks-event reasons; None if they were not read."""
 
 
 class QueuedSamples(Record):
@@ -125,7 +125,7 @@ class QueuedSamples(Record):
 
 
 class CollectiveKind(Record):
-    """What the messages of one kind, in process groups of one size, took in a watched step.
+    """Times of the messages of one kind, in process groups of one size, in a watched step.
 
     Lists are indexed [rank], means over samples. Messages of several kinds may be under way at once.
     """
@@ -148,7 +148,7 @@ class CollectiveTimes(Record):
     """
 
     collectives: tuple[float, ...]
-    """How many messages a step had on the rank that has most, in each sample."""
+    """Number of messages in a step, on the rank with the most, in each sample."""
     work_s: tuple[tuple[float, ...], ...]
     """While it did not wait for a message."""
     wait_s: tuple[tuple[float, ...], ...]
@@ -183,7 +183,7 @@ class Traffic(Record):
 
 
 class RankFacts(Record):
-    """What one rank of the case's gang did: its work in one step, and its processor time over the timed visits."""
+    """Facts of one rank of the case's gang: its work in one step, and its processor time over the timed visits."""
 
     flops: float
     """Declared floating-point operations of one step."""
@@ -214,17 +214,17 @@ class RankFacts(Record):
     settings: tuple[str, ...] = ()
     """Settings of the whole process that its code changed: the name, its value, and the process's."""
     held_bytes: int | None = None
-    """Memory in use between its steps beyond what was there before it was prepared, where the system tells."""
+    """Memory in use between its steps, beyond that in use before it was prepared; None if unknown."""
     peak_bytes: int | None = None
-    """Memory that the step needed at its peak beyond what was there before, where the system tells."""
+    """Peak memory of a step, beyond that in use between steps; None if unknown."""
     reserved_bytes: int | None = None
-    """GPU memory that PyTorch's allocator held at its peak meanwhile, whoever's it was."""
+    """The most GPU memory that PyTorch's allocator held during the step, for any case."""
     alloc_retries: int = 0
-    """How often, in the visits, its memory was full: it then gives back what it keeps, and waits for the GPU."""
+    """How often its memory was full in the visits: the allocator then returns what it cached, and waits for the GPU."""
     watts: float | None = None
-    """Mean power of its device during the samples, where that could be told."""
+    """Mean power of its device during the samples, if known."""
     found: dict[str, Value] = Field(default_factory=dict)
-    """What the check established."""
+    """The facts that the check established."""
     first_s: float
     """Seconds of the very first step, warm-up included."""
     cpu_s: float
@@ -232,15 +232,15 @@ class RankFacts(Record):
     wall_s: float
     """Wall-clock of the same visits."""
     delay_s: float | None = None
-    """Time that the main thread was runnable but did not run, where the kernel tells."""
+    """Time that the main thread was runnable but did not run, if the kernel reports it."""
     busy_s: float | None = None
-    """Time that its cores were busy, with whatever it was, where the kernel tells; to a clock tick, usually 10 ms."""
+    """Time that its cores were busy with any work, in clock ticks of usually 10 ms, if the kernel reports it."""
     throttled_s: float | None = None
     """Time that CPU quotas held its control groups back meanwhile, summed over cores; None without a quota."""
     main_s: float | None = None
-    """Processor time of the main thread, which does the steps, where the kernel tells."""
+    """Processor time of the main thread, which does the steps, if the kernel reports it."""
     messages_s: float | None = None
-    """Processor time of the threads that carry messages between ranks, where the kernel tells."""
+    """Processor time of the threads that carry messages between ranks, if the kernel reports it."""
 
 
 class LaunchRecord(Record):
@@ -255,16 +255,16 @@ class LaunchRecord(Record):
     started: str
     """Wall-clock in UTC, ISO 8601, of the origin of its samples' times."""
     fingerprint: str
-    """Of the environment: it keys every series."""
+    """Hash of the environment: the key of every series."""
     lead_s: float
-    """How far ahead the delay window agrees its start."""
+    """How far ahead the delay window sets its start."""
     ranks: tuple[Rank, ...]
     groups: tuple[GroupSetup, ...] = ()
-    """One a NCCL group; none where messages go over gloo."""
+    """Setup times of the NCCL groups; empty over gloo."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Rank 0's environment variables that change figures: launchers set some of their own."""
     hosts: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By host: what its software, devices and variables are otherwise than on rank 0's; empty on one host."""
+    """By host: how its software, devices and variables differ from rank 0's; empty on one host."""
     environment: dict[str, Any] | None = None
     """Rank 0's host's, as environment.json has it; None where the run was started there."""
 
@@ -283,7 +283,7 @@ class BeginRecord(Record):
 
 
 class CellRecord(Record):
-    """What became of a planned case in one launch."""
+    """The outcome of a planned case in one launch."""
 
     type: Literal["cell"] = "cell"
     launch: int
@@ -293,11 +293,11 @@ class CellRecord(Record):
     rank: int | None = None
     """The first failing rank, where one failed."""
     message: str | None = None
-    """What went wrong, in words."""
+    """The failure in words."""
     by_design: bool = False
     """Whether the scenario itself says that the case makes no sense here; such a cell is not missing."""
     unit: str = "item"
-    """What one item of the declared work is."""
+    """The name of one item of the declared work."""
     inner: int = Field(default=1, ge=1)
     """Steps in one sample: a step's time is the sample's divided by this."""
     head_start_s: float | None = None
@@ -311,12 +311,12 @@ class CellRecord(Record):
     clock_error_s: tuple[float, ...] | None = None
     """[rank]: by how much that may be wrong. Differences between ranks' instants mean nothing below it."""
     facts: tuple[RankFacts, ...] = ()
-    """One a rank of the case's gang."""
+    """Facts per rank of the case's gang."""
     waits: CollectiveTimes | None = None
     """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
     warnings: tuple[MeasurementWarning, ...] = ()
     outcomes: tuple[RankOutcome, ...] = ()
-    """What became of each rank of the launch, where its gang was lost."""
+    """The outcome of each rank of the launch, if its gang was lost."""
 
 
 class EndRecord(Record):
@@ -333,7 +333,7 @@ ProfileName = Annotated[str, Field(pattern=r"^[\w@-][\w.@-]*\.json\.gz$")]
 
 
 class ProfileRecord(Record):
-    """What became of the profile of a case, which a gang of its own made after everything was measured."""
+    """The outcome of profiling a case, by a gang of its own after everything was measured."""
 
     type: Literal["profile"] = "profile"
     comparison: int
@@ -341,7 +341,7 @@ class ProfileRecord(Record):
     files: tuple[ProfileName, ...] = ()
     """A trace a rank, in rank order; none where it failed."""
     bytes: int = 0
-    """Of all these files together."""
+    """Size of all these files together."""
     steps: int = 0
     """Steps that were traced."""
     message: str | None = None

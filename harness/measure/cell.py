@@ -1,4 +1,4 @@
-"""What a cell tells of a case that went well, out of what each rank has gathered."""
+"""The cell of a case that was ok, from the data that each rank has gathered."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -73,6 +73,6 @@ def _queued(runner: CaseRunner, ranks: Sequence[Sequence[RankSample]]) -> Queued
 
 
 def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
-    """What every rank tells; None where one does not."""
+    """The values of all ranks; None if one of them is None."""
     known = tuple(value for value in ranks if value is not None)
     return known if len(known) == len(ranks) else None

@@ -30,7 +30,7 @@ class Call:
     channel: str = "0"
     """Calls on one channel match in order, see ``Message``."""
     ranks: int = 0
-    """How many ranks take part; 0 for all."""
+    """Number of ranks that take part; 0 for all."""
     group_size: int = 0
 
 
@@ -44,7 +44,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Watched:
-    """One sample on one rank, and the messages in it, in order."""
+    """One sample on one rank, and its messages in order."""
 
     start_s: float
     end_s: float
@@ -54,7 +54,7 @@ class Watched:
 
     @classmethod
     def of(cls, lap: RankSample, seen: Seen) -> Self:
-        """A sample, and those of the calls that begin in it: one that nobody waits for may end later."""
+        """A sample with the calls that begin in it: a call that no rank waits for may end later."""
         inside = (call for call in seen.calls if lap.start_s <= call.came_s <= lap.end_s)
         calls = tuple(replace(call, left_s=min(call.left_s, lap.end_s)) for call in inside)
         waits = tuple(span for span in seen.waits if lap.start_s <= span[0] and span[1] <= lap.end_s)
@@ -69,7 +69,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class _Share:
-    """Where one rank's time of one sample went, in seconds."""
+    """The parts of one rank's time in one sample, in seconds."""
 
     work_s: float
     wait_s: float
@@ -104,7 +104,7 @@ def split(ranks: Sequence[Sequence[Watched]], inner: int) -> CollectiveTimes | N
 
 
 def _latest(each: Sequence[Watched]) -> list[list[float]] | None:
-    """Of each rank's calls in one sample when the last rank came; None where one lacks its counterparts."""
+    """When the last rank came to each call of each rank in one sample; None if a call lacks its counterparts."""
     came: dict[tuple[str, int], list[float]] = {}
     keys = [_keys(mine.calls) for mine in each]
     for mine, named in zip(each, keys, strict=True):
@@ -146,7 +146,7 @@ def _share(mine: Watched, latest: Sequence[float]) -> _Share:
 
 
 def _kinds(ranks: Sequence[Sequence[Watched]], inner: int) -> Iterator[CollectiveKind]:
-    """What the messages of each kind and size of group took in a step, means over samples."""
+    """Means over samples of the messages of each kind and group size in a step."""
     kinds = sorted({(call.kind, call.group_size) for rank in ranks for each in rank for call in each.calls})
     for kind, group_size in kinds:
         counts, under_way, exposed = [], [], []

@@ -90,7 +90,7 @@ class ComparisonRunner:
                 self.lockstep.end(runner, Failure.of("wrong", reason, 0))
 
     def _capture(self) -> None:
-        """Where steps are to be replayed, capture those of all cases but the harness's own, and skip what cannot be."""
+        """If steps are to be replayed, capture those of all cases but probes; skip cases that cannot be captured."""
         if not self.captures:
             return
         lockstep = [runner for runner in self.lockstep if not runner.case.probe]
@@ -129,7 +129,7 @@ class ComparisonRunner:
             runner.load, runner.retries = cpu_load.CpuTime(), 0
 
     def _look_ahead(self) -> None:
-        """See how many steps of each case can be launched ahead of its device, so that this can be timed by itself."""
+        """Measure how many steps of each case can be launched ahead of its device, to time the device's own work."""
         for runner in self.lockstep:
             steps = min(launch_ahead.MOST, self._policy(runner).inner(runner.step_s))
             self.lockstep.together(runner, lambda runner=runner, steps=steps: runner.look_ahead(steps))  # type: ignore[misc]
@@ -173,7 +173,7 @@ class ComparisonRunner:
                     position += 1
 
     def _round_s(self) -> float:
-        """What a round takes in the mean."""
+        """Mean time of a round."""
         return sum(
             (self._policy(runner).visit_cost_s(runner.step_s, 2 * self.world.lead_s) + self._queued_s(runner))
             / (self.sampling.probed if runner.case.probe else 1)
@@ -181,7 +181,7 @@ class ComparisonRunner:
         )
 
     def _queued_s(self, runner: CaseRunner) -> float:
-        """What the samples of the device's own time take in a visit."""
+        """Time of a visit's samples of the device's own time."""
         each_s = 2 * self.world.lead_s + runner.head_start_s + runner.queued_inner * runner.step_s
         return launch_ahead.SAMPLES * each_s if runner.ahead else 0.0
 
@@ -211,7 +211,7 @@ class ComparisonRunner:
                     self.lockstep.tell(runner, "ok", **fields)
 
     def _own(self, runner: CaseRunner) -> cell.Gathered:
-        """What this rank has of a case; its instants by the clock of rank 0's host."""
+        """This rank's data of a case; its instants are by the clock of rank 0's host."""
         clock, laps = self.world.clock, runner.laps
         offset = clock.offset((laps[0].start_s + laps[-1].end_s) / 2) if laps else Offset()
         seen = [sample.shifted(clock.shifted) for sample in runner.watched]

@@ -19,7 +19,7 @@ def make_room() -> None:
 
 @cache
 def _limits() -> dict[str, int]:
-    """How often Dynamo compiles a function: by one set of modules, and at all."""
+    """Dynamo's limits on compiling a function: for one set of modules, and in total."""
     from torch._dynamo import config
 
     return {name: getattr(config, name) for name in ("recompile_limit", "accumulated_recompile_limit")}

@@ -14,7 +14,7 @@ from harness.world.control import Failure
 
 
 def culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException, int]:
-    """What went wrong, and on which rank: a distributed checkpoint tells every rank of those that failed."""
+    """The first cause of an error and its rank: a distributed checkpoint tells every rank of the ranks that failed."""
     api = sys.modules.get("torch.distributed.checkpoint.api")  # slow to load; whoever raised its error has loaded it
     if api is None or not isinstance(error, api.CheckpointException) or not error.failures:
         return error, rank
@@ -23,7 +23,7 @@ def culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException,
 
 
 def failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
-    """What an exception from a scenario means."""
+    """The failure that an exception from a scenario means."""
     text = words_of(error)
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, AssertionError):

@@ -1,4 +1,4 @@
-"""How long a run may take and how many launches it has, by what was asked for or by what is usual."""
+"""The duration of a run and its number of launches, as requested or by default."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from harness.planning.sides import turns
 LAUNCHES = 6
 """Fewer give no interval."""
 CASE_S = 0.6
-"""What a launch may take for each of its cases, unless the user says how long."""
+"""Default time per case of a launch."""
 RUN_S = 420.0
-"""What all launches together may take, unless the user says how long or there is more to measure than fits."""
+"""Default time of all launches together, if the cases fit into it."""
 PRECISE_S = 900.0
 """For how long launches are added where intervals are to be narrow, unless the user says."""
 

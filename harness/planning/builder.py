@@ -21,7 +21,7 @@ from harness.plugins.fields import split
 
 PRESETS = ("smoke", "chapter", "full")
 EVERY_SCENARIO = PRESETS[1:]
-"""Those that take more than a selection where none is named: what answers an exercise, or all there is."""
+"""Presets that select more scenarios than a default run: those that answer an exercise, or all."""
 SELECTION = {
     "collectives": "how=library,by_hand",
     "data_parallel": "how=default,manual,small_buckets",
@@ -34,7 +34,7 @@ Of the variants those that differ most, so that six launches fit in three minute
 ON_ONE = ("tying", "frobenius", "split")
 """The same on one device, where nothing can scale: it says something within minutes everywhere."""
 FEW, EVERY = 6, 4
-"""Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
+"""With more comparisons than this, only every fourth has probes; they bound the next comparisons too."""
 
 
 def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
@@ -100,7 +100,7 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
 
 
 def _host_ranks(size: int, ranks: tuple[int, int] | None, emulated: Emulation | None) -> int | None:
-    """How many of the first ``size`` ranks each host has; None where one host has all, or some are idle."""
+    """Number of the first ``size`` ranks on each host; None if one host has them all, or if some are idle."""
     total, local = ranks or (size, size)
     if emulated is not None:
         total, local = emulated.devices, emulated.devices_per_host
@@ -120,7 +120,7 @@ def refuse_sharing(devices: tuple[str, ...], *, allowed: bool) -> None:
 
 
 def _one_each(devices: tuple[str, ...], ranks: int, local: int, *, share: bool) -> tuple[str, ...]:
-    """A device for each of somebody's ranks, in turn where they ``share``; on several hosts numbered throughout."""
+    """A device for each rank of an external torchrun, in turn if they ``share``; numbered throughout several hosts."""
     if affinity.bound() and devices[0] == "cpu:0":  # each has its own first core
         devices = tuple(f"cpu:{index}" for index in range(local))
     if share and ranks == local > len(devices):
@@ -169,14 +169,14 @@ def _placement(request: RunRequest, size: int, launchers: Sequence[str]) -> None
 
 
 def _here(devices: Sequence[str], threads: int) -> None:
-    """Refuse devices of a cluster that a launcher of this host alone, beside Ray, does not have."""
+    """Refuse devices of a cluster that this host does not have, for launchers of this host alone."""
     kind = devices[0].partition(":")[0]
     indices = range(len(devices))
     device.parse(f"cpu:{len(indices)}" if kind == "cpu" else f"cuda:{','.join(map(str, indices))}", threads)
 
 
 def _entries(names: Sequence[str], preset: str | None, most: int) -> list[registry.Entry]:
-    """The scenarios that a user means on at most so many devices."""
+    """The scenarios that a user selects, on at most ``most`` devices."""
     if not names and preset == "chapter":
         return [entry for entry in registry.scenarios().values() if entry.exercises]
     if not names and preset in EVERY_SCENARIO:
@@ -291,7 +291,7 @@ def _comparison(
     copies: Sequence[tuple[int, int]],
     probes: Sequence[Case],
 ) -> Comparison:
-    """One comparison at every size, with packed ``copies`` (ranks in all, and of each) and ``probes`` beside them."""
+    """One comparison at every size, with packed ``copies`` (all ranks, ranks per copy) and ``probes``."""
     params = {name: values[0] for name, values in point.items() if name != entry.variant_field}
     variants = point[entry.variant_field] if entry.variant_field else (None,)
     cases = []

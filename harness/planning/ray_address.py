@@ -18,7 +18,7 @@ OLDEST = 2, 52
 
 
 class Address(NamedTuple):
-    """The address of somebody's cluster, and what named it."""
+    """The address of an external cluster, and the option or variable that names it."""
 
     text: str
     parameter: str
@@ -32,7 +32,7 @@ def address_of(option: str | None) -> Address | None:
 
 
 def nodes_of(address: Address | None, launcher: str | None) -> list[Mapping[str, int]] | None:
-    """What each node of somebody's cluster has, where ``launcher`` names Ray; else None. Raises UsageError."""
+    """The resources of each node of an external cluster if ``launcher`` names Ray, else None. Raises UsageError."""
     if "ray" in (launcher or "").split(","):
         require_ray()
         return late("launch.ray_cluster.cluster:nodes")(*address) if address else None

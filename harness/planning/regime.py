@@ -42,7 +42,7 @@ EMULATED = {
 
 
 def regime(request: RunRequest, devices: Sequence[str], emulation: Emulation | None = None) -> dict[str, str]:
-    """How the cases of a run request are to be measured on these devices. Raises UsageError."""
+    """The measurement regime of a run request on these devices. Raises UsageError."""
     kind = kind_of(devices[0])
     for option, value, known, usual in (
         ("--cache", request.cache, get_args(Cache), "hot"),

@@ -21,7 +21,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def of_launchers(text: str | None, devices: int, *, inside: bool) -> tuple[Side, ...]:
-    """A side for each launcher that ``--launcher`` names; ``inside`` of somebody's torchrun there is that one only."""
+    """One side per launcher of ``--launcher``; within an external torchrun, that launcher alone."""
     known = get_args(LauncherName)
     names = cast("tuple[LauncherName, ...]", tuple(dict.fromkeys((text or "torchrun").split(","))))
     for name in names:

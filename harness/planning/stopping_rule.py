@@ -48,7 +48,7 @@ class StoppingRule:
 
     plan: Plan
     values: dict[Hashable, dict[int, float]] = field(default_factory=dict)
-    """By case, and by launch."""
+    """Values by case, and by launch."""
 
     def add(self, case: Hashable, cell: CellRecord) -> None:
         """Take one launch of a case into account; one that has no time keeps no other from being narrow."""

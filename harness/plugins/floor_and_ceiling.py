@@ -24,7 +24,7 @@ PRODUCT = {"cpu": 1024, "cuda": 8192}
 
 @dataclass(frozen=True, kw_only=True)
 class Null:
-    """Nothing at all, under full measurement."""
+    """A step that does nothing, measured like all others."""
 
     scaling: ClassVar[Scaling] = "none"
 
@@ -49,7 +49,7 @@ class Spin:
 
 @dataclass(frozen=True, kw_only=True)
 class Gemm:
-    """One large product of two random matrices."""
+    """One product of two large random matrices."""
 
     scaling: ClassVar[Scaling] = "none"
 

@@ -24,14 +24,14 @@ ERRORS: dict[Format, float] = {"tf32": 2e-3, "bf16": 8e-3, "fp16": 2e-3}
 BYTES: dict[Way, int] = {"copy": 2**29, "upload": 2**28, "download": 2**28}
 """Several times what a GPU's cache holds."""
 HOST_BYTES = 2**26
-"""The same of a CPU's, once there and once here."""
+"""Several times what a CPU's cache holds, in the source and in the target."""
 ROWS = 8
 """A few rows of a product suffice for a ceiling."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """One large product of random numbers of a type."""
+    """One product of two large matrices of random numbers of a type."""
 
     scaling: ClassVar[Scaling] = "none"
     format: Format = "bf16"
@@ -95,7 +95,7 @@ class Carry:
 
 
 def of_memory() -> list[Case]:
-    """How fast one device copies within its own memory."""
+    """The probe of copies within one device's memory."""
     return [_case("copy", "Carry", {"way": "copy"})]
 
 

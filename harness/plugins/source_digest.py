@@ -1,4 +1,4 @@
-"""The code of a scenario: a digest of its file and of all that it imports from beside it, or from its own package."""
+"""Digests of a scenario's code: its file, and all that it imports from its folder or its package."""
 
 import ast
 import hashlib

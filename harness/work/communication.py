@@ -43,7 +43,7 @@ KINDS = {
 }
 """The kind of each operator of the namespace that carries a message, or makes ranks wait."""
 ANY = -1
-"""The source of a message that is taken from whoever sends one."""
+"""The source of a receive from any rank."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Message:
     channel: str
     """Alike on the ranks that take part, whose calls on one channel match in order; empty where nobody can tell."""
     ranks: int
-    """How many ranks take part: two in a send and a receive."""
+    """Number of ranks that take part: two in a send and a receive."""
     group_size: int
     """Ranks of its process group."""
     bytes_in: int

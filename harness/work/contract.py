@@ -1,4 +1,4 @@
-"""What a scenario hands over, held against its contract: it may be anybody's code."""
+"""Validation of what a scenario returns: it may be any user's code."""
 
 import inspect
 import math
@@ -25,13 +25,13 @@ FOUND: TypeAdapter[dict[str, Value]] = TypeAdapter(
     Annotated[dict[_Word, bool | _Number | float | _Word], Field(max_length=100)],
     config=ConfigDict(allow_inf_nan=False),
 )
-"""What a check may tell: it is written down, and any reader must be able to take it."""
+"""The facts that a check may return: they are written to files that any reader must be able to read."""
 LONGEST_UNIT = 40
 """Characters of the name of an item."""
 
 
 def checked_facts(facts: object) -> dict[str, Value]:
-    """What ``check()`` told. Raises ValueError, naming what cannot be written down."""
+    """The facts of ``check()`` as plain values. Raises ValueError, naming a fact that cannot be written down."""
     try:
         return FOUND.validate_python(facts)
     except ValidationError as error:

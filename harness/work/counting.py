@@ -30,7 +30,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Count:
-    """What one step of one rank did."""
+    """The counted work of one step of one rank."""
 
     flops: int = 0
     """FLOPs of matrix products, convolutions and attention; other operations are not counted."""
@@ -43,7 +43,7 @@ class Count:
     constant_operands: int = 0
     """Operands of the products counted, of more than one element, whose elements are all alike."""
     streams: frozenset[Any] = frozenset()
-    """Streams of the device on which it was launched, beside the current one."""
+    """Streams of the device on which it launched work, besides the current stream."""
     host_operations: int = 0
     """Operations whose results are on the host, of a step on another device."""
     products: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ _KNOWN = {"aten", "prim", "prims", "c10d", "_c10d_functional", "_c10d_functional
 _MULTIPLIES = re.compile(
     r"m[mv]|dot|matmul|linear|conv|attention|rnn|lstm|gru|linalg(?!_vector_norm)|fft|cdist|solve|cholesky|mkldnn"
 )
-"""In the names of PyTorch's own operators that may multiply matrices."""
+"""Words in the names of PyTorch's operators that may multiply matrices."""
 
 
 class _HostReads(TorchFunctionMode):
@@ -78,7 +78,7 @@ class _HostReads(TorchFunctionMode):
         }
     )  # fmt: skip
     _EXPORTS = frozenset({torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.__dlpack__, torch.Tensor.data_ptr})
-    """What hands the numbers to another library."""
+    """Functions that pass a tensor's numbers to another library."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ def _constant(arg: Any) -> bool:
 
 
 def _none() -> None:
-    """What has no streams."""
+    """Return no stream."""
 
 
 def ready() -> None:
@@ -234,7 +234,7 @@ def ready() -> None:
 
 
 UNLIKELY = 0x5EED_0F_C0FFEE
-"""A seed that nobody sets."""
+"""A seed that no program sets."""
 
 
 @contextmanager
@@ -297,7 +297,7 @@ class Totals:
 
     @property
     def measure(self) -> str:
-        """What ``amount`` counts."""
+        """The unit of ``amount``."""
         return "FLOP" if self.flops else "items"
 
     @classmethod
@@ -361,7 +361,7 @@ def _uncounted(facts: list[RankFacts]) -> Iterator[MeasurementWarning]:
 
 
 def _names(facts: list[RankFacts]) -> list[str]:
-    """What the step calls that may multiply without being counted."""
+    """The calls of the step that may multiply without being counted."""
     return sorted({name for fact in facts for name in fact.uncounted})
 
 

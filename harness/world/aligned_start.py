@@ -20,12 +20,12 @@ from harness.device.timing import Now, RankSample, now
 
 EXCHANGES = 100
 BASELINE_S = 1.0
-"""Estimates that are less far apart say nothing of how quickly two clocks drift apart."""
+"""Two estimates closer in time than this say nothing about the drift of the clocks."""
 
 
 @dataclass(frozen=True)
 class Offset:
-    """What to add to this host's clock to have rank 0's, and by how much that may be wrong; in seconds."""
+    """Offset from this host's clock to rank 0's, and its error bound, in seconds."""
 
     seconds: float = 0.0
     error_s: float = 0.0
@@ -82,7 +82,7 @@ class HostClock:
 
 
 def clock_identity() -> str:
-    """The same for processes that read one monotonic clock: a host's, in a namespace of time."""
+    """Identity of the processes that read one monotonic clock: a host's, in a time namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = str(Path("/proc/self/ns/time").readlink())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOST_S, PROBES_S = 15, 3
-"""A host that has not answered for so long is lost; how often one that says nothing is asked."""
+"""TCP keepalive: a host that does not answer for this long is lost; how often an idle one is probed."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class EmulatedWork(TimedWork):
     """Communication that has been started."""
 
     def __init__(self, device: EmulatedDevice, finish: Callable[[], float], result: Sequence[torch.Tensor]) -> None:
-        """``finish`` waits for the data, and tells when the communication ends on the emulated clock."""
+        """``finish`` waits for the data, and returns when the communication ends on the emulated clock."""
         super().__init__()
         self._device = device
         self._finish = finish
@@ -47,7 +47,7 @@ class EmulatedWork(TimedWork):
         self._end_s: float | None = None
         self._future: Future[list[torch.Tensor]] | None = None
         self.source: int | None = None
-        """Who sent it, where it is a message from anybody."""
+        """The sender of a receive from any rank."""
         device.pending.append(self.settle)
 
     def settle(self) -> float:
@@ -268,7 +268,7 @@ class EmulatedGroup(dist.ProcessGroup):
         return self._last
 
     def _message(self, source: int, target: int, tensors: Sequence[torch.Tensor], tag: int) -> EmulatedWork:
-        """One message from place to place of this group, seen from one of them."""
+        """One message between two places of this group, as one of them sees it."""
         device, before = self._device, self._messages.get((source, target))
         sends, size = source == self.rank(), tensor_bytes(tensors)
         channel = f"{self._name} {source}>{target}#{tag}"
@@ -329,7 +329,7 @@ class EmulatedGroup(dist.ProcessGroup):
 
 @contextmanager
 def _unseen() -> Iterator[None]:
-    """What the group does itself costs the device nothing, and counts as nobody's work."""
+    """Within the block the group's own operations cost the device nothing, and are not counted as work."""
     with _disable_current_modes():
         yield
 

@@ -16,11 +16,11 @@ import torch._C._distributed_c10d as c10d
 READERS = "_dump_fr_trace_json", "_dump_nccl_trace_json"
 """gloo's recorder, and that of a build with NCCL; they may be one."""
 MOST = 8
-"""Collectives that are told, the newest."""
+"""The newest collectives that are reported."""
 DEFAULT_GROUP = "default_pg"
-"""How PyTorch describes the group of all ranks."""
+"""PyTorch's description of the group of all ranks."""
 PATIENCE_S = 1.0
-"""How long reading may take."""
+"""Time limit of a reading."""
 
 
 def pending(within_s: float) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def _readers() -> list[Callable[[], bytes | str]]:
 
 
 def _flying(read: Callable[[], bytes | str], since_ns: int) -> dict[tuple[int, int], str]:
-    """What one recorder has in flight, by time and number; nothing where it does not answer as is known here."""
+    """The collectives that a recorder has in flight, by time and number; empty if its format is unknown."""
     flying: dict[tuple[int, int], str] = {}
 
     def take(entry: dict[str, Any]) -> None:

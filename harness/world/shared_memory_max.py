@@ -78,7 +78,7 @@ class SharedMemoryMax:
 
     @classmethod
     def shared(cls, control: ControlPlane, timeout_s: float, patience_s: float = PATIENCE_S) -> Self | None:
-        """One for all ranks; None on all of them where they cannot share memory. Every rank calls this."""
+        """One object for all ranks; None on all of them if they cannot share memory. Every rank calls this."""
         length = control.size**2 * LINE
         descriptor = (
             os.memfd_create("rankbench") if control.rank == 0 else None

@@ -17,19 +17,19 @@ from harness.device.telemetry.readings import LAYOUT, Readings
 from harness.world.control import ControlPlane
 
 TOKEN = 32
-"""Bytes at the head of the file, to tell it from another process's."""
+"""Bytes of the token at the head of the file, which proves that the file is the poller's."""
 
 Read = Callable[[], Readings]
-"""What was read of this rank's GPU since it was asked last."""
+"""Returns the readings of this rank's GPU since the last call."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a rank is, as all of a launch are told."""
+    """The place of a rank, as all ranks of a launch know it."""
 
     host: str
     uuid: str
-    """Of its GPU, as NVML writes it."""
+    """UUID of its GPU, as NVML writes it."""
     cpus: tuple[int, ...]
 
 

@@ -28,14 +28,14 @@ from harness.world import flight_recorder
 from harness.world.control import Failure
 
 WAITING = {"shared_memory_max.py", "control.py", "world.py", "process_groups.py"}
-"""Modules beside this one whose collectives are no part of a case: they wait for the other ranks of the launch."""
+"""Modules whose collectives are no part of a case: they wait for the other ranks of the launch."""
 COLLECTIVES = "torch/distributed/"
 BACKWARD = "torch/autograd/graph.py"
-"""Where a rank stands whose backward pass does not end: DistributedDataParallel has its collectives in there."""
+"""The file of a backward pass that does not end: DistributedDataParallel calls its collectives there."""
 HARNESS = Path(__file__).parents[1]
 """Frames of files below this folder are the harness's."""
 INSTALLED, STANDARD = "site-packages", sysconfig.get_path("stdlib") + os.sep
-"""Where packages are, and Python's own modules."""
+"""Folders of installed packages, and of Python's own modules."""
 ON_BEHALF = {
     HARNESS / "gang.py", HARNESS / "measure" / "message_watcher.py", HARNESS / "work" / "communication.py",
 }  # fmt: skip
@@ -158,7 +158,7 @@ def _ours(filename: str) -> bool:
 
 
 def _distance(filename: str) -> int:
-    """How far a file is from the user: 0 is one of theirs, 1 of an installed package, 2 of PyTorch or Python."""
+    """A file's distance from the user's code: 0 for their own, 1 for an installed package, 2 for PyTorch or Python."""
     parts = Path(filename).parts
     if COLLECTIVES in filename or filename.startswith("<") or HARNESS in Path(filename).parents:
         return 2

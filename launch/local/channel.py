@@ -18,14 +18,14 @@ from harness.common.fork_safety import keep_to_ourselves
 from harness.journal.plan import Record
 
 SEND_S = 10.0
-"""A process that takes nothing for so long is not waited for."""
+"""Send timeout: a process that does not read for this long is given up."""
 
 Event = tuple["Peer", Literal["line", "closed"], bytes]
 
 
 @dataclass(eq=False)
 class Peer:
-    """One process at the other end."""
+    """One connected process."""
 
     socket: socket.socket
     pending: bytes = b""
@@ -47,7 +47,7 @@ class Server:
         self._selector.register(self._socket, selectors.EVENT_READ)
 
     def events(self, timeout_s: float) -> Iterator[Event]:
-        """What came in; waits up to ``timeout_s`` seconds for the first of it."""
+        """Return the messages that have arrived; wait up to ``timeout_s`` seconds for the first."""
         for key, _ in self._selector.select(max(0.0, timeout_s)):
             if key.fileobj is self._socket:
                 self._accept()
@@ -55,7 +55,7 @@ class Server:
                 yield from self._receive(key.data)
 
     def drain(self) -> None:
-        """Forget what processes have said that are dead by now."""
+        """Close the connections of dead processes."""
         while list(self.events(0.0)):
             pass
 
@@ -82,7 +82,7 @@ class Server:
             yield peer, "closed", b""
 
     def close(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()
@@ -90,7 +90,7 @@ class Server:
 
 
 class Client:
-    """A process's end."""
+    """The process's end."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -105,7 +105,7 @@ class Client:
             self._socket.sendall(text.encode() + b"\n")
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """What the parent says, until it hangs up."""
+        """Messages of the parent, until it closes the connection."""
         with self._socket.makefile("rb") as file:
             for line in file:
                 yield json.loads(line)

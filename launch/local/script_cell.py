@@ -1,4 +1,4 @@
-"""What became of a script on so many devices: from what its ranks tell to the cell in the journal."""
+"""The cell of a script's case in the journal, from the notes of its ranks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NOT_COMPARED = {
     "none": "not compared: no parameters were seen",
     "plain": "different, but no DistributedDataParallel module has them",
 }
-"""What is said of parameters that need not be alike on all ranks."""
+"""The word for parameters that need not be equal on all ranks."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Turn:
     comparison: int
     case: Case
     place: int
-    """Of the cases of its launch, in their random order."""
+    """Its place among the cases of its launch, in their random order."""
 
     def begun(self) -> BeginRecord:
-        """What the journal has before anything of it."""
+        """The record that begins the case in the journal."""
         return BeginRecord(launch=self.launch, comparison=self.comparison, case=self.case.key)
 
     def visit(self) -> VisitNote:
-        """What the progress hears meanwhile."""
+        """The note for the progress."""
         return VisitNote(comparison=self.comparison, case=self.case.key, round=0, rounds=0)
 
     def failed(self, ending: Ending) -> CellRecord:
-        """Its cell where it was not measured."""
+        """The cell of this case if it was not measured."""
         return CellRecord(
             launch=self.launch,
             comparison=self.comparison,
@@ -123,7 +123,7 @@ def _since(instants: Sequence[float], origin_s: float) -> tuple[float, ...]:
 
 
 def _found(ranks: Sequence[ScriptNote]) -> dict[str, Value]:
-    """What can be said of a script without an oracle."""
+    """The facts that are known of a script without a check."""
     shares = [sum(rank.loader_s) / (rank.end_s[-1] - rank.start_s[0]) for rank in ranks]
     facts: dict[str, Value] = dict(ranks[0].facts.found) | {"steps": len(ranks[0].start_s), "loader_share": max(shares)}
     if ranks[0].loss is not None:

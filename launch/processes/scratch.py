@@ -15,7 +15,7 @@ from launch.processes.cleanup import REMOVED, afterwards
 
 PRIVATE = 0o700
 REMOVE = f'{REMOVED}; rmdir -- "${{0%/*}}"'
-"""Also the run directory, on a host on which there is nothing else in it."""
+"""Removes ``$0``, and on a host without anything else in it the run directory too."""
 
 
 def clear(folder: str) -> None:
@@ -66,7 +66,7 @@ def lent(folder: Path, mark: str, *, first: bool) -> Iterator[str]:
 
 
 def _ours(folder: Path) -> bool:
-    """Whether it is a folder of this user, and neither a link nor another's."""
+    """Whether it is a folder of this user, and no link."""
     try:
         status = folder.lstat()
     except OSError:

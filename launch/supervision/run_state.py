@@ -1,4 +1,4 @@
-"""What the journal of a run has so far, and what is missing."""
+"""The state of a run's journal, and the cells that are missing."""
 
 import json
 from collections.abc import Collection
@@ -21,18 +21,18 @@ Todo = dict[int, tuple[Case, ...]]
 """Cases to measure, by the index of their comparison."""
 
 HOPELESS = 2
-"""A case that has failed in so many launches is not tried in the later ones: each may cost a deadline."""
+"""A case that has failed in this many launches is not tried again: each failure may cost a deadline."""
 
 
 @dataclass
 class Ledger:
-    """What the journal has so far."""
+    """The state of a run's journal."""
 
     plan: Plan
     cells: dict[tuple[int, int, str], Status] = field(default_factory=dict)
     """The status of each cell, by launch, comparison and case."""
     by_design: set[tuple[int, int, str]] = field(default_factory=set)
-    """Cells that the scenario itself says make no sense."""
+    """Cells that the scenario itself skips."""
     failures: dict[tuple[str, int, str], dict[int, Status]] = field(default_factory=dict)
     """How a case failed, by launch; by the launches' side, comparison and case."""
     attempts: dict[int, int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Ledger:
 
     @cached_property
     def widths(self) -> StoppingRule:
-        """Of the cases that the run is about."""
+        """Interval widths of the cases that the run is about."""
         return StoppingRule(self.plan)
 
     @cached_property
@@ -49,7 +49,7 @@ class Ledger:
         return {(index, case.key) for index, case in every if not (case.packed or case.probe)}
 
     def note(self, entry: Record) -> None:
-        """Take one record into account. Raises JournalError for a launch that the plan cannot have."""
+        """Note one record. Raises JournalError for a launch that the plan cannot have."""
         if isinstance(entry, CellRecord | LaunchRecord) and not self.plan.holds(entry.launch):
             raise JournalError(f"launch {entry.launch} in the journal is beyond any that the plan may have")
         if isinstance(entry, CellRecord):
@@ -69,12 +69,12 @@ class Ledger:
         return self.failures.setdefault((self.plan.side_of(launch).name, comparison, case), {})
 
     def forgive(self) -> None:
-        """Take what failed for missing, so that it is measured again."""
+        """Treat failed cells as missing, so that they are measured again."""
         self.failures.clear()
         self.cells = {cell: status for cell, status in self.cells.items() if status in (*MEASURED, "skipped")}
 
     def hopeless(self, launch: int, comparison: int, case: str) -> str | None:
-        """Why a case is not tried in a launch: it has failed in several before. None where it is."""
+        """Why a case is not tried in a launch: it has failed in several before. None if it is tried."""
         failed = self._failed(launch, comparison, case)
         if len(failed) < HOPELESS:
             return None
@@ -96,7 +96,7 @@ class Ledger:
 
     @property
     def begun(self) -> set[int]:
-        """Launches of which there is anything."""
+        """Launches with any record."""
         return {*self.attempts, *(launch for launch, _, _ in self.cells)}
 
     @property

@@ -13,12 +13,12 @@ SAID = "finishing the sample at hand; a second signal (Ctrl-C) ends the run now"
 
 @dataclass
 class Interrupt(StopRequest):
-    """What the user, a scheduler or a terminal wants of the run, as its parent knows it."""
+    """The request of the user, a scheduler or a terminal to stop the run, as its parent knows it."""
 
     heeded: bool = False
-    """Whether ranks are measuring, who can finish what they do. Where none are, nothing is lost by ending now."""
+    """Whether ranks are measuring, which can finish their samples. If not, nothing is lost by an immediate end."""
     signal: str = ""
-    """The signal by which it was asked for."""
+    """The signal that requested it."""
 
 
 @contextmanager

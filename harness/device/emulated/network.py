@@ -20,7 +20,7 @@ class Network:
         self._slow = {frozenset((one, other)): factor for one, other, factor in pairs}
 
     def transfer_s(self, source: int, target: int, size: float) -> float:
-        """One message from rank to rank."""
+        """Seconds of one message between two ranks."""
         emulation = self._emulation
         near = emulation.host_of(source) == emulation.host_of(target)
         link = emulation.link if near else emulation.host_link

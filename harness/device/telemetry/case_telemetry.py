@@ -1,4 +1,4 @@
-"""What was read of a GPU beside its samples: its clock, why it held back, and the power that each case draws."""
+"""The telemetry of a case: the GPU's clock, its reasons to throttle, and the power that the case draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from harness.device.timing import RankSample
 
 @dataclass(frozen=True)
 class CaseTelemetry:
-    """Of one case on one rank; None where it cannot be told."""
+    """The telemetry of one case on one rank; a field is None if it is unknown."""
 
     mhz: tuple[float, ...] | None = None
     """Clock in each sample."""
@@ -21,7 +21,7 @@ class CaseTelemetry:
 
 
 def telemetry(readings: Readings, cases: Sequence[Sequence[RankSample]]) -> list[CaseTelemetry]:
-    """What the readings say of the samples of each case, which were timed by this host's own clock, as they were."""
+    """The telemetry of each case's samples, whose times are of this host's own clock."""
     spans = [[(lap.start_s, lap.end_s) for lap in laps] for laps in cases]
     every = [span for rank_spans in spans for span in rank_spans]
     if not every:

@@ -1,4 +1,4 @@
-"""What telemetry reads of an emulated device: the clock that is planted, and why it is held back."""
+"""The readings of an emulated device: the planted clock, and the planted reasons to throttle."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class PlantedReadings(Readings):
 
     @classmethod
     def of_device(cls, device: EmulatedDevice) -> Self:
-        """All since the device was made."""
+        """All readings since the device was made."""
         return cls(np.empty(0, LAYOUT), float(device.emulation.clock_mhz), tuple(device.readings))
 
     def during(self, start_s: float, end_s: float) -> tuple[float, int] | None:
@@ -35,6 +35,6 @@ class PlantedReadings(Readings):
         return self.mhz / slower, THERMAL if slower > 1 else 0
 
     def energy(self, start_s: float, end_s: float) -> tuple[Array, Array]:
-        """Nothing."""
+        """Empty: an emulated device has no counter of energy."""
         del start_s, end_s
         return np.empty(0), np.empty(0)

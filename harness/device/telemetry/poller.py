@@ -26,7 +26,7 @@ What the driver does not tell is 0.
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read until whoever started this is gone."""
+    """Read until the process that started this one is gone."""
     with contextlib.suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
         boards = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in arguments[1:]]

@@ -1,4 +1,4 @@
-"""What the gauge has read of one GPU, and what that says of a moment."""
+"""The poller's readings of one GPU, and their values during a span of time."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,20 +14,20 @@ LAYOUT = np.dtype(
         *(("energy_mj", "<u8"), ("power_mw", "<u4"), ("celsius", "<i4")),
     ]
 )
-"""The same as ``harness.device.telemetry.poller.RECORD``."""
+"""The record of ``harness.device.telemetry.poller.RECORD``."""
 NEAR_S = 0.1
-"""A reading that is further from a sample says nothing of it."""
+"""A reading farther from a sample than this says nothing about it."""
 
 
 @dataclass(frozen=True)
 class Readings:
-    """In the order of time, which is the host's clock."""
+    """Records in order of the host's clock."""
 
     table: Array
 
     @classmethod
     def of(cls, content: bytes, place: int) -> Self:
-        """Those of one GPU; the last record may be torn."""
+        """The readings of one GPU; the last record may be torn."""
         whole = len(content) // LAYOUT.itemsize * LAYOUT.itemsize
         table = np.frombuffer(content[:whole], LAYOUT)
         return cls(table[table["place"] == place])
