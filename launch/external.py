@@ -86,9 +86,10 @@ class ExternalJournal:
             self._run.create(self._plan)
         elif (planned := self._run.plan()).identity != self._plan.identity:
             if names := source_digest.changed(planned.comparisons, self._plan.comparisons):
-                rule, value = "hold launches of the same code", f"{self._run.root}, where {names[0]} had another"
-                raise UsageError("run directory", rule, value, "choose another folder")
-            raise UsageError("run directory", "hold no other plan", self._run.root, "choose another folder")
+                fault = f"{self._run.root} has launches of other code of {names[0]}"
+                raise UsageError("run directory", fault, None, "choose another folder")
+            fault = f"{self._run.root} has launches with other options"
+            raise UsageError("run directory", fault, None, "repeat their options, or choose another folder")
         self._journal = opened(self._run, self._console)
         ledger = self._ledger
         for entry in self._run.entries():
@@ -132,8 +133,8 @@ class ExternalJournal:
         """Raise UsageError if an earlier launch had its ranks on another number of hosts."""
         before, here = (_placement([rank.host for rank in record.ranks]), _placement(self._hosts))
         if before != here:
-            rule = f"be for as many ranks on each host in every launch ({_numbers(before)})"
-            raise UsageError("run directory", rule, f"{self._run.root} with {_numbers(here)}", "choose another folder")
+            fault = f"{self._run.root} has launches with {_numbers(before)} ranks per host, but this one has {_numbers(here)}"
+            raise UsageError("run directory", fault, None, "choose another folder")
 
     def _promising(self, ledger: Ledger, launch: int) -> Todo:
         """The planned cases; those that have failed too often are skipped."""

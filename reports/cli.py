@@ -94,7 +94,7 @@ def export(run: Path, format: str, out: Path | None) -> None:  # noqa: A002 - it
         write_whole(out, text)
     elif isinstance(text, bytes):
         if sys.stdout.isatty():
-            raise UsageError("--out", f"be given for {format}, which is no text", "missing", f"e.g. --out run.{format}")
+            raise UsageError("--out", f"is missing, but {format} is no text", None, f"e.g. --out run.{format}")
         sys.stdout.buffer.write(text)
     elif appended:
         with Path(appended).open("a", encoding="utf-8") as file:

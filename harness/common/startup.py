@@ -71,11 +71,11 @@ def refuse_restart() -> None:
     """Raise UsageError for ranks that torchrun has started again: the run that failed has reported already."""
     if (count := os.environ.get(RESTARTS, "0")) not in ("", "0"):
         remedy = "leave --max-restarts out, and start torchrun again with the same --out for one more launch"
-        raise UsageError("torchrun", "start its ranks once", f"at restart {count}", remedy)
+        raise UsageError("torchrun", f"has started its ranks again (restart {count})", None, remedy)
 
 
 def refuse_without_asserts() -> None:
     """Raise UsageError where Python leaves assertions out, by which cases are checked."""
     if not __debug__:
-        value = f"{sys.executable} with -O or PYTHONOPTIMIZE"
-        raise UsageError("Python", "run assertions, by which cases are checked", value, "leave that out")
+        fault = f"{sys.executable} runs without the assertions by which cases are checked"
+        raise UsageError("Python", fault, None, "leave -O and PYTHONOPTIMIZE out")

@@ -152,9 +152,8 @@ class Journal:
             """Bytes of the line that the last run did not finish: they are in ``torn_path`` now."""
         except BlockingIOError:
             self._file.close()
-            raise UsageError(
-                "run directory", "belong to no running run", path.parent, "wait for it, or choose another"
-            ) from None
+            fault = f"{path.parent} belongs to a running run"
+            raise UsageError("run directory", fault, None, "wait for it, or choose another") from None
         except BaseException:
             self._file.close()
             raise

@@ -63,14 +63,14 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
     if emulated and "ray" in launchers:
         raise UsageError("--launcher", "be torchrun or inline for emulated devices", "ray", "leave it out")
     if emulated and ranks is not None and ranks[0] != ranks[1]:
-        rule, value = "have all ranks of emulated devices on one host", f"{ranks[1]} of {ranks[0]} here"
-        raise UsageError("torchrun", rule, value, "emulate the hosts: --devices emulated:4x8")
+        fault = f"has {ranks[1]} of {ranks[0]} ranks on this host, but emulated devices need all ranks on one host"
+        raise UsageError("torchrun", fault, None, "emulate the hosts: --devices emulated:4x8")
     if request.nodes is not None and set(launchers) != {"ray"}:
         _here(devices[: sizes[-1]], request.threads)
     comparisons = _comparisons(request, sizes, devices, _host_ranks(sizes[-1], ranks, emulated))
     budget_s, launches, precision = effort(request, comparisons, sides, joined=ranks is not None)
     if launches > most_launches(comparisons):
-        rule = f"be at most {most_launches(comparisons)} for so many cases"
+        rule = f"be at most {most_launches(comparisons)} for these cases"
         raise UsageError("--launches", rule, launches, "use fewer, or fewer scenarios")
     return Plan(
         version=__version__,
@@ -112,11 +112,12 @@ def refuse_sharing(devices: tuple[str, ...], *, allowed: bool) -> None:
     shared = len(set(devices)) < len(devices)
     if shared and not allowed:
         remedy = "add --share-device to test several ranks on one GPU, over gloo and without any scaling figure"
-        raise UsageError("--devices", "name each GPU once: NCCL takes one rank a GPU", ",".join(devices), remedy)
+        fault = f"names a GPU twice ({','.join(devices)}), but NCCL needs one GPU per rank"
+        raise UsageError("--devices", fault, None, remedy)
     if allowed and not shared:
         remedy = "leave it out, or name a GPU as often as it is to have ranks (--devices cuda:0,0), or more CPU devices"
-        rule = "come with a GPU that is named twice, or more ranks than CPU devices"
-        raise UsageError("--share-device", rule, ",".join(devices), f"{remedy} than there are (--devices cpu:N)")
+        fault = f"needs a GPU that --devices names twice, or more ranks than CPU devices (got {','.join(devices)})"
+        raise UsageError("--share-device", fault, None, f"{remedy} than there are (--devices cpu:N)")
 
 
 def _one_each(devices: tuple[str, ...], ranks: int, local: int, *, share: bool) -> tuple[str, ...]:
@@ -133,10 +134,12 @@ def _one_each(devices: tuple[str, ...], ranks: int, local: int, *, share: bool) 
     if ranks == local:
         return devices[:ranks]
     if ranks % local:
-        raise UsageError("--nproc-per-node", "be alike on every host", f"{local} of {ranks} here", "correct it")
+        fault = f"must be the same on every host, but this host has {local} of {ranks} ranks"
+        raise UsageError("--nproc-per-node", fault, None, "start the same number on each host")
     kind = devices[0].partition(":")[0]
     if devices[:local] != tuple(f"{kind}:{index}" for index in range(local)):
-        raise UsageError("--devices", "name no single devices on several hosts", ",".join(devices), f"use {kind}")
+        fault = f"cannot select single devices on several hosts (got {','.join(devices)})"
+        raise UsageError("--devices", fault, None, f"use --devices {kind}")
     return tuple(f"{kind}:{index}" for index in range(ranks))
 
 
@@ -160,12 +163,13 @@ def _placement(request: RunRequest, size: int, launchers: Sequence[str]) -> None
     if request.placement not in known:
         raise UsageError("--placement", f"be one of {', '.join(known)}", repr(request.placement), f"e.g. {known[0]}")
     if request.share_device and "ray" in launchers:
-        rule = "go without Ray, which gives each rank a device"
-        raise UsageError("--share-device", rule, request.launcher, "use --launcher torchrun")
+        fault = f"cannot be combined with --launcher {request.launcher}: Ray gives each rank a device of its own"
+        raise UsageError("--share-device", fault, None, "use --launcher torchrun")
     nodes = len(request.nodes or (None,))
     if "ray" in launchers and request.placement == "strict-spread" and size > nodes:
         remedy = "use --placement spread, or smaller --world-sizes"
-        raise UsageError("--placement strict-spread", f"place at most {nodes} ranks, one a node", size, remedy)
+        fault = f"needs one node per rank, but there are {size} ranks and {nodes} nodes"
+        raise UsageError("--placement strict-spread", fault, None, remedy)
 
 
 def _here(devices: Sequence[str], threads: int) -> None:
@@ -198,7 +202,8 @@ def _settings(settings: Sequence[str], entries: Sequence[registry.Entry]) -> dic
         if name not in by_name:
             raise UsageError("--set", "name a scenario of this run", repr(name), nearest(name, by_name))
         if len({entry.reference for entry in entries if entry.name == name}) > 1:
-            raise UsageError("--set", "mean one scenario", f"{name!r} of two", "measure each in a run of its own")
+            fault = f"is ambiguous: this run has two scenarios {name!r}"
+            raise UsageError("--set", fault, None, "measure each in a run of its own")
         values[name, field] = tuple(dict.fromkeys(by_name[name].value(field, text) for text in split(right)))
     return values
 

@@ -24,7 +24,7 @@ def emulation(devices: str | None, settings: Sequence[str]) -> Emulation | None:
     """
     if devices is None or devices.partition(":")[0] != "emulated":
         if settings:
-            raise UsageError("--emulate", "come with emulated devices", settings[0], "add --devices emulated:8")
+            raise UsageError("--emulate", "needs emulated devices", None, "add --devices emulated:8")
         return None
     match = DEVICES.fullmatch(devices)
     if match is None:
@@ -37,7 +37,7 @@ def emulation(devices: str | None, settings: Sequence[str]) -> Emulation | None:
     for setting in settings:
         _merge(merged, _read(setting))
     if (merged["hosts"], merged["devices_per_host"]) != (hosts, per_host):
-        raise UsageError("--emulate", "leave the number of devices to --devices", "hosts", "leave it out")
+        raise UsageError("--emulate", "cannot set hosts: --devices has the number of devices", None, "leave it out")
     try:
         return Emulation.model_validate(merged, strict=False)
     except ValidationError as error:

@@ -82,15 +82,15 @@ def make(request: ScriptRequest) -> Plan:
     ):
         above_zero(name, value)
     if request.skip < LEAST_SKIP:
-        rule = f"be at least {LEAST_SKIP}, in which it is learned what ends a step"
+        rule = f"be at least {LEAST_SKIP}, whose steps show what ends a step"
         raise UsageError("--skip", rule, request.skip, "raise it")
     _one_of("--steps-by", request.steps_by, get_args(StepsBy))
     scaling = "none" if request.scaling is None else request.scaling
     _one_of("--scaling", scaling, get_args(Scaling))
     script = _script(request)
     if (request.devices or "").startswith("emulated"):
-        remedy = "use --devices cpu or cuda"
-        raise UsageError("--devices", "be real for a script, which makes its own groups", request.devices, remedy)
+        fault = f"{request.devices} cannot run a script, which makes its own process groups"
+        raise UsageError("--devices", fault, None, "use --devices cpu or cuda")
     devices = device.parse(request.devices, request.threads, share=request.share_device)
     refuse_sharing(devices, allowed=request.share_device)
     sizes = world_sizes(request.world_sizes, len(devices))

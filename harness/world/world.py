@@ -257,10 +257,10 @@ def one_rank_each(boards: Sequence[str | None]) -> None:
     """Refuse two ranks on one GPU, on every rank alike; ``boards`` are the ranks' whole GPUs. Raises UsageError."""
     for rank, board in enumerate(boards):
         if board in boards[:rank]:
-            rule = "be on GPUs of their own, since NCCL takes one rank a GPU, whatever its instances (MIG)"
-            value = f"{boards.index(board)} and {rank} on GPU {board}"
+            fault = f"{boards.index(board)} and {rank} share GPU {board}"
+            fault += ", but NCCL needs one GPU per rank, whatever its instances (MIG)"
             remedy = "let every rank see all GPUs, or name one twice in --devices with --share-device"
-            raise UsageError("ranks", rule, value, remedy)
+            raise UsageError("ranks", fault, None, remedy)
 
 
 def _clock(device: AnyDevice) -> HostClock:

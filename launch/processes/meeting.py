@@ -51,15 +51,17 @@ class Refusal(Record):
     def of(cls, error: RankbenchError, by: str = "") -> Self:
         """The parts of an error, for the other ranks; ``by`` names the rank that refuses."""
         if isinstance(error, UsageError):
-            parameter, rule, value, remedy = map(str, error.parts)
-            return cls(kind="UsageError", words=(parameter, rule, f"{value}{by}", remedy))
+            parameter, rule, value, remedy = error.parts
+            fault = (f"{rule}{by}",) if value is None else (rule, f"{value}{by}")
+            return cls(kind="UsageError", words=(parameter, *fault, remedy))
         return cls(kind=type(error).__name__, words=(f"{error}{by}",))
 
     @property
     def error(self) -> RankbenchError:
         """The error again, of a class that callers tell from others."""
         if self.kind == "UsageError":
-            return UsageError(*self.words)
+            (parameter, rule, *value), remedy = self.words[:-1], self.words[-1]
+            return UsageError(parameter, rule, value[0] if value else None, remedy)
         kinds = {kind.__name__: kind for kind in (JournalError, FullError)}
         return kinds.get(self.kind, RankbenchError)(*self.words)
 
@@ -185,9 +187,9 @@ class Meeting:
         if other is None:
             self._post(Verdict(plan=plan, hosts=tuple(host.host for host in every)))
             return
-        value = f"`{every[0].command}` on {every[0].host}, and `{other.command}` on {other.host}"
+        commands = f"`{every[0].command}` on {every[0].host}, and `{other.command}` on {other.host}"
         remedy = "give every host the same command line"
-        error = UsageError("torchrun", "start all ranks with the same command", value, remedy)
+        error = UsageError("torchrun", f"has started its ranks with different commands: {commands}", None, remedy)
         self._post(Verdict(refusal=Refusal.of(error)))
 
     def _post(self, verdict: Verdict) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from harness.journal.measurement_warnings import REMEDIES, Kind, MeasurementWarning
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Case
 from reports.analysis.limits import floor_s, least_s
 from reports.analysis.steadiness import FEWEST_SAMPLES, Fact
@@ -57,7 +57,7 @@ def cautions(
     by_kind: dict[Kind, list[str]] = {}
     for kind, fact in pairs:
         by_kind.setdefault(kind, []).append(fact)
-    return tuple(Caution(kind=kind, fact="; ".join(facts), remedy=REMEDIES[kind]) for kind, facts in by_kind.items())
+    return tuple(Caution(kind=kind, fact="; ".join(facts), remedy=kind.remedy) for kind, facts in by_kind.items())
 
 
 def _recorded(measured: Measured, key: CaseId) -> Iterator[Fact]:

@@ -38,7 +38,7 @@ def refuse(base: Evidence, new: Evidence) -> None:
         remedy = "measure both on real devices: what is planted says nothing of a machine"
         raise UsageError("NEW's devices", f"be {kinds[0]}, as BASE's", kinds[1], remedy)
     if _same_launches(base, new):
-        raise UsageError("NEW", "have launches of its own", "a copy of BASE", "measure again")
+        raise UsageError("NEW", "contains launches of BASE", None, "name another run, or measure again")
     sizes = [set(evidence.plan.world_sizes) for evidence in (base, new)]
     if not sizes[0] & sizes[1]:
         old, now = (_text(sorted(counts)) for counts in sizes)
@@ -53,7 +53,9 @@ def refuse(base: Evidence, new: Evidence) -> None:
         )
     if not shared(base, new):
         first, other = (_first_case(evidence) for evidence in (base, new))
-        raise UsageError("NEW", f"have a case of BASE's ({first})", other, "measure the same scenarios and axes")
+        raise UsageError(
+            "NEW", f"has no case of BASE's (BASE: {first}; NEW: {other})", None, "measure the same scenarios and axes"
+        )
 
 
 def refuse_unchecked(base: Evidence, new: Evidence) -> None:
@@ -61,7 +63,7 @@ def refuse_unchecked(base: Evidence, new: Evidence) -> None:
     for name, evidence in (("BASE", base), ("NEW", new)):
         if any(cell.state == "unchecked" for cell in evidence.cells):
             remedy = "add --accept-unchecked where a result that is wrong may count as fast"
-            raise UsageError(name, "have checked results for a verdict", "a run of a script, unchecked", remedy)
+            raise UsageError(name, "is a run of a script, whose results were not checked", None, remedy)
 
 
 def shared(base: Evidence, new: Evidence) -> list[str]:

@@ -7,7 +7,6 @@ from functools import cached_property
 
 from markupsafe import Markup
 
-from harness.journal.measurement_warnings import REMEDIES
 from harness.journal.records import MEASURED
 from reports.figures.axes import Ends, Variants
 from reports.schema.cases import CeilingRow, CellRow, ContrastRow, RankRow, RoofRow
@@ -85,7 +84,7 @@ class Section:
                     if caution.kind is kind:
                         facts.setdefault(caution.fact, []).append(short(row))
             lines = [f"{fact} ({_cases(names, len(self.cells))})" for fact, names in facts.items()]
-            yield letter, str(kind), REMEDIES[kind], lines
+            yield letter, str(kind), kind.remedy, lines
 
     @property
     def base(self) -> int:

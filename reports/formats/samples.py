@@ -109,7 +109,7 @@ def parquet(run: RunDir) -> bytes:
         table.astype(kinds).to_parquet(file, engine="pyarrow", index=False)
     except ImportError:
         remedy = "pip install -e '.[parquet]'"
-        raise UsageError("--format parquet", "find pyarrow", "not installed", remedy) from None
+        raise UsageError("--format parquet", "needs pyarrow, which is not installed", None, remedy) from None
     return file.getvalue()
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from harness.journal.measurement_warnings import REMEDIES
 from reports.formats.fitting import CaseTable, Column, Row, hang
 from reports.formats.fitting import show as show_cases
 from reports.schema.cases import CellRow
@@ -99,7 +98,7 @@ def _figure(entry: Entry) -> Text:
 
 
 def _legend(cells: Iterable[CellRow]) -> list[Text]:
-    return [Text(f"{letter} {kind}: {REMEDIES[kind]}", "yellow") for kind, letter in marks(cells).items()]
+    return [Text(f"{letter} {kind}: {kind.remedy}", "yellow") for kind, letter in marks(cells).items()]
 
 
 def sentence(text: str, style: str) -> Text:
