@@ -159,7 +159,7 @@ class CollectiveTimes(Record):
     """While it worked and a message was under way to which all ranks had come: hidden communication; None in older
     journals."""
     kinds: tuple[CollectiveKind, ...] = ()
-    """By kind and group size; empty in older journals."""
+    """By kind and group size."""
     bytes: tuple[float, ...] | None = None
     """Each rank's bytes of a step's watched messages, counted as ``RankFacts.traffic_bytes`` are; None where unknown.
 
@@ -192,7 +192,7 @@ class RankFacts(Record):
     items: float
     """Declared items of one step."""
     wire: float = 0
-    """Declared bytes that it must send to others in one step at least; 0 in older journals."""
+    """Declared bytes that it must send to others in one step at least."""
     counted_flops: float
     """Matrix-product FLOPs that the harness counted in one untimed step; 0 where it can count none."""
     host_reads: int
@@ -200,9 +200,9 @@ class RankFacts(Record):
     traffic_bytes: int = 0
     """Bytes of its messages in that step: the sum of ``messages``."""
     messages: tuple[Traffic, ...] = ()
-    """The same by kind; empty in older journals."""
+    """The same by kind."""
     allocated_bytes: int = 0
-    """Bytes of the tensors that operations made in that step; 0 in older journals."""
+    """Bytes of the tensors that operations made in that step."""
     products: tuple[str, ...] = ()
     """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
     uncounted: tuple[str, ...] = ()
@@ -210,7 +210,7 @@ class RankFacts(Record):
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
     asymmetric: bool = False
-    """Whether ranks do by design what their declared work does not tell; False in older journals."""
+    """Whether ranks by design do work that their declared work does not show."""
     settings: tuple[str, ...] = ()
     """Settings of the whole process that its code changed: the name, its value, and the process's."""
     held_bytes: int | None = None
@@ -300,9 +300,6 @@ class CellRecord(Record):
     """The name of one item of the declared work."""
     inner: int = Field(default=1, ge=1)
     """Steps in one sample: a step's time is the sample's divided by this."""
-    head_start_s: float | None = None
-    """Of older journals, for how long the device was held before each sample; None in newer ones, whose samples are
-    timed as launched."""
     samples: Samples | None = None
     queued: QueuedSamples | None = None
     """The device's own time; None where a step waits for the device itself, and where there is none but the host's."""
@@ -313,7 +310,7 @@ class CellRecord(Record):
     facts: tuple[RankFacts, ...] = ()
     """Facts per rank of the case's gang."""
     waits: CollectiveTimes | None = None
-    """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
+    """Collective times of a gang of several ranks; None if its collectives could not be watched."""
     warnings: tuple[MeasurementWarning, ...] = ()
     outcomes: tuple[RankOutcome, ...] = ()
     """The outcome of each rank of the launch, if its gang was lost."""

@@ -105,7 +105,7 @@ def product_roof(measured: Measured, key: CaseId, world_size: int) -> tuple[str,
 
     None where one of them has no probe. What one device does alone stands for more where they were not measured.
     """
-    types = {name for fact in measured.facts(key) for name in fact.products} or {"float32"}  # older journals tell none
+    types = {name for fact in measured.facts(key) for name in fact.products} or {"float32"}
     probes = [probe for name in sorted(types) if (probe := PRODUCTS.get(name))]
     rates = {probe: _product_rate(measured, key[0], probe, world_size) for probe in probes}
     known = [(rate, probe) for probe, rate in rates.items() if rate is not None]
