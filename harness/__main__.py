@@ -1,7 +1,5 @@
 """The entry point: ``rankbench …``, ``python -m harness …``, or a rank under ``torchrun … -m harness …``."""
 
-from __future__ import annotations
-
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
@@ -15,13 +13,13 @@ from harness.common.packages import HOME, PACKAGES
 
 
 def strangers() -> str | None:
-    """What is wrong if the four packages do not come from one place (a sourced ROS has a ``launch`` too); else None."""
+    """Return an error text if the four packages do not come from one place (ROS has a ``launch`` too), else None."""
     for name in PACKAGES:
         spec = find_spec(name)
-        found = Path(spec.origin).resolve().parent if spec and spec.origin else None
-        if found != HOME / name:
-            where = found or "nowhere"
-            here = found is not None and Path.cwd().resolve() in (found, found.parent)
+        folder = Path(spec.origin).resolve().parent if spec and spec.origin else None
+        if folder != HOME / name:
+            where = folder or "nowhere"
+            here = folder is not None and Path.cwd().resolve() in (folder, folder.parent)
             remedy = "start rankbench in another folder" if here else "try `env -u PYTHONPATH rankbench …`"
             return f"package {name!r} must come from {HOME}, but comes from {where}; {remedy}"
     return None

@@ -1,7 +1,5 @@
 """The gang: ranks that work together on one copy of a case, and what they can do together."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, field
@@ -26,15 +24,15 @@ class Gang:
     rank: int
     """This rank's place in the gang, from 0."""
     size: int
-    """How many ranks it has."""
+    """Number of ranks in the gang."""
     device: torch.device
-    """Where this rank's tensors belong."""
+    """The device of this rank's tensors."""
     generator: torch.Generator
     """Seeded alike for every variant of a comparison, differently on each rank."""
     shared_generator: torch.Generator
     """Seeded alike for every variant of a comparison, on every rank and at every world size."""
     folder: Path = Path("scratch")
-    """Where ``scratch`` is made."""
+    """The folder of ``scratch``."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict, repr=False)
     """The world's process groups by size, looked up at each use: one that failed is replaced there."""
     lent: set[int] = field(default_factory=set, repr=False)
@@ -81,7 +79,7 @@ class Gang:
         return self.folder
 
     def share(self, total: int) -> int:
-        """How many of ``total`` pieces are this rank's; the first ranks have one more where it does not divide."""
+        """Number of this rank's pieces out of ``total``; the first ranks have one more if they do not divide evenly."""
         return self._shares(total)[self.rank]
 
     def span(self, total: int) -> slice:
@@ -118,7 +116,7 @@ class Gang:
         missing = list(part.shape)
         missing[dim] = max(shares) - part.shape[dim]
         gathered = self._gather(torch.cat([part, part.new_zeros(missing)], dim) if missing[dim] else part)
-        return torch.cat([each.narrow(dim, 0, share) for each, share in zip(gathered, shares, strict=True)], dim)
+        return torch.cat([rows.narrow(dim, 0, share) for rows, share in zip(gathered, shares, strict=True)], dim)
 
     def reduce_scatter(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum ``tensor`` over the ranks and keep this rank's of ``size`` equal parts of its first dimension."""

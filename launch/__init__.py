@@ -1,1 +1,1 @@
-"""Who runs the ranks: this process, gangs of processes on this host, or actors on a Ray cluster."""
+"""Launchers of ranks: this process, gangs of processes on this host, or actors on a Ray cluster."""

@@ -1,6 +1,4 @@
-"""A launch by the ranks of somebody's torchrun: each invocation is one more launch of the run directory."""
-
-from __future__ import annotations
+"""Launches by an external torchrun: each invocation adds one launch to the run directory."""
 
 import math
 import os
@@ -38,7 +36,7 @@ from launch.supervision.stop_signals import Interrupt
 
 @dataclass(frozen=True)
 class Resume:
-    """That a run is to be finished, and how."""
+    """The way in which a run is to be resumed."""
 
     retry_failed: bool = False
     """Whether cells that failed are missing, too."""
@@ -88,9 +86,10 @@ class ExternalJournal:
             self._run.create(self._plan)
         elif (planned := self._run.plan()).identity != self._plan.identity:
             if names := source_digest.changed(planned.comparisons, self._plan.comparisons):
-                rule, value = "hold launches of the same code", f"{self._run.root}, where {names[0]} had another"
-                raise UsageError("run directory", rule, value, "choose another folder")
-            raise UsageError("run directory", "hold no other plan", self._run.root, "choose another folder")
+                fault = f"{self._run.root} has launches of other code of {names[0]}"
+                raise UsageError("run directory", fault, None, "choose another folder")
+            fault = f"{self._run.root} has launches with other options"
+            raise UsageError("run directory", fault, None, "repeat their options, or choose another folder")
         self._journal = opened(self._run, self._console)
         ledger = self._ledger
         for entry in self._run.entries():
@@ -124,33 +123,33 @@ class ExternalJournal:
         return self._failed or (self._resume is not None and not self._ledger.complete)
 
     def _lacking(self) -> list[int]:
-        """The launches of the run that lack cells."""
+        """The launches of the run with missing cells."""
         if self._resume and self._resume.retry_failed:
             self._ledger.forgive()
         launches = range(max([self._plan.launches, *(launch + 1 for launch in self._ledger.begun)]))
         return [launch for launch in launches if self._ledger.missing(launch)]
 
     def _refuse_placement(self, record: LaunchRecord) -> None:
-        """Raise UsageError where an earlier launch had its ranks on other numbers of hosts."""
+        """Raise UsageError if an earlier launch had its ranks on another number of hosts."""
         before, here = (_placement([rank.host for rank in record.ranks]), _placement(self._hosts))
         if before != here:
-            rule = f"be for as many ranks on each host in every launch ({_numbers(before)})"
-            raise UsageError("run directory", rule, f"{self._run.root} with {_numbers(here)}", "choose another folder")
+            fault = f"{self._run.root} has launches with {_numbers(before)} ranks per host, but this one has {_numbers(here)}"
+            raise UsageError("run directory", fault, None, "choose another folder")
 
     def _promising(self, ledger: Ledger, launch: int) -> Todo:
-        """The planned cases but for those that have failed too often, which are skipped."""
+        """The planned cases; those that have failed too often are skipped."""
         todo: Todo = {}
         for index, comparison in enumerate(self._plan.comparisons):
-            told = [(case, ledger.hopeless(launch, index, case.key)) for case in comparison.cases]
-            for case, why in told:
+            verdicts = [(case, ledger.hopeless(launch, index, case.key)) for case in comparison.cases]
+            for case, why in verdicts:
                 if why:
                     self._cell(launch, index, case.key, "skipped", why)
-            if cases := tuple(case for case, why in told if not why):
+            if cases := tuple(case for case, why in verdicts if not why):
                 todo[index] = cases
         return todo
 
     def profiling(self) -> Order | None:
-        """What is to be traced beside: each case once, in the first launch that has measured it."""
+        """The cases to trace: each once, in the first launch that has measured it."""
         self._progress.profiling()
         if self.full:
             return None
@@ -158,7 +157,7 @@ class ExternalJournal:
         return self.profiles.order(str(self._run.root.resolve() / SCRATCH))
 
     def record(self, record: Record) -> None:
-        """Write down what the ranks tell, for as long as it can be."""
+        """Write the ranks' records to the journal, as long as it takes them."""
         if self.full:
             return
         if isinstance(record, VisitNote):
@@ -194,7 +193,7 @@ class ExternalJournal:
         self.skip_rest(order, f"{', '.join(who[:8]) or 'a rank or a node'} was lost before")
 
     def skip_rest(self, order: Order, why: str) -> None:
-        """Give every case that has no cell one that says why."""
+        """Write a cell with this reason for every case that has none."""
         for index, cases in order.todo.items():
             for case in cases:
                 if (index, case.key) not in self._done:
@@ -297,7 +296,7 @@ def _carry_out(
 
 
 def _placement(hosts: Sequence[str]) -> list[int]:
-    """How many ranks are on each host, in rank order."""
+    """Number of ranks on each host, in rank order."""
     return [len(list(ranks)) for _, ranks in groupby(hosts)]
 
 
@@ -321,7 +320,7 @@ def _reply(journal_writer: ExternalJournal) -> Order | Refusal | None:
 
 
 def _heed(stop_request: Interrupt) -> None:
-    """Take a first signal for a request, and one that comes later for the end."""
+    """Treat the first signal as a stop request, and a later one as the end."""
     first_s = math.inf
 
     def hear(number: signal.Signals) -> None:

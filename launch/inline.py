@@ -1,6 +1,4 @@
-"""One device, in this very process: for debugging, and where no process can be started."""
-
-from __future__ import annotations
+"""One device, in this process: for debugging, and for hosts that allow no other process."""
 
 import os
 import threading
@@ -19,18 +17,18 @@ from launch.processes.cleanup import MARK, below, kill_all, marked, temporary
 BROKEN = "a case before it failed, and nothing more can be done on this process's device ({}): use --resume"
 
 ANSWER_S = 30.0
-"""A device that has work left must have done it within this time."""
+"""A device must finish its remaining work within this time."""
 
 
 class Inline(Launcher):
-    """Measures in the parent's own process. A case that kills its process kills the run."""
+    """Runs one rank in the parent's own process. A case that kills its process kills the run."""
 
     def __init__(self, stop_request: StopRequest | None = None) -> None:
         """``stop_request`` is asked for by whoever interrupts the run."""
         self._stop_request = stop_request or StopRequest()
         self._stack = ExitStack()
         self._broken: str | None = None
-        """What the device says since a case has broken it for this process."""
+        """The error of the device, once a case has broken it for this process."""
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
         """Carry out one order here and now."""

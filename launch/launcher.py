@@ -1,6 +1,4 @@
-"""What a launcher is, and what the parent of a run knows of one gang of ranks."""
-
-from __future__ import annotations
+"""The interface of launchers, and the outcome of one gang of ranks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +11,13 @@ from harness.journal.protocol import Order, RankNote, ScriptNote, TraceNote, Vis
 from harness.journal.records import Entry, RankOutcome, Status
 
 Hear = Callable[[Record], None]
-"""Gets each record of a launch as it comes."""
+"""Receives each record of a launch when it arrives."""
 
 RECORD: TypeAdapter[Record] = TypeAdapter(Entry | VisitNote | TraceNote | RankNote | WarmNote | ScriptNote)
 
 
 def record_of(line: str | bytes) -> Record:
-    """One line of a rank's as the record or note that it is. Raises pydantic.ValidationError."""
+    """Parse one line of a rank's as a record or note. Raises pydantic.ValidationError."""
     return RECORD.validate_json(line)
 
 
@@ -31,7 +29,7 @@ class Ending:
     message: str
     rank: int | None = None
     outcomes: tuple[RankOutcome, ...] = ()
-    """What became of each rank, the one that failed first among them."""
+    """The outcome of each rank, including the one that failed first."""
 
 
 class Launcher(Protocol):
@@ -39,7 +37,7 @@ class Launcher(Protocol):
 
     @property
     def waited_s(self) -> float:
-        """Seconds in which it has waited for devices that others used: they are not on the run's budget."""
+        """Seconds of waiting for devices that others used: they do not count against the run's budget."""
         return 0.0
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
@@ -49,4 +47,4 @@ class Launcher(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: object) -> None:
-        """Leave no process behind."""
+        """End all processes."""

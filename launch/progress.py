@@ -1,7 +1,5 @@
 """Live progress of a run: one line that changes on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import threading
 import time
 from pathlib import Path
@@ -19,15 +17,15 @@ from harness.journal.protocol import VisitNote
 from harness.journal.records import MEASURED, CellRecord, LaunchRecord, ProfileRecord
 
 REFRESH_S = 0.5
-"""Seldom enough not to disturb what is being measured."""
+"""Interval of updates: long enough not to disturb measurements."""
 OVER = 0.1
-"""What a launch may take beyond its part of the budget, as a fraction of that, before the user is warned."""
+"""Fraction by which a launch may exceed its part of the budget before the user is warned."""
 QUIET_S = 30.0
-"""If no rank is up after so long, the user is told what is being waited for."""
+"""Seconds without any rank after which the user reads what the run waits for."""
 
 
 class Progress:
-    """Shows where a run is, the running estimate of the case at hand, and the time that is left."""
+    """Shows the progress of a run, the running estimate of the case at hand, and the remaining time."""
 
     def __init__(self, plan: Plan, console: Console) -> None:
         self._plan = plan
@@ -42,7 +40,7 @@ class Progress:
         self._quiet: threading.Timer | None = None
 
     def watch(self, record: Record) -> None:
-        """Take one record of the run into account."""
+        """Show one record or note of the run."""
         if isinstance(record, LaunchRecord):
             self._launch = record.launch
             self._stop_waiting()
@@ -61,42 +59,42 @@ class Progress:
             self._show(record)
 
     def _compare_hosts(self, record: LaunchRecord) -> None:
-        """Say which hosts are not set up as rank 0's is; each once."""
-        for host, its in record.hosts.items():
-            if its and host not in self._strange:
+        """Report each host that is not set up as rank 0's, once."""
+        for host, differing in record.hosts.items():
+            if differing and host not in self._strange:
                 self._strange.add(host)
-                names = [f"{part}.{name}" for part, each in its.items() for name in each]
+                names = [f"{part}.{name}" for part, values in differing.items() for name in values]
                 first = record.ranks[0].host
                 self.say(f"{host} is not set up as {first} is: {', '.join(names)} (see the report)", "yellow")
 
     def _look_ahead(self, note: VisitNote) -> None:
-        """Warn, once, as soon as it is clear that the budget cannot be kept."""
+        """Warn, once, as soon as the budget cannot be kept."""
         if self._foretold or note.over_s <= max(1.0, OVER * self._plan.launch_budget_s):
             return
         self._foretold = True
         budget = f"the budget of {self._plan.budget_s:g} s will be exceeded"
         remedy = "raise --budget, or measure less (--set, --world-sizes, --launches)"
-        told = f"for the fewest rounds this launch takes about {note.over_s:.0f} s more than its part of it"
-        self.say(f"{budget}: {told}; {remedy}", "yellow")
+        text = f"for the fewest rounds this launch takes about {note.over_s:.0f} s more than its part of it"
+        self.say(f"{budget}: {text}; {remedy}", "yellow")
 
     def waiting(self, logs: Path) -> None:
         """Say that processes are being started, and where to look if that takes long: torchrun's write to ``logs``."""
-        told = f"no rank is up after {QUIET_S:g} s: they import PyTorch, and look for each other"
+        text = f"no rank is up after {QUIET_S:g} s: they import PyTorch, and look for each other"
         if "torchrun" in self._plan.launcher:
-            told = f"{told}; see {logs}"
-        self._quiet = threading.Timer(QUIET_S, self.say, (told, "yellow"))
+            text = f"{text}; see {logs}"
+        self._quiet = threading.Timer(QUIET_S, self.say, (text, "yellow"))
         self._quiet.daemon = True
         self._quiet.start()
         if self._live is not None:
             self._live.update(Text("starting the ranks: the first launch imports PyTorch", "dim"), refresh=True)
 
     def warn(self, cores: int) -> None:
-        """Say what is odd about this host, where ``cores`` of its cores are to be used."""
+        """Warn of disturbances on this host; ``cores`` of its cores are to be used."""
         for warning in filter(None, (shortage(cores), dropped(), other_runs.warning())):
             self.say(warning, "yellow")
 
     def profiling(self) -> None:
-        """Say that everything is measured, and cases are being traced."""
+        """Report that everything is measured, and that cases are traced."""
         self._profiling = True
         if self._live is None:
             self.say("all measured: tracing a few steps of each case")

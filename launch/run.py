@@ -1,6 +1,4 @@
-"""A whole run by gangs of its own, from a plan to a journal."""
-
-from __future__ import annotations
+"""A whole run with processes of its own, from a plan to a journal."""
 
 import sys
 from contextlib import ExitStack

@@ -30,8 +30,8 @@ class Reported:
         run = RunDir(self.page.parent)
         if torn := torn_bytes(run.journal_path):
             what = f"ends within a line, which is left out ({torn} bytes): --resume measures its cell again"
-            told = f"{run.journal_path} {what}"
-            console.print(f"\n{told}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+            text = f"{run.journal_path} {what}"
+            console.print(f"\n{text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
         console.print(f"\nreport: {self.page}", highlight=False, soft_wrap=True)
         if files := sum(len(row.files) for row in self.summary.profiles):
             console.print(
@@ -55,16 +55,16 @@ def report(runs: list[Path]) -> Iterator[Reported]:
 
 def history(reported: Sequence[Reported], console: Console) -> None:
     """Write a page of all runs that were measured alike, and say which were not, a line each."""
-    from reports.compare.history import Told, alike, apart
+    from reports.compare.history import PastRun, alike, apart
     from reports.compare.history_page import write
 
-    runs = {each.page.parent.resolve(): Told(RunDir(each.page.parent), each.summary) for each in reported}
+    runs = {report.page.parent.resolve(): PastRun(RunDir(report.page.parent), report.summary) for report in reported}
     groups, alone = alike(runs.values())
     for group in groups:
         console.print(f"history of {len(group)} runs: {write(group)}", highlight=False, soft_wrap=True)
-    for told in alone:
-        against = groups[0] if groups else [each for each in alone if each is not told][:1]
-        why = apart(told, against) if against else f"{told.run.root}: it is one run"
+    for entry in alone:
+        against = groups[0] if groups else [report for report in alone if report is not entry][:1]
+        why = apart(entry, against) if against else f"{entry.run.root}: it is one run"
         console.print(f"no history of {why}", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -88,16 +88,16 @@ def compare(  # noqa: PLR0913
 def export(run: Path, format: str, out: Path | None) -> None:  # noqa: A002 - it is what the option is called
     """Write a run in another format to a file, or to standard output."""
     form = formats.known(format)
-    told = form.write(RunDir(run))
+    text = form.write(RunDir(run))
     appended = os.environ.get(form.append_to) if form.append_to else None
     if out is not None:
-        write_whole(out, told)
-    elif isinstance(told, bytes):
+        write_whole(out, text)
+    elif isinstance(text, bytes):
         if sys.stdout.isatty():
-            raise UsageError("--out", f"be given for {format}, which is no text", "missing", f"e.g. --out run.{format}")
-        sys.stdout.buffer.write(told)
+            raise UsageError("--out", f"is missing, but {format} is no text", None, f"e.g. --out run.{format}")
+        sys.stdout.buffer.write(text)
     elif appended:
         with Path(appended).open("a", encoding="utf-8") as file:
-            file.write(told)
+            file.write(text)
     else:
-        sys.stdout.write(told)
+        sys.stdout.write(text)

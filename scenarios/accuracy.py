@@ -1,7 +1,5 @@
 """How far a result in fp32 may be from the exact one."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -26,16 +24,16 @@ def tolerance(terms: int, dtype: torch.dtype = torch.float32) -> float:
 
 @torch.no_grad()
 def normwise_error(
-    found: torch.Tensor, exact: torch.Tensor, what: str = "it", *, limit: float = TOLERANCE, least: float = 0.0
+    result: torch.Tensor, exact: torch.Tensor, what: str = "it", *, limit: float = TOLERANCE, least: float = 0.0
 ) -> float:
-    """‖found - exact‖ / ‖exact‖ in Frobenius norms; 0 where ``exact`` is empty or 0, and ``found`` too.
+    """‖result - exact‖ / ‖exact‖ in Frobenius norms; 0 where ``exact`` is empty or 0, and ``result`` too.
 
     Raises AssertionError above ``limit`` and where shapes differ; ``what`` names the result then. Of an ``exact`` that
     is smaller than ``least``, as a sum whose terms cancel may be, only so much as of that one is asked.
     """
-    shapes = tuple(found.shape), tuple(exact.shape)
+    shapes = tuple(result.shape), tuple(exact.shape)
     assert shapes[0] == shapes[1], f"{what} has shape {shapes[0]}, where {shapes[1]} is due"
-    off, size = (float(torch.linalg.norm(each)) for each in (found.to(exact.device) - exact, exact))
+    off, size = (float(torch.linalg.norm(values)) for values in (result.to(exact.device) - exact, exact))
     # NaN is above every limit
     assert off <= limit * max(size, least), f"{what}: a normwise error of {off:.1e} in {size:.1e} (limit {limit})"
     return off / size if size else 0.0

@@ -1,7 +1,5 @@
 """Replicas: tensors that all ranks of a gang hold alike, bit for bit, and the check that they do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch
@@ -24,7 +22,7 @@ def assert_alike(gang: Gang, tensors: Iterable[torch.Tensor], what: str) -> None
     another rank would pass.
     """
     sums = gang.all_gather(checksum(tensors, gang.device)).tolist()
-    strangers = [rank for rank, each in enumerate(sums) if each != sums[0]]
+    strangers = [rank for rank, total in enumerate(sums) if total != sums[0]]
     assert not strangers, f"{what} differ between ranks: rank {strangers[0]} holds other bits than rank 0"
 
 

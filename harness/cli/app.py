@@ -1,7 +1,5 @@
 """The command line. It judges what was asked for, and hands it to ``launch`` and ``reports`` by name, late."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

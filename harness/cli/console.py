@@ -1,7 +1,5 @@
 """Standard output, as long as there is somebody who takes it: a run goes on where nobody listens."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

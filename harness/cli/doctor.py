@@ -1,7 +1,5 @@
 """The doctor: what this machine offers, what would disturb a measurement on it, and what is missing."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,10 +89,12 @@ def _disturbances() -> Iterator[Finding]:
         yield Finding("warn", "CPU quota", f"has held processes back {often} times so far, {held_s:.3g} s in all")
     if ignored := affinity.dropped():
         yield Finding("fact", "binding", ignored)
-    found = governor()
-    if found not in (None, "performance"):
+    current_governor = governor()
+    if current_governor not in (None, "performance"):
         yield Finding(
-            "warn", "frequency", f"governor {found!r}: clocks will move; `cpupower frequency-set -g performance`"
+            "warn",
+            "frequency",
+            f"governor {current_governor!r}: clocks will move; `cpupower frequency-set -g performance`",
         )
     if other := other_runs.warning():
         yield Finding("warn", "other runs", other)

@@ -1,7 +1,5 @@
 """What ``rankbench list`` shows: which scenarios there are, briefly; and one of them, in full."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

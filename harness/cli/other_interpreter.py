@@ -1,7 +1,5 @@
 """The command line in an interpreter that lacks these packages: ``other/python PATH/other_interpreter.py run …``."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The commands that measure: ``run``, and ``duel`` between two environments."""
 
-from __future__ import annotations
-
 import datetime as dt
 import shlex
 import sys
@@ -212,11 +210,11 @@ def run(  # noqa: PLR0913
     if resume is not None:
         only_resume(request, out)
         directory = _named("--resume", resume)
-        own = partial(late("launch.run:own"), retry_failed=retry_failed)
+        measure_here = partial(late("launch.run:own"), retry_failed=retry_failed)
         plan = resumed(directory.plan(), address)
         _refuse_several_hosts(directory, plan)
         _refuse_other_code(plan)
-        return measure(directory, plan, own)
+        return measure(directory, plan, measure_here)
     if retry_failed:
         raise UsageError("--retry-failed", "come with --resume", "alone", "add --resume DIR")
     plan = make(request)

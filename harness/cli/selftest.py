@@ -4,8 +4,6 @@ On emulated devices, whose times are exact: a report that names what is known, w
 where nothing is known. Scenarios, ranks, launches, journal and analysis are those of any run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -12,7 +12,7 @@ RankbenchError
 HangError           a case did not move for longer than it may; raised in the process that has it
 """
 
-from __future__ import annotations
+from typing import Self
 
 
 class RankbenchError(Exception):
@@ -20,13 +20,17 @@ class RankbenchError(Exception):
 
 
 class UsageError(RankbenchError):
-    """A parameter that breaks a rule: one line with the rule, the value and the remedy."""
+    """A parameter that breaks a rule: one line with the rule, the value and the remedy.
+
+    If ``value`` is None, ``rule`` is a whole predicate, e.g. ``cannot be combined with --launches``.
+    """
 
     def __init__(self, parameter: str, rule: str, value: object, remedy: str) -> None:
         self.parts = parameter, rule, value, remedy
-        super().__init__(" ".join(f"{parameter} must {rule}, but is {value}; {remedy}".split()))
+        fault = rule if value is None else f"must {rule}, but is {value}"
+        super().__init__(" ".join(f"{parameter} {fault}; {remedy}".split()))
 
-    def __reduce__(self) -> tuple[type[UsageError], tuple[str, str, object, str]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, object, str]]:
         return type(self), self.parts  # so that it can be raised on every rank
 
 

@@ -4,8 +4,6 @@ A scenario may fork (`os.fork`, data loaders): a rank whose child has its line t
 it dies, and a folder that is removed once a pipe is closed would be there for as long as that child.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 from typing import IO, Any
@@ -15,7 +13,7 @@ _OURS: WeakSet[socket.socket | IO[Any]] = WeakSet()
 
 
 def keep_to_ourselves(held: socket.socket | IO[Any]) -> None:
-    """Have it closed in whatever process is forked from this one."""
+    """Close ``held`` in every process that is forked from this one."""
     _OURS.add(held)
 
 

@@ -1,7 +1,5 @@
 """Where these packages are, for other processes that have to find them."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("harness", "scenarios", "launch", "reports")
-"""All that is ours, by name."""
+"""The top-level packages of rankbench, by name."""
 HOME = Path(__file__).resolve().parents[2]
 """The folder that holds the packages: where they are installed from a wheel, an environment's other packages too."""
 IMPORTED = Path(__file__).absolute().parents[2]
@@ -53,5 +51,5 @@ def entries(variables: Mapping[str, str], name: str = "PYTHONPATH") -> list[str]
 def late(name: str) -> Callable[..., Any]:
     """The function at ``module:function``, imported now."""
     module, _, function = name.partition(":")
-    made: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return made
+    target: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return target

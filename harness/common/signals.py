@@ -1,7 +1,5 @@
 """Signals that ask for an end: Ctrl-C, a scheduler's SIGTERM, and the SIGHUP of a terminal that is gone."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -16,17 +14,17 @@ Handler = Callable[[signal.Signals], None]
 _handlers: list[Handler] = []
 """The last one is called."""
 _original: dict[signal.Signals, Any] = {}
-"""What this process did before the first of them came, by signal."""
+"""The handler that each signal had before the first of ours."""
 _hung_up: list[signal.Signals] = []
 
 
 def name_of(number: signal.Signals) -> str:
-    """What people call a signal."""
+    """The usual name of a signal."""
     return "Ctrl-C" if number is signal.SIGINT else number.name
 
 
 def die(number: signal.Signals) -> None:
-    """End this process by a signal, at once, whatever it is doing."""
+    """End this process by a signal, immediately."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
@@ -45,7 +43,7 @@ def handle(handler: Handler) -> None:
 
 @contextmanager
 def handled(handler: Handler) -> Iterator[None]:
-    """The same while the block lasts. Does nothing in another thread than the main one."""
+    """The same within a block. Does nothing outside of the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -66,7 +64,7 @@ def _heard(number: signal.Signals) -> bool:
 
 
 def _install() -> None:
-    """Also where a library has put a handler in the place of ours."""
+    """Install the handlers, also over those that a library has installed."""
     for number in _original:
         signal.signal(number, _dispatch)
 
@@ -90,7 +88,7 @@ def _restore() -> None:
 
 
 def _hold() -> None:
-    """What comes during a fork is kept for the parent."""
+    """Block signals during a fork: the parent gets them afterwards."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _original)
 
 

@@ -1,7 +1,5 @@
 """How this process was started: as a rank of somebody's torchrun or by itself, and with assertions or without."""
 
-from __future__ import annotations
-
 import os
 import sys
 from dataclasses import dataclass
@@ -10,20 +8,20 @@ from harness.common.errors import UsageError
 
 NUMBERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
 VARIABLES = (*NUMBERS, "MASTER_ADDR")
-"""What torchrun tells each rank. A container or a scheduler sets some of these too, and it is no torchrun."""
+"""The variables that torchrun sets for each rank. Containers and schedulers set some of them too."""
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where this process stands among the ranks that somebody's torchrun has started."""
+    """This process's place among the ranks of an external torchrun."""
 
     rank: int
     local_rank: int
     size: int
-    """How many there are."""
+    """Number of ranks."""
     local_size: int
-    """How many of them on this host."""
+    """Number of ranks on this host."""
 
 
 def ranks_around() -> Ranks | None:
@@ -73,11 +71,11 @@ def refuse_restart() -> None:
     """Raise UsageError for ranks that torchrun has started again: the run that failed has reported already."""
     if (count := os.environ.get(RESTARTS, "0")) not in ("", "0"):
         remedy = "leave --max-restarts out, and start torchrun again with the same --out for one more launch"
-        raise UsageError("torchrun", "start its ranks once", f"at restart {count}", remedy)
+        raise UsageError("torchrun", f"has started its ranks again (restart {count})", None, remedy)
 
 
 def refuse_without_asserts() -> None:
     """Raise UsageError where Python leaves assertions out, by which cases are checked."""
     if not __debug__:
-        value = f"{sys.executable} with -O or PYTHONOPTIMIZE"
-        raise UsageError("Python", "run assertions, by which cases are checked", value, "leave that out")
+        fault = f"{sys.executable} runs without the assertions by which cases are checked"
+        raise UsageError("Python", fault, None, "leave -O and PYTHONOPTIMIZE out")

@@ -1,7 +1,5 @@
 """Text that steers no terminal, wherever it is from."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable
@@ -12,14 +10,14 @@ LONGEST_WORDS = 10_000
 
 
 _GLOO = re.compile(r"^\[[^\]\n]*gloo/[^\]\n]*:\d+\] |( This is typically caused by[^\n]*| GLHF![^\n]*)", re.MULTILINE)
-"""What gloo adds to each error: its file, and a guess that ends in a joke."""
+"""The parts that gloo adds to each error: its file, and a guess that ends in a joke."""
 
 
 def harmless(text: str) -> str:
     """Text with a sign for each character that neither is printable nor a blank, a tab or the end of a line."""
     if text.isprintable():
         return text
-    return "".join(each if _is_harmless(each) else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return "".join(character if _is_harmless(character) else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _is_harmless(character: str) -> bool:
@@ -27,7 +25,7 @@ def _is_harmless(character: str) -> bool:
 
 
 def words_of(error: BaseException) -> str:
-    """What an exception says first, without gloo's file names and jokes; one that cannot be put into words says so."""
+    """The text of an exception, without gloo's file names and jokes, or a substitute if ``str()`` of it fails."""
     try:
         return _GLOO.sub("", str(error)[:LONGEST_WORDS]).strip()
     except KeyboardInterrupt:

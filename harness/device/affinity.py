@@ -4,15 +4,13 @@ OpenMP binds the thread that imports it where one of its variables says so, and 
 that. Ranks are pinned to cores of their own anyway, so these variables are dropped, here and for what is started here.
 """
 
-from __future__ import annotations
-
 import os
 
 from harness.common.startup import is_rank
 
 BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 DROPPED = tuple(name for name in BINDING if os.environ.pop(name, None) is not None)
-"""Those that were set."""
+"""The variables that were set, and dropped."""
 
 
 def _narrowed() -> bool:
@@ -23,18 +21,18 @@ def _narrowed() -> bool:
 
 
 CORES = len(os.sched_getaffinity(0))
-"""How many logical CPUs it came with: a rank is pinned to fewer later."""
+"""Number of logical CPUs that this process started with; a rank is later pinned to fewer."""
 NARROWED = _narrowed()
 """Whether this process came with fewer cores than its parent has."""
 
 
 def bound() -> bool:
-    """Whether this is a rank of somebody's launcher that was bound, by that or a wrapper, to cores of its own."""
+    """Whether an external launcher, or a wrapper, has bound this rank to cores."""
     return NARROWED and is_rank()
 
 
 def dropped() -> str | None:
-    """What to say of the variables that were dropped; None where none was set."""
+    """A warning about the variables that were dropped, or None."""
     if not DROPPED:
         return None
     names = f"{', '.join(DROPPED)} {'is' if len(DROPPED) == 1 else 'are'}"

@@ -3,8 +3,6 @@
 A quota may be that of the process's own group or of any of its parents, and is invisible to the affinity mask.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -23,14 +21,14 @@ def groups(proc: Path = Path("/proc/self")) -> tuple[Path, ...]:
 
 def _paths(text: str) -> dict[str, str]:
     """The process's path in each hierarchy that may hold a CPU quota, by the hierarchy's type of file system."""
-    found = {}
+    paths = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            found["cgroup2"] = path
+            paths["cgroup2"] = path
         elif "cpu" in controllers.split(","):
-            found["cgroup"] = path
-    return found
+            paths["cgroup"] = path
+    return paths
 
 
 def _folders(kind: str, path: str, mounts: str) -> list[Path]:
@@ -43,8 +41,8 @@ def _folders(kind: str, path: str, mounts: str) -> list[Path]:
         root, point = left.split(" ")[3:5]
         if right.split(" ")[0] != kind or (kind == "cgroup" and "cpu" not in right.split(" ")[2].split(",")):
             continue
-        own = PurePosixPath(path)
-        within = own.relative_to(root) if own.is_relative_to(root) else PurePosixPath()
+        folder = PurePosixPath(path)
+        within = folder.relative_to(root) if folder.is_relative_to(root) else PurePosixPath()
         mounted = Path(_unescaped(point))
         return [mounted / part for part in (within, *within.parents) if ".." not in part.parts]
     return []
@@ -81,7 +79,7 @@ def throttled_s(folders: Sequence[Path]) -> float:
 
 
 def throttled_periods(folders: Sequence[Path]) -> int:
-    """In how many of their periods the groups have held their processes back so far."""
+    """In how many periods the quota groups have throttled their processes so far."""
     return sum(_stat(folder).get("nr_throttled", 0) for folder in folders)
 
 
@@ -96,12 +94,12 @@ def _stat(folder: Path) -> dict[str, int]:
 
 @cache
 def limited() -> tuple[Path, ...]:
-    """Those of this process's groups that had a quota when it was first asked."""
+    """The groups of this process that had a quota at the first call."""
     return tuple(folder for folder in groups() if quota([folder]) is not None)
 
 
 def shortage(cores: int) -> str | None:
-    """What to say where this process's groups grant fewer than ``cores`` cores; else None."""
+    """A warning if this process's groups grant fewer than ``cores`` cores, else None."""
     granted = quota(groups())
     if granted is None or granted >= cores:
         return None

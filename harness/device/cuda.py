@@ -1,7 +1,5 @@
 """A CUDA GPU as the timing loop sees it: marks on its stream, a pause to launch behind, its cache, other streams."""
 
-from __future__ import annotations
-
 import itertools
 import statistics
 from collections.abc import Iterable, Iterator
@@ -12,7 +10,7 @@ import torch
 from harness.device import nvml
 
 MARKS = 16
-"""Events that are used in turn: a mark is good until so many more have been set."""
+"""Number of events used in turn: a mark stays valid until this many more have been set."""
 CYCLES = 20_000_000, 2_000_000
 """Of the pauses that tell how long a clock cycle is; the first, some ten milliseconds, wakes the clocks."""
 LEAST_CYCLES = 100_000
@@ -27,7 +25,7 @@ class CudaDevice:
     """One GPU, timed by events on its current stream. The process must have made it its current device."""
 
     queues = True
-    """What is launched on it is done later."""
+    """Work launched on a GPU is completed later."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -49,18 +47,18 @@ class CudaDevice:
 
     @property
     def memory_bytes(self) -> int:
-        """All of its memory."""
+        """The GPU's whole memory."""
         return int(torch.cuda.get_device_properties(self.index).total_memory)
 
     @property
     def free_bytes(self) -> int:
-        """What nobody has of it, and what this process's allocator keeps without using it."""
+        """Memory that is free, or cached but unused by this process's allocator."""
         free, _ = torch.cuda.mem_get_info(self.index)
         return int(free + torch.cuda.memory_reserved(self.index) - torch.cuda.memory_allocated(self.index))
 
     @property
     def uuid(self) -> str:
-        """What tells it from every other GPU, as PyTorch writes it."""
+        """The GPU's UUID, as PyTorch writes it."""
         return str(torch.cuda.get_device_properties(self.index).uuid)
 
     @property
@@ -95,7 +93,7 @@ class CudaDevice:
         return bool(mark.query())
 
     def between(self, start: Any, end: Any) -> float:
-        """Seconds from event to event; CUDA tells milliseconds, of about half a microsecond's resolution."""
+        """Seconds between two events; CUDA reports milliseconds with a resolution of about half a microsecond."""
         return float(start.elapsed_time(end)) / 1000
 
     def hold(self, seconds: float) -> Any:

@@ -1,7 +1,5 @@
 """Devices: CUDA GPUs, CPU cores or emulated ones; what a user asked for, and what a rank holds."""
 
-from __future__ import annotations
-
 import math
 import os
 import platform
@@ -28,7 +26,7 @@ class Device(Protocol):
 
     @property
     def torch(self) -> torch.device:
-        """Where tensors belong."""
+        """The device of a rank's tensors."""
         ...
 
     @property
@@ -38,7 +36,7 @@ class Device(Protocol):
 
     @property
     def free_bytes(self) -> int | None:
-        """What of that this process could still take; None where it has the host's."""
+        """How much of it this process could still allocate; None if the memory is the host's."""
         ...
 
     @property
@@ -83,7 +81,7 @@ class Device(Protocol):
 
 @dataclass(frozen=True)
 class CpuDevice:
-    """One or more CPU cores. Work on it is done when the call returns."""
+    """One or more CPU cores. Work on them is done when the call returns."""
 
     index: int
     queues: ClassVar[bool] = False
@@ -101,7 +99,7 @@ class CpuDevice:
         return cpu_model()
 
     def synchronize(self) -> None:
-        """Nothing is ever pending."""
+        """Do nothing: work is never pending."""
 
     def stream(self) -> None:
         """Work on it is done in one order."""
@@ -113,7 +111,7 @@ class CpuDevice:
         """No clock but the host's."""
 
     def reached(self, mark: None) -> bool:
-        """Nothing is ever pending."""
+        """True: work is never pending."""
         del mark
         return True
 
@@ -133,7 +131,7 @@ class CpuDevice:
         """It has no streams."""
 
     def flush(self) -> None:
-        """Its caches stay as they are: samples are taken hot."""
+        """Do nothing: samples are taken with warm caches."""
 
 
 def parse(text: str | None, threads: int = 1, *, share: bool = False) -> tuple[str, ...]:
@@ -178,9 +176,9 @@ def _cpus(detail: str, threads: int, *, share: bool) -> tuple[str, ...]:
     if share and count > have:
         return tuple(f"cpu:{index % have}" for index in range(count))
     if not 1 <= count <= have:
-        each = "" if threads == 1 else f" of {threads} cores each"
+        of_cores = "" if threads == 1 else f" of {threads} cores each"
         remedy = f"use cpu:{have} or fewer, or add --share-device to test more ranks, without any scaling figure"
-        raise UsageError("--devices", f"name 1 to {have} CPU devices{each}", f"cpu:{detail}", remedy)
+        raise UsageError("--devices", f"name 1 to {have} CPU devices{of_cores}", f"cpu:{detail}", remedy)
     return tuple(f"cpu:{index}" for index in range(count))
 
 
@@ -252,8 +250,8 @@ def cpus_of(name: str, threads: int, before: int = 0, among: int = 1) -> tuple[i
     index = int(text)
     if kind == "cuda":
         physical = siblings()
-        own = tuple(cpu for core in physical for cpu in core)
-        return own if affinity.bound() else seat(physical, nvml.near(), index, before, among)
+        cpus = tuple(cpu for core in physical for cpu in core)
+        return cpus if affinity.bound() else seat(physical, nvml.near(), index, before, among)
     have = cores()
     place = index * threads
     if affinity.bound() and place + threads > len(have):  # cores of its own, and not shared with the others
@@ -315,19 +313,19 @@ def seat(
     """
     free = list(physical[:-1] if len(physical) > len(near) else physical)
     within = [[core for core in free if near_by.intersection(core)] or free for near_by in near]
-    peers = [gpu for gpu, own in enumerate(within) if own == within[index]]
+    peers = [gpu for gpu, gpu_node in enumerate(within) if gpu_node == within[index]]
     mine = _slice(within[index], peers.index(index), len(peers))
     return tuple(cpu for core in _slice(mine, before, among) for cpu in core)
 
 
 def _slice(cores: list[tuple[int, ...]], place: int, among: int) -> list[tuple[int, ...]]:
-    """One of ``among`` equal parts; of fewer cores than that, one that is shared."""
+    """One of ``among`` equal parts of the cores; if there are fewer cores than parts, one shared core."""
     share = len(cores) // among
     return cores[place * share : (place + 1) * share] if share else [cores[place % len(cores)]]
 
 
 def cpu_model() -> str:
-    """The processor's model, as the kernel tells it."""
+    """The processor's model, as the kernel reports it."""
     info = Path("/proc/cpuinfo")
     for line in info.read_text().splitlines() if info.exists() else ():
         if line.startswith("model name"):

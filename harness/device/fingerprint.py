@@ -1,6 +1,4 @@
-"""The fingerprint: what a figure depends on beside the code that was measured."""
-
-from __future__ import annotations
+"""The fingerprint: everything but the measured code that a figure depends on."""
 
 import hashlib
 import json
@@ -43,19 +41,19 @@ SECRET = re.compile(r"TOKEN|SECRET|PASS|PWD|CREDENTIAL|KEY|AUTH|JOB_CONFIG", re.
 LOGIN = re.compile(r"(?<=://)\S*@")
 """A name and password within an address."""
 ANSWER_S = 120.0
-"""Another interpreter has to describe its environment within this time: PyTorch may come from a slow disk."""
+"""Another interpreter must describe its environment within this time: PyTorch may be read from a slow disk."""
 LIBRARIES = "LD_LIBRARY_PATH"
 SYSTEM = "/usr", "/usr/local"
 """Prefixes of interpreters that belong to the system."""
 OWN = ("name", "uuid", "pci")
-"""What no two devices share."""
+"""Facts that differ between any two devices."""
 FLEETING = ("load_average", "gpus_now", "hash")
 """What may differ where nothing does, and what only says that something does."""
 PACKAGES = ("torch", "numpy", "ray", "triton", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
 
 
 def describe(devices: Sequence[str]) -> dict[str, Any]:
-    """What environment.json holds. ``hash`` covers everything but what changes from minute to minute."""
+    """The content of environment.json. ``hash`` covers everything that does not change from minute to minute."""
     description: dict[str, Any] = {
         "host": {
             "name": socket.gethostname(),
@@ -69,7 +67,7 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
         "devices": [_device(name) for name in dict.fromkeys(devices)],
         "software": {
             "python": platform.python_version(),
-            **{name: found for name in PACKAGES if (found := _version(name))},
+            **{name: version for name in PACKAGES if (version := _version(name))},
             "cuda": torch.version.cuda,
             "nccl": _nccl(),
             "blas": _blas(),
@@ -102,7 +100,7 @@ def of_host(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_hosts(fingerprint: str, others: Mapping[str, Mapping[str, Any]]) -> str:
-    """The fingerprint of a run over hosts: rank 0's, and what the others have otherwise, whatever their names."""
+    """The fingerprint of a run on several hosts: rank 0's, and how the other hosts differ, whatever their names."""
     strange = sorted(json.dumps(description, sort_keys=True) for description in others.values() if description)
     return _hash({"first": fingerprint, "others": strange}) if strange else fingerprint
 
@@ -153,11 +151,11 @@ def code_of(plan: Plan) -> dict[str, str]:
 
 def _refuse_loans(side: Side, answer: Mapping[str, Any]) -> None:
     """Raise UsageError where another interpreter has something of this one's, which the side's words do not ask for."""
-    mine, its = Path(sys.prefix), [Path(prefix) for prefix in answer["prefixes"]]
+    mine, foreign = Path(sys.prefix), [Path(prefix) for prefix in answer["prefixes"]]
     loans = {"PYTHONPATH": ("PyTorch", [Path(answer["torch"]).parent], entries(os.environ))}
     if str(mine) not in SYSTEM:  # whose libraries are everybody's
         folders = [folder for folder in entries(os.environ, LIBRARIES) if Path(folder).absolute().is_relative_to(mine)]
-        theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(each) for each in its)]
+        theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(each) for each in foreign)]
         loans[LIBRARIES] = ("libraries", answer["libraries"], theirs)
     for variable, (what, files, folders) in loans.items():
         places = {Path(file).resolve().parent for file in files}
@@ -206,14 +204,14 @@ def _answer(path: str, devices: str, *references: str) -> None:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """What ``other`` says otherwise than ``one``, nested as they are; None for what only ``one`` has."""
+    """How ``other`` differs from ``one``, in the same nesting; None for a fact that only ``one`` has."""
     differing = {}
     for name in {**one, **other}:
-        mine, its = one.get(name), other.get(name)
-        if isinstance(mine, dict) and isinstance(its, dict):
-            mine, its = {}, differences(mine, its)
-        if mine != its and name not in FLEETING:
-            differing[name] = its
+        mine, theirs = one.get(name), other.get(name)
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            mine, theirs = {}, differences(mine, theirs)
+        if mine != theirs and name not in FLEETING:
+            differing[name] = theirs
     return differing
 
 
@@ -222,7 +220,7 @@ def _hash(description: dict[str, Any]) -> str:
 
 
 def governor() -> str | None:
-    """The frequency governor of the first CPU, where the kernel tells."""
+    """The frequency governor of the first CPU, if the kernel reports it."""
     path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return path.read_text().strip() if path.exists() else None
 

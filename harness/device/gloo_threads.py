@@ -5,8 +5,6 @@ polls again. Where a rank has one core, the thread with the lock waits for it un
 the batch class does not preempt the others, so that they release the lock first; nor is it starved (docs/findings.md).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,7 @@ from pathlib import Path
 LOOP = "gloo_tcp_loop"
 """The name that gloo gives to the thread of each of its devices."""
 COMMUNICATION = (LOOP, "pt_gloo_runloop", "pt_tcpstore")
-"""How the names of threads begin that carry messages."""
+"""The first letters of the names of threads that carry messages."""
 
 
 def threads(prefixes: tuple[str, ...] = COMMUNICATION) -> Iterator[int]:

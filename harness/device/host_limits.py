@@ -1,7 +1,5 @@
 """Limits of a host on which a run would founder: open files, shared memory, temporary files, locks."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os
@@ -12,7 +10,7 @@ from pathlib import Path
 from harness.common.errors import UsageError
 
 DESCRIPTORS = 60, 10
-"""What a rank holds at most: by itself, and for each rank."""
+"""File descriptors that a rank needs: for itself, and for each rank of the launch."""
 SOCKETS = 56, 20
 """Characters of a folder for temporary files below which there is room for multiprocessing's sockets, and for Ray's."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel has it
@@ -22,8 +20,8 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 def ranks() -> int:
     """For how many ranks a process may open files enough, once its soft limit is raised to the hard one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    base, each = DESCRIPTORS
-    return 2**31 if hard == resource.RLIM_INFINITY else max(0, (hard - base) // each)
+    base, per_rank = DESCRIPTORS
+    return 2**31 if hard == resource.RLIM_INFINITY else max(0, (hard - base) // per_rank)
 
 
 def allow_open_files(count: int) -> None:
@@ -34,8 +32,8 @@ def allow_open_files(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    base, each = DESCRIPTORS
-    needed = base + each * count
+    base, per_rank = DESCRIPTORS
+    needed = base + per_rank * count
     if hard != resource.RLIM_INFINITY and hard < needed:
         rule, remedy = f"be at least {needed} for {count} ranks", "raise the hard limit, or name fewer devices"
         raise UsageError("the limit of open files (ulimit -Hn)", rule, hard, remedy)
@@ -59,7 +57,7 @@ def shared_memory(folder: Path = SHARED_MEMORY) -> str | None:
 
 
 def temporary_files() -> str | None:
-    """What is wrong with the folder for temporary files; None where nothing is."""
+    """Return an error text if the folder for temporary files cannot be used, else None."""
     wanted = os.environ.get("TMPDIR")
     try:
         folder = tempfile.gettempdir()
@@ -75,7 +73,7 @@ def temporary_files() -> str | None:
 
 
 def locks(folder: Path) -> str | None:
-    """What is wrong with a folder for run directories; None where nothing is."""
+    """Return an error text if a folder for run directories cannot be used, else None."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

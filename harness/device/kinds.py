@@ -1,17 +1,15 @@
 """The kinds of devices, in one table: what the rest of the harness has to know of each by name."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceKind:
-    """What devices of one kind can do, and need."""
+    """The properties of one kind of device."""
 
     backend: str
-    """Of the process groups that carry tensors between such devices, one a rank."""
+    """Backend of the process groups that carry tensors between such devices, one device per rank."""
     accelerator: bool
     """Whether the host launches work on it, which is done later."""
     graphs: bool = False
@@ -25,7 +23,7 @@ class DeviceKind:
     clock_moves: bool = True
     """Whether time passes by itself: else a sample costs real time but shows none, and few of them say all."""
     ray: Mapping[str, float] = field(default_factory=dict)
-    """What a rank asks of a Ray cluster beside its cores."""
+    """The resource that a rank requests from a Ray cluster besides its cores."""
 
 
 KINDS: Mapping[str, DeviceKind] = {
@@ -33,7 +31,7 @@ KINDS: Mapping[str, DeviceKind] = {
     "cuda": DeviceKind(backend="nccl", accelerator=True, graphs=True, fresh_after_error=True, ray={"GPU": 1.0}),
     "emulated": DeviceKind(backend="emulated", accelerator=True, probed=False, clock_moves=False),
 }
-"""By the name that ``--devices`` begins with."""
+"""Device kinds, by the word that ``--devices`` begins with."""
 
 
 def kind_of(name: str) -> DeviceKind:

@@ -1,7 +1,5 @@
 """Why there is no GPU: what is missing between PyTorch and the hardware, and what to do about it."""
 
-from __future__ import annotations
-
 import os
 
 import torch
@@ -11,7 +9,7 @@ HIDING = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 
 
 def diagnosis() -> tuple[str, str]:
-    """What is missing, and the remedy, both in a few words; for where PyTorch sees no GPU."""
+    """Why PyTorch sees no GPU, and the remedy, in a few words each."""
     if torch.version.cuda is None:
         return f"PyTorch {torch.__version__} is built without CUDA", "install a build of PyTorch with CUDA"
     for name in HIDING:
@@ -21,7 +19,7 @@ def diagnosis() -> tuple[str, str]:
 
 
 def _driver() -> tuple[str, str] | None:
-    """What the driver's own library says; None where it sees a GPU."""
+    """The error of the driver's library; None if it sees a GPU."""
     import pynvml
 
     try:

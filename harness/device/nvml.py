@@ -3,8 +3,6 @@
 NVML tells of the hardware, whatever a process may use of it; GPUs here are those that PyTorch sees, by its numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -22,7 +20,7 @@ PATHS = {
     pynvml.NVML_TOPOLOGY_NODE: "host bridges of one NUMA node",
     pynvml.NVML_TOPOLOGY_SYSTEM: "NUMA nodes",
 }
-"""What messages between two GPUs pass through, but for NVLink."""
+"""Connections between two GPUs other than NVLink."""
 
 Asks = Mapping[str, Callable[[Any], Any]]
 
@@ -39,31 +37,31 @@ def handle(index: int) -> Any:
 
 
 def uuid(index: int) -> str | None:
-    """As NVML writes it; None where it does not tell."""
+    """The UUID as NVML writes it; None if the driver does not report it."""
     value: str | None = _ask(index, {"uuid": pynvml.nvmlDeviceGetUUID})["uuid"]
     return value
 
 
 def facts(index: int) -> dict[str, Any]:
-    """What stays as it is: by name, None where the driver does not tell."""
+    """Constant facts of a GPU by name; None for a fact that the driver does not report."""
     seen = torch.cuda.get_device_properties(index)
-    told = {
+    identity = {
         "model": seen.name,
         "memory_bytes": seen.total_memory,
         "processors": seen.multi_processor_count,
         "capability": f"{seen.major}.{seen.minor}",
         "l2_bytes": seen.L2_cache_size,
     }
-    return told | _ask(index, _stays())
+    return identity | _ask(index, _stays())
 
 
 def state(index: int) -> dict[str, Any]:
-    """What changes from minute to minute."""
+    """Facts that change from minute to minute."""
     return _ask(index, _changes())
 
 
 def links(indices: list[int]) -> list[dict[str, Any]]:
-    """How each pair of GPUs is connected; empty where the driver does not tell."""
+    """How each pair of GPUs is connected; empty if the driver does not report it."""
     try:
         handles = {index: handle(index) for index in indices}
     except pynvml.NVMLError:
@@ -71,8 +69,8 @@ def links(indices: list[int]) -> list[dict[str, Any]]:
     return [
         {
             "between": [f"cuda:{one}", f"cuda:{other}"],
-            "path": _told(_path, handles[one], handles[other]),
-            "nvlink": _told(_nvlink, handles[one], handles[other]),
+            "path": _asked(_path, handles[one], handles[other]),
+            "nvlink": _asked(_nvlink, handles[one], handles[other]),
             "peer": torch.cuda.can_device_access_peer(one, other),
         }
         for one, other in combinations(indices, 2)
@@ -80,7 +78,7 @@ def links(indices: list[int]) -> list[dict[str, Any]]:
 
 
 def near() -> list[frozenset[int]]:
-    """The logical CPUs near each GPU that PyTorch sees; an empty set where the kernel does not tell."""
+    """The logical CPUs near each GPU that PyTorch sees; an empty set if the kernel does not report them."""
     return [_ask(index, {"near": _near})["near"] or frozenset() for index in range(torch.cuda.device_count())]
 
 
@@ -89,10 +87,10 @@ def _ask(index: int, asks: Asks) -> dict[str, Any]:
         gpu = handle(index)
     except pynvml.NVMLError:
         return dict.fromkeys(asks)
-    return {name: _told(ask, gpu) for name, ask in asks.items()}
+    return {name: _asked(ask, gpu) for name, ask in asks.items()}
 
 
-def _told(ask: Callable[..., Any], *of: Any) -> Any:
+def _asked(ask: Callable[..., Any], *of: Any) -> Any:
     try:
         return ask(*of)
     except (pynvml.NVMLError, OSError, ValueError):
@@ -122,7 +120,7 @@ def cpus(text: str) -> frozenset[int]:
 
 
 def _nvlinks(gpu: Any) -> int:
-    """How many of its NVLinks are up."""
+    """Number of active NVLinks."""
     up = 0
     for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
         try:

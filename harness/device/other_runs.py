@@ -1,7 +1,5 @@
 """Neighbours: other runs of rankbench on this host's cores, of whichever user."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -20,12 +18,12 @@ def other_runs() -> list[int]:
     """The processes of other runs that may use a core which this process may use, too."""
     cores = os.sched_getaffinity(0)
     family = set(_family())
-    found = []
+    runs = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.pid not in family and measures(process.cmdline()) and cores & os.sched_getaffinity(process.pid):
-                found.append(process.pid)
-    return found
+                runs.append(process.pid)
+    return runs
 
 
 def measures(words: Sequence[str]) -> bool:
@@ -38,7 +36,7 @@ def measures(words: Sequence[str]) -> bool:
 
 
 def warning() -> str | None:
-    """What to say of other runs; None where there is none."""
+    """A warning about other runs on this host; None if there is none."""
     runs = other_runs()
     if not runs:
         return None
@@ -49,10 +47,10 @@ def warning() -> str | None:
 
 
 def _family() -> Iterator[int]:
-    """This process, those that it descends from, and the ranks beside it."""
-    own = psutil.Process()
-    yield own.pid
+    """This process, its ancestors, and the other ranks of its launch."""
+    this_process = psutil.Process()
+    yield this_process.pid
     with suppress(psutil.Error):
-        yield from (process.pid for process in own.parents())
+        yield from (process.pid for process in this_process.parents())
         if is_rank():
-            yield from (process.pid for process in own.parents()[0].children())
+            yield from (process.pid for process in this_process.parents()[0].children())

@@ -5,8 +5,6 @@ digits. So ranks begin with PyTorch's documented defaults: products are of float
 recurrent networks in TF32. What a case sets is its own; see ``harness.measure.process_settings``.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

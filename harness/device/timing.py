@@ -1,7 +1,5 @@
 """Clocks: the host's monotonic clock, the device's marks, and the start line between ranks."""
 
-from __future__ import annotations
-
 import math
 import os
 import time
@@ -24,10 +22,10 @@ def now() -> float:
 
 
 class RankSample(NamedTuple):
-    """One sample on one rank. A tuple is made in half the time of a frozen dataclass."""
+    """One sample on one rank. A tuple is created in half the time of a frozen dataclass."""
 
     start_s: float
-    """Host clock at the start mark; where the device was held, when it was let go."""
+    """Host clock at the start mark; if the device was held, the clock when it was released."""
     end_s: float
     """Host clock after the device had done everything up to the end mark."""
     device_s: float | None
@@ -35,7 +33,7 @@ class RankSample(NamedTuple):
     enqueue_s: float | None = None
     """Seconds of the host for launching everything up to the end mark, where a device has marks of its own."""
     late: bool = False
-    """Whether a device that was held was let go before all was launched: it may have waited for a launch."""
+    """Whether a held device was released before everything was launched: it may have waited for a launch."""
 
     @property
     def seconds(self) -> float:

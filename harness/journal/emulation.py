@@ -1,7 +1,5 @@
 """The emulation: what emulated devices are like, and what is planted in them. It stands in the plan."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
@@ -49,7 +47,7 @@ class Throttle(Part):
 
     after_s: Seconds
     factor: float = Field(ge=1)
-    """How much longer everything takes from then on."""
+    """The factor by which everything takes longer from then on."""
 
 
 def _leaves(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,18 +64,18 @@ class Emulation(Part):
     hosts: int = Field(default=1, ge=1)
     devices_per_host: int = Field(ge=1)
     launch_s: Seconds = 5e-6
-    """What the host takes to launch one operation."""
+    """Host time to launch one operation."""
     mark_s: Seconds = Field(default=1e-6, gt=0)
-    """What the host takes to launch a time mark: a step that costs nothing shows this much."""
+    """Host time to launch a time mark: a step that costs nothing shows this time."""
     queue_depth: int = Field(default=1024, ge=1)
     """Operations that can be launched ahead of the device."""
     flops_per_s: Rate | None = 1e12
-    """Of an operation that multiplies."""
+    """FLOP/s of an operation that multiplies."""
     bytes_per_s: Rate | None = 1e11
-    """Of an operation's operands and results: an operation takes the longer of the two times."""
+    """Bytes/s of an operation's operands and results: an operation takes the longer of the two times."""
     memory_bytes: int = Field(default=16 * 2**30, gt=0)
     clock_mhz: int = Field(default=1500, gt=0)
-    """What telemetry reads of a device that is not throttled."""
+    """Clock that telemetry reads from a device that is not throttled."""
     link: Link = Link()
     """Between devices of one host."""
     host_link: HostLink = HostLink()
@@ -95,7 +93,7 @@ class Emulation(Part):
 
     @property
     def devices(self) -> int:
-        """How many devices there are."""
+        """Number of devices."""
         return self.hosts * self.devices_per_host
 
     def host_of(self, rank: int) -> int:
@@ -103,7 +101,7 @@ class Emulation(Part):
         return rank // self.devices_per_host
 
     def host_name(self, rank: int) -> str:
-        """What the host of a rank is called."""
+        """The name of a rank's host."""
         return f"emulated-{self.host_of(rank)}"
 
     @property
@@ -114,7 +112,7 @@ class Emulation(Part):
 
     @property
     def words(self) -> str:
-        """What the regime says of it."""
+        """The emulation in the words of the regime."""
         shape = f"{self.hosts} hosts of {self.devices_per_host}" if self.hosts > 1 else str(self.devices)
         planted = self.model_dump_json(exclude_defaults=True, exclude={"hosts", "devices_per_host"})
         return f"{shape} devices, {'as usual' if planted == '{}' else planted}"

@@ -1,6 +1,4 @@
-"""What a full disk looks like from a scenario: each library tells of it in its own way."""
-
-from __future__ import annotations
+"""Signs of a full disk in a scenario's error: each library reports it in a different way."""
 
 import errno
 import os
@@ -13,17 +11,17 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 """The numbers of the errors for a disk that takes no more, and for a quota that is reached."""
 _WORDS = tuple(map(os.strerror, FULL))
 _SHORT_WRITE = re.compile(r"inline_container\.cc.*unexpected pos|PytorchStreamWriter failed writing", re.DOTALL)
-"""What torch's own file writer says where a write came up short: it does not keep the error's number."""
+"""Words of torch's file writer for a write that came up short: it does not keep the error number."""
 
 
 def complaint(error: BaseException) -> str | None:
-    """What ``error``, or one that led to it, says of a full disk, in a line; None where it says nothing of it."""
-    for each in _chain(error):
-        if getattr(each, "errno", None) in FULL or any(words in words_of(each) for words in _WORDS):
-            return f"the disk is full: {type(each).__name__}: {words_of(each)}"
-    for each in _chain(error):
-        if _SHORT_WRITE.search(words_of(each)):
-            return f"the disk is full or failing: {type(each).__name__}: {words_of(each)}"
+    """One line about a full disk if ``error``, or one of its causes, shows it; else None."""
+    for cause in _chain(error):
+        if getattr(cause, "errno", None) in FULL or any(words in words_of(cause) for words in _WORDS):
+            return f"the disk is full: {type(cause).__name__}: {words_of(cause)}"
+    for cause in _chain(error):
+        if _SHORT_WRITE.search(words_of(cause)):
+            return f"the disk is full or failing: {type(cause).__name__}: {words_of(cause)}"
     return None
 
 

@@ -4,8 +4,6 @@ A line is the record's JSON object, whose last member is ``crc32``: that of all 
 comma, in eight hexadecimal digits. The last line alone may be torn, by whatever ended its run: it was never finished.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time
@@ -34,7 +32,7 @@ END = b',"crc32":"%08x"}\n'
 END_BYTES = len(END % 0)
 UNENDED, ALTERED = "does not end", "is not as it was written: its checksum differs"
 TORN = (UNENDED, ALTERED)
-"""What may be wrong with the last line alone: it was being written, and some of it had reached the disk."""
+"""The fault that only the last line may have: it was being written, and a part of it had reached the disk."""
 
 T = TypeVar("T")
 
@@ -45,7 +43,7 @@ def sealed(text: bytes) -> bytes:
 
 
 def fault(line: bytes) -> str | None:
-    """What is wrong with a line, read up to one byte more than ``LONGEST``; None where it is as it was written."""
+    """The fault of a line that was read up to one byte beyond ``LONGEST``; None if it is as it was written."""
     if len(line) > LONGEST:
         return "is longer than any record"
     if not line.endswith(b"\n"):
@@ -154,9 +152,8 @@ class Journal:
             """Bytes of the line that the last run did not finish: they are in ``torn_path`` now."""
         except BlockingIOError:
             self._file.close()
-            raise UsageError(
-                "run directory", "belong to no running run", path.parent, "wait for it, or choose another"
-            ) from None
+            fault = f"{path.parent} belongs to a running run"
+            raise UsageError("run directory", fault, None, "wait for it, or choose another") from None
         except BaseException:
             self._file.close()
             raise
@@ -173,7 +170,7 @@ class Journal:
 
     @property
     def torn_path(self) -> Path:
-        """Where unfinished lines are kept, one after the other."""
+        """The file that keeps torn lines, one after the other."""
         return self.path.with_suffix(".torn")
 
     def append(self, record: Record) -> Record:

@@ -4,80 +4,93 @@ A warning never drops a sample. The worker raises those that only it can see (fo
 reports raise those that follow from the samples.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Kind(StrEnum):
-    """Why a number deserves less trust than it asks for."""
+    """The kinds of warnings, each with its remedy."""
 
-    FOREIGN_LOAD = "foreign-load"
-    LATE_START = "late-start"
-    FEW_SAMPLES = "few-samples"
-    FEW_LAUNCHES = "few-launches"
-    SLOW_FIRST = "slow-first-sample"
-    HEAVY_TAIL = "heavy-tail"
-    DRIFT = "drift"
-    WARMING_UP = "warming-up"
-    FIRST_SLOT = "first-slot"
-    ECHO = "autocorrelated"
-    THROTTLED = "throttled"
-    UNSTEADY_CLOCK = "unsteady-clock"
-    RANK_SKEW = "rank-skew"
-    BELOW_RESOLUTION = "below-resolution"
-    ABOVE_CEILING = "above-ceiling"
-    ABOVE_BANDWIDTH = "above-bandwidth"
-    SPEEDUP_ABOVE_CEILING = "speed-up-above-ceiling"
-    SUPERLINEAR = "superlinear"
-    WORK_DIFFERS = "work-differs"
-    SHARED_DEVICE = "shared-device"
-    UNJOINED_STREAM = "unjoined-stream"
-    HOST_BOUND = "host-bound"
-    LAUNCH_GAPS = "launch-gaps"
-    ALLOCATOR_RETRIES = "allocator-retries"
-    CPU_THROTTLED = "cpu-throttled"
-    COMMUNICATION_THREADS = "communication-threads"
-    UNCOUNTED_WORK = "uncounted-work"
-    CONSTANT_OPERANDS = "constant-operands"
-    PROCESS_SETTINGS = "process-settings"
+    remedy: str
+    """How a user can remove the cause."""
 
+    def __new__(cls, value: str, remedy: str) -> Self:
+        """The member with this value."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.remedy = remedy
+        return member
 
-REMEDIES: dict[Kind, str] = {
-    Kind.FOREIGN_LOAD: "stop the other processes on these cores, or measure when they are idle",
-    Kind.LATE_START: "ranks missed the agreed start: look for other load, or for oversubscribed cores",
-    Kind.FEW_SAMPLES: "raise --budget",
-    Kind.FEW_LAUNCHES: "use --launches 6 or more for an interval",
-    Kind.SLOW_FIRST: "the step was still warming up; its median is little affected",
-    Kind.HEAVY_TAIL: "look for what a step does only now and then; how much gets done over time follows the mean",
-    Kind.DRIFT: "let the machine settle, or lock its clocks",
-    Kind.WARMING_UP: "raise --budget: warm-up took up much of each launch",
-    Kind.FIRST_SLOT: "what ran before bears on the step: give it more work, or put its state back in reset",
-    Kind.ECHO: "use more --launches rather than a larger --budget: samples of a launch repeat one another",
-    Kind.THROTTLED: "cool the device, raise its power limit, or lock its clocks low enough to hold",
-    Kind.UNSTEADY_CLOCK: "lock the clocks: the same work takes other times at other clocks",
-    Kind.RANK_SKEW: "look at the named rank's device",
-    Kind.BELOW_RESOLUTION: "give the step more work: this time is mostly the harness's own",
-    Kind.ABOVE_CEILING: "check the declared work and the step's synchronisation, unless a cache explains it",
-    Kind.ABOVE_BANDWIDTH: "see that a step touches all it declares (a mapped file is read on touch); caches are faster",
-    Kind.SPEEDUP_ABOVE_CEILING: "it shares less than a large product does, or that one was disturbed: measure again",
-    Kind.SUPERLINEAR: "an error of measurement or a cache effect: compare with a larger size",
-    Kind.WORK_DIFFERS: "make the variants do the same work, or do not compare them",
-    Kind.SHARED_DEVICE: "ranks shared one device, so this is no scaling figure",
-    Kind.UNJOINED_STREAM: "the step leaves work on a stream that the timed stream does not wait for",
-    Kind.HOST_BOUND: "launch less for the same work: a larger batch, torch.compile, CUDA graphs (--execution graph), "
-    "or less work of the host in a step",
-    Kind.LAUNCH_GAPS: "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
-    Kind.ALLOCATOR_RETRIES: "leave the GPU more free memory: each time it waits, and what was kept is asked for anew",
-    Kind.CPU_THROTTLED: "raise the control group's CPU limit (docker's --cpus, a pod's limits), or use fewer devices",
-    Kind.COMMUNICATION_THREADS: "give a step more work for each message, or each rank a second core (--threads 2); "
-    "--gloo-loop as-is makes it worse",
-    Kind.UNCOUNTED_WORK: "only matrix products can be counted: see that the step does what it declares, each time",
-    Kind.CONSTANT_OPERANDS: "multiply random numbers: GPUs, and some CPUs, are faster with equal ones",
-    Kind.PROCESS_SETTINGS: "this case alone is measured under them; set them in all cases that are to be compared",
-}
+    FOREIGN_LOAD = "foreign-load", "stop the other processes on these cores, or measure when they are idle"
+    LATE_START = "late-start", "ranks missed the agreed start: look for other load, or for oversubscribed cores"
+    FEW_SAMPLES = "few-samples", "raise --budget"
+    FEW_LAUNCHES = "few-launches", "use --launches 6 or more for an interval"
+    SLOW_FIRST = "slow-first-sample", "the step was still warming up; its median is little affected"
+    HEAVY_TAIL = (
+        "heavy-tail",
+        "look for what a step does only now and then; how much gets done over time follows the mean",
+    )
+    DRIFT = "drift", "let the machine settle, or lock its clocks"
+    WARMING_UP = "warming-up", "raise --budget: warm-up took up much of each launch"
+    FIRST_SLOT = "first-slot", "what ran before bears on the step: give it more work, or put its state back in reset"
+    ECHO = "autocorrelated", "use more --launches rather than a larger --budget: samples of a launch repeat one another"
+    THROTTLED = "throttled", "cool the device, raise its power limit, or lock its clocks low enough to hold"
+    UNSTEADY_CLOCK = "unsteady-clock", "lock the clocks: the same work takes other times at other clocks"
+    RANK_SKEW = "rank-skew", "look at the named rank's device"
+    BELOW_RESOLUTION = "below-resolution", "give the step more work: this time is mostly the harness's own"
+    ABOVE_CEILING = (
+        "above-ceiling",
+        "check the declared work and the step's synchronisation, unless a cache explains it",
+    )
+    ABOVE_BANDWIDTH = (
+        "above-bandwidth",
+        "see that a step touches all it declares (a mapped file is read on touch); caches are faster",
+    )
+    SPEEDUP_ABOVE_CEILING = (
+        "speed-up-above-ceiling",
+        "it shares less than a large product does, or that one was disturbed: measure again",
+    )
+    SUPERLINEAR = "superlinear", "an error of measurement or a cache effect: compare with a larger size"
+    WORK_DIFFERS = "work-differs", "make the variants do the same work, or do not compare them"
+    SHARED_DEVICE = "shared-device", "ranks shared one device, so this is no scaling figure"
+    UNJOINED_STREAM = "unjoined-stream", "the step leaves work on a stream that the timed stream does not wait for"
+    HOST_BOUND = (
+        "host-bound",
+        (
+            "launch less for the same work: a larger batch, torch.compile, CUDA graphs (--execution graph), "
+            "or less work of the host in a step"
+        ),
+    )
+    LAUNCH_GAPS = (
+        "launch-gaps",
+        "the host was too slow: stop what else runs on its cores, or give the step more work a launch",
+    )
+    ALLOCATOR_RETRIES = (
+        "allocator-retries",
+        "leave the GPU more free memory: each time it waits, and what was kept is asked for anew",
+    )
+    CPU_THROTTLED = (
+        "cpu-throttled",
+        "raise the control group's CPU limit (docker's --cpus, a pod's limits), or use fewer devices",
+    )
+    COMMUNICATION_THREADS = (
+        "communication-threads",
+        (
+            "give a step more work for each message, or each rank a second core (--threads 2); "
+            "--gloo-loop as-is makes it worse"
+        ),
+    )
+    UNCOUNTED_WORK = (
+        "uncounted-work",
+        "only matrix products can be counted: see that the step does what it declares, each time",
+    )
+    CONSTANT_OPERANDS = "constant-operands", "multiply random numbers: GPUs, and some CPUs, are faster with equal ones"
+    PROCESS_SETTINGS = (
+        "process-settings",
+        "this case alone is measured under them; set them in all cases that are to be compared",
+    )
 
 
 def percent(fraction: float, decimals: int = 0) -> str:
@@ -98,11 +111,6 @@ class MeasurementWarning(BaseModel):
 
     kind: Kind
     fact: str
-    """What was seen and against which limit, e.g. ``rank 1 waited 31 % of the time (limit 5 %)``."""
+    """The observed value and its limit, e.g. ``rank 1 waited 31 % of the time (limit 5 %)``."""
     rank: int | None = None
     """The rank that it is about, or None where it is about the whole gang."""
-
-    @property
-    def remedy(self) -> str:
-        """What a user can do about it."""
-        return REMEDIES[self.kind]

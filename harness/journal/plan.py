@@ -3,8 +3,6 @@
 Plan ── Comparison ── Case        comparison: interleaved cases that differ in variant and world size
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import random
@@ -36,10 +34,10 @@ SCHEMA = 1
 """Version of plan.json and journal.jsonl. 1: first release."""
 
 DEADLINE_S = 120.0
-"""Of a case, where the user sets none."""
+"""The deadline of a case, if the user sets none."""
 
 MOST_LAUNCHES, MOST_CELLS = 10_000, 1_000_000
-"""Of a whole run: more could not be reported on."""
+"""The most launches and cells of a run: more could not be reported on."""
 
 Value = bool | int | float | str
 Scaling = Literal["strong", "weak", "none"]
@@ -63,13 +61,13 @@ class Exercise(Record):
     number: str
     """E.g. ``5.6.4``."""
     task: str
-    """What it asks, in one sentence."""
+    """The exercise's question, in one sentence."""
     answer: str
     """One sentence with figures of the run in braces, ``{variant.figure}``: see docs/scenarios.md."""
     on_cpu: str = ""
     """The answer where the devices are CPU cores, if it is another: where it would compare the CPU with itself."""
 
-    def on(self, device: str) -> Exercise:
+    def on(self, device: str) -> Self:
         """The exercise with the answer for devices such as this one, e.g. ``cpu:0``."""
         return self.model_copy(update={"answer": self.on_cpu}) if self.on_cpu and device.startswith("cpu") else self
 
@@ -80,13 +78,13 @@ class Case(Record):
     scenario: str
     """The scenario's name, e.g. ``split``; a probe's name for a probe."""
     reference: str
-    """Where the class is: ``package.module:Class`` or ``/path/to/file.py:Class``."""
+    """The class: ``package.module:Class`` or ``/path/to/file.py:Class``."""
     params: dict[str, Value]
     """Every field of the scenario, its variant included."""
     variant: str | None = None
     """The value of the variant, as text; None for a scenario without one."""
     world_size: int = Field(ge=1)
-    """How many ranks, and so devices, are busy."""
+    """Number of ranks, and so of busy devices."""
     packed: bool = False
     """True: independent copies at once, on ``world_size`` ranks in all."""
     copy_size: int = Field(default=1, ge=1)
@@ -117,7 +115,7 @@ class Comparison(Record):
     title: str
     """The first line of the scenario's docstring."""
     exercises: tuple[Exercise, ...] = ()
-    """Those that it answers."""
+    """The exercises that it answers."""
     scaling: Scaling
     variant_field: str | None = None
     """Which field is the variant; None where there is none."""
@@ -138,7 +136,7 @@ class Comparison(Record):
 
 
 def most_launches(comparisons: Sequence[Comparison]) -> int:
-    """How many launches a run of these may have."""
+    """The most launches that a run of these comparisons may have."""
     return min(MOST_LAUNCHES, MOST_CELLS // max(1, sum(len(comparison.cases) for comparison in comparisons)))
 
 
@@ -148,17 +146,17 @@ class Side(Record):
     name: str
     """E.g. ``ray``; ``a`` and ``b`` in a duel."""
     launcher: LauncherName = "torchrun"
-    """Who starts its ranks."""
+    """The launcher of its ranks."""
     python: str | None = None
     """The interpreter of its ranks; None for the parent's own."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables of its ranks, over those that they have anyway."""
     control: bool = False
-    """True: the first side once more. Whatever tells it from the first one is noise, and no difference is smaller."""
+    """True for the first side repeated: its difference from the first side is noise, a floor for all differences."""
 
 
 class Precision(Record):
-    """How narrow intervals are wanted."""
+    """The wanted width of intervals."""
 
     fraction: float = Field(gt=0, lt=1)
     """Of every case's time, or in a duel of every ratio: launches are added until no interval reaches further to
@@ -176,9 +174,9 @@ class Script(Record):
     """Whether it is started as ``python -m`` starts a module."""
     arguments: tuple[str, ...] = ()
     folder: str
-    """Its working directory."""
+    """The script's working directory."""
     steps: int = Field(ge=1)
-    """How many steps are timed in each launch, where the budget is enough for so many."""
+    """Number of timed steps per launch, if the budget is enough for them."""
     skip: int = Field(ge=3)
     """Steps of warm-up before them, which do not count."""
     steps_by: StepsBy = "optimizer"
@@ -202,7 +200,7 @@ class Plan(Record):
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
     version: str
-    """Of rankbench."""
+    """Version of rankbench."""
     command: str
     """The command line that made the plan, to reproduce it."""
     sides: tuple[Side, ...] = Field(min_length=1)
@@ -210,14 +208,14 @@ class Plan(Record):
     placement: Placement = "pack"
     """How a Ray cluster spreads the ranks over its nodes."""
     ray_address: str | None = None
-    """Of the Ray cluster; None for one of our own on this machine."""
+    """Address of the Ray cluster; None for a local cluster that rankbench starts."""
     devices: tuple[str, ...]
-    """One a rank, in rank order: ``cpu:0``, ``cuda:1``."""
+    """One device per rank, in rank order: ``cpu:0``, ``cuda:1``."""
     emulation: Emulation | None = None
-    """What emulated devices are like, and what is planted in them; None where devices are real."""
+    """The properties of emulated devices, and the planted causes; None if devices are real."""
     world_sizes: tuple[int, ...]
     ranks_per_host: int | None = Field(default=None, ge=1)
-    """How many ranks somebody's torchrun starts on each host; None where the run starts its own."""
+    """Number of ranks per host under an external torchrun; None if the run starts its own ranks."""
     threads: int = Field(default=1, ge=1)
     """Intra-op threads of each rank; on CPU also its cores."""
     launches: int = Field(ge=1)
@@ -227,7 +225,7 @@ class Plan(Record):
     strict: bool = False
     """True: launches are skipped once the budget is overshot by half; False: each is at least measured in brief."""
     deadline_s: float = Field(default=DEADLINE_S, gt=0)
-    """A rank that gives no sign of life for so many seconds hangs: one is due after each sample, step or check."""
+    """Seconds without a heartbeat after which a rank hangs: a heartbeat is due after each sample, step or check."""
     precision: Precision | None = None
     """When to add launches to those that are planned; None: never."""
     margin: float = Field(default=0.05, ge=0)
@@ -241,7 +239,7 @@ class Plan(Record):
     profile: bool = False
     """Whether each case is traced once everything is measured: no figure depends on it."""
     regime: dict[str, str]
-    """How it is measured: figures of different regimes are not compared."""
+    """The measurement regime: figures of different regimes are not compared."""
     script: Script | None = None
     """The program of a run of ``rankbench script``; None for scenarios."""
     comparisons: tuple[Comparison, ...]
@@ -250,12 +248,12 @@ class Plan(Record):
 
     @property
     def launcher(self) -> str:
-        """All launchers, in words."""
+        """The launchers of all sides, as text."""
         return ",".join(dict.fromkeys(side.launcher for side in self.sides))
 
     @property
     def hosts(self) -> int:
-        """Over how many hosts somebody's torchrun spreads the ranks; 1 where the run starts its own."""
+        """Number of hosts of an external torchrun; 1 if the run starts its own ranks."""
         return -(-len(self.devices) // (self.ranks_per_host or len(self.devices)))
 
     @property
@@ -266,7 +264,7 @@ class Plan(Record):
 
     @property
     def program(self) -> str:
-        """What its command lines begin with; those of a run over several hosts are for each of them."""
+        """The first words of its command lines; under torchrun over several hosts they are for each host."""
         return startup.program(len(self.devices), self.ranks_per_host)
 
     def side_of(self, launch: int) -> Side:

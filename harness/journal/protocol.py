@@ -1,6 +1,4 @@
-"""What a run's parent and the ranks of a gang say to each other, beside the journal's records."""
-
-from __future__ import annotations
+"""Messages between a run's parent and the ranks of a gang, besides the journal's records."""
 
 import socket
 from collections.abc import Callable
@@ -16,11 +14,11 @@ State = Literal["moves", "waits", "collective", "stuck", "failed", "settled"]
 case has failed on it, and it cannot be sure that it will agree on that with the others; or they have."""
 
 Emit = Callable[[Record], None]
-"""Where rank 0's records go: the journal, or the process that owns it."""
+"""The receiver of rank 0's records: the journal, or the process that owns it."""
 
 
 class Order(Record):
-    """What one gang of processes is told to do."""
+    """An order to one gang of processes."""
 
     plan: Plan
     launch: int
@@ -31,7 +29,7 @@ class Order(Record):
     """Seconds to spend on them."""
     fingerprint: str
     host: str = Field(default_factory=socket.gethostname)
-    """Where it was given: the fingerprint is of this host."""
+    """The host of the run's parent, to which the fingerprint belongs."""
     scratch: str
     """A folder for the files of scenarios, on every rank's host."""
     profile: bool = False
@@ -47,7 +45,7 @@ class RankNote(Record):
     at: str = ""
     """Function and line where it stands, outside of the harness and of PyTorch if there is such; or how it failed."""
     status: Status = "hang"
-    """What its case has become, where it failed."""
+    """How its case failed, if it has failed."""
     when_s: float = 0.0
     """Host clock when it failed."""
     stack: str = ""
@@ -102,7 +100,7 @@ class VisitNote(Record):
     step_s: float | None = None
     """The running estimate of one step's time, where there is one."""
     over_s: float = 0.0
-    """By how much the case's comparison will exceed its part of the launch's time: its fewest rounds take so long."""
+    """Seconds by which the fewest rounds of the case's comparison exceed its part of the launch's time."""
 
 
 class TraceNote(Record):

@@ -7,8 +7,6 @@ profile  the traces of a case, or why there are none
 end      the gang is down
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, model_validator
@@ -22,13 +20,13 @@ LONGEST = 4000
 
 
 class RankOutcome(Record):
-    """What became of one rank."""
+    """The outcome of one rank."""
 
     rank: int
     outcome: str
-    """In words, e.g. ``rank 1 was killed by SIGKILL`` or ``rank 0 waits for the other ranks``."""
+    """The outcome in words, e.g. ``rank 1 was killed by SIGKILL`` or ``rank 0 waits for the other ranks``."""
     words: str | None = None
-    """Its last words: where it hung, its stack; else the end of its standard error, where that is known."""
+    """Its last output: the stack where it hung, or the end of its standard error, if known."""
 
 
 def last(text: str) -> str | None:
@@ -37,45 +35,45 @@ def last(text: str) -> str | None:
 
 
 Status = Literal["ok", "unchecked", "wrong", "oom", "error", "died", "hang", "skipped"]
-"""``unchecked``: a user's own script was measured, whose output nobody can check."""
+"""``unchecked``: a user's own script was measured, which has no check of its output."""
 MEASURED: tuple[str, ...] = ("ok", "unchecked")
 """Statuses of cells whose times count."""
 
 
 class Rank(Record):
-    """One rank of a launch: where it ran."""
+    """One rank of a launch, and its place."""
 
     rank: int
     host: str
     pid: int
     device: str
-    """As in the plan: ``cpu:0``."""
+    """The device as in the plan: ``cpu:0``."""
     device_name: str
-    """What it is: a processor's or a GPU's model."""
+    """The model of the processor or GPU."""
     cpus: tuple[int, ...]
     """Logical CPUs that it was pinned to."""
     threads: int
     niceness: int = 0
-    """Of its process: above 0, others go first."""
+    """Niceness of its process: above 0, other processes have priority."""
     clock_offset_s: float = 0.0
     """Added to its host's clock to have that of rank 0's host; its times are told in the latter."""
     clock_error_s: float = 0.0
-    """By how much that may be wrong: start skews below it mean nothing. 0 where ranks share one clock."""
+    """Bound of the offset's error: start skews below it mean nothing. 0 if ranks share one clock."""
     least_s: float | None = None
     """Seconds between two of the device's own marks with nothing in between; None where it has none."""
 
 
 class GroupSetup(Record):
-    """What it took a launch's first ranks until they could exchange tensors: seconds of the slowest of them."""
+    """Setup time of a launch's first ranks until they could exchange tensors, in seconds of the slowest of them."""
 
     size: int
-    """How many ranks they are."""
+    """Number of ranks."""
     setup_s: float
     """From nothing to a communicator."""
     first_s: float
-    """Its first all-reduce, of one number."""
+    """The first all-reduce of one number."""
     steady_s: float
-    """One of those that follow: their median."""
+    """The median of the following all-reduces of one number."""
 
 
 class Samples(Record):
@@ -98,7 +96,7 @@ class Samples(Record):
     clock_mhz: tuple[tuple[float, ...], ...] | None = None
     """Clock of the device's processors during the sample, where it was asked for; else None."""
     held_back: tuple[tuple[int, ...], ...] | None = None
-    """Why the device held its clock back then: the bits of NVML's clocks-event reasons; None where nobody asked."""
+    """Why the device throttled its clock: the bits of NVML's clocks-event reasons; None if they were not read."""
 
 
 class QueuedSamples(Record):
@@ -119,7 +117,7 @@ class QueuedSamples(Record):
     @model_validator(mode="after")
     def _durations(self) -> Self:
         numbers = [*self.enqueue_s, *self.device_s]
-        if len(self.enqueue_s) != len(self.device_s) or not numbers or len({len(each) for each in numbers}) > 1:
+        if len(self.enqueue_s) != len(self.device_s) or not numbers or len({len(samples) for samples in numbers}) > 1:
             raise ValueError("enqueue_s and device_s must have as many numbers of every rank")
         if not numbers[0] or min(map(min, numbers)) < 0:
             raise ValueError("enqueue_s and device_s must have durations")
@@ -127,7 +125,7 @@ class QueuedSamples(Record):
 
 
 class CollectiveKind(Record):
-    """What the messages of one kind, in process groups of one size, took in a watched step.
+    """Times of the messages of one kind, in process groups of one size, in a watched step.
 
     Lists are indexed [rank], means over samples. Messages of several kinds may be under way at once.
     """
@@ -150,7 +148,7 @@ class CollectiveTimes(Record):
     """
 
     collectives: tuple[float, ...]
-    """How many messages a step had on the rank that has most, in each sample."""
+    """Number of messages in a step, on the rank with the most, in each sample."""
     work_s: tuple[tuple[float, ...], ...]
     """While it did not wait for a message."""
     wait_s: tuple[tuple[float, ...], ...]
@@ -161,7 +159,7 @@ class CollectiveTimes(Record):
     """While it worked and a message was under way to which all ranks had come: hidden communication; None in older
     journals."""
     kinds: tuple[CollectiveKind, ...] = ()
-    """By kind and group size; empty in older journals."""
+    """By kind and group size."""
     bytes: tuple[float, ...] | None = None
     """Each rank's bytes of a step's watched messages, counted as ``RankFacts.traffic_bytes`` are; None where unknown.
 
@@ -185,7 +183,7 @@ class Traffic(Record):
 
 
 class RankFacts(Record):
-    """What one rank of the case's gang did: its work in one step, and its processor time over the timed visits."""
+    """Facts of one rank of the case's gang: its work in one step, and its processor time over the timed visits."""
 
     flops: float
     """Declared floating-point operations of one step."""
@@ -194,7 +192,7 @@ class RankFacts(Record):
     items: float
     """Declared items of one step."""
     wire: float = 0
-    """Declared bytes that it must send to others in one step at least; 0 in older journals."""
+    """Declared bytes that it must send to others in one step at least."""
     counted_flops: float
     """Matrix-product FLOPs that the harness counted in one untimed step; 0 where it can count none."""
     host_reads: int
@@ -202,9 +200,9 @@ class RankFacts(Record):
     traffic_bytes: int = 0
     """Bytes of its messages in that step: the sum of ``messages``."""
     messages: tuple[Traffic, ...] = ()
-    """The same by kind; empty in older journals."""
+    """The same by kind."""
     allocated_bytes: int = 0
-    """Bytes of the tensors that operations made in that step; 0 in older journals."""
+    """Bytes of the tensors that operations made in that step."""
     products: tuple[str, ...] = ()
     """Types of the numbers that these products multiply, e.g. ``float32``, ``tf32``, ``bfloat16``."""
     uncounted: tuple[str, ...] = ()
@@ -212,21 +210,21 @@ class RankFacts(Record):
     constant_operands: int = 0
     """Operands of matrix products, of more than one element, whose elements were all alike in that step."""
     asymmetric: bool = False
-    """Whether ranks do by design what their declared work does not tell; False in older journals."""
+    """Whether ranks by design do work that their declared work does not show."""
     settings: tuple[str, ...] = ()
     """Settings of the whole process that its code changed: the name, its value, and the process's."""
     held_bytes: int | None = None
-    """Memory in use between its steps beyond what was there before it was prepared, where the system tells."""
+    """Memory in use between its steps, beyond that in use before it was prepared; None if unknown."""
     peak_bytes: int | None = None
-    """Memory that the step needed at its peak beyond what was there before, where the system tells."""
+    """Peak memory of a step, beyond that in use between steps; None if unknown."""
     reserved_bytes: int | None = None
-    """GPU memory that PyTorch's allocator held at its peak meanwhile, whoever's it was."""
+    """The most GPU memory that PyTorch's allocator held during the step, for any case."""
     alloc_retries: int = 0
-    """How often, in the visits, its memory was full: it then gives back what it keeps, and waits for the GPU."""
+    """How often its memory was full in the visits: the allocator then returns what it cached, and waits for the GPU."""
     watts: float | None = None
-    """Mean power of its device during the samples, where that could be told."""
+    """Mean power of its device during the samples, if known."""
     found: dict[str, Value] = Field(default_factory=dict)
-    """What the check established."""
+    """The facts that the check established."""
     first_s: float
     """Seconds of the very first step, warm-up included."""
     cpu_s: float
@@ -234,15 +232,15 @@ class RankFacts(Record):
     wall_s: float
     """Wall-clock of the same visits."""
     delay_s: float | None = None
-    """Time that the main thread was runnable but did not run, where the kernel tells."""
+    """Time that the main thread was runnable but did not run, if the kernel reports it."""
     busy_s: float | None = None
-    """Time that its cores were busy, with whatever it was, where the kernel tells; to a clock tick, usually 10 ms."""
+    """Time that its cores were busy with any work, in clock ticks of usually 10 ms, if the kernel reports it."""
     throttled_s: float | None = None
     """Time that CPU quotas held its control groups back meanwhile, summed over cores; None without a quota."""
     main_s: float | None = None
-    """Processor time of the main thread, which does the steps, where the kernel tells."""
+    """Processor time of the main thread, which does the steps, if the kernel reports it."""
     messages_s: float | None = None
-    """Processor time of the threads that carry messages between ranks, where the kernel tells."""
+    """Processor time of the threads that carry messages between ranks, if the kernel reports it."""
 
 
 class LaunchRecord(Record):
@@ -257,16 +255,16 @@ class LaunchRecord(Record):
     started: str
     """Wall-clock in UTC, ISO 8601, of the origin of its samples' times."""
     fingerprint: str
-    """Of the environment: it keys every series."""
+    """Hash of the environment: the key of every series."""
     lead_s: float
-    """How far ahead the delay window agrees its start."""
+    """How far ahead the delay window sets its start."""
     ranks: tuple[Rank, ...]
     groups: tuple[GroupSetup, ...] = ()
-    """One a NCCL group; none where messages go over gloo."""
+    """Setup times of the NCCL groups; empty over gloo."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Rank 0's environment variables that change figures: launchers set some of their own."""
     hosts: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By host: what its software, devices and variables are otherwise than on rank 0's; empty on one host."""
+    """By host: how its software, devices and variables differ from rank 0's; empty on one host."""
     environment: dict[str, Any] | None = None
     """Rank 0's host's, as environment.json has it; None where the run was started there."""
 
@@ -285,7 +283,7 @@ class BeginRecord(Record):
 
 
 class CellRecord(Record):
-    """What became of a planned case in one launch."""
+    """The outcome of a planned case in one launch."""
 
     type: Literal["cell"] = "cell"
     launch: int
@@ -295,16 +293,13 @@ class CellRecord(Record):
     rank: int | None = None
     """The first failing rank, where one failed."""
     message: str | None = None
-    """What went wrong, in words."""
+    """The failure in words."""
     by_design: bool = False
     """Whether the scenario itself says that the case makes no sense here; such a cell is not missing."""
     unit: str = "item"
-    """What one item of the declared work is."""
+    """The name of one item of the declared work."""
     inner: int = Field(default=1, ge=1)
     """Steps in one sample: a step's time is the sample's divided by this."""
-    head_start_s: float | None = None
-    """Of older journals, for how long the device was held before each sample; None in newer ones, whose samples are
-    timed as launched."""
     samples: Samples | None = None
     queued: QueuedSamples | None = None
     """The device's own time; None where a step waits for the device itself, and where there is none but the host's."""
@@ -313,12 +308,12 @@ class CellRecord(Record):
     clock_error_s: tuple[float, ...] | None = None
     """[rank]: by how much that may be wrong. Differences between ranks' instants mean nothing below it."""
     facts: tuple[RankFacts, ...] = ()
-    """One a rank of the case's gang."""
+    """Facts per rank of the case's gang."""
     waits: CollectiveTimes | None = None
-    """Of a gang of several; None where its collectives could not be watched, and in journals older than this record."""
+    """Collective times of a gang of several ranks; None if its collectives could not be watched."""
     warnings: tuple[MeasurementWarning, ...] = ()
     outcomes: tuple[RankOutcome, ...] = ()
-    """What became of each rank of the launch, where its gang was lost."""
+    """The outcome of each rank of the launch, if its gang was lost."""
 
 
 class EndRecord(Record):
@@ -335,7 +330,7 @@ ProfileName = Annotated[str, Field(pattern=r"^[\w@-][\w.@-]*\.json\.gz$")]
 
 
 class ProfileRecord(Record):
-    """What became of the profile of a case, which a gang of its own made after everything was measured."""
+    """The outcome of profiling a case, by a gang of its own after everything was measured."""
 
     type: Literal["profile"] = "profile"
     comparison: int
@@ -343,7 +338,7 @@ class ProfileRecord(Record):
     files: tuple[ProfileName, ...] = ()
     """A trace a rank, in rank order; none where it failed."""
     bytes: int = 0
-    """Of all these files together."""
+    """Size of all these files together."""
     steps: int = 0
     """Steps that were traced."""
     message: str | None = None

@@ -1,7 +1,5 @@
 """A run directory: the plan, the environment, the journal, and what was made of them."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat
@@ -30,7 +28,7 @@ def refuse_strange(root: Path) -> None:
 
     Scenarios may have whatever they like in their own folder, which is removed unread.
     """
-    for kind, path in sorted(_below(root), key=lambda each: each[1]):
+    for kind, path in sorted(_below(root), key=lambda entry: entry[1]):
         if stat.S_ISREG(kind) or (stat.S_ISDIR(kind) and path.name not in NAMES):
             continue
         what = "a symbolic link" if stat.S_ISLNK(kind) else "a folder" if stat.S_ISDIR(kind) else "no regular file"
@@ -39,8 +37,8 @@ def refuse_strange(root: Path) -> None:
 
 def _below(folder: Path) -> Iterator[tuple[int, Path]]:
     """Mode and path of all that is in a folder; a run that goes on meanwhile may remove some of it."""
-    with suppress(FileNotFoundError), os.scandir(folder) as found:
-        for entry in found:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
             with suppress(FileNotFoundError):
                 kind = entry.stat(follow_symlinks=False).st_mode
                 yield kind, Path(entry.path)

@@ -1,7 +1,5 @@
 """The runner of one planned case in one launch, on one rank."""
 
-from __future__ import annotations
-
 import gc
 import shutil
 import traceback
@@ -34,7 +32,7 @@ from harness.world.control import Failure
 from harness.world.world import World
 
 UNSEEN = "code that PyTorch does not see"
-"""What a scenario calls that says so itself."""
+"""The uncounted work of a scenario that says so itself."""
 DEFAULT_GROUP = (
     " (a collective on the default process group, which is of all ranks and cannot be used here: pass"
     " process_group=gang.group, or mesh=gang.mesh; of DTensor's random numbers on GPUs call"
@@ -55,7 +53,7 @@ class CaseRunner:
     gang: Gang | None
     world: World
     step_s: float = 0.0
-    """What a step takes, as far as is known yet."""
+    """Seconds of a step, as far as known."""
     inner: int = 1
     """Steps in a sample."""
     warm: int = 1
@@ -76,12 +74,12 @@ class CaseRunner:
     watched: list[Watched] = field(default_factory=list)
     """Samples that do not count, with their collectives."""
     telemetry: CaseTelemetry = field(default_factory=CaseTelemetry)
-    """What was read of the device meanwhile."""
+    """Telemetry of the device during the case's visits."""
     load: CpuTime = field(default_factory=CpuTime)
     retries: int = 0
     """How often the device's memory was full in the visits."""
     resident_bytes: int = 0
-    """What other cases held of the device's memory before this one came."""
+    """Device memory that other cases held before this one was prepared."""
     failed_s: float | None = None
     """Host clock when this rank failed."""
     lost: Failure | None = None
@@ -97,10 +95,10 @@ class CaseRunner:
     _found: dict[str, Value] = field(default_factory=dict)
     _output: Any = None
     _steps: int = 0
-    """How many the last sample had."""
+    """Number of steps in the last sample."""
 
     def shortage(self) -> str | None:
-        """Why it cannot be in the device's memory, as far as the scenario tells."""
+        """Why the case does not fit into the device's memory, if the scenario tells its need; else None."""
         device = self.world.device
         if self.gang is None or device.memory_bytes is None:
             return None
@@ -139,7 +137,7 @@ class CaseRunner:
         return load_scenario(self.case.reference).cls(**self.case.params)
 
     def refusal(self) -> str | None:
-        """Why its step cannot be captured, as far as counting tells."""
+        """Why its step cannot be captured, as far as counting shows; else None."""
         return None if self.gang is None else cuda_graphs.refusal(self._count, self.world.backend)
 
     def capture(self) -> None:
@@ -151,11 +149,11 @@ class CaseRunner:
         self._count = replace(self._count, streams=frozenset())  # they are inside the graph
 
     def look_ahead(self, steps: int) -> None:
-        """See how far ahead of the device so many steps can be launched."""
+        """Measure how far ahead of the device this many steps can be launched."""
         workload = self._my_workload
         workload.reset()
-        found = room(workload.step, steps, self.world.device, self.world.clock.read)
-        self.room = QueueDepth(0) if self._count.host_reads or workload.waits else found
+        depth = room(workload.step, steps, self.world.device, self.world.clock.read)
+        self.room = QueueDepth(0) if self._count.host_reads or workload.waits else depth
 
     @property
     def queued_inner(self) -> int:
@@ -192,15 +190,15 @@ class CaseRunner:
         self.watched = [Watched.of(lap, seen) for lap in laps]
 
     def failure(self, error: BaseException, rejected: Status = "error") -> Failure:
-        """What an exception means; ``rejected`` is the status that an AssertionError means."""
+        """The failure that an exception means; ``rejected`` is the status that an AssertionError means."""
         cause, rank = failures.culprit(error, self.world.rank, self.case)
-        made = failures.failure(cause, rank, rejected, self.failed_s or self.world.wall_clock())
-        if made.status not in ("wrong", "skipped"):  # those say all there is
-            made = replace(made, stack="".join(traceback.format_exception(cause))[-LONGEST:])
-        return replace(made, message=made.message + self._hint(made, cause))
+        failed = failures.failure(cause, rank, rejected, self.failed_s or self.world.wall_clock())
+        if failed.status not in ("wrong", "skipped"):  # those say all there is
+            failed = replace(failed, stack="".join(traceback.format_exception(cause))[-LONGEST:])
+        return replace(failed, message=failed.message + self._hint(failed, cause))
 
     def _hint(self, failure: Failure, cause: BaseException) -> str:
-        """What else is to be said of a failure."""
+        """Further information about a failure."""
         if failure.status == "oom":
             return memory.resident(self.resident_bytes)
         if isinstance(cause, RuntimeError) and flight_recorder.used_default_group(self.world.watchdog.quiet_s):
@@ -239,8 +237,8 @@ class CaseRunner:
         for _ in range(self.warm):
             self._output = workload.step()
         if queued:
-            own = QueueTimer(device, self.world.clock.read, head_start_s=self.head_start_s, streams=streams)
-            self.queued += self._take(queued, self.queued_inner, line, own)
+            timer = QueueTimer(device, self.world.clock.read, head_start_s=self.head_start_s, streams=streams)
+            self.queued += self._take(queued, self.queued_inner, line, timer)
         laps = self._take(samples, self.inner, line, watch)
         if kind_of(self.world.name).clock_moves:  # else nobody takes time from it
             self.load += CpuTime.now() - before
@@ -258,7 +256,7 @@ class CaseRunner:
 
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
-        self._found = contract.told(contract.check(self._my_workload, self._output, self._steps) or {})
+        self._found = contract.checked_facts(contract.check(self._my_workload, self._output, self._steps) or {})
 
     def close(self) -> None:
         """Let go of the state. The gang's files stay until its other ranks have closed too."""
@@ -272,7 +270,7 @@ class CaseRunner:
             shutil.rmtree(self.gang.folder, ignore_errors=True)
 
     def facts(self) -> RankFacts:
-        """What this rank declared, did and suffered."""
+        """This rank's declared work, counted work and side effects."""
         work = self._my_workload.work
         return RankFacts(
             flops=work.flops,
@@ -314,7 +312,7 @@ class CaseRunner:
 
     @property
     def unit(self) -> str:
-        """What one item of the declared work is."""
+        """The name of one item of the declared work."""
         return self._my_workload.work.unit
 
     @property

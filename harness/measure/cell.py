@@ -1,6 +1,4 @@
-"""What a cell tells of a case that went well, out of what each rank has gathered."""
-
-from __future__ import annotations
+"""The cell of a case that was ok, from the data that each rank has gathered."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -22,7 +20,7 @@ Gathered = tuple[list[RankSample], RankFacts | None, list[Watched], CaseTelemetr
 samples of the device's own time."""
 
 
-def told(
+def cell_fields(
     runner: CaseRunner, ranks: Sequence[Gathered], origin_s: float, doubted: Sequence[MeasurementWarning]
 ) -> dict[str, Any]:
     """A cell's fields. Each rank has its laps, facts, waits, and readings beside them; those of the case come first."""
@@ -36,8 +34,8 @@ def told(
         "inner": runner.inner,
         "samples": _samples(runner, laps, aside, origin_s),
         "queued": _queued(runner, queued) if runner.ahead else None,
-        "clock_offset_s": tuple(round(each.seconds, 9) for each in offsets) if runner.world.leaders else None,
-        "clock_error_s": tuple(round(each.error_s, 9) for each in offsets) if runner.world.leaders else None,
+        "clock_offset_s": tuple(round(offset.seconds, 9) for offset in offsets) if runner.world.leaders else None,
+        "clock_error_s": tuple(round(offset.error_s, 9) for offset in offsets) if runner.world.leaders else None,
         "facts": facts,
         "waits": collective_times.split(seen, runner.inner),
         "warnings": (*warnings, *doubted),
@@ -50,17 +48,17 @@ def _samples(
     aside: Sequence[CaseTelemetry],
     origin_s: float,
 ) -> Samples:
-    each = [(number, position) for number, position, samples in runner.visits for _ in range(samples)]
+    places = [(number, position) for number, position, samples in runner.visits for _ in range(samples)]
     timed = laps[0][0].device_s is not None
     return Samples(
-        round=tuple(number for number, _ in each),
-        position=tuple(position for _, position in each),
+        round=tuple(number for number, _ in places),
+        position=tuple(position for _, position in places),
         start_s=tuple(tuple(round(lap.start_s - origin_s, 9) for lap in mine) for mine in laps),
         end_s=tuple(tuple(round(lap.end_s - origin_s, 9) for lap in mine) for mine in laps),
         device_s=tuple(tuple(round(lap.seconds, 9) for lap in mine) for mine in laps) if timed else None,
         enqueue_s=tuple(tuple(round(lap.enqueue_s or 0.0, 9) for lap in mine) for mine in laps) if timed else None,
-        clock_mhz=_of_all([its.mhz for its in aside]),
-        held_back=_of_all([its.held_back for its in aside]),
+        clock_mhz=_of_all([reading.mhz for reading in aside]),
+        held_back=_of_all([reading.held_back for reading in aside]),
     )
 
 
@@ -75,6 +73,6 @@ def _queued(runner: CaseRunner, ranks: Sequence[Sequence[RankSample]]) -> Queued
 
 
 def _of_all(ranks: Sequence[T | None]) -> tuple[T, ...] | None:
-    """What every rank tells; None where one does not."""
-    found = tuple(its for its in ranks if its is not None)
-    return found if len(found) == len(ranks) else None
+    """The values of all ranks; None if one of them is None."""
+    known = tuple(value for value in ranks if value is not None)
+    return known if len(known) == len(ranks) else None

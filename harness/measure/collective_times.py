@@ -30,7 +30,7 @@ class Call:
     channel: str = "0"
     """Calls on one channel match in order, see ``Message``."""
     ranks: int = 0
-    """How many ranks take part; 0 for all."""
+    """Number of ranks that take part; 0 for all."""
     group_size: int = 0
 
 
@@ -44,7 +44,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Watched:
-    """One sample on one rank, and the messages in it, in order."""
+    """One sample on one rank, and its messages in order."""
 
     start_s: float
     end_s: float
@@ -54,7 +54,7 @@ class Watched:
 
     @classmethod
     def of(cls, lap: RankSample, seen: Seen) -> Self:
-        """A sample, and those of the calls that begin in it: one that nobody waits for may end later."""
+        """A sample with the calls that begin in it: a call that no rank waits for may end later."""
         inside = (call for call in seen.calls if lap.start_s <= call.came_s <= lap.end_s)
         calls = tuple(replace(call, left_s=min(call.left_s, lap.end_s)) for call in inside)
         waits = tuple(span for span in seen.waits if lap.start_s <= span[0] and span[1] <= lap.end_s)
@@ -69,7 +69,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class _Share:
-    """Where one rank's time of one sample went, in seconds."""
+    """The parts of one rank's time in one sample, in seconds."""
 
     work_s: float
     wait_s: float
@@ -83,13 +83,13 @@ def split(ranks: Sequence[Sequence[Watched]], inner: int) -> CollectiveTimes | N
     None where nothing was watched, or where a message cannot be matched with those of the ranks that take part.
     """
     samples = list(zip(*ranks, strict=True))
-    latest = [found for each in samples if (found := _latest(each)) is not None]
+    latest = [last_s for each in samples if (last_s := _latest(each)) is not None]
     if not samples or len(latest) < len(samples):
         return None
     shares = [list(map(_share, each, last)) for each, last in zip(samples, latest, strict=True)]
 
     def part(name: str) -> tuple[tuple[float, ...], ...]:
-        by_sample = [[round(getattr(mine, name) / inner, 9) for mine in each] for each in shares]
+        by_sample = [[round(getattr(mine, name) / inner, 9) for mine in sample] for sample in shares]
         return tuple(zip(*by_sample, strict=True))
 
     return CollectiveTimes(
@@ -104,7 +104,7 @@ def split(ranks: Sequence[Sequence[Watched]], inner: int) -> CollectiveTimes | N
 
 
 def _latest(each: Sequence[Watched]) -> list[list[float]] | None:
-    """Of each rank's calls in one sample when the last rank came; None where one lacks its counterparts."""
+    """When the last rank came to each call of each rank in one sample; None if a call lacks its counterparts."""
     came: dict[tuple[str, int], list[float]] = {}
     keys = [_keys(mine.calls) for mine in each]
     for mine, named in zip(each, keys, strict=True):
@@ -137,18 +137,18 @@ def _share(mine: Watched, latest: Sequence[float]) -> _Share:
     rank, unless it is let go before (the source of a broadcast may be); from then on it waits for the transfer.
     """
     called = list(zip(mine.calls, latest, strict=True))
-    kept = common(union(mine.waits), union((call.came_s, call.left_s) for call in mine.calls))
+    waiting = common(union(mine.waits), union((call.came_s, call.left_s) for call in mine.calls))
     early = union((call.came_s, min(last_s, call.left_s)) for call, last_s in called)
     moving = union((min(last_s, call.left_s), call.left_s) for call, last_s in called)
-    kept_s, wait_s = length(kept), length(common(kept, early))
-    hidden_s = length(moving) - length(common(moving, kept))
+    kept_s, wait_s = length(waiting), length(common(waiting, early))
+    hidden_s = length(moving) - length(common(moving, waiting))
     return _Share(mine.end_s - mine.start_s - kept_s, wait_s, kept_s - wait_s, hidden_s)
 
 
 def _kinds(ranks: Sequence[Sequence[Watched]], inner: int) -> Iterator[CollectiveKind]:
-    """What the messages of each kind and size of group took in a step, means over samples."""
-    found = sorted({(call.kind, call.group_size) for rank in ranks for each in rank for call in each.calls})
-    for kind, group_size in found:
+    """Means over samples of the messages of each kind and group size in a step."""
+    kinds = sorted({(call.kind, call.group_size) for rank in ranks for each in rank for call in each.calls})
+    for kind, group_size in kinds:
         counts, under_way, exposed = [], [], []
         for rank in ranks:
             steps = inner * len(rank)
@@ -156,10 +156,10 @@ def _kinds(ranks: Sequence[Sequence[Watched]], inner: int) -> Iterator[Collectiv
                 [each for each in mine.calls if (each.kind, each.group_size) == (kind, group_size)] for mine in rank
             ]
             spans = [union((call.came_s, call.left_s) for call in calls) for calls in of_kind]
-            kept = [common(union(mine.waits), each) for mine, each in zip(rank, spans, strict=True)]
+            waiting = [common(union(mine.waits), each) for mine, each in zip(rank, spans, strict=True)]
             counts.append(sum(map(len, of_kind)) / steps)
             under_way.append(round(math.fsum(map(length, spans)) / steps, 9))
-            exposed.append(round(math.fsum(map(length, kept)) / steps, 9))
+            exposed.append(round(math.fsum(map(length, waiting)) / steps, 9))
         yield CollectiveKind(
             kind=kind,
             group_size=group_size,

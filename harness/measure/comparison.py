@@ -4,8 +4,6 @@ prepare every case → audit the declared work → capture → pilot → watch t
 → rounds of visits in random order → check → one cell a case
 """
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Sequence
 from dataclasses import replace
@@ -81,10 +79,10 @@ class ComparisonRunner:
 
     def _audit(self) -> None:
         """Refuse the cases whose work is not what they declare."""
-        told = self.world.control.gather([self._facts(runner) for runner in self.lockstep], list[RankFacts | None])
+        by_rank = self.world.control.gather([self._facts(runner) for runner in self.lockstep], list[RankFacts | None])
         facts = {
-            runner.case: [mine for mine in each if mine is not None]
-            for runner, *each in zip(self.lockstep, *told, strict=True)
+            runner.case: [mine for mine in ranks if mine is not None]
+            for runner, *ranks in zip(self.lockstep, *by_rank, strict=True)
         }
         refused, self.doubted = counting.audit(self.comparison, facts)
         for runner in self.lockstep:
@@ -92,7 +90,7 @@ class ComparisonRunner:
                 self.lockstep.end(runner, Failure.of("wrong", reason, 0))
 
     def _capture(self) -> None:
-        """Where steps are to be replayed, capture those of all cases but the harness's own, and skip what cannot be."""
+        """If steps are to be replayed, capture those of all cases but probes; skip cases that cannot be captured."""
         if not self.captures:
             return
         lockstep = [runner for runner in self.lockstep if not runner.case.probe]
@@ -131,12 +129,12 @@ class ComparisonRunner:
             runner.load, runner.retries = cpu_load.CpuTime(), 0
 
     def _look_ahead(self) -> None:
-        """See how many steps of each case can be launched ahead of its device, so that this can be timed by itself."""
+        """Measure how many steps of each case can be launched ahead of its device, to time the device's own work."""
         for runner in self.lockstep:
             steps = min(launch_ahead.MOST, self._policy(runner).inner(runner.step_s))
             self.lockstep.together(runner, lambda runner=runner, steps=steps: runner.look_ahead(steps))  # type: ignore[misc]
-        told = self.world.control.gather([runner.room for runner in self.lockstep], list[launch_ahead.QueueDepth])
-        for runner, *rooms in zip(self.lockstep, *told, strict=True):
+        depths = self.world.control.gather([runner.room for runner in self.lockstep], list[launch_ahead.QueueDepth])
+        for runner, *rooms in zip(self.lockstep, *depths, strict=True):
             runner.room = launch_ahead.tightest(rooms)
             runner.ahead = runner.room.steps >= 1 and not (runner.case.probe or runner.case.packed)
 
@@ -175,7 +173,7 @@ class ComparisonRunner:
                     position += 1
 
     def _round_s(self) -> float:
-        """What a round takes in the mean."""
+        """Mean time of a round."""
         return sum(
             (self._policy(runner).visit_cost_s(runner.step_s, 2 * self.world.lead_s) + self._queued_s(runner))
             / (self.sampling.probed if runner.case.probe else 1)
@@ -183,7 +181,7 @@ class ComparisonRunner:
         )
 
     def _queued_s(self, runner: CaseRunner) -> float:
-        """What the samples of the device's own time take in a visit."""
+        """Time of a visit's samples of the device's own time."""
         each_s = 2 * self.world.lead_s + runner.head_start_s + runner.queued_inner * runner.step_s
         return launch_ahead.SAMPLES * each_s if runner.ahead else 0.0
 
@@ -201,29 +199,31 @@ class ComparisonRunner:
     def _finish(self) -> None:
         """Collect every rank's samples, close each case that is left, and emit its cell."""
         self._read()
-        own = [self._own(runner) for runner in self.lockstep]
-        for runner, *ranks in zip(self.lockstep, *self.world.control.gather(own, list[cell.Gathered]), strict=True):
+        gathered = [self._own(runner) for runner in self.lockstep]
+        for runner, *ranks in zip(
+            self.lockstep, *self.world.control.gather(gathered, list[cell.Gathered]), strict=True
+        ):
             warnings = self.doubted.get(runner.case, [])
-            told = {} if self.world.rank else cell.told(runner, ranks, self.world.origin_s, warnings)
+            fields = {} if self.world.rank else cell.cell_fields(runner, ranks, self.world.origin_s, warnings)
             if self.lockstep.together(runner, runner.close):
                 runner.remove_files()
-                if told:
-                    self.lockstep.tell(runner, "ok", **told)
+                if fields:
+                    self.lockstep.tell(runner, "ok", **fields)
 
     def _own(self, runner: CaseRunner) -> cell.Gathered:
-        """What this rank has of a case; its instants by the clock of rank 0's host."""
+        """This rank's data of a case; its instants are by the clock of rank 0's host."""
         clock, laps = self.world.clock, runner.laps
         offset = clock.offset((laps[0].start_s + laps[-1].end_s) / 2) if laps else Offset()
-        seen = [each.shifted(clock.shifted) for each in runner.watched]
+        seen = [sample.shifted(clock.shifted) for sample in runner.watched]
         samples = [clock.sample(lap) for lap in laps]
         return samples, self._facts(runner), seen, runner.telemetry, offset, runner.queued
 
     def _read(self) -> None:
         """See what was read of this rank's device meanwhile."""
         if self.world.gauge is not None:
-            told = telemetry(self.world.gauge(), [runner.laps for runner in self.lockstep])
-            for runner, its in zip(self.lockstep, told, strict=True):
-                runner.telemetry = its
+            readings = telemetry(self.world.gauge(), [runner.laps for runner in self.lockstep])
+            for runner, reading in zip(self.lockstep, readings, strict=True):
+                runner.telemetry = reading
 
     def _facts(self, runner: CaseRunner) -> RankFacts | None:
         return None if runner.gang is None else runner.facts()

@@ -5,8 +5,6 @@ for sizes that may vary as soon as a second case has another size, and after eig
 ones then run eagerly, and only a line in a log says so.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 
@@ -15,13 +13,13 @@ def make_room() -> None:
     from torch._dynamo import config, pgo
 
     pgo.reset_code_state()  # which sizes there have been; what is compiled stays
-    for limit, each in _limits().items():
-        setattr(config, limit, getattr(config, limit) + each)
+    for limit, most in _limits().items():
+        setattr(config, limit, getattr(config, limit) + most)
 
 
 @cache
 def _limits() -> dict[str, int]:
-    """How often Dynamo compiles a function: by one set of modules, and at all."""
+    """Dynamo's limits on compiling a function: for one set of modules, and in total."""
     from torch._dynamo import config
 
     return {name: getattr(config, name) for name in ("recompile_limit", "accumulated_recompile_limit")}

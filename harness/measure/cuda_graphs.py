@@ -3,8 +3,6 @@
 See https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs for what a capture needs and forbids.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -63,7 +61,7 @@ def captured(step: Callable[[], Any], device: torch.device, generators: Iterable
 
 
 def _capture(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, step: Callable[[], Any]) -> Any:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             with torch.cuda.graph(graph, stream=stream, capture_error_mode=MODE):
@@ -74,6 +72,6 @@ def _capture(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, step: Calla
                 raise first from None
             reason = next(iter(str(first).strip().splitlines()), type(first).__name__)
             raise RefusedError(f"cannot be captured: {reason}") from first
-    if any(EMPTY in str(warning.message) for warning in told):
+    if any(EMPTY in str(warning.message) for warning in caught):
         raise RefusedError("cannot be captured: the step launches nothing on the GPU")
     return output

@@ -1,7 +1,5 @@
 """Causes: what went wrong where a case failed, and what its cell says of that."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 
@@ -16,7 +14,7 @@ from harness.world.control import Failure
 
 
 def culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException, int]:
-    """What went wrong, and on which rank: a distributed checkpoint tells every rank of those that failed."""
+    """The first cause of an error and its rank: a distributed checkpoint tells every rank of the ranks that failed."""
     api = sys.modules.get("torch.distributed.checkpoint.api")  # slow to load; whoever raised its error has loaded it
     if api is None or not isinstance(error, api.CheckpointException) or not error.failures:
         return error, rank
@@ -25,7 +23,7 @@ def culprit(error: BaseException, rank: int, case: Case) -> tuple[BaseException,
 
 
 def failure(error: BaseException, rank: int, rejected: Status, when_s: float) -> Failure:
-    """What an exception from a scenario means."""
+    """The failure that an exception from a scenario means."""
     text = words_of(error)
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, AssertionError):
@@ -38,5 +36,5 @@ def failure(error: BaseException, rank: int, rejected: Status, when_s: float) ->
         return Failure.of("oom", message, rank, when_s)
     if complaint := full_disk.complaint(error):
         return Failure.of("error", complaint, rank, when_s)
-    made = Failure.of("error", message, rank, when_s)
-    return replace(made, sticky=isinstance(error, torch.AcceleratorError))
+    failed = Failure.of("error", message, rank, when_s)
+    return replace(failed, sticky=isinstance(error, torch.AcceleratorError))

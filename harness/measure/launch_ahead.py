@@ -6,8 +6,6 @@ launched, and while it lasts the host launches all steps. Two things limit that.
 cannot be launched ahead, and has no such time. And a GPU takes about a thousand launches ahead, no more.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +16,11 @@ from harness.device.timing import Now, RankSample
 from harness.journal.measurement_warnings import Kind, MeasurementWarning, percent, percent_beyond
 
 HOLD_S = 0.050
-"""A device is held for so long to see how much can be launched meanwhile."""
+"""For how long a device is held to measure how much can be launched meanwhile."""
 MOST = 512
 """Steps that are tried; more in a sample would only make it longer."""
 SPARE = 1.25, 50e-6
-"""A head start is this many times what launching took, and so many seconds more."""
+"""A head start is this many times the launch time, plus this many seconds."""
 SAMPLES = 1
 """Samples of the device's own time in a visit."""
 LATE = 0.05
@@ -34,7 +32,7 @@ class QueueDepth:
     """How many steps of a case a host can launch ahead of its device."""
 
     steps: float = math.inf
-    """Steps that were launched before the device was let go: 0 where a step waits for the device."""
+    """Steps launched before the device was released: 0 if a step waits for the device."""
     launch_s: float = 0.0
     """Seconds of the host for launching one of them."""
 
@@ -56,8 +54,8 @@ def room(step: Callable[[], Any], steps: int, device: Device, clock: Now) -> Que
 
 
 def tightest(rooms: Sequence[QueueDepth]) -> QueueDepth:
-    """Of the ranks of a case, or of all: what suits each of them."""
-    return QueueDepth(min(each.steps for each in rooms), max(each.launch_s for each in rooms))
+    """The queue depth that suits every rank of a case, or every case."""
+    return QueueDepth(min(depth.steps for depth in rooms), max(depth.launch_s for depth in rooms))
 
 
 def head_start_s(inner: int, room: QueueDepth) -> float:
@@ -67,7 +65,7 @@ def head_start_s(inner: int, room: QueueDepth) -> float:
 
 
 def warnings_of(laps: Sequence[Sequence[RankSample]]) -> list[MeasurementWarning]:
-    """One for each rank whose launches often were not done when its device was let go; ``laps`` is [rank][sample]."""
+    """A warning for each rank that often was still launching when its device was released. ``laps[rank][sample]``."""
     shares = [sum(lap.late for lap in mine) / len(mine) if mine else 0.0 for mine in laps]
     return [
         MeasurementWarning(

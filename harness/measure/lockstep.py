@@ -1,7 +1,5 @@
 """Lockstep: all ranks go on with a case together, or end it together."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace

@@ -38,9 +38,9 @@ class _Pending:
     timed: TimedWork | None = None
     """Tells itself when the message is done."""
     handle: Any = None
-    """Held until the message is done, so that its identity is nobody else's."""
+    """Held until the message is done, so that its id stays unique."""
     storages: frozenset[int] = frozenset()
-    """Where the operands of a message are of whose end only a wait tells."""
+    """Storages of the operands of a message whose end only a wait shows."""
 
 
 class _Watcher(Observer):
@@ -53,7 +53,7 @@ class _Watcher(Observer):
         self._calls: list[_Pending] = []
         self._waits: list[tuple[_Instant, _Instant]] = []
         self._open: dict[int, _Pending] = {}
-        """By the identity of the handle."""
+        """Open messages by the id of their handle."""
         self._together: list[_Pending] | None = None
         """Messages of a coalesced call, which begin when it ends."""
         self._backward = -1
@@ -77,20 +77,22 @@ class _Watcher(Observer):
         """Fill in what was seen. Waits for the device."""
         self._device.synchronize()
         end = self._instant()
-        for each in self._calls:
-            told = each.message
-            came_s = self._seconds(each.came)
-            left_s = each.timed.settle() if each.timed else self._seconds(each.left or end)
+        for call in self._calls:
+            message = call.message
+            came_s = self._seconds(call.came)
+            left_s = call.timed.settle() if call.timed else self._seconds(call.left or end)
             left_s = max(came_s, left_s)
-            into.calls.append(Call(came_s, left_s, told.bytes, told.kind, told.channel, told.ranks, told.group_size))
+            into.calls.append(
+                Call(came_s, left_s, message.bytes, message.kind, message.channel, message.ranks, message.group_size)
+            )
         into.waits += [(self._seconds(begin), self._seconds(end)) for begin, end in self._waits]
 
     def waiting(self, wait: Callable[..., Any]) -> Callable[..., Any]:
-        """What waits for messages, marked."""
+        """Wrap a function that waits for messages, to note its waits."""
 
         @wraps(wait)
         def marked(*args: Any, **kwargs: Any) -> Any:
-            if any(isinstance(each, torch.Stream) and each != self._device.stream() for each in args[1:]):
+            if any(isinstance(arg, torch.Stream) and arg != self._device.stream() for arg in args[1:]):
                 return wait(*args, **kwargs)  # another stream waits
             begin = self._instant()
             answer = wait(*args, **kwargs)
@@ -108,12 +110,12 @@ class _Watcher(Observer):
         end = self._waited(begin)
         if isinstance(awaited, torch.Tensor):
             storage = _storage(awaited)
-            for pending in [each for each in self._open.values() if storage in each.storages]:
+            for pending in [call for call in self._open.values() if storage in call.storages]:
                 self._leave(pending, end)
         return answer
 
     def coalescing(self, start: Callable[..., Any]) -> Callable[..., Any]:
-        """What begins a coalesced call."""
+        """Wrap the function that begins coalesced calls."""
 
         @wraps(start)
         def marked(*args: Any, **kwargs: Any) -> Any:
@@ -123,7 +125,7 @@ class _Watcher(Observer):
         return marked
 
     def coalesced(self, end: Callable[..., Any]) -> Callable[..., Any]:
-        """What ends a coalesced call, and sends its messages."""
+        """Wrap the function that ends coalesced calls and sends their messages."""
 
         @wraps(end)
         def marked(*args: Any, **kwargs: Any) -> Any:
@@ -213,12 +215,12 @@ WAITS = (
     (dist, "_broadcast_coalesced"),  # of a module's buffers; it waits in C++
     (torch.cuda.Event, "wait"),
 )
-"""What waits for messages, beside functional collectives and the end of DDP's backward pass."""
+"""Functions that wait for messages, besides functional collectives and the end of DDP's backward pass."""
 
 
 @contextmanager
 def watched(device: Device, clock: Now) -> Iterator[Seen]:
-    """The messages of this process meanwhile, whoever sends them: filled in when the block is left."""
+    """Collect the messages of this process during the block; the result is complete when the block is left."""
     seen, watcher = Seen(), _Watcher(device, clock)
     with ExitStack() as stack:
         stack.enter_context(communication.observed(watcher))
@@ -232,7 +234,7 @@ def watched(device: Device, clock: Now) -> Iterator[Seen]:
 
 @contextmanager
 def _replaced(owner: Any, name: str, by: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
-    """What an owner has under a name, where it has it, wrapped meanwhile."""
+    """Wrap an owner's attribute during the block, if the owner has it."""
     before = vars(owner).get(name)
     if before is None:
         yield

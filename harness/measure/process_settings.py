@@ -4,8 +4,6 @@ All cases of a comparison are alive in one process at once. So what one of them 
 threads, a seed) is put back whenever its code returns, and is in force again whenever its code is called.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import random
@@ -29,16 +27,16 @@ class Setting:
     """Something that is set once for the whole process."""
 
     name: str
-    """As it is called in code."""
+    """The name of the setting in code."""
     read: Callable[[], Any]
-    """Its value; None where it cannot be told."""
+    """Its value; None if it cannot be read."""
     write: Callable[[Any], object] | None
     """Sets it; None where that works only once in a process."""
     warned: bool = True
     """Whether a case that changes it gets a warning. Drawing random numbers changes nothing that others rely on."""
 
     def change(self, before: object, after: object) -> str:
-        """What a case has set it to."""
+        """A case's change of the setting, in words."""
         lasting = "" if self.write else ", for the cases after it too"
         return f"{self.name} to {after!s:.{LONGEST}} (before: {before!s:.{LONGEST}}{lasting})"
 
@@ -174,12 +172,12 @@ SETTINGS: tuple[Setting, ...] = (
 
 @dataclass
 class Settings:
-    """One case's settings, where they are not the process's."""
+    """One case's settings that differ from the process's."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    """What they were when its code returned last, by name."""
+    """Their values when the case's code last returned, by name."""
     changes: dict[str, str] = field(default_factory=dict)
-    """What it has set, and to what: the first time of each, by name."""
+    """The first change of each setting by the case, by name."""
 
     @contextmanager
     def in_force(self) -> Iterator[None]:

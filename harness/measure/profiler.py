@@ -3,8 +3,6 @@
 Steps are marked by ``record_function``, and on CUDA by NVTX ranges too, so that other tools see them as well.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import re
@@ -29,18 +27,18 @@ from harness.world.world import World
 STEPS = 3, 1
 """Steps that are traced; fewer where a rank's file would be too large."""
 QUIET = "KINETO_LOG_LEVEL", "99"
-"""The profiler's library tells of each start and stop on stderr, which may be the user's terminal."""
+"""The profiler's library writes each start and stop to stderr, which may be the user's terminal."""
 WARM = 1
 """Steps before, during which the profiler itself warms up."""
 MOST_BYTES = 4 * 2**20
 """A rank's trace of a case is no larger, compressed: viewers choke on more."""
 ALL_BYTES = 256 * 2**20
-"""All traces of a gang together are about no larger."""
+"""Upper limit of the size of all traces of a gang together."""
 
 
 @dataclass
 class Tracer:
-    """One rank's part in tracing what an order says."""
+    """One rank's part in tracing the cases of an order."""
 
     order: Order
     world: World
@@ -117,7 +115,7 @@ class Tracer:
 
 
 def traced(runner: CaseRunner, steps: int, path: Path) -> None:
-    """Do so many steps of a case that is ready, after one untraced, and write their trace to ``path``, a .json.gz."""
+    """Do this many steps of a prepared case, after one untraced, and write their trace to ``path``, a .json.gz."""
     workload, device = runner.workload, runner.world.device
     assert workload is not None
     on_gpu = device.torch.type == "cuda"

@@ -1,7 +1,5 @@
 """Sampling: how many steps make a sample, how many samples a visit, how many rounds a launch."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Self
@@ -20,7 +18,7 @@ class Sampling:
     rounds_: tuple[int, int] = (4, 40)
     """Fewest and most rounds in a launch."""
     probed: int = 3
-    """Of so many rounds one visits the probes, too: an odd number, so that even and odd rounds both have them."""
+    """The probes are visited in one of this many rounds: an odd number, so that even and odd rounds have them."""
     warm_s: float = 0.002
     """Untimed steps at the start of each visit take at least this long, and are at least one."""
     watch_s: float = 0.050
@@ -28,18 +26,18 @@ class Sampling:
     watched_: tuple[int, int] = (1, 5)
     """Fewest and most samples that are watched."""
     clocks_s: float = 2.0
-    """Where ranks are on several hosts, their clocks are compared about so often."""
+    """Interval of clock comparisons if ranks are on several hosts."""
     most: int | None = None
-    """Most steps in a sample, where that is limited."""
+    """The most steps in a sample; None for no limit."""
     setup_s: float = 2.0
-    """What a launch is granted beside its samples when a budget is judged."""
+    """Time that a launch may take besides its samples when a budget is judged."""
 
     @classmethod
     def exact(cls) -> Self:
-        """Where the clock is planted: a sample is one step, and there are as many as it takes to see planted noise."""
+        """Sampling for planted clocks: one step per sample, and as many samples as show planted noise."""
         return cls(sample_s=0, visit_s=0, per_visit=(2, 2), rounds_=(4, 4), warm_s=0, watch_s=0, watched_=(2, 2))
 
-    def brief(self) -> Sampling:
+    def brief(self) -> Self:
         """The same policy with one sample a visit: where time is short, more rounds beat longer visits."""
         return replace(self, per_visit=(1, 1))
 

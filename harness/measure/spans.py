@@ -8,7 +8,7 @@ Span = tuple[float, float]
 
 
 def union(spans: Iterable[Span]) -> list[Span]:
-    """The same instants, in order; no span is empty, and none touches another."""
+    """The same instants as ordered, non-empty spans that do not touch."""
     merged: list[Span] = []
     for begin, end in sorted(spans):
         if end <= begin:
@@ -21,7 +21,7 @@ def union(spans: Iterable[Span]) -> list[Span]:
 
 
 def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
-    """What is in both of two unions."""
+    """The intersection of two unions."""
     both: list[Span] = []
     left = right = 0
     while left < len(one) and right < len(other):

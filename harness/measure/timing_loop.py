@@ -1,7 +1,5 @@
 """The one timing loop of the project."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from harness.device.device import Device

@@ -1,7 +1,5 @@
 """The worker: what every rank does during one launch. The same under every launcher."""
 
-from __future__ import annotations
-
 import datetime as dt
 import gc
 from collections.abc import Sequence
@@ -93,8 +91,10 @@ def _environments(
     local = range(hosts.count(hosts[world.rank]))
     kind = world.device.torch.type
     mine = fingerprint.describe([f"{kind}:{index}" for index in local]) if leader == world.rank else {}
-    told = world.control.gather(mine, dict[str, Any])
-    alike = [fingerprint.of_host(each) if each else {} for each in told]
-    others = {host: fingerprint.differences(alike[0], alike[rank]) for rank, host in enumerate(hosts) if told[rank]}
+    environments = world.control.gather(mine, dict[str, Any])
+    alike = [fingerprint.of_host(environment) if environment else {} for environment in environments]
+    others = {
+        host: fingerprint.differences(alike[0], alike[rank]) for rank, host in enumerate(hosts) if environments[rank]
+    }
     del others[hosts[0]]
-    return told[0] if hosts[0] != order.host else None, others
+    return environments[0] if hosts[0] != order.host else None, others

@@ -1,6 +1,4 @@
-"""How long a run may take and how many launches it has, by what was asked for or by what is usual."""
-
-from __future__ import annotations
+"""The duration of a run and its number of launches, as requested or by default."""
 
 import math
 from collections.abc import Sequence
@@ -15,9 +13,9 @@ from harness.planning.sides import turns
 LAUNCHES = 6
 """Fewer give no interval."""
 CASE_S = 0.6
-"""What a launch may take for each of its cases, unless the user says how long."""
+"""Default time per case of a launch."""
 RUN_S = 420.0
-"""What all launches together may take, unless the user says how long or there is more to measure than fits."""
+"""Default time of all launches together, if the cases fit into it."""
 PRECISE_S = 900.0
 """For how long launches are added where intervals are to be narrow, unless the user says."""
 
@@ -75,12 +73,12 @@ def _budget(request: RunRequest, usual: int, cases: int, sides: int) -> tuple[fl
         return launches * max(min(cases * CASE_S, RUN_S / (usual * sides)), least_s), launches
     above_zero("--budget", request.budget_s)
     if request.budget_s < least_s * sides:
-        rule = f"be at least {math.ceil(least_s * sides)} s for one launch of what is asked for"
+        rule = f"be at least {math.ceil(least_s * sides)} s for one launch of these cases"
         rule += f" on {sides} sides" if sides > 1 else ""
         raise UsageError("--budget", rule, f"{request.budget_s:g} s", "raise it, or name fewer scenarios")
     fit = max(1, min(usual, int(request.budget_s / (least_s * sides))))
     if request.sides and not request.launches and fit < usual:
-        rule = f"be at least {math.ceil(usual * least_s * sides)} s for the {usual} turns that a verdict takes"
+        rule = f"be at least {math.ceil(usual * least_s * sides)} s for the {usual} turns that a verdict needs"
         raise UsageError("--budget", rule, f"{request.budget_s:g} s", "raise it, name fewer scenarios, or give --turns")
     return request.budget_s, (request.launches or fit) * sides
 
@@ -97,5 +95,6 @@ def _precision(request: RunRequest, *, fresh: bool) -> Precision | None:
         return Precision(fraction=margin / 2, limit_s=request.budget_s or RUN_S)
     width = fraction("--precision", request.precision, example="2%")
     if not fresh:
-        raise UsageError("--precision", "go with launches of our own", request.precision, "leave it out here")
+        fault = "cannot be used under an external torchrun or --launcher inline, which add no launches"
+        raise UsageError("--precision", fault, None, "drop --precision")
     return Precision(fraction=width, limit_s=request.budget_s or PRECISE_S)

@@ -1,7 +1,5 @@
 """From what a user asked for to a plan. Every rule of the command line is judged here, before anything is written."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import get_args
@@ -23,7 +21,7 @@ from harness.plugins.fields import split
 
 PRESETS = ("smoke", "chapter", "full")
 EVERY_SCENARIO = PRESETS[1:]
-"""Those that take more than a selection where none is named: what answers an exercise, or all there is."""
+"""Presets that select more scenarios than a default run: those that answer an exercise, or all."""
 SELECTION = {
     "collectives": "how=library,by_hand",
     "data_parallel": "how=default,manual,small_buckets",
@@ -36,7 +34,7 @@ Of the variants those that differ most, so that six launches fit in three minute
 ON_ONE = ("tying", "frobenius", "split")
 """The same on one device, where nothing can scale: it says something within minutes everywhere."""
 FEW, EVERY = 6, 4
-"""Of more comparisons than a few, only every fourth has probes beside it: the next ones are bounded by the same."""
+"""With more comparisons than this, only every fourth has probes; they bound the next comparisons too."""
 
 
 def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
@@ -52,27 +50,27 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         )
     emulated = emulation(request.devices, request.emulate)
     if request.nodes is None or emulated:
-        found = device.parse(request.devices, request.threads, share=request.share_device)
+        devices = device.parse(request.devices, request.threads, share=request.share_device)
     else:
-        found = device.of_cluster(request.devices, request.threads, request.nodes)
+        devices = device.of_cluster(request.devices, request.threads, request.nodes)
     if ranks is not None:
-        found = _one_each(found, *ranks, share=request.share_device)
-    refuse_sharing(found, allowed=request.share_device)
-    sizes = world_sizes(request.world_sizes, len(found))
-    sides = request.sides or of_launchers(request.launcher, len(found), inside=ranks is not None)
+        devices = _one_each(devices, *ranks, share=request.share_device)
+    refuse_sharing(devices, allowed=request.share_device)
+    sizes = world_sizes(request.world_sizes, len(devices))
+    sides = request.sides or of_launchers(request.launcher, len(devices), inside=ranks is not None)
     launchers = [side.launcher for side in sides]
     _placement(request, sizes[-1], launchers)
     if emulated and "ray" in launchers:
         raise UsageError("--launcher", "be torchrun or inline for emulated devices", "ray", "leave it out")
     if emulated and ranks is not None and ranks[0] != ranks[1]:
-        rule, value = "have all ranks of emulated devices on one host", f"{ranks[1]} of {ranks[0]} here"
-        raise UsageError("torchrun", rule, value, "emulate the hosts: --devices emulated:4x8")
+        fault = f"has {ranks[1]} of {ranks[0]} ranks on this host, but emulated devices need all ranks on one host"
+        raise UsageError("torchrun", fault, None, "emulate the hosts: --devices emulated:4x8")
     if request.nodes is not None and set(launchers) != {"ray"}:
-        _here(found[: sizes[-1]], request.threads)
-    comparisons = _comparisons(request, sizes, found, _host_ranks(sizes[-1], ranks, emulated))
+        _here(devices[: sizes[-1]], request.threads)
+    comparisons = _comparisons(request, sizes, devices, _host_ranks(sizes[-1], ranks, emulated))
     budget_s, launches, precision = effort(request, comparisons, sides, joined=ranks is not None)
     if launches > most_launches(comparisons):
-        rule = f"be at most {most_launches(comparisons)} for so many cases"
+        rule = f"be at most {most_launches(comparisons)} for these cases"
         raise UsageError("--launches", rule, launches, "use fewer, or fewer scenarios")
     return Plan(
         version=__version__,
@@ -80,7 +78,7 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         sides=sides,
         placement=request.placement,
         ray_address=request.ray_address if "ray" in launchers else None,
-        devices=found[: sizes[-1]] if ranks is None else found,
+        devices=devices[: sizes[-1]] if ranks is None else devices,
         emulation=emulated,
         ranks_per_host=None if ranks is None else ranks[1],
         world_sizes=sizes,
@@ -96,49 +94,52 @@ def make(request: RunRequest, ranks: tuple[int, int] | None = None) -> Plan:
         execution=request.execution,
         gloo_loop=request.gloo_loop,
         profile=request.profile,
-        regime=regime(request, found, emulated),
+        regime=regime(request, devices, emulated),
         comparisons=comparisons,
     )
 
 
 def _host_ranks(size: int, ranks: tuple[int, int] | None, emulated: Emulation | None) -> int | None:
-    """How many of the first ``size`` ranks each host has; None where one host has all, or some are idle."""
+    """Number of the first ``size`` ranks on each host; None if one host has them all, or if some are idle."""
     total, local = ranks or (size, size)
     if emulated is not None:
         total, local = emulated.devices, emulated.devices_per_host
     return local if size == total > local else None
 
 
-def refuse_sharing(found: tuple[str, ...], *, allowed: bool) -> None:
+def refuse_sharing(devices: tuple[str, ...], *, allowed: bool) -> None:
     """Refuse a device that several ranks share, unless that is meant: NCCL takes one rank a GPU."""
-    shared = len(set(found)) < len(found)
+    shared = len(set(devices)) < len(devices)
     if shared and not allowed:
         remedy = "add --share-device to test several ranks on one GPU, over gloo and without any scaling figure"
-        raise UsageError("--devices", "name each GPU once: NCCL takes one rank a GPU", ",".join(found), remedy)
+        fault = f"names a GPU twice ({','.join(devices)}), but NCCL needs one GPU per rank"
+        raise UsageError("--devices", fault, None, remedy)
     if allowed and not shared:
         remedy = "leave it out, or name a GPU as often as it is to have ranks (--devices cuda:0,0), or more CPU devices"
-        rule = "come with a GPU that is named twice, or more ranks than CPU devices"
-        raise UsageError("--share-device", rule, ",".join(found), f"{remedy} than there are (--devices cpu:N)")
+        fault = f"needs a GPU that --devices names twice, or more ranks than CPU devices (got {','.join(devices)})"
+        raise UsageError("--share-device", fault, None, f"{remedy} than there are (--devices cpu:N)")
 
 
-def _one_each(found: tuple[str, ...], ranks: int, local: int, *, share: bool) -> tuple[str, ...]:
-    """A device for each of somebody's ranks, in turn where they ``share``; on several hosts numbered throughout."""
-    if affinity.bound() and found[0] == "cpu:0":  # each has its own first core
-        found = tuple(f"cpu:{index}" for index in range(local))
-    if share and ranks == local > len(found):
-        return tuple(found[index % len(found)] for index in range(local))
-    if local > len(found):
-        remedy = f"start {len(found)} or fewer ranks, or add --share-device to test more, without any scaling figure"
+def _one_each(devices: tuple[str, ...], ranks: int, local: int, *, share: bool) -> tuple[str, ...]:
+    """A device for each rank of an external torchrun, in turn if they ``share``; numbered throughout several hosts."""
+    if affinity.bound() and devices[0] == "cpu:0":  # each has its own first core
+        devices = tuple(f"cpu:{index}" for index in range(local))
+    if share and ranks == local > len(devices):
+        return tuple(devices[index % len(devices)] for index in range(local))
+    if local > len(devices):
+        remedy = f"start {len(devices)} or fewer ranks, or add --share-device to test more, without any scaling figure"
         if affinity.DROPPED:
             remedy = f"unset {affinity.DROPPED[0]}: it bound torchrun, and all that it starts, to one core"
-        raise UsageError("--nproc-per-node", f"be at most the {len(found)} devices", local, remedy)
+        raise UsageError("--nproc-per-node", f"be at most the {len(devices)} devices", local, remedy)
     if ranks == local:
-        return found[:ranks]
+        return devices[:ranks]
     if ranks % local:
-        raise UsageError("--nproc-per-node", "be alike on every host", f"{local} of {ranks} here", "correct it")
-    kind = found[0].partition(":")[0]
-    if found[:local] != tuple(f"{kind}:{index}" for index in range(local)):
-        raise UsageError("--devices", "name no single devices on several hosts", ",".join(found), f"use {kind}")
+        fault = f"must be the same on every host, but this host has {local} of {ranks} ranks"
+        raise UsageError("--nproc-per-node", fault, None, "start the same number on each host")
+    kind = devices[0].partition(":")[0]
+    if devices[:local] != tuple(f"{kind}:{index}" for index in range(local)):
+        fault = f"cannot select single devices on several hosts (got {','.join(devices)})"
+        raise UsageError("--devices", fault, None, f"use --devices {kind}")
     return tuple(f"{kind}:{index}" for index in range(ranks))
 
 
@@ -162,23 +163,24 @@ def _placement(request: RunRequest, size: int, launchers: Sequence[str]) -> None
     if request.placement not in known:
         raise UsageError("--placement", f"be one of {', '.join(known)}", repr(request.placement), f"e.g. {known[0]}")
     if request.share_device and "ray" in launchers:
-        rule = "go without Ray, which gives each rank a device"
-        raise UsageError("--share-device", rule, request.launcher, "use --launcher torchrun")
+        fault = f"cannot be combined with --launcher {request.launcher}: Ray gives each rank a device of its own"
+        raise UsageError("--share-device", fault, None, "use --launcher torchrun")
     nodes = len(request.nodes or (None,))
     if "ray" in launchers and request.placement == "strict-spread" and size > nodes:
         remedy = "use --placement spread, or smaller --world-sizes"
-        raise UsageError("--placement strict-spread", f"place at most {nodes} ranks, one a node", size, remedy)
+        fault = f"needs one node per rank, but there are {size} ranks and {nodes} nodes"
+        raise UsageError("--placement strict-spread", fault, None, remedy)
 
 
-def _here(found: Sequence[str], threads: int) -> None:
-    """Refuse devices of a cluster that a launcher of this host alone, beside Ray, does not have."""
-    kind = found[0].partition(":")[0]
-    own = range(len(found))
-    device.parse(f"cpu:{len(own)}" if kind == "cpu" else f"cuda:{','.join(map(str, own))}", threads)
+def _here(devices: Sequence[str], threads: int) -> None:
+    """Refuse devices of a cluster that this host does not have, for launchers of this host alone."""
+    kind = devices[0].partition(":")[0]
+    indices = range(len(devices))
+    device.parse(f"cpu:{len(indices)}" if kind == "cpu" else f"cuda:{','.join(map(str, indices))}", threads)
 
 
 def _entries(names: Sequence[str], preset: str | None, most: int) -> list[registry.Entry]:
-    """The scenarios that a user means on at most so many devices."""
+    """The scenarios that a user selects, on at most ``most`` devices."""
     if not names and preset == "chapter":
         return [entry for entry in registry.scenarios().values() if entry.exercises]
     if not names and preset in EVERY_SCENARIO:
@@ -189,7 +191,7 @@ def _entries(names: Sequence[str], preset: str | None, most: int) -> list[regist
 def _settings(settings: Sequence[str], entries: Sequence[registry.Entry]) -> dict[tuple[str, str], tuple[Value, ...]]:
     """``scenario.axis=v1,v2`` as values by scenario and axis; a comma within a value has a backslash before it."""
     by_name = {entry.name: entry for entry in entries}
-    made = {}
+    values = {}
     for setting in settings:
         left, equals, right = setting.partition("=")
         name, dot, field = left.partition(".")
@@ -200,9 +202,10 @@ def _settings(settings: Sequence[str], entries: Sequence[registry.Entry]) -> dic
         if name not in by_name:
             raise UsageError("--set", "name a scenario of this run", repr(name), nearest(name, by_name))
         if len({entry.reference for entry in entries if entry.name == name}) > 1:
-            raise UsageError("--set", "mean one scenario", f"{name!r} of two", "measure each in a run of its own")
-        made[name, field] = tuple(dict.fromkeys(by_name[name].value(field, text) for text in split(right)))
-    return made
+            fault = f"is ambiguous: this run has two scenarios {name!r}"
+            raise UsageError("--set", fault, None, "measure each in a run of its own")
+        values[name, field] = tuple(dict.fromkeys(by_name[name].value(field, text) for text in split(right)))
+    return values
 
 
 def _points(
@@ -219,7 +222,7 @@ def _points(
 
 
 def _comparisons(
-    request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...], host_ranks: int | None
+    request: RunRequest, sizes: tuple[int, ...], devices: tuple[str, ...], host_ranks: int | None
 ) -> tuple[Comparison, ...]:
     """A comparison for each point of each scenario's sweep."""
     entries = _entries(request.names, request.preset, sizes[-1])
@@ -229,7 +232,7 @@ def _comparisons(
     copied = sizes if request.preset != "chapter" else ()
     every = 1 if len(points) <= FEW else EVERY
     probes = [
-        _probes(request, sizes, found, first=place == 0) if place % every == 0 else () for place in range(len(points))
+        _probes(request, sizes, devices, first=place == 0) if place % every == 0 else () for place in range(len(points))
     ]
     comparisons = (
         _comparison(entry, params, fit, _copies(entry, fit, copied, host_ranks, sizes[-1]), probed)
@@ -237,23 +240,23 @@ def _comparisons(
         for fit in (_sensible(entry, sizes),)
     )
     return tuple(
-        each.model_copy(update={"exercises": tuple(exercise.on(found[0]) for exercise in each.exercises)})
-        for each in comparisons
+        comparison.model_copy(update={"exercises": tuple(exercise.on(devices[0]) for exercise in comparison.exercises)})
+        for comparison in comparisons
     )
 
 
-def _probes(request: RunRequest, sizes: tuple[int, ...], found: tuple[str, ...], *, first: bool) -> Sequence[Case]:
+def _probes(request: RunRequest, sizes: tuple[int, ...], devices: tuple[str, ...], *, first: bool) -> Sequence[Case]:
     """Floor and ceilings beside a comparison; roofs once a launch are enough.
 
     A duel asks for no ceiling: its time is for the ratios.
     """
-    if not kind_of(found[0]).probed:
+    if not kind_of(devices[0]).probed:
         return ()
     if request.sides:
         return floor_and_ceiling.floors(sizes)
     if not first:
         return floor_and_ceiling.cases(sizes)
-    shared, on_gpu = len(set(found)) < len(found), kind_of(found[0]).accelerator
+    shared, on_gpu = len(set(devices)) < len(devices), kind_of(devices[0]).accelerator
     return [
         *floor_and_ceiling.cases(sizes),
         *(roofline.cases(sizes, shared=shared) if on_gpu else roofline.of_memory()),
@@ -266,8 +269,8 @@ def _sensible(entry: registry.Entry, sizes: tuple[int, ...]) -> tuple[int, ...]:
     sensible = tuple(size for size in sizes if size >= least and (most is None or size <= most))
     if not sensible:
         rule = f"have a size of {least} or more" if most is None else f"have a size from {least} to {most}"
-        told = ",".join(map(str, sizes))
-        raise UsageError("--world-sizes", f"{rule} for {entry.name}", told, "name other sizes, or more --devices")
+        named = ",".join(map(str, sizes))
+        raise UsageError("--world-sizes", f"{rule} for {entry.name}", named, "name other sizes, or more --devices")
     return sensible
 
 
@@ -293,7 +296,7 @@ def _comparison(
     copies: Sequence[tuple[int, int]],
     probes: Sequence[Case],
 ) -> Comparison:
-    """One comparison at every size, with packed ``copies`` (ranks in all, and of each) and ``probes`` beside them."""
+    """One comparison at every size, with packed ``copies`` (all ranks, ranks per copy) and ``probes``."""
     params = {name: values[0] for name, values in point.items() if name != entry.variant_field}
     variants = point[entry.variant_field] if entry.variant_field else (None,)
     cases = []

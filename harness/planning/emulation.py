@@ -1,7 +1,5 @@
 """From ``--devices emulated:…`` and ``--emulate …`` to the emulation that stands in the plan."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -26,20 +24,20 @@ def emulation(devices: str | None, settings: Sequence[str]) -> Emulation | None:
     """
     if devices is None or devices.partition(":")[0] != "emulated":
         if settings:
-            raise UsageError("--emulate", "come with emulated devices", settings[0], "add --devices emulated:8")
+            raise UsageError("--emulate", "needs emulated devices", None, "add --devices emulated:8")
         return None
     match = DEVICES.fullmatch(devices)
     if match is None:
         remedy = "e.g. --devices emulated:8, or emulated:4x8 for four hosts of eight"
         raise UsageError("--devices", "be emulated:N or emulated:HxN", repr(devices), remedy)
-    hosts, each = int(match["hosts"] or 1), int(match["devices"])
-    if hosts * each > MOST:
+    hosts, per_host = int(match["hosts"] or 1), int(match["devices"])
+    if hosts * per_host > MOST:
         raise UsageError("--devices", f"name at most {MOST} emulated devices", devices, "name fewer")
-    merged: dict[str, Any] = {"hosts": hosts, "devices_per_host": each}
+    merged: dict[str, Any] = {"hosts": hosts, "devices_per_host": per_host}
     for setting in settings:
         _merge(merged, _read(setting))
-    if (merged["hosts"], merged["devices_per_host"]) != (hosts, each):
-        raise UsageError("--emulate", "leave the number of devices to --devices", "hosts", "leave it out")
+    if (merged["hosts"], merged["devices_per_host"]) != (hosts, per_host):
+        raise UsageError("--emulate", "cannot set hosts: --devices has the number of devices", None, "leave it out")
     try:
         return Emulation.model_validate(merged, strict=False)
     except ValidationError as error:

@@ -1,7 +1,5 @@
 """Which Ray cluster a run is to use, as the command line and the environment say, and whether Ray is there at all."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping
@@ -20,7 +18,7 @@ OLDEST = 2, 52
 
 
 class Address(NamedTuple):
-    """The address of somebody's cluster, and what named it."""
+    """The address of an external cluster, and the option or variable that names it."""
 
     text: str
     parameter: str
@@ -34,14 +32,12 @@ def address_of(option: str | None) -> Address | None:
 
 
 def nodes_of(address: Address | None, launcher: str | None) -> list[Mapping[str, int]] | None:
-    """What each node of somebody's cluster has, where ``launcher`` names Ray; else None. Raises UsageError."""
+    """The resources of each node of an external cluster if ``launcher`` names Ray, else None. Raises UsageError."""
     if "ray" in (launcher or "").split(","):
         require_ray()
         return late("launch.ray_cluster.cluster:nodes")(*address) if address else None
     if address and address.parameter == OPTION:
-        raise UsageError(
-            OPTION, "come with --launcher ray", f"{address.text} without it", "add it, or drop the address"
-        )
+        raise UsageError(OPTION, f"{address.text} needs --launcher ray", None, "add it, or drop the address")
     return None
 
 
@@ -50,12 +46,14 @@ def require_ray() -> None:
     spec = find_spec("ray")
     remedy = "pip install 'rankbench[ray]'"
     if spec is None or spec.origin is None:  # without an origin it is any folder of that name
-        raise UsageError("--launcher ray", "find Ray", "not installed", remedy)
+        raise UsageError("--launcher ray", "needs Ray, which is not installed", None, remedy)
     installed = version("ray")
     if tuple(map(int, re.findall(r"\d+", installed)[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        rule = f"find Ray {oldest} or newer, since older clusters obey everybody who reaches them"
-        raise UsageError("--launcher ray", rule, installed, remedy)
+        fault = (
+            f"needs Ray {oldest} or newer, but {installed} is installed: older clusters obey everybody who reaches them"
+        )
+        raise UsageError("--launcher ray", fault, None, remedy)
 
 
 def resumed(plan: Plan, address: Address | None) -> Plan:
@@ -63,6 +61,5 @@ def resumed(plan: Plan, address: Address | None) -> Plan:
     if address and plan.ray_address:
         return plan.model_copy(update={"ray_address": address.text})
     if address and address.parameter == OPTION:
-        remedy = "drop the address"
-        raise UsageError(OPTION, "come with a run that is on somebody's Ray cluster", "beside another one", remedy)
+        raise UsageError(OPTION, "applies to runs on an external Ray cluster alone", None, "drop the address")
     return plan

@@ -1,7 +1,5 @@
 """The regime: how samples are taken. It is written into the plan, and figures of different regimes are not compared."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import get_args
 
@@ -44,7 +42,7 @@ EMULATED = {
 
 
 def regime(request: RunRequest, devices: Sequence[str], emulation: Emulation | None = None) -> dict[str, str]:
-    """How the cases of a run request are to be measured on these devices. Raises UsageError."""
+    """The measurement regime of a run request on these devices. Raises UsageError."""
     kind = kind_of(devices[0])
     for option, value, known, usual in (
         ("--cache", request.cache, get_args(Cache), "hot"),

@@ -1,6 +1,4 @@
-"""What the command line asks for, before anybody has judged it."""
-
-from __future__ import annotations
+"""The request of a user, as the command line states it, before it is checked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +8,20 @@ from harness.journal.plan import DEADLINE_S, Cache, Execution, GlooLoop, Placeme
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the command line of ``run`` says; None where it says nothing."""
+    """The options of ``run``; None for an option that was not given."""
 
     names: Sequence[str] = ()
     devices: str | None = None
     emulate: Sequence[str] = ()
-    """What is planted in emulated devices."""
+    """The causes that are planted in emulated devices."""
     world_sizes: str | None = None
     launcher: str | None = None
     sides: tuple[Side, ...] = ()
-    """Of a duel; none: those of the launcher."""
+    """The sides of a duel; empty for those of the launcher."""
     placement: Placement = "pack"
     ray_address: str | None = None
     nodes: Sequence[Mapping[str, int]] | None = None
-    """What each node of a Ray cluster has, by kind of device; None where this machine is all there is."""
+    """The resources of each node of a Ray cluster, by kind of device; None on this machine alone."""
     launches: int | None = None
     budget_s: float | None = None
     deadline_s: float = DEADLINE_S

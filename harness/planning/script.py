@@ -27,12 +27,12 @@ from harness.planning.budget import LAUNCHES, above_zero, fraction
 from harness.planning.builder import refuse_sharing, world_sizes
 
 SCENARIO = "script"
-"""What the comparison of a script is called."""
+"""The name of a script's comparison."""
 CASE_S = 30.0
-"""What a launch may take for each number of devices, unless the user says how long."""
+"""Default time of a launch for each number of devices."""
 STEPS, SKIP = 50, 10
 DEADLINE_S = 300.0
-"""A script may compile, or fill a cache, for so long before its first step."""
+"""Time that a script may take before its first step, to compile or to fill a cache."""
 REGIME = {
     "alignment": "none: steps follow one another as the script does them",
     "cadence": "consecutive steps of one start of the script",
@@ -47,7 +47,7 @@ REGIME = {
 
 @dataclass(frozen=True)
 class ScriptRequest:
-    """What the command line of ``script`` says; None where it says nothing."""
+    """The options of ``script``; None for an option that was not given."""
 
     program: tuple[str, ...]
     """The script's file, or the module's name, and its arguments."""
@@ -62,7 +62,7 @@ class ScriptRequest:
     skip: int = SKIP
     steps_by: str = "optimizer"
     scaling: str | None = None
-    """None: to be told by the samples that the ranks' steps are handed."""
+    """None: derive it from the samples that the ranks' steps receive."""
     threads: int = 1
     margin: str = "5%"
     share_device: bool = False
@@ -82,15 +82,15 @@ def make(request: ScriptRequest) -> Plan:
     ):
         above_zero(name, value)
     if request.skip < LEAST_SKIP:
-        rule = f"be at least {LEAST_SKIP}, in which it is learned what ends a step"
+        rule = f"be at least {LEAST_SKIP}, whose steps show what ends a step"
         raise UsageError("--skip", rule, request.skip, "raise it")
     _one_of("--steps-by", request.steps_by, get_args(StepsBy))
     scaling = "none" if request.scaling is None else request.scaling
     _one_of("--scaling", scaling, get_args(Scaling))
     script = _script(request)
     if (request.devices or "").startswith("emulated"):
-        remedy = "use --devices cpu or cuda"
-        raise UsageError("--devices", "be real for a script, which makes its own groups", request.devices, remedy)
+        fault = f"{request.devices} cannot run a script, which makes its own process groups"
+        raise UsageError("--devices", fault, None, "use --devices cpu or cuda")
     devices = device.parse(request.devices, request.threads, share=request.share_device)
     refuse_sharing(devices, allowed=request.share_device)
     sizes = world_sizes(request.world_sizes, len(devices))
@@ -165,7 +165,7 @@ def code_of(script: Script) -> str:
 
 
 def _file(script: Script) -> Path | None:
-    """The file that is run, as far as it can be told without importing anything of the user's."""
+    """The file that is run, as far as it can be found without importing the user's code."""
     if not script.module:
         return Path(script.target) if Path(script.target).is_file() else None
     places = [script.folder, *(entry for entry in sys.path if entry)]

@@ -1,7 +1,5 @@
 """Sides: the environments that take turns in a run: launchers that are compared, or those of a duel."""
 
-from __future__ import annotations
-
 import math
 import os
 import re
@@ -23,7 +21,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def of_launchers(text: str | None, devices: int, *, inside: bool) -> tuple[Side, ...]:
-    """A side for each launcher that ``--launcher`` names; ``inside`` of somebody's torchrun there is that one only."""
+    """One side per launcher of ``--launcher``; within an external torchrun, that launcher alone."""
     known = get_args(LauncherName)
     names = cast("tuple[LauncherName, ...]", tuple(dict.fromkeys((text or "torchrun").split(","))))
     for name in names:
@@ -32,9 +30,11 @@ def of_launchers(text: str | None, devices: int, *, inside: bool) -> tuple[Side,
     if inside and names != ("torchrun",):
         raise UsageError("--launcher", "be torchrun inside torchrun", text, "leave it out")
     if "inline" in names and len(names) > 1:
-        raise UsageError("--launcher", "be inline alone, or others", text, "e.g. --launcher torchrun,ray")
+        fault = f"cannot combine inline with other launchers (got {text})"
+        raise UsageError("--launcher", fault, None, "use --launcher inline, or e.g. --launcher torchrun,ray")
     if "inline" in names and devices > 1:
-        raise UsageError("--launcher", "be torchrun for more than one device", "inline", "or use --devices cpu:1")
+        fault = f"runs one rank, but {devices} devices are selected"
+        raise UsageError("--launcher inline", fault, None, "use --launcher torchrun, or --devices cpu:1")
     return tuple(Side(name=name, launcher=name) for name in names)
 
 
@@ -64,13 +64,14 @@ def _side(name: str, text: str) -> Side:
         elif not re.fullmatch(r"[A-Za-z_]\w*", variable):
             raise UsageError(option, "set variables as NAME=value", repr(word), "e.g. NCCL_ALGO=Ring")
         elif variable in THREADS:
-            remedy = "compare two runs of other --threads"
-            raise UsageError(option, "leave threads to --threads, which sets them on every side", variable, remedy)
+            fault = f"cannot set {variable}: --threads sets the threads of every side"
+            raise UsageError(option, fault, None, "leave it out")
         elif variable in BINDING:
-            rule = "leave threads where they are: each rank is pinned to cores of its own"
-            raise UsageError(option, rule, variable, "leave it out")
+            fault = f"cannot set {variable}: each rank is pinned to cores of its own"
+            raise UsageError(option, fault, None, "leave it out")
         elif SECRET.search(variable) or LOGIN.search(value):
-            raise UsageError(option, "set nothing secret: it is kept in plan.json", variable, "export it instead")
+            fault = f"cannot set {variable}, which looks secret: plan.json would keep it"
+            raise UsageError(option, fault, None, "export it instead")
         else:
             variables[variable] = value
     return Side(name=name, python=python, variables=variables)
@@ -86,9 +87,9 @@ def _words(option: str, text: str) -> Sequence[str]:
 def _interpreter(option: str, word: str) -> str | None:
     """The path of an interpreter; None for the one that is running."""
     path = Path(word).expanduser()
-    found = shutil.which(path / "bin" / "python" if path.is_dir() else path)
-    if found is None:
+    executable = shutil.which(path / "bin" / "python" if path.is_dir() else path)
+    if executable is None:
         remedy = "give a path such as /opt/new/bin/python, or NAME=value"
         raise UsageError(option, "name an interpreter or a virtual environment", repr(word), remedy)
-    own = Path(found).absolute()  # not resolved: a virtual environment's interpreter is a link
-    return None if own == Path(sys.executable).absolute() else str(own)
+    interpreter = Path(executable).absolute()  # not resolved: a virtual environment's interpreter is a link
+    return None if interpreter == Path(sys.executable).absolute() else str(interpreter)

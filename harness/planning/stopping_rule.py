@@ -1,7 +1,5 @@
 """How narrow intervals are, and so whether more launches are needed: by width alone, never by what they say."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,9 +35,9 @@ def half_width(values: Sequence[float]) -> float | None:
 def launch_value(cell: CellRecord) -> float:
     """A cell's time of one step, in seconds: the median over samples of the slowest rank's."""
     assert cell.samples is not None
-    taken = cell.samples
-    pairs = zip(taken.start_s, taken.end_s, strict=True)
-    ranks = taken.device_s or [[end - start for start, end in zip(*pair, strict=True)] for pair in pairs]
+    samples = cell.samples
+    pairs = zip(samples.start_s, samples.end_s, strict=True)
+    ranks = samples.device_s or [[end - start for start, end in zip(*pair, strict=True)] for pair in pairs]
     slowest: list[float] = [max(sample) for sample in zip(*ranks, strict=True)]
     return median(slowest) / cell.inner
 
@@ -50,7 +48,7 @@ class StoppingRule:
 
     plan: Plan
     values: dict[Hashable, dict[int, float]] = field(default_factory=dict)
-    """By case, and by launch."""
+    """Values by case, and by launch."""
 
     def add(self, case: Hashable, cell: CellRecord) -> None:
         """Take one launch of a case into account; one that has no time keeps no other from being narrow."""

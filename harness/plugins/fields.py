@@ -1,7 +1,5 @@
 """Fields of a scenario: the types that they may have, and their values as text: on a command line, and read again."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Sequence

@@ -4,8 +4,6 @@ That name can be imported: a process that a scenario starts anew (by ``spawn`` o
 has this process's ``sys.path``, and finds there what an object's class says of its module.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import importlib.util

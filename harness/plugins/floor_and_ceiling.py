@@ -5,8 +5,6 @@ spin   counts in a loop: whether every device really has a processor of its own
 gemm   one large matrix product: the rate that a device reaches, alone and with all others busy
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,7 +24,7 @@ PRODUCT = {"cpu": 1024, "cuda": 8192}
 
 @dataclass(frozen=True, kw_only=True)
 class Null:
-    """Nothing at all, under full measurement."""
+    """A step that does nothing, measured like all others."""
 
     scaling: ClassVar[Scaling] = "none"
 
@@ -51,7 +49,7 @@ class Spin:
 
 @dataclass(frozen=True, kw_only=True)
 class Gemm:
-    """One large product of two random matrices."""
+    """One product of two large random matrices."""
 
     scaling: ClassVar[Scaling] = "none"
 
@@ -76,12 +74,12 @@ def floors(world_sizes: tuple[int, ...]) -> list[Case]:
 
 def cases(world_sizes: tuple[int, ...]) -> list[Case]:
     """The probes to interleave with a comparison: the floor at each world size, ceilings alone and all at once."""
-    made = floors(world_sizes)
+    probes = floors(world_sizes)
     if world_sizes == (1,):
-        return [*made, _case("gemm", 1)]
+        return [*probes, _case("gemm", 1)]
     for name in ("spin", "gemm"):
-        made += [_case(name, 1), *(_case(name, size, packed=True) for size in world_sizes if size > 1)]
-    return made
+        probes += [_case(name, 1), *(_case(name, size, packed=True) for size in world_sizes if size > 1)]
+    return probes
 
 
 def _case(name: str, size: int, *, packed: bool = False) -> Case:

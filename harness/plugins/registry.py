@@ -1,7 +1,5 @@
 """The registry: which scenarios there are, and what each declares about itself."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import re
@@ -22,12 +20,12 @@ from harness.plugins import fields, files
 GROUP = "rankbench.scenarios"
 REMEDY = "see docs/scenarios.md"
 HIDDEN = {"planted": "scenarios.planted.planted:Planted"}
-"""Scenarios that are run by name alone: no list and no preset has them, since they measure nothing of anybody's."""
+"""Scenarios that run only if they are named: no list and no preset has them, since they measure no user's code."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One scenario: its class and where that was found."""
+    """One scenario: its class, and the entry point or file that has it."""
 
     name: str
     """The class's name in snake_case."""
@@ -37,15 +35,15 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """What it measures: the first line of its class's docstring, or of its module's."""
-        own = self.cls.__doc__ or ""
-        generated = own.startswith(f"{self.cls.__name__}(")  # what dataclass writes where there is none
-        text = (sys.modules[self.cls.__module__].__doc__ if generated else own) or self.name
+        """The first line of the docstring of its class, or of its module."""
+        docstring = self.cls.__doc__ or ""
+        generated = docstring.startswith(f"{self.cls.__name__}(")  # what dataclass writes where there is none
+        text = (sys.modules[self.cls.__module__].__doc__ if generated else docstring) or self.name
         return text.strip().splitlines()[0]
 
     @property
     def subject(self) -> str:
-        """What it is about: of ``scenarios.chapter.sharing.tying`` it is "sharing"; of a user's scenario, its name."""
+        """Its topic: for ``scenarios.chapter.sharing.tying`` "sharing"; for a user's scenario its name."""
         path = self.reference.partition(":")[0].split(".")
         return path[2] if path[0] == "scenarios" else self.name
 
@@ -56,12 +54,12 @@ class Entry:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Their numbers."""
+        """Numbers of the exercises."""
         return tuple(exercise.number for exercise in self.exercises)
 
     @property
     def scaling(self) -> Scaling:
-        """Its scaling claim."""
+        """The scaling claim."""
         return self.cls.scaling  # type: ignore[no-any-return]
 
     @property

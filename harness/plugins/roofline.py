@@ -5,8 +5,6 @@ copy                            from its memory to its memory: of CPUs this alon
 upload download                 from pinned memory of the host and back, alone and with all devices at it
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -26,14 +24,14 @@ ERRORS: dict[Format, float] = {"tf32": 2e-3, "bf16": 8e-3, "fp16": 2e-3}
 BYTES: dict[Way, int] = {"copy": 2**29, "upload": 2**28, "download": 2**28}
 """Several times what a GPU's cache holds."""
 HOST_BYTES = 2**26
-"""The same of a CPU's, once there and once here."""
+"""Several times what a CPU's cache holds, in the source and in the target."""
 ROWS = 8
 """A few rows of a product suffice for a ceiling."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """One large product of random numbers of a type."""
+    """One product of two large matrices of random numbers of a type."""
 
     scaling: ClassVar[Scaling] = "none"
     format: Format = "bf16"
@@ -97,7 +95,7 @@ class Carry:
 
 
 def of_memory() -> list[Case]:
-    """How fast one device copies within its own memory."""
+    """The probe of copies within one device's memory."""
     return [_case("copy", "Carry", {"way": "copy"})]
 
 
@@ -107,11 +105,11 @@ def cases(world_sizes: tuple[int, ...], *, shared: bool) -> list[Case]:
     ``shared``: ranks share a device, so that several at once say nothing.
     """
     most = world_sizes[-1]
-    made = [_case(f"gemm_{name}", "Product", {"format": name}) for name in TYPES]
-    made += [_case(way, "Carry", {"way": way}) for way in BYTES]
+    probes = [_case(f"gemm_{name}", "Product", {"format": name}) for name in TYPES]
+    probes += [_case(way, "Carry", {"way": way}) for way in BYTES]
     if most > 1 and not shared:
-        made += [_case(way, "Carry", {"way": way}, most) for way in ("upload", "download")]
-    return made
+        probes += [_case(way, "Carry", {"way": way}, most) for way in ("upload", "download")]
+    return probes
 
 
 def _case(name: str, cls: str, params: dict[str, Value], size: int = 1) -> Case:

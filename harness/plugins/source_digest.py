@@ -1,6 +1,4 @@
-"""The code of a scenario: a digest of its file and of all that it imports from beside it, or from its own package."""
-
-from __future__ import annotations
+"""Digests of a scenario's code: its file, and all that it imports from its folder or its package."""
 
 import ast
 import hashlib
@@ -38,7 +36,7 @@ def digest(cls: type[Any]) -> str:
 def changed(planned: Iterable[Comparison], now: Iterable[Comparison]) -> list[str]:
     """Scenarios whose code is another in two plans of the same cases."""
     before = {(comparison.scenario, comparison.code) for comparison in planned}
-    return sorted({each.scenario for each in now if (each.scenario, each.code) not in before})
+    return sorted({current.scenario for current in now if (current.scenario, current.code) not in before})
 
 
 def _closure(ahead: list[Path], root: Path, package: str | None) -> set[Path]:
@@ -49,7 +47,7 @@ def _closure(ahead: list[Path], root: Path, package: str | None) -> set[Path]:
         if path not in seen:
             seen.add(path)
             names = (name for name in _imports(path, root) if package is None or name.partition(".")[0] == package)
-            ahead += [each for name in names for each in _files(name, root)]
+            ahead += [file for name in names for file in _files(name, root)]
     return seen
 
 

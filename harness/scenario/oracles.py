@@ -10,7 +10,7 @@ from torch import nn
 _CHUNK = 1 << 22
 """Numbers of a pattern that are made at a time: places are counted in 64 bits, which take more memory than they."""
 _MULTIPLIER = 2_654_435_761
-"""Spreads places over all bits: a number tells its place from its neighbours'."""
+"""A multiplier that spreads places over all bits, so that neighbouring places get very different numbers."""
 _EXACT = {torch.bfloat16: 2**8, torch.float16: 2**11, torch.float32: 2**24, torch.float64: 2**53}
 """Integers up to here have no rounding."""
 _LARGEST = 2**12
@@ -31,7 +31,7 @@ class ExactPattern:
     """Ranks this far apart have the same numbers."""
 
     def of(self, rank: int, first: int = 0, numbers: int | None = None) -> torch.Tensor:
-        """What rank ``rank`` has, shape ``[numbers]``; or so many of its numbers from ``first`` on."""
+        """The numbers of rank ``rank``, shape ``[numbers]``; or a part of them that begins at ``first``."""
         return self._made(1, rank % self.wrap, first, numbers)
 
     def total(self, first: int = 0, numbers: int | None = None) -> torch.Tensor:
@@ -69,7 +69,7 @@ def exact_pattern(
 
 
 def _most(wrap: int, ranks: int, *, summed: bool) -> int:
-    """By what a weight is multiplied at most."""
+    """The largest factor of a weight."""
     return sum(rank % wrap for rank in range(ranks)) if summed else wrap - 1
 
 

@@ -1,7 +1,5 @@
 """Scenarios, their workloads, and the work that these declare."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -12,7 +10,7 @@ from harness.journal.plan import Scaling, Value
 T = TypeVar("T")
 
 Facts = Mapping[str, Value]
-"""What a check established about a variant, by name: numbers, words, yes or no. The chapter's answers quote them."""
+"""Facts that a check established about a variant, by name: numbers, words, yes or no. Answers quote them."""
 
 
 def axis(default: T, *more: T, full: tuple[T, ...] = ()) -> T:
@@ -20,8 +18,8 @@ def axis(default: T, *more: T, full: tuple[T, ...] = ()) -> T:
 
     Under ``--preset smoke`` it has its default alone.
     """
-    made: T = field(default=default, metadata={"sweep": (default, *more), "full": full})
-    return made
+    axis_field: T = field(default=default, metadata={"sweep": (default, *more), "full": full})
+    return axis_field
 
 
 def variant(*, baseline: str) -> Any:
@@ -63,7 +61,7 @@ class Workload:
     report.
     """
     work: Work = field(kw_only=True)
-    """What this rank does in one step."""
+    """The work of this rank in one step."""
     reset: Callable[[], None] = field(default=nothing, kw_only=True)
     """Puts back what steps used up; called before every sample, and before untimed steps, outside the clock."""
     close: Callable[[], None] = field(default=nothing, kw_only=True)

@@ -1,1 +1,1 @@
-"""What a step does: FLOPs, bytes and memory, counted and held against what it declares."""
+"""The work of a step: FLOPs, bytes and memory, counted and compared with the declaration."""

@@ -43,7 +43,7 @@ KINDS = {
 }
 """The kind of each operator of the namespace that carries a message, or makes ranks wait."""
 ANY = -1
-"""The source of a message that is taken from whoever sends one."""
+"""The source of a receive from any rank."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Message:
     channel: str
     """Alike on the ranks that take part, whose calls on one channel match in order; empty where nobody can tell."""
     ranks: int
-    """How many ranks take part: two in a send and a receive."""
+    """Number of ranks that take part: two in a send and a receive."""
     group_size: int
     """Ranks of its process group."""
     bytes_in: int
@@ -137,7 +137,7 @@ def work(output: Any) -> Any:
     """The handle among what was returned; None where there is none, as inside NCCL's coalesced calls."""
     if isinstance(output, dist.Work):
         return output
-    handles = (each for each in (output if isinstance(output, tuple) else (output,)) if _is_handle(each))
+    handles = (value for value in (output if isinstance(output, tuple) else (output,)) if _is_handle(value))
     handle = next(handles, None)
     return None if handle is None else dist.Work.unbox(handle)
 
@@ -157,37 +157,38 @@ def _library(namespace: str) -> Iterator[torch.library.Library]:
 
 def _message(operator: Any, operands: tuple[Any, ...], named: dict[str, Any]) -> Message:
     names = (argument.name for argument in operator._schema.arguments)  # noqa: SLF001 - the documented way to it
-    told = dict(zip(names, operands, strict=False)) | named
+    arguments = dict(zip(names, operands, strict=False)) | named
     kind = KINDS[operator._schema.name.partition("::")[2]]  # noqa: SLF001
-    group = dist.ProcessGroup.unbox(told["process_group"])
+    group = dist.ProcessGroup.unbox(arguments["process_group"])
     rank, size = group.rank(), group.size()
-    ends = _ends(told, rank)
-    channel = group.group_name if ends is None else f"{group.group_name} {ends[0]}>{ends[1]}#{told['tag']}"
+    ends = _ends(arguments, rank)
+    channel = group.group_name if ends is None else f"{group.group_name} {ends[0]}>{ends[1]}#{arguments['tag']}"
     return Message(
         kind=kind,
         channel="" if ends and ANY in ends else channel,
         ranks=2 if ends else size,
         group_size=size,
-        **_amounts(kind, told, rank),
+        **_amounts(kind, arguments, rank),
     )
 
 
-def _ends(told: dict[str, Any], rank: int) -> tuple[int, int] | None:
+def _ends(arguments: dict[str, Any], rank: int) -> tuple[int, int] | None:
     """Source and destination of a message from one rank to one; None of a collective."""
-    if "tag" not in told:
+    if "tag" not in arguments:
         return None
-    return (rank, told["dst"]) if "dst" in told else (told.get("src", ANY), rank)
+    return (rank, arguments["dst"]) if "dst" in arguments else (arguments.get("src", ANY), rank)
 
 
-def _amounts(kind: str, told: dict[str, Any], rank: int) -> dict[str, int]:
+def _amounts(kind: str, arguments: dict[str, Any], rank: int) -> dict[str, int]:
     """Bytes in and out, by the operator's own names for what it reads and what it fills."""
-    both = tensor_bytes(told.get("tensors", ()))
-    root = told.get("root_rank") == rank
+    both = tensor_bytes(arguments.get("tensors", ()))
+    root = arguments.get("root_rank") == rank
     reads = kind in {"all_reduce", "reduce", "send"} or (kind == "broadcast" and root)
     fills = kind in {"all_reduce", "recv"} or (kind == "reduce" and root) or (kind == "broadcast" and not root)
     return {
-        "bytes_in": tensor_bytes(value for name, value in told.items() if name.startswith("input")) + both * reads,
-        "bytes_out": tensor_bytes(value for name, value in told.items() if name.startswith("output")) + both * fills,
+        "bytes_in": tensor_bytes(value for name, value in arguments.items() if name.startswith("input")) + both * reads,
+        "bytes_out": tensor_bytes(value for name, value in arguments.items() if name.startswith("output"))
+        + both * fills,
     }
 
 

@@ -1,6 +1,4 @@
-"""What a scenario hands over, held against its contract: it may be anybody's code."""
-
-from __future__ import annotations
+"""Validation of what a scenario returns: it may be any user's code."""
 
 import inspect
 import math
@@ -27,18 +25,18 @@ FOUND: TypeAdapter[dict[str, Value]] = TypeAdapter(
     Annotated[dict[_Word, bool | _Number | float | _Word], Field(max_length=100)],
     config=ConfigDict(allow_inf_nan=False),
 )
-"""What a check may tell: it is written down, and any reader must be able to take it."""
+"""The facts that a check may return: they are written to files that any reader must be able to read."""
 LONGEST_UNIT = 40
 """Characters of the name of an item."""
 
 
-def told(found: object) -> dict[str, Value]:
-    """What ``check()`` told. Raises ValueError, naming what cannot be written down."""
+def checked_facts(facts: object) -> dict[str, Value]:
+    """The facts of ``check()`` as plain values. Raises ValueError, naming a fact that cannot be written down."""
     try:
-        return FOUND.validate_python(found)
+        return FOUND.validate_python(facts)
     except ValidationError as error:
         where = error.errors()[0]["loc"][:1]
-        which = f"{where[0]!r:.100}" if where else f"all of it, {type(found).__name__}"
+        which = f"{where[0]!r:.100}" if where else f"all of it, {type(facts).__name__}"
         rule = "finite numbers of 64 bits, truth values or texts of at most 1000 characters, by name, and at most 100"
         raise ValueError(f"what check() tells must be {rule}, but {which} is not") from None
 
@@ -54,7 +52,7 @@ def _takes_steps(call: Callable[..., object]) -> bool:
     except (TypeError, ValueError):  # of some that are written in C there is no signature
         return False
     places = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(each.kind in places and each.default is Parameter.empty for each in parameters) > 1
+    return sum(parameter.kind in places and parameter.default is Parameter.empty for parameter in parameters) > 1
 
 
 CALLS = ("step", "check", "reset", "close")

@@ -1,14 +1,12 @@
 """The work ledger: what a step really does, counted outside the clock, against what it declares."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch._ops import HigherOrderOperator
@@ -32,7 +30,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Count:
-    """What one step of one rank did."""
+    """The counted work of one step of one rank."""
 
     flops: int = 0
     """FLOPs of matrix products, convolutions and attention; other operations are not counted."""
@@ -45,7 +43,7 @@ class Count:
     constant_operands: int = 0
     """Operands of the products counted, of more than one element, whose elements are all alike."""
     streams: frozenset[Any] = frozenset()
-    """Streams of the device on which it was launched, beside the current one."""
+    """Streams of the device on which it launched work, besides the current stream."""
     host_operations: int = 0
     """Operations whose results are on the host, of a step on another device."""
     products: frozenset[str] = frozenset()
@@ -58,7 +56,7 @@ class Count:
     @property
     def traffic_bytes(self) -> int:
         """Bytes of all messages: of an all-gather the gathered, of a reduce-scatter the whole."""
-        return sum(each.bytes for each in self.messages)
+        return sum(message.bytes for message in self.messages)
 
 
 _FORMULAS = flop_registry | FORMULAS
@@ -67,7 +65,7 @@ _KNOWN = {"aten", "prim", "prims", "c10d", "_c10d_functional", "_c10d_functional
 _MULTIPLIES = re.compile(
     r"m[mv]|dot|matmul|linear|conv|attention|rnn|lstm|gru|linalg(?!_vector_norm)|fft|cdist|solve|cholesky|mkldnn"
 )
-"""In the names of PyTorch's own operators that may multiply matrices."""
+"""Words in the names of PyTorch's operators that may multiply matrices."""
 
 
 class _HostReads(TorchFunctionMode):
@@ -80,7 +78,7 @@ class _HostReads(TorchFunctionMode):
         }
     )  # fmt: skip
     _EXPORTS = frozenset({torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.__dlpack__, torch.Tensor.data_ptr})
-    """What hands the numbers to another library."""
+    """Functions that pass a tensor's numbers to another library."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,8 +189,8 @@ class _Messages(Observer):
     def traffic(self) -> tuple[Traffic, ...]:
         """The sums, in order of their names."""
         return tuple(
-            Traffic(kind=kind, group_size=size, count=count, bytes_in=given, bytes_out=taken, bytes=carried)
-            for (kind, size), (count, given, taken, carried) in sorted(self._sums.items())
+            Traffic(kind=kind, group_size=size, count=count, bytes_in=sent, bytes_out=received, bytes=carried)
+            for (kind, size), (count, sent, received, carried) in sorted(self._sums.items())
         )
 
 
@@ -227,7 +225,7 @@ def _constant(arg: Any) -> bool:
 
 
 def _none() -> None:
-    """What has no streams."""
+    """Return no stream."""
 
 
 def ready() -> None:
@@ -236,7 +234,7 @@ def ready() -> None:
 
 
 UNLIKELY = 0x5EED_0F_C0FFEE
-"""A seed that nobody sets."""
+"""A seed that no program sets."""
 
 
 @contextmanager
@@ -299,11 +297,11 @@ class Totals:
 
     @property
     def measure(self) -> str:
-        """What ``amount`` counts."""
+        """The unit of ``amount``."""
         return "FLOP" if self.flops else "items"
 
     @classmethod
-    def of(cls, facts: list[RankFacts]) -> Totals:
+    def of(cls, facts: list[RankFacts]) -> Self:
         """The sums."""
         return cls(
             sum(fact.flops for fact in facts),
@@ -321,9 +319,9 @@ def audit(
     means nothing) and warnings (its work differs from the baseline's: they cannot be compared; it multiplied
     constants: it may be too fast; or it called what cannot be counted, and less than it declares was seen).
     """
-    totals = {case: Totals.of(told) for case, told in facts.items() if not (case.packed or case.probe)}
+    totals = {case: Totals.of(ranks) for case, ranks in facts.items() if not (case.packed or case.probe)}
     refused: dict[Case, str] = {}
-    doubted = {case: [*_constants(told), *_uncounted(told)] for case, told in facts.items()}
+    doubted = {case: [*_constants(ranks), *_uncounted(ranks)] for case, ranks in facts.items()}
     for case, mine in totals.items():
         base = _partner(totals, variant=comparison.baseline, world_size=case.world_size)
         alone = _partner(totals, variant=case.variant, world_size=1)
@@ -334,16 +332,16 @@ def audit(
             theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
             fact = f"declares {mine.amount:g} {mine.measure} a step, but {theirs}"
             doubted[case].append(MeasurementWarning(kind=Kind.WORK_DIFFERS, fact=fact))
-    for case, told in facts.items():  # a packed copy is the case of one device, or of one host, again
+    for case, ranks in facts.items():  # a packed copy is the case of one device, or of one host, again
         base = _partner(totals, variant=comparison.baseline, world_size=case.gang_size)
-        copy = Totals.of(told[: case.gang_size])
-        if case.packed and not case.probe and not _names(told) and (reason := _shortfall(copy, base)):
+        copy = Totals.of(ranks[: case.gang_size])
+        if case.packed and not case.probe and not _names(ranks) and (reason := _shortfall(copy, base)):
             refused[case] = reason
     return refused, {case: warnings for case, warnings in doubted.items() if warnings and case not in refused}
 
 
-def _constants(told: list[RankFacts]) -> Iterator[MeasurementWarning]:
-    if number := sum(fact.constant_operands for fact in told):
+def _constants(facts: list[RankFacts]) -> Iterator[MeasurementWarning]:
+    if number := sum(fact.constant_operands for fact in facts):
         fact = f"multiplies {number} {'matrix' if number == 1 else 'matrices'} of equal elements a step (limit 0)"
         yield MeasurementWarning(kind=Kind.CONSTANT_OPERANDS, fact=fact)
 
@@ -363,13 +361,13 @@ def _uncounted(facts: list[RankFacts]) -> Iterator[MeasurementWarning]:
 
 
 def _names(facts: list[RankFacts]) -> list[str]:
-    """What the step calls that may multiply without being counted."""
+    """The calls of the step that may multiply without being counted."""
     return sorted({name for fact in facts for name in fact.uncounted})
 
 
 def _partner(totals: Mapping[Case, Totals], *, variant: str | None, world_size: int) -> Totals | None:
-    found = (told for case, told in totals.items() if (case.variant, case.world_size) == (variant, world_size))
-    return next(found, None)
+    partners = (total for case, total in totals.items() if (case.variant, case.world_size) == (variant, world_size))
+    return next(partners, None)
 
 
 def _same(a: float, b: float) -> bool:

@@ -1,7 +1,5 @@
 """FLOP formulas that PyTorch's counter lacks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +28,7 @@ def trilinear(  # noqa: PLR0913, PLR0917 - the operator's own signature
     Along ``unroll_dim`` it loops, so that a sum over it is no part of a product.
     Shapes are of the operands before they get dimensions of one at ``expand…``.
     """
-    one, other, third = (_unsqueezed(*each) for each in ((i1, expand1), (i2, expand2), (i3, expand3)))
+    one, other, third = (_unsqueezed(*operand) for operand in ((i1, expand1), (i2, expand2), (i3, expand3)))
     sums = set(sumdim) - {unroll_dim}
     early = sums & set(expand3)
     pair = _broadcast(one, other)

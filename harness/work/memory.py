@@ -1,6 +1,4 @@
-"""How much memory a piece of work needs at its peak, beyond what was there before it."""
-
-from __future__ import annotations
+"""The peak memory of a piece of work, beyond the memory in use before it."""
 
 import ctypes
 from collections.abc import Iterator, Sequence
@@ -21,7 +19,7 @@ _RESET_PEAK = "5"
 
 @dataclass
 class Peak:
-    """What a block needed; known once it is left."""
+    """The memory that a block needed; known when the block is left."""
 
     before: int | None = None
     """Bytes that were in use before it."""
@@ -29,27 +27,27 @@ class Peak:
     """None where this system does not tell. A CPU's is resident memory: holes among
     small blocks that the C library cannot use again are in it."""
     reserved: int | None = None
-    """All that PyTorch's allocator held of a GPU's memory meanwhile, whoever's it was; None on a CPU."""
+    """All GPU memory that PyTorch's allocator held during the block; None on a CPU."""
 
 
 @contextmanager
 def peak(device: torch.device) -> Iterator[Peak]:
     """The peak of a block: of PyTorch's allocator on a GPU; of the process's resident memory on a CPU."""
-    told = Peak(before=in_use(device))
+    needed = Peak(before=in_use(device))
     if (emulated := current()) is not None:
         emulated.peak_bytes = emulated.allocated_bytes
-        yield told
-        told.bytes = emulated.peak_bytes - (told.before or 0)
+        yield needed
+        needed.bytes = emulated.peak_bytes - (needed.before or 0)
     elif device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        yield told
-        told.bytes = torch.cuda.max_memory_allocated(device) - (told.before or 0)
-        told.reserved = torch.cuda.max_memory_reserved(device)
-    elif told.before is None or not _reset():
-        yield told
+        yield needed
+        needed.bytes = torch.cuda.max_memory_allocated(device) - (needed.before or 0)
+        needed.reserved = torch.cuda.max_memory_reserved(device)
+    elif needed.before is None or not _reset():
+        yield needed
     else:
-        yield told
-        told.bytes = max(0, _status("VmHWM") - told.before)
+        yield needed
+        needed.bytes = max(0, _status("VmHWM") - needed.before)
 
 
 def in_use(device: torch.device) -> int | None:
@@ -77,17 +75,17 @@ def allocated(device: torch.device) -> int:
 
 
 def resident(bytes_: int) -> str:
-    """What else a case that ran out of memory had beside it: all cases of a comparison are in memory at once."""
+    """A hint for a case that ran out of memory: all cases of a comparison are in memory at once."""
     return f" (beside {bytes_ / 2**30:.3g} GiB of the comparison's other cases: name fewer)" if bytes_ else ""
 
 
 def retries(device: torch.device) -> int:
-    """How often so far the allocator found a GPU's memory full, gave back what it kept, and tried again; 0 on a CPU."""
+    """How often the allocator has found a GPU's memory full, returned its cache, and tried again; 0 on a CPU."""
     return int(torch.cuda.memory_stats(device).get("num_alloc_retries", 0)) if device.type == "cuda" else 0
 
 
 def warnings_of(counts: Sequence[int]) -> list[MeasurementWarning]:
-    """One for each rank whose allocator had to try again; ``counts`` are in rank order."""
+    """A warning for each rank whose allocator had to try again; ``counts`` are in rank order."""
     return [
         MeasurementWarning(
             kind=Kind.ALLOCATOR_RETRIES,

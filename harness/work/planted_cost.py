@@ -1,7 +1,5 @@
 """The planted cost of PyTorch's operations on an emulated device: of launching each, and of its FLOPs and bytes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ from harness.work.flop_formulas import FORMULAS
 
 _FORMULAS = flop_registry | FORMULAS
 _NO_KERNELS = {"c10d", "_c10d_functional", "_c10d_functional_autograd", "prim", "profiler", "fsdp"}
-"""Namespaces of operators that launch nothing of their own: communication has its time from its process group."""
+"""Namespaces of operators that launch nothing themselves: the process group gives communication its time."""
 _ALLOCATES = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_", "set_", "detach"}
 _READS = {"_local_scalar_dense", "is_nonzero", "equal"}
 """Operators whose result the host waits for."""
@@ -55,7 +53,7 @@ class _PlantedCost(TorchDispatchMode):
         return output
 
     def _seconds(self, func: Any, args: Any, kwargs: Any, output: Any) -> float:
-        """What the operation takes: the longer of the times of its FLOPs and of its operands' and results' bytes."""
+        """The operation's time: the longer of the times for its FLOPs and for the bytes of its operands and results."""
         emulation, seconds = self._device.emulation, 0.0
         if emulation.bytes_per_s is not None:
             moved = (leaf.nbytes for leaf in tree_leaves((args, kwargs, output)) if isinstance(leaf, torch.Tensor))

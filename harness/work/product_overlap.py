@@ -1,7 +1,5 @@
 """Whether ranks multiply at the same time: every matrix product of a step, watched on every rank."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
@@ -29,7 +27,7 @@ def overlap(gang: Gang, step: Callable[[], object]) -> float:
 
 
 def together(ranks: Sequence[Sequence[Span]]) -> float:
-    """Of the products of each rank: the time in which all have one under way, over that in which any has."""
+    """The time in which all ranks' products overlap, over the time in which any rank has one."""
     busy = [sorted(spans) for spans in ranks if any(end > start for start, end in spans)]
     edges = sorted({edge for spans in busy for span in spans for edge in span})
     any_s = all_s = 0.0

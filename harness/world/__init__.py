@@ -1,1 +1,1 @@
-"""All ranks of a launch: their groups, their agreement, their clocks, and the watchdog."""
+"""The ranks of a launch: process groups, control plane, clocks, watchdog."""

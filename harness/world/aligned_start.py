@@ -6,8 +6,6 @@ rank 0 read its clock somewhere between question and answer, so half of the time
 are estimated before and after a comparison and every few seconds in between, and interpolated.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 from bisect import bisect
@@ -22,12 +20,12 @@ from harness.device.timing import Now, RankSample, now
 
 EXCHANGES = 100
 BASELINE_S = 1.0
-"""Estimates that are less far apart say nothing of how quickly two clocks drift apart."""
+"""Two estimates closer in time than this say nothing about the drift of the clocks."""
 
 
 @dataclass(frozen=True)
 class Offset:
-    """What to add to this host's clock to have rank 0's, and by how much that may be wrong; in seconds."""
+    """Offset from this host's clock to rank 0's, and its error bound, in seconds."""
 
     seconds: float = 0.0
     error_s: float = 0.0
@@ -65,7 +63,7 @@ class HostClock:
         """
         if not self._offsets:
             return Offset(at_s=at_s)
-        place = bisect(self._offsets, at_s, key=lambda each: each.at_s)
+        place = bisect(self._offsets, at_s, key=lambda offset: offset.at_s)
         before, after = self._offsets[max(0, place - 1)], self._offsets[min(place, len(self._offsets) - 1)]
         apart_s = after.at_s - before.at_s
         share = (at_s - before.at_s) / apart_s if apart_s else 0.0
@@ -84,7 +82,7 @@ class HostClock:
 
 
 def clock_identity() -> str:
-    """The same for processes that read one monotonic clock: a host's, in a namespace of time."""
+    """Identity of the processes that read one monotonic clock: a host's, in a time namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = str(Path("/proc/self/ns/time").readlink())
@@ -95,7 +93,7 @@ def clock_identity() -> str:
 
 def leaders(identities: Sequence[str]) -> tuple[int, ...]:
     """For each rank the first that reads the same clock; ``identities`` are the ranks' :func:`clock_identity`."""
-    return tuple(identities.index(each) for each in identities)
+    return tuple(identities.index(identity) for identity in identities)
 
 
 def estimate(

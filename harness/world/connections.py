@@ -4,8 +4,6 @@
 FSDP, device meshes and forked processes do. A connection that was shut down is closed for both its ends at once.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import stat
@@ -15,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOST_S, PROBES_S = 15, 3
-"""A host that has not answered for so long is lost; how often one that says nothing is asked."""
+"""TCP keepalive: a host that does not answer for this long is lost; how often an idle one is probed."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ def opened(store_port: int | None = None) -> Iterator[list[Connection]]:
     connections: list[Connection] = []
     before = set(_sockets())
     yield connections
-    new = [each for each in _sockets() if each not in before]
-    connections += (each for each in new if (ports := _ports(each)) and store_port not in ports)
+    new = [socket for socket in _sockets() if socket not in before]
+    connections += (socket for socket in new if (ports := _ports(socket)) and store_port not in ports)
 
 
 def hang_up(connections: Iterable[Connection]) -> None:

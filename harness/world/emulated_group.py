@@ -12,8 +12,6 @@ started in backward is waited for by a callback at the end of backward.
 
 # mypy: disable-error-code="override"
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +39,7 @@ class EmulatedWork(TimedWork):
     """Communication that has been started."""
 
     def __init__(self, device: EmulatedDevice, finish: Callable[[], float], result: Sequence[torch.Tensor]) -> None:
-        """``finish`` waits for the data, and tells when the communication ends on the emulated clock."""
+        """``finish`` waits for the data, and returns when the communication ends on the emulated clock."""
         super().__init__()
         self._device = device
         self._finish = finish
@@ -49,7 +47,7 @@ class EmulatedWork(TimedWork):
         self._end_s: float | None = None
         self._future: Future[list[torch.Tensor]] | None = None
         self.source: int | None = None
-        """Who sent it, where it is a message from anybody."""
+        """The sender of a receive from any rank."""
         device.pending.append(self.settle)
 
     def settle(self) -> float:
@@ -131,7 +129,7 @@ class EmulatedGroup(dist.ProcessGroup):
 
     def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> EmulatedWork:
         with _unseen():
-            parts = [torch.cat([part.reshape(-1) for part in each]) for each in inputs]
+            parts = [torch.cat([part.reshape(-1) for part in tensors]) for tensors in inputs]
         return self.reduce_scatter_single_coalesced(_several(outputs), parts, opts)
 
     def reduce_scatter_single(self, output: torch.Tensor, whole: torch.Tensor, opts: Any = None) -> EmulatedWork:
@@ -233,10 +231,10 @@ class EmulatedGroup(dist.ProcessGroup):
 
         return self._collective(start, message, cost_s, outputs, divisor=self.size() if mean else 1)
 
-    def _carries(self, kind: str, given: Any, taken: Any) -> Message:
+    def _carries(self, kind: str, sent: Any, received: Any) -> Message:
         """A collective's message on this rank."""
         size = self.size()
-        return Message(kind, self._name, size, size, tensor_bytes(given), tensor_bytes(taken))
+        return Message(kind, self._name, size, size, tensor_bytes(sent), tensor_bytes(received))
 
     def _collective(
         self,
@@ -270,7 +268,7 @@ class EmulatedGroup(dist.ProcessGroup):
         return self._last
 
     def _message(self, source: int, target: int, tensors: Sequence[torch.Tensor], tag: int) -> EmulatedWork:
-        """One message from place to place of this group, seen from one of them."""
+        """One message between two places of this group, as one of them sees it."""
         device, before = self._device, self._messages.get((source, target))
         sends, size = source == self.rank(), tensor_bytes(tensors)
         channel = f"{self._name} {source}>{target}#{tag}"
@@ -282,11 +280,11 @@ class EmulatedGroup(dist.ProcessGroup):
             device.enqueue()
             instant, other = np.array([device.ready_s()]), np.zeros(1)
             with _unseen():
-                mine, its = torch.from_numpy(instant), torch.from_numpy(other)
+                mine, theirs = torch.from_numpy(instant), torch.from_numpy(other)
                 works = [
                     (self._gloo.send if sends else self._gloo.recv)(tensors, peer, tag),
                     self._gloo.send([mine], peer, tag + (SENDERS if sends else RECEIVERS)),
-                    self._gloo.recv([its], peer, tag + (RECEIVERS if sends else SENDERS)),
+                    self._gloo.recv([theirs], peer, tag + (RECEIVERS if sends else SENDERS)),
                 ]
 
             def finish() -> float:
@@ -331,7 +329,7 @@ class EmulatedGroup(dist.ProcessGroup):
 
 @contextmanager
 def _unseen() -> Iterator[None]:
-    """What the group does itself costs the device nothing, and counts as nobody's work."""
+    """Within the block the group's own operations cost the device nothing, and are not counted as work."""
     with _disable_current_modes():
         yield
 

@@ -4,8 +4,6 @@ NCCL's and gloo's groups keep a ring of their newest collectives unless ``TORCH_
 queries CUDA events, which may itself hang on a broken device: hence a thread that is not waited for.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 import time
@@ -18,11 +16,11 @@ import torch._C._distributed_c10d as c10d
 READERS = "_dump_fr_trace_json", "_dump_nccl_trace_json"
 """gloo's recorder, and that of a build with NCCL; they may be one."""
 MOST = 8
-"""Collectives that are told, the newest."""
+"""The newest collectives that are reported."""
 DEFAULT_GROUP = "default_pg"
-"""How PyTorch describes the group of all ranks."""
+"""PyTorch's description of the group of all ranks."""
 PATIENCE_S = 1.0
-"""How long reading may take."""
+"""Time limit of a reading."""
 
 
 def pending(within_s: float) -> tuple[str, ...]:
@@ -51,15 +49,15 @@ def _readers() -> list[Callable[[], bytes | str]]:
 
 
 def _flying(read: Callable[[], bytes | str], since_ns: int) -> dict[tuple[int, int], str]:
-    """What one recorder has in flight, by time and number; nothing where it does not answer as is known here."""
-    found: dict[tuple[int, int], str] = {}
+    """The collectives that a recorder has in flight, by time and number; empty if its format is unknown."""
+    flying: dict[tuple[int, int], str] = {}
 
     def take(entry: dict[str, Any]) -> None:
         begun_ns, ended = entry["time_created_ns"], entry["retired"] or entry["state"] == "completed"
         if begun_ns >= since_ns and not ended:
-            found[begun_ns, entry["record_id"]] = _words(entry)
+            flying[begun_ns, entry["record_id"]] = _words(entry)
 
-    return found if _each(read, take) else {}
+    return flying if _each(read, take) else {}
 
 
 def _each(read: Callable[[], bytes | str], take: Callable[[dict[str, Any]], None]) -> bool:

@@ -1,7 +1,5 @@
 """Process groups that carry tensors, and what it takes until they do: set-up, first operation, steady state."""
 
-from __future__ import annotations
-
 import datetime as dt
 import statistics
 import sys

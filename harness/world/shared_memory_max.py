@@ -3,8 +3,6 @@
 gloo would take a hundred times longer, and its thread would need the very core on which a rank spins to its start.
 """
 
-from __future__ import annotations
-
 import math
 import mmap
 import os
@@ -80,15 +78,17 @@ class SharedMemoryMax:
 
     @classmethod
     def shared(cls, control: ControlPlane, timeout_s: float, patience_s: float = PATIENCE_S) -> Self | None:
-        """One for all ranks; None on all of them where they cannot share memory. Every rank calls this."""
+        """One object for all ranks; None on all of them if they cannot share memory. Every rank calls this."""
         length = control.size**2 * LINE
-        own = os.memfd_create("rankbench") if control.rank == 0 else None  # memory without a name to leave behind
-        ranks = control.gather((os.getpid(), own, secrets.token_hex(LINE // 2)), tuple[int, int | None, str])
+        descriptor = (
+            os.memfd_create("rankbench") if control.rank == 0 else None
+        )  # memory without a name to leave behind
+        ranks = control.gather((os.getpid(), descriptor, secrets.token_hex(LINE // 2)), tuple[int, int | None, str])
         pids = [pid for pid, _, _ in ranks]
         _, handle, text = ranks[0]
         token = text.encode()
-        if own is not None:
-            os.write(own, bytes(length) + token)
+        if descriptor is not None:
+            os.write(descriptor, bytes(length) + token)
         control.settle(None)  # the token is written
         try:
             memory = _opened(Path(f"/proc/{pids[0]}/fd/{handle}"), length, token)
@@ -96,8 +96,8 @@ class SharedMemoryMax:
         except OSError:
             shared_max = None
         apart = control.greatest([float(shared_max is None)])[0]
-        if own is not None:
-            os.close(own)
+        if descriptor is not None:
+            os.close(descriptor)
         return None if apart else shared_max
 
 

@@ -1,7 +1,5 @@
 """Telemetry as the ranks use it: one poller a host, away from their cores, and read by all of them."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import socket
@@ -19,19 +17,19 @@ from harness.device.telemetry.readings import LAYOUT, Readings
 from harness.world.control import ControlPlane
 
 TOKEN = 32
-"""Bytes at the head of the file, to tell it from another process's."""
+"""Bytes of the token at the head of the file, which proves that the file is the poller's."""
 
 Read = Callable[[], Readings]
-"""What was read of this rank's GPU since it was asked last."""
+"""Returns the readings of this rank's GPU since the last call."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a rank is, as all of a launch are told."""
+    """The place of a rank, as all ranks of a launch know it."""
 
     host: str
     uuid: str
-    """Of its GPU, as NVML writes it."""
+    """UUID of its GPU, as NVML writes it."""
     cpus: tuple[int, ...]
 
 
@@ -46,13 +44,13 @@ def gauged(control: ControlPlane, uuid: str | None, cpus: Sequence[int], free: S
         _Place(socket.gethostname(), uuid, tuple(cpus)) if uuid else None, _Place | None
     )
     mine = ranks[control.rank]
-    peers = [rank for rank, its in enumerate(ranks) if its and mine and its.host == mine.host]
+    peers = [rank for rank, place in enumerate(ranks) if place and mine and place.host == mine.host]
     here = [ranks[peer] for peer in peers]
-    uuids = list(dict.fromkeys(its.uuid for its in here if its))
-    taken = {cpu for its in here if its for cpu in its.cpus}
+    uuids = list(dict.fromkeys(place.uuid for place in here if place))
+    ours = {cpu for place in here if place for cpu in place.cpus}
     process, source = None, None
     if peers and peers[0] == control.rank:
-        process, source = _start(uuids, [cpu for cpu in free if cpu not in taken] or list(free))
+        process, source = _start(uuids, [cpu for cpu in free if cpu not in ours] or list(free))
     everywhere = control.gather(source, tuple[int, int, str] | None)
     try:
         yield _reader(everywhere[peers[0]], uuids.index(mine.uuid)) if peers and mine else None

@@ -6,8 +6,6 @@ where it was, with its stack. For a few seconds it then looks each second whethe
 suspended as a whole it does not.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import signal
@@ -30,14 +28,14 @@ from harness.world import flight_recorder
 from harness.world.control import Failure
 
 WAITING = {"shared_memory_max.py", "control.py", "world.py", "process_groups.py"}
-"""Modules beside this one whose collectives are no part of a case: they wait for the other ranks of the launch."""
+"""Modules whose collectives are no part of a case: they wait for the other ranks of the launch."""
 COLLECTIVES = "torch/distributed/"
 BACKWARD = "torch/autograd/graph.py"
-"""Where a rank stands whose backward pass does not end: DistributedDataParallel has its collectives in there."""
+"""The file of a backward pass that does not end: DistributedDataParallel calls its collectives there."""
 HARNESS = Path(__file__).parents[1]
 """Frames of files below this folder are the harness's."""
 INSTALLED, STANDARD = "site-packages", sysconfig.get_path("stdlib") + os.sep
-"""Where packages are, and Python's own modules."""
+"""Folders of installed packages, and of Python's own modules."""
 ON_BEHALF = {
     HARNESS / "gang.py", HARNESS / "measure" / "message_watcher.py", HARNESS / "work" / "communication.py",
 }  # fmt: skip
@@ -139,12 +137,12 @@ def _state(stack: traceback.StackSummary, pending: tuple[str, ...]) -> State:
     NCCL's collectives return before they are done: a rank waits for one wherever it next waits for its GPU.
     """
     in_backward = bool(stack) and stack[-1].filename.endswith(BACKWARD)
-    state: State = "collective" if in_backward or any(each.startswith("nccl:") for each in pending) else "stuck"
-    for each in reversed(stack):
-        path = Path(each.filename)
-        if COLLECTIVES in each.filename:
+    state: State = "collective" if in_backward or any(call.startswith("nccl:") for call in pending) else "stuck"
+    for call in reversed(stack):
+        path = Path(call.filename)
+        if COLLECTIVES in call.filename:
             state = "collective"
-        elif _ours(each.filename):
+        elif _ours(call.filename):
             return "waits" if path.parent == Path(__file__).parent and path.name in WAITING else state
     return state
 
@@ -160,7 +158,7 @@ def _ours(filename: str) -> bool:
 
 
 def _distance(filename: str) -> int:
-    """How far a file is from the user: 0 is one of theirs, 1 of an installed package, 2 of PyTorch or Python."""
+    """A file's distance from the user's code: 0 for their own, 1 for an installed package, 2 for PyTorch or Python."""
     parts = Path(filename).parts
     if COLLECTIVES in filename or filename.startswith("<") or HARNESS in Path(filename).parents:
         return 2

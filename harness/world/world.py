@@ -1,7 +1,5 @@
 """The world: all ranks of one launch, and the gangs that can be made of them."""
 
-from __future__ import annotations
-
 import datetime as dt
 import os
 import socket
@@ -10,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import torch.distributed as dist
 
@@ -57,18 +56,18 @@ class Limits:
     rendezvous: dt.timedelta = UNLIMITED
     """To meet: processes start, and PyTorch is imported from a disk that others use too."""
     collective: dt.timedelta = UNLIMITED
-    """In a collective of a case."""
+    """Limit of a collective of a case."""
     side: dt.timedelta = UNLIMITED
     """Beside the case, in an agreement or at a start."""
 
     @classmethod
-    def without_a_parent(cls, deadline_s: float) -> Limits:
+    def without_a_parent(cls, deadline_s: float) -> Self:
         """Those of ranks that nobody watches; ``deadline_s`` is the longest time without a sign of life."""
         return cls(CONNECT, dt.timedelta(seconds=2 * deadline_s), max(SIDE, dt.timedelta(seconds=3 * deadline_s)))
 
 
 def _own(value_s: float, among: int) -> float:
-    """What one rank alone agrees on with itself."""
+    """The agreement of one rank with itself."""
     assert among == 1
     return value_s
 
@@ -86,15 +85,15 @@ class World:
     threads: int
     control: ControlPlane = field(default_factory=ControlPlane)
     backend: str = "gloo"
-    """Of the groups that carry tensors: NCCL between GPUs, emulated ones between emulated devices, else gloo."""
+    """Backend of the groups that carry tensors: NCCL between GPUs, emulated between emulated devices, else gloo."""
     sizes: tuple[int, ...] = ()
     """Gang sizes above one."""
     copies: Mapping[int, int] = field(default_factory=dict)
-    """How many gangs of a size are busy at once, side by side, where it is more than one."""
+    """Number of gangs of a size that run side by side, if it is more than one."""
     latest: Callable[[float, int], float] = field(default=_own)
     """The latest of the instants that the first ranks, as many as the second argument says, pass to each other."""
     lead_s: float = 0.0005
-    """How far ahead a start is agreed."""
+    """How far ahead a start is set."""
     origin_s: float = 0.0
     """The host clock at which this launch's samples count from, alike on every rank."""
     clock: HostClock = field(default_factory=HostClock)
@@ -102,29 +101,29 @@ class World:
     leaders: tuple[int, ...] = ()
     """For each rank the first rank of its host, where ranks are on several; else nothing."""
     gauge: Read | None = None
-    """What was read of this rank's GPU since it was asked last, where it is read."""
+    """Returns the readings of this rank's GPU since the last call; None without telemetry."""
     shares: bool = False
     """Whether several ranks take turns on its cores, as they do on a CPU device that they share."""
     scratch: Path = Path("scratch")
-    """Where gangs have their folders."""
+    """The parent of the gangs' folders."""
     disks_apart: bool = False
     """Whether hosts see different folders there."""
     yields: bool = False
     """Whether gloo's event loops yield to the step on this rank's core."""
     groups: dict[int, dist.ProcessGroup] = field(default_factory=dict)
     connections: dict[int, list[Connection]] = field(default_factory=dict)
-    """Those of gloo's groups, by size."""
+    """Connections of gloo's groups, by size."""
     replaced: bool = True
     """Whether a new gang takes over where these processes end before everything is measured."""
     timeout: dt.timedelta = UNLIMITED
-    """Of a collective of a case."""
+    """Limit of a collective of a case."""
     watchdog: Watchdog = field(default_factory=Watchdog)
     """Gets this rank's signs of life."""
     setups: list[GroupSetup] = field(default_factory=list)
-    """What it took to make the groups, where that is known."""
+    """Setup times of the groups, if known."""
 
     def wall_clock(self) -> float:
-        """The clock of rank 0's host, by which it is told who failed first; of an emulated host, this one's."""
+        """Clock of rank 0's host, which orders failures; on an emulated host this host's clock."""
         return now() if isinstance(self.device, EmulatedDevice) else self.clock()
 
     def gang(self, case: Case, *seed: object) -> Gang | None:
@@ -133,10 +132,10 @@ class World:
             return None
         torch_device = self.device.torch
         copy, rank = divmod(self.rank, case.gang_size)
-        shared, own = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
+        shared, of_rank = (seeded(torch_device, *seed, part) for part in ("shared", self.rank))
         folder = self.scratch / f"{zlib.crc32(case.key.encode()):08x}{f'-{copy}' if case.packed else ''}"
         apart = self.disks_apart and len(set(self.leaders[self.rank - rank :][: case.gang_size])) > 1
-        return Gang(rank, case.gang_size, torch_device, own, shared, folder, groups=self.groups, apart=apart)
+        return Gang(rank, case.gang_size, torch_device, of_rank, shared, folder, groups=self.groups, apart=apart)
 
     def line(self, case: Case) -> StartLine:
         """The start line of the ranks that are busy in a case."""
@@ -230,7 +229,7 @@ class World:
         self.lead_s, self.origin_s = lead_s, origin_s
 
     def describe(self) -> Rank:
-        """Where this rank runs."""
+        """This rank's device and place."""
         least_s = self.device.least()
         offset = self.clock.offset(self.clock.read())
         return Rank(
@@ -258,10 +257,10 @@ def one_rank_each(boards: Sequence[str | None]) -> None:
     """Refuse two ranks on one GPU, on every rank alike; ``boards`` are the ranks' whole GPUs. Raises UsageError."""
     for rank, board in enumerate(boards):
         if board in boards[:rank]:
-            rule = "be on GPUs of their own, since NCCL takes one rank a GPU, whatever its instances (MIG)"
-            value = f"{boards.index(board)} and {rank} on GPU {board}"
+            fault = f"{boards.index(board)} and {rank} share GPU {board}"
+            fault += ", but NCCL needs one GPU per rank, whatever its instances (MIG)"
             remedy = "let every rank see all GPUs, or name one twice in --devices with --share-device"
-            raise UsageError("ranks", rule, value, remedy)
+            raise UsageError("ranks", fault, None, remedy)
 
 
 def _clock(device: AnyDevice) -> HostClock:
@@ -328,7 +327,7 @@ def joined(
     try:
         sizes = tuple(size for size in plan.world_sizes if size > 1)
         with opened() as control_sockets:
-            side = {each: dist.new_group(range(each), limits.side, "gloo") for each in {*sizes, size}}
+            side = {count: dist.new_group(range(count), limits.side, "gloo") for count in {*sizes, size}}
         hang_up(by_default)  # a case that uses the default group fails at once, where it might wait for ever
         backend = "gloo" if plan.shared_device else kind_of(mine).backend
         control = ControlPlane(rank, size, side)

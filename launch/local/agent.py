@@ -5,8 +5,6 @@ with no thread of the parent in them, and nothing that it holds. It imports no P
 each rank's end as it comes, and ends none: that is for the parent, who judges them.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import sys
@@ -25,9 +23,9 @@ from launch.processes.network import loopback
 
 FORK_SERVER = get_context("forkserver")
 UNKNOWN = 255
-"""What multiprocessing says of a process whose fork server has not told how it ended."""
+"""multiprocessing's exit code for a process whose fork server has not reported its end."""
 END_S = 1.0
-"""A fork server that has hung up ends within this time."""
+"""A fork server that has closed its connection must end within this time."""
 
 
 def main(address: str, parent: int) -> None:
@@ -87,7 +85,7 @@ def _fork_server_code() -> int | None:
 
 
 def _environment(rank: int, ranks: int, listener: socket.socket) -> dict[str, str]:
-    """What torchrun tells a rank of a gang on one host."""
+    """The variables that torchrun sets for a rank of a gang on one host."""
     host, port, *_ = listener.getsockname()
     return {
         "RANK": str(rank),
@@ -100,7 +98,7 @@ def _environment(rank: int, ranks: int, listener: socket.socket) -> dict[str, st
 
 
 def run_rank(address: str, environment: dict[str, str], order: str, logs: str, listener: socket.socket | None) -> None:
-    """Be a rank: a fork of the fork server calls this, which has imported all of it."""
+    """Run as a rank, in a fork of the fork server, which has imported everything."""
     from launch.local import rank
 
     rank.main(address, environment, order, Path(logs), listener)

@@ -3,8 +3,6 @@
 Abstract: it leaves no file behind, and it is gone with its processes. Only processes of the same user are heard.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import selectors
@@ -20,14 +18,14 @@ from harness.common.fork_safety import keep_to_ourselves
 from harness.journal.plan import Record
 
 SEND_S = 10.0
-"""A process that takes nothing for so long is not waited for."""
+"""Send timeout: a process that does not read for this long is given up."""
 
 Event = tuple["Peer", Literal["line", "closed"], bytes]
 
 
 @dataclass(eq=False)
 class Peer:
-    """One process at the other end."""
+    """One connected process."""
 
     socket: socket.socket
     pending: bytes = b""
@@ -49,7 +47,7 @@ class Server:
         self._selector.register(self._socket, selectors.EVENT_READ)
 
     def events(self, timeout_s: float) -> Iterator[Event]:
-        """What came in; waits up to ``timeout_s`` seconds for the first of it."""
+        """Return the messages that have arrived; wait up to ``timeout_s`` seconds for the first."""
         for key, _ in self._selector.select(max(0.0, timeout_s)):
             if key.fileobj is self._socket:
                 self._accept()
@@ -57,34 +55,34 @@ class Server:
                 yield from self._receive(key.data)
 
     def drain(self) -> None:
-        """Forget what processes have said that are dead by now."""
+        """Close the connections of dead processes."""
         while list(self.events(0.0)):
             pass
 
     def _accept(self) -> None:
-        made, _ = self._socket.accept()
-        _, uid, _ = struct.unpack("3i", made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        connection, _ = self._socket.accept()
+        _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if uid != os.getuid():
-            made.close()
+            connection.close()
             return
-        made.settimeout(SEND_S)
-        self._selector.register(made, selectors.EVENT_READ, Peer(made))
+        connection.settimeout(SEND_S)
+        self._selector.register(connection, selectors.EVENT_READ, Peer(connection))
 
     def _receive(self, peer: Peer) -> Iterator[Event]:
         try:
-            told = peer.socket.recv(1 << 20)
+            data = peer.socket.recv(1 << 20)
         except ConnectionError:
-            told = b""
-        *lines, peer.pending = (peer.pending + told).split(b"\n")
+            data = b""
+        *lines, peer.pending = (peer.pending + data).split(b"\n")
         for line in lines:
             yield peer, "line", line
-        if not told:
+        if not data:
             self._selector.unregister(peer.socket)
             peer.socket.close()
             yield peer, "closed", b""
 
     def close(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()
@@ -92,7 +90,7 @@ class Server:
 
 
 class Client:
-    """A process's end."""
+    """The process's end."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -107,7 +105,7 @@ class Client:
             self._socket.sendall(text.encode() + b"\n")
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """What the parent says, until it hangs up."""
+        """Messages of the parent, until it closes the connection."""
         with self._socket.makefile("rb") as file:
             for line in file:
                 yield json.loads(line)

@@ -1,7 +1,5 @@
 """The ranks of one launch on this host, as the parent of a run hears of them."""
 
-from __future__ import annotations
-
 import json
 import signal
 from contextlib import suppress
@@ -23,18 +21,18 @@ class Gang:
     stopped: bool = False
     """Whether the ranks have been asked to end."""
     left: list[int] = field(default_factory=list)
-    """Ranks that hung up, in that order."""
+    """Ranks that have closed their connection, in that order."""
     well: set[int] = field(default_factory=set)
-    """Ranks that said bye."""
+    """Ranks that have reported a regular end."""
     words: dict[int, str] = field(default_factory=dict)
-    """Last words of ranks that failed and could still speak."""
+    """Last messages of ranks that failed and could still send one."""
     exits: dict[int, int | None] = field(default_factory=dict)
     """Exit codes of ranks that have ended, in that order; minus the signal, where one killed it; None if unknown."""
     trouble: str | None = None
-    """Why the launching process could not start the ranks, or that it has ended itself."""
+    """Why the launching process could not start the ranks, or that it has ended."""
 
     def take(self, event: Event) -> Record | None:
-        """Note what a process said or did; a record for the journal or the progress, if it was one."""
+        """Note an event of a process; return a record for the journal or the progress, if it is one."""
         peer, kind, line = event
         if kind == "closed":
             if peer in self.ranks:
@@ -58,7 +56,7 @@ class Gang:
         return None
 
     def request_stop(self) -> None:
-        """Ask the ranks, once, to end after what they do."""
+        """Ask the ranks, once, to end after the sample at hand."""
         if not self.stopped:
             self.stopped = True
             for peer in self.ranks:
@@ -77,7 +75,7 @@ class Gang:
 
     @property
     def done(self) -> bool:
-        """Whether every rank has said bye."""
+        """Whether every rank has reported a regular end."""
         return len(self.well) == self.size
 
     def ending(self) -> Ending | None:
@@ -100,14 +98,14 @@ class Gang:
         return Ending("died", self.trouble or "no rank has come up")
 
     def outcomes(self) -> tuple[RankOutcome, ...]:
-        """What became of the ranks that have come up, or ended before."""
+        """The outcome of each rank that has connected, or ended before."""
         ranks = sorted({*self.pids, *self.exits})
-        return tuple(RankOutcome(rank=rank, outcome=self._told(rank), words=self._words(rank)) for rank in ranks)
+        return tuple(RankOutcome(rank=rank, outcome=self._account(rank), words=self._words(rank)) for rank in ranks)
 
     def _words(self, rank: int) -> str | None:
         return last(self.words.get(rank, ""))
 
-    def _told(self, rank: int) -> str:
+    def _account(self, rank: int) -> str:
         if rank in self.well:
             return f"rank {rank} ended well"
         if rank in self.words:
@@ -120,7 +118,7 @@ class Gang:
         return f"rank {rank} {'left without a word' if code is None else how_it_ended(code)}"
 
     def _terminated(self, rank: int) -> bool:
-        """Whether it was asked to go, as whoever ends a run asks all of its processes, or went with its fork server."""
+        """Whether a rank was asked to end, as the end of a run asks all processes, or ended with its fork server."""
         return rank in self.exits and self.exits[rank] in (-signal.SIGTERM, None)
 
 
@@ -132,5 +130,5 @@ def _signal(number: int) -> str:
 
 
 def how_it_ended(code: int) -> str:
-    """An exit code in words; it is minus the signal, where one killed the process."""
+    """An exit code in words; it is minus the signal if a signal killed the process."""
     return f"left with exit code {code}" if code >= 0 else f"was killed by {_signal(-code)}"

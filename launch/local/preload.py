@@ -1,4 +1,4 @@
-"""What the fork server imports once, so that every launch after the first starts in a fraction of a second."""
+"""Imports of the fork server: every launch after the first starts in a fraction of a second."""
 
 import gc
 

@@ -1,6 +1,4 @@
-"""One rank of a gang that rankbench started: it measures, and streams what it finds to the run's parent."""
-
-from __future__ import annotations
+"""One rank of a gang that rankbench started: it measures, and sends its records to the run's parent."""
 
 import faulthandler
 import multiprocessing
@@ -53,7 +51,7 @@ def main(
 
 
 def _print_to(logs: Path) -> None:
-    """Send what this process and its children print to files of this rank."""
+    """Redirect the output of this process and its children to files of this rank."""
     for number, path in enumerate(stack_dumps.logs_of(int(os.environ["RANK"]), logs), start=1):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(file, number)

@@ -29,11 +29,11 @@ ALONE = "the script makes no process group: {size} processes would be as many sc
 
 
 LONGEST = 2 << 20
-"""Bytes of a rank's log that are kept."""
+"""Bytes kept of a rank's log."""
 
 
 class ScriptLauncher(Launcher):
-    """Starts the script of a plan with as many processes as each case has devices; kills what does not end in time."""
+    """Starts the script of a plan with one process per device of each case; kills processes that do not end in time."""
 
     def __init__(self, logs: Path, side: Side, stop_request: StopRequest) -> None:
         """``logs`` is a folder for what the script prints; it runs as ``side`` says."""
@@ -43,10 +43,10 @@ class ScriptLauncher(Launcher):
         self._stack = ExitStack()
         self._mark = self._stack.enter_context(temporary())
         self._alone = False
-        """Whether the script was seen to be one for a single process."""
+        """Whether the script has turned out to be a single process's."""
 
     def launch(self, order: Order, hear: Hear) -> Ending | None:
-        """Run each case of the order once. Every one that was begun, and not stopped, has its cell."""
+        """Run each case of the order once, and write a cell for each case that was begun and not stopped."""
         todo = [(index, case) for index, cases in order.todo.items() for case in cases]
         (turns,) = islice(rounds(len(todo), order.plan.seed, "script", order.launch, order.attempt), 1)
         end_s = time.monotonic() + order.budget_s
@@ -63,7 +63,7 @@ class ScriptLauncher(Launcher):
         return None
 
     def _measure(self, order: Order, turn: Turn, budget_s: float, hear: Hear) -> CellRecord | None:
-        """The cell of one start; None where it was stopped."""
+        """The cell of one start; None if it was stopped."""
         size = turn.case.world_size
         alone = Ending("skipped", ALONE.format(size=size))
         if self._alone and size > 1:
@@ -126,7 +126,7 @@ def _launch_record(
     order: Order, attempt: int, started: dt.datetime, pids: Mapping[int, int], cpus: list[tuple[int, ...]]
 ) -> LaunchRecord:
     plan, host = order.plan, socket.gethostname()
-    models = {each["name"]: each.get("model") for each in fingerprint.describe(plan.devices)["devices"]}
+    models = {device["name"]: device.get("model") for device in fingerprint.describe(plan.devices)["devices"]}
     return LaunchRecord(
         launch=order.launch,
         attempt=attempt,
@@ -163,7 +163,7 @@ def _tidy(logs: Path) -> None:
 
 
 def _shorten(path: Path) -> None:
-    """Keep the two ends of a log."""
+    """Keep the beginning and the end of a log."""
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(size - LONGEST // 2)

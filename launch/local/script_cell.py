@@ -1,4 +1,4 @@
-"""What became of a script on so many devices: from what its ranks tell to the cell in the journal."""
+"""The cell of a script's case in the journal, from the notes of its ranks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NOT_COMPARED = {
     "none": "not compared: no parameters were seen",
     "plain": "different, but no DistributedDataParallel module has them",
 }
-"""What is said of parameters that need not be alike on all ranks."""
+"""The word for parameters that need not be equal on all ranks."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Turn:
     comparison: int
     case: Case
     place: int
-    """Of the cases of its launch, in their random order."""
+    """Its place among the cases of its launch, in their random order."""
 
     def begun(self) -> BeginRecord:
-        """What the journal has before anything of it."""
+        """The record that begins the case in the journal."""
         return BeginRecord(launch=self.launch, comparison=self.comparison, case=self.case.key)
 
     def visit(self) -> VisitNote:
-        """What the progress hears meanwhile."""
+        """The note for the progress."""
         return VisitNote(comparison=self.comparison, case=self.case.key, round=0, rounds=0)
 
     def failed(self, ending: Ending) -> CellRecord:
-        """Its cell where it was not measured."""
+        """The cell of this case if it was not measured."""
         return CellRecord(
             launch=self.launch,
             comparison=self.comparison,
@@ -61,8 +61,8 @@ def judged(notes: Mapping[int, ScriptNote], size: int, ending: Ending | None) ->
     if counts[short] < FEWEST:
         return _too_short(notes[short])
     if len(set(counts)) > 1:
-        told = ", ".join(f"{count} on rank {rank}" for rank, count in enumerate(counts))
-        return Ending("error", f"the ranks did different numbers of steps: {told}", short)
+        per_rank = ", ".join(f"{count} on rank {rank}" for rank, count in enumerate(counts))
+        return Ending("error", f"the ranks did different numbers of steps: {per_rank}", short)
     for rank in range(size):
         if notes[rank].finite is False:
             return Ending("wrong", "the loss of the last step is not a finite number", rank)
@@ -87,7 +87,9 @@ def _cause(ending: Ending) -> Ending:
     if any(word in last for word in OUT_OF_MEMORY):
         return Ending("oom", last, ending.rank, ending.outcomes)
     status: Status = ending.status
-    spoke = any(each.rank == ending.rank and each.outcome.endswith("failed") for each in ending.outcomes)
+    spoke = any(
+        rank_outcome.rank == ending.rank and rank_outcome.outcome.endswith("failed") for rank_outcome in ending.outcomes
+    )
     return Ending("error" if status == "died" and spoke else status, last, ending.rank, ending.outcomes)
 
 
@@ -109,26 +111,26 @@ def measured(notes: Mapping[int, ScriptNote], turn: Turn, origin_s: float) -> Ce
             position=(turn.place,) * count,
             start_s=tuple(_since(note.start_s, origin_s) for note in ranks),
             end_s=tuple(_since(note.end_s, origin_s) for note in ranks),
-            device_s=tuple(each for each in devices if each is not None) if None not in devices else None,
+            device_s=tuple(seconds for seconds in devices if seconds is not None) if None not in devices else None,
         ),
         facts=(first, *facts[1:]),
-        warnings=tuple(warnings_of([CpuTime.of(each) for each in facts])),
+        warnings=tuple(warnings_of([CpuTime.of(rank) for rank in facts])),
     )
 
 
 def _since(instants: Sequence[float], origin_s: float) -> tuple[float, ...]:
-    return tuple(each - origin_s for each in instants)
+    return tuple(instant - origin_s for instant in instants)
 
 
 def _found(ranks: Sequence[ScriptNote]) -> dict[str, Value]:
-    """What can be said of a script without an oracle."""
-    shares = [sum(each.loader_s) / (each.end_s[-1] - each.start_s[0]) for each in ranks]
-    found: dict[str, Value] = dict(ranks[0].facts.found) | {"steps": len(ranks[0].start_s), "loader_share": max(shares)}
+    """The facts that are known of a script without a check."""
+    shares = [sum(rank.loader_s) / (rank.end_s[-1] - rank.start_s[0]) for rank in ranks]
+    facts: dict[str, Value] = dict(ranks[0].facts.found) | {"steps": len(ranks[0].start_s), "loader_share": max(shares)}
     if ranks[0].loss is not None:
-        found["loss"] = ranks[0].loss
+        facts["loss"] = ranks[0].loss
     if len(ranks) > 1:
-        found["replicas"] = _replicas(ranks)
-    return found
+        facts["replicas"] = _replicas(ranks)
+    return facts
 
 
 def _replicas(ranks: Sequence[ScriptNote]) -> str:

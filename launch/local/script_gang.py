@@ -1,4 +1,4 @@
-"""One fresh start of a script on so many devices: its processes, what they tell, and how they end."""
+"""One fresh start of a script: its processes, their messages, and their end."""
 
 import os
 import subprocess
@@ -24,14 +24,14 @@ from launch.supervision.hang_detector import HangDetector
 FAREWELL_S = 10.0
 """After a rank has failed, or all have done their steps, the others get this long to end before they are killed."""
 LOOK_S = 0.5
-"""How often to see whether the ranks live, and whether somebody wants a stop."""
+"""Interval of checks whether the ranks live, and whether a stop is requested."""
 LATE_S = 10.0
 """How long ranks that are warm wait for the others: some of a script's ranks may do no steps at all."""
 FEWEST_STEPS = 5
-"""Steps that are timed however little time there is."""
+"""The fewest timed steps, however little time there is."""
 LEAKS = ("GROUP_RANK", "NODE_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE")
 LEAKING = ("TORCHELASTIC_", "PET_")
-"""Variables of somebody's torchrun."""
+"""Variables that an external torchrun sets."""
 
 
 @dataclass
@@ -42,20 +42,20 @@ class ScriptGang:
     side: Side
     case: Case
     cpus: Sequence[tuple[int, ...]]
-    """Of each rank."""
+    """The CPUs of each rank."""
     mark: str
-    """In the environment of all that it starts."""
+    """The mark in the environment of all that it starts."""
     logs: Path
     up: Callable[[Mapping[int, int]], Record]
     """Called with the process of each rank once all are up; returns the record that says so."""
     moved: Callable[[], None]
-    """Called now and then while steps end."""
+    """Called regularly while steps are measured."""
     stop_asked: Callable[[], bool]
     budget_s: float
     notes: dict[int, ScriptNote] = field(default_factory=dict)
-    """What each rank has measured, once it has."""
+    """The measurements of each rank that has sent them."""
     alone: bool = False
-    """Whether no rank had made a process group when all were warm."""
+    """Whether no rank had made a process group when all had warmed up."""
     _server: Server = field(default_factory=Server)
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _warm: dict[int, WarmNote] = field(default_factory=dict)
@@ -81,11 +81,11 @@ class ScriptGang:
             self._server.close()
         if ending is None:
             return None
-        told = stack_dumps.told(outcomes, self.logs)
-        return Ending(ending.status, ending.message, ending.rank, told)
+        outcomes_with_stacks = stack_dumps.with_stacks(outcomes, self.logs)
+        return Ending(ending.status, ending.message, ending.rank, outcomes_with_stacks)
 
     def _follow(self, gang: Gang, detector: HangDetector) -> bool:
-        """Pass on what the ranks tell. Returns False where one hangs."""
+        """Pass on the ranks' messages. Returns False if one hangs."""
         ended_s = float("inf")
         while not gang.over:
             detector.look()
@@ -194,7 +194,7 @@ class ScriptGang:
                 )
 
     def _environment(self) -> dict[str, str]:
-        """What the script would have without us, but for what torchrun sets."""
+        """The environment that the script would have without rankbench, without torchrun's variables."""
         user = {name: value for name, value in os.environ.items() if name not in LEAKS}
         user = {name: value for name, value in user.items() if not name.startswith(LEAKING)}
         threads = {"OMP_NUM_THREADS": str(self.plan.threads), "PYTHONFAULTHANDLER": "1"}
@@ -203,7 +203,7 @@ class ScriptGang:
 
 
 def _ranks(rank: int, size: int, host: str, port: int) -> dict[str, str]:
-    """What torchrun tells each rank on one host."""
+    """The variables that torchrun sets for each rank on one host."""
     numbers = {
         "RANK": rank,
         "LOCAL_RANK": rank,

@@ -16,25 +16,25 @@ from launch.local.channel import Client
 from launch.processes.cleanup import tie_to_parent
 
 BEAT_S = 1.0
-"""How often a rank that waits for the others says that it does not hang."""
+"""Interval of heartbeats of a rank that waits for the others."""
 
 
 class Setup(BaseModel):
-    """What a rank has to know beside its environment."""
+    """What a rank must know besides its environment."""
 
     script: Script
     parent: int
-    """Process that started it."""
+    """The process that started it."""
     rank: int
     cpus: tuple[int, ...]
-    """Those that it runs on."""
+    """The CPUs that it runs on."""
     deadline_s: float
     search_path: str | None
-    """PYTHONPATH of the user, which the script gets back."""
+    """The user's PYTHONPATH, which the script gets back."""
 
 
 def main(address: str, setup: Setup) -> None:
-    """Run the script, and stream what is measured to the run's parent."""
+    """Run the script, and send its measurements to the run's parent."""
     tie_to_parent(setup.parent)
     os.sched_setaffinity(0, setup.cpus)  # before PyTorch starts threads
     faulthandler.register(signal.SIGUSR2)

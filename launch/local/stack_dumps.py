@@ -1,6 +1,4 @@
-"""Stacks and last words of ranks on this host that cannot tell them: they are found in what the ranks have written."""
-
-from __future__ import annotations
+"""Stacks and last output of ranks on this host that cannot send them: both are read from the ranks' logs."""
 
 import contextlib
 import os
@@ -12,7 +10,7 @@ from pathlib import Path
 from harness.journal.records import RankOutcome, last
 
 TAIL = 16_000
-"""Bytes of a log that may be of interest."""
+"""Bytes read from the end of a log."""
 ANSWER_S = 0.5
 """faulthandler writes a stack within milliseconds."""
 
@@ -34,8 +32,8 @@ def logs_of(rank: int, logs: Path) -> tuple[Path, Path]:
     return logs / f"rank-{rank}.stdout", logs / f"rank-{rank}.stderr"
 
 
-def told(outcomes: Iterable[RankOutcome], logs: Path) -> tuple[RankOutcome, ...]:
-    """Fates with the end of each rank's standard error, where there are no words yet."""
+def with_stacks(outcomes: Iterable[RankOutcome], logs: Path) -> tuple[RankOutcome, ...]:
+    """Rank outcomes with the end of each rank's standard error, if there is no message yet."""
     return tuple(
         outcome if outcome.words else outcome.model_copy(update={"words": tail(logs_of(outcome.rank, logs)[1])})
         for outcome in outcomes
@@ -43,7 +41,7 @@ def told(outcomes: Iterable[RankOutcome], logs: Path) -> tuple[RankOutcome, ...]
 
 
 def tail(path: Path) -> str | None:
-    """The end of a log; None where nothing is in it."""
+    """The end of a log; None if the log is empty."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))

@@ -1,7 +1,5 @@
 """Gangs of processes on this machine, each with the environment that torchrun would give it."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -30,7 +28,7 @@ from launch.supervision.hang_detector import SETUP_S, HangDetector
 FAREWELL_S = 10.0
 """After a rank has failed, or all have ended well, the others get this long to end before they are killed."""
 LOOK_S = 0.5
-"""How often to see whether the agent lives, and whether somebody wants a halt."""
+"""Interval of checks whether the agent lives, and whether a stop is requested."""
 LEAKS = (
     "RANK",
     "LOCAL_RANK",
@@ -42,12 +40,12 @@ LEAKS = (
     "NODE_RANK",
 )
 LEAKING = ("TORCHELASTIC_", "PET_")
-"""Variables of somebody's torchrun that would send our ranks to the wrong store."""
+"""Variables of an external torchrun that would send our ranks to its store."""
 QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONFAULTHANDLER": "1"}
 
 
 class Torchrun(Launcher):
-    """Starts an agent once, and gangs through it; kills what does not end in time."""
+    """Starts an agent once, and gangs through it; kills processes that do not end in time."""
 
     def __init__(
         self,
@@ -93,7 +91,7 @@ class Torchrun(Launcher):
             self._renew()
         if ending:
             ending = replace(ending, message=ending.message + self._see(ending, gang, logs))
-            ending = replace(ending, outcomes=stack_dumps.told(outcomes, logs))
+            ending = replace(ending, outcomes=stack_dumps.with_stacks(outcomes, logs))
         self._tidy()
         return ending
 
@@ -119,7 +117,7 @@ class Torchrun(Launcher):
         return True
 
     def _hear(self, gang: Gang, detector: HangDetector, hear: Hear, timeout_s: float) -> int:
-        """Take in what has come, and wait up to ``timeout_s`` seconds for the first of it. Returns how much it was."""
+        """Read what has arrived; wait up to ``timeout_s`` seconds for the first of it. Returns how many messages."""
         events = 0
         for event in self._server.events(timeout_s):
             events += 1
@@ -141,7 +139,7 @@ class Torchrun(Launcher):
         return f"; see {path.relative_to(self._logs.parent)}" if stack_dumps.tail(path) else ""
 
     def _collected(self, gang: Gang) -> bool:
-        """Whether the agent sees that its ranks have been killed: then it is fit for the next ones, and warm."""
+        """Whether the agent notices that its ranks were killed: then it can start the next ones, and is still warm."""
         until_s = time.monotonic() + FAREWELL_S
         while not gang.over and self._agent.poll() is None and time.monotonic() < until_s:
             for event in self._server.events(LOOK_S):
@@ -150,14 +148,14 @@ class Torchrun(Launcher):
         return gang.over
 
     def _agents(self) -> set[int]:
-        """The agent, and its fork server and resource tracker: they serve the next gang too."""
+        """The agent, its fork server and resource tracker: they serve the next gang too."""
         with suppress(psutil.NoSuchProcess):
             agent = psutil.Process(self._agent.pid)
             return {agent.pid, *(child.pid for child in agent.children())}
         return set()
 
     def _tidy(self) -> None:
-        """Remove logs in which nothing was written."""
+        """Remove empty logs."""
         for path in sorted(self._logs.rglob("*"), reverse=True):  # what is in a folder before the folder
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
@@ -179,12 +177,12 @@ class Torchrun(Launcher):
 
     def _start(self) -> subprocess.Popen[bytes]:
         all_ = inherited(self._python).items()
-        kept = {name: value for name, value in all_ if name not in LEAKS and not name.startswith(LEAKING)}
-        own = {"TMPDIR": self._mark, MARK: self._mark}
+        passed_on = {name: value for name, value in all_ if name not in LEAKS and not name.startswith(LEAKING)}
+        markers = {"TMPDIR": self._mark, MARK: self._mark}
         with self._agent_log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 [self._python, "-P", "-m", "launch.local.agent", self._server.address, str(os.getpid())],
-                env=within_reach(QUIET | kept | within_this_host() | self._variables, self._packages) | own,
+                env=within_reach(QUIET | passed_on | within_this_host() | self._variables, self._packages) | markers,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -192,7 +190,7 @@ class Torchrun(Launcher):
             )
 
     def _reach(self) -> Peer:
-        """The line to an agent that is up; to another one where somebody has killed it."""
+        """The connection to a running agent; a new agent is started if it was killed."""
         if self._agent.poll() is not None:
             self._renew()
         try:

@@ -1,1 +1,1 @@
-"""Processes, sockets and folders that a run leaves behind for nobody."""
+"""Processes, sockets and folders of a run, and their removal."""

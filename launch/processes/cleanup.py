@@ -1,6 +1,4 @@
-"""No process outlives its run: each dies with the one that started it."""
-
-from __future__ import annotations
+"""No process outlives its run: each dies with the process that started it."""
 
 import contextlib
 import ctypes
@@ -20,15 +18,15 @@ from harness.common.fork_safety import keep_to_ourselves
 
 PR_SET_PDEATHSIG = 1
 PLACES = "/tmp", "/var/tmp", "/dev/shm"  # noqa: S108 - what is made there is nobody else's, and has a name of chance
-"""Where temporary files may be, where TMPDIR is no such place."""
+"""Folders for temporary files if TMPDIR is unsuitable."""
 SOCKET = "/rankbench-12345678/pymp-12345678/listener-12345678"
-"""How multiprocessing calls a Unix socket in our folder for temporary files."""
+"""The file name of multiprocessing's Unix socket in the folder for temporary files."""
 KILL_S = 10.0
-"""How long a process that was killed is waited for: the kernel ends most at once, and none in a driver that hangs."""
+"""How long to wait for a killed process: most end immediately, and one in a hanging driver never does."""
 LONGEST = 107
-"""Bytes of a Unix socket's path."""
+"""The longest path of a Unix socket, in bytes."""
 MARK = "RANKBENCH_GANGS"
-"""In the environment of all that a launcher of this host starts, so that it can be found and killed."""
+"""A variable in the environment of all processes that a launcher of this host starts, by which they are found."""
 KILL = 'grep -lsaF -e "$0" /proc/[0-9]*/environ | while IFS=/ read -r _ _ it _; do kill -9 "$it"; done'
 _ROUNDS = 'n=0; while [ -e "$0" ] && [ $n -lt 60 ]; do n=$((n+1))'
 _REMOVE = 'rm -rf -- "$0" || { chmod -R u+rwX -- "$0"; rm -rf -- "$0" || sleep 1; }'
@@ -39,7 +37,7 @@ SWEEP = f"{_ROUNDS}; {KILL}; {_REMOVE}; done"
 
 
 def tie_to_parent(parent: int | None = None) -> None:
-    """Have the kernel kill this process when its parent dies; ``parent`` is who that should be, where it is known."""
+    """Have the kernel kill this process when its parent dies; ``parent`` is the expected parent, if known."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if parent is not None and os.getppid() != parent:  # it died before it was tied
         os._exit(70)
@@ -78,7 +76,7 @@ def temporary(parent: str | None = None) -> Iterator[str]:
 
 
 def _place() -> str:
-    """The first folder for temporary files whose path leaves room for that of a socket in it."""
+    """The first folder for temporary files whose path is short enough for a socket in it."""
     places = tempfile.gettempdir(), *PLACES
     for place in places:
         if len(os.fsencode(place + SOCKET)) <= LONGEST and os.access(place, os.W_OK | os.X_OK):
@@ -97,22 +95,22 @@ def kill_started(pids: Iterable[int], mark: str, themselves: bool) -> None:  # n
 
 
 def below(pids: Iterable[int]) -> set[int]:
-    """All that processes have started, and what that has started, as far as parents live."""
-    found: set[int] = set()
+    """All descendants of the processes, as far as the parents live."""
+    descendants: set[int] = set()
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            found.update(process.pid for process in psutil.Process(pid).children(recursive=True))
-    return found
+            descendants.update(process.pid for process in psutil.Process(pid).children(recursive=True))
+    return descendants
 
 
 def marked(mark: str) -> set[int]:
-    """Processes of this user that have ``mark`` in their environment, wherever they hang in the tree."""
-    found = set()
+    """Processes of this user that have ``mark`` in their environment, whatever their parents."""
+    processes = set()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark.encode() in (folder / "environ").read_bytes():
-                found.add(int(folder.name))
-    return found
+                processes.add(int(folder.name))
+    return processes
 
 
 def kill_all(pids: Iterable[int]) -> None:
@@ -138,6 +136,6 @@ def kill_all(pids: Iterable[int]) -> None:
 
 
 def _survivors(family: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that are alive when all are dead, or 0.1 s later; children of this process that are dead are reaped."""
+    """The processes that are still alive after at most 0.1 s; dead children of this process are reaped."""
     _, rest = psutil.wait_procs(family, timeout=0.1)
     return [process for process in rest if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

@@ -5,8 +5,6 @@ until all are there and alike, and gives all of them its plan. A rank that refus
 then all end with the same words, and none waits for one that has gone.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import os
 import socket
@@ -26,69 +24,71 @@ from harness.common.startup import Ranks
 from harness.journal.plan import Plan, Record
 
 LIMIT_S = 300.0
-"""How long ranks wait for each other: a node may start late, and read PyTorch from a disk that others use too."""
+"""How long ranks wait for each other: a node may start late, and read PyTorch from a shared disk."""
 SOON_S, AGAIN_S = 2.0, 30.0
-"""When it is said who is missing: so soon, and then so often."""
+"""When to report missing ranks: for the first time, and how often from then on."""
 FAREWELL_S = 10.0
-"""How long a refusal waits for ranks that have not read it."""
+"""How long a refusal waits for the ranks that have not read it."""
 LOOK_S = 0.1
 CONNECT_S = 5.0, 55.0
-"""After how long it is said that connections are waited for, and how much later they are given up."""
+"""When to report that connections are waited for, and how much later to give them up."""
 ROLL_CALL_S = 5.0
-"""How long ranks have to tell that they are there, after one was lost."""
+"""How long ranks may take to report that they live, after one was lost."""
 REACH_S = 2.0
-"""How long one attempt to reach rank 0 may take."""
+"""Time limit of one attempt to reach rank 0."""
 VERDICT = "verdict"
 """The key of rank 0's plan, or of the first refusal."""
 
 
 class Refusal(Record):
-    """Why ranks end before they have begun; all raise the same error."""
+    """Why ranks end before they have begun; all ranks raise the same error."""
 
     kind: str
-    """The name of its class."""
+    """The name of the error's class."""
     words: tuple[str, ...]
 
     @classmethod
     def of(cls, error: RankbenchError, by: str = "") -> Self:
-        """What an error says, part by part; ``by`` whom, for the others."""
+        """The parts of an error, for the other ranks; ``by`` names the rank that refuses."""
         if isinstance(error, UsageError):
-            parameter, rule, value, remedy = map(str, error.parts)
-            return cls(kind="UsageError", words=(parameter, rule, f"{value}{by}", remedy))
+            parameter, rule, value, remedy = error.parts
+            fault = (f"{rule}{by}",) if value is None else (rule, f"{value}{by}")
+            return cls(kind="UsageError", words=(parameter, *fault, remedy))
         return cls(kind=type(error).__name__, words=(f"{error}{by}",))
 
     @property
     def error(self) -> RankbenchError:
-        """The error again, of its kind where whoever catches it tells that from others."""
+        """The error again, of a class that callers tell from others."""
         if self.kind == "UsageError":
-            return UsageError(*self.words)
+            (parameter, rule, *value), remedy = self.words[:-1], self.words[-1]
+            return UsageError(parameter, rule, value[0] if value else None, remedy)
         kinds = {kind.__name__: kind for kind in (JournalError, FullError)}
         return kinds.get(self.kind, RankbenchError)(*self.words)
 
 
 class Asked(Record):
-    """What a rank was asked for, and where it is."""
+    """The request that a rank was started with, and its host."""
 
     host: str
     identity: str
-    """Alike for ranks that were asked for the same."""
+    """Equal for ranks with the same request."""
     command: str
 
 
 class Verdict(Record):
-    """What rank 0, or the first that refuses, tells all ranks."""
+    """The verdict of rank 0, or of the first rank that refuses, for all ranks."""
 
     plan: Plan | None = None
     hosts: tuple[str, ...] = ()
-    """Each rank's."""
+    """The host of each rank."""
     refusal: Refusal | None = None
 
 
 class Meeting:
-    """One rank's view of it."""
+    """The meeting as one rank sees it."""
 
     def __init__(self, ranks: Ranks, limit_s: float = LIMIT_S) -> None:
-        """``limit_s`` is how long the others are waited for."""
+        """``limit_s`` is how long to wait for the other ranks."""
         self._ranks = ranks
         self._limit_s = limit_s
         self._place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -97,11 +97,11 @@ class Meeting:
         self._told_s = self._begun_s + SOON_S - AGAIN_S
         self._base: Any = None
         self.hosts: tuple[str, ...] = ()
-        """Each rank's, once all are there."""
+        """The host of each rank, once all have come."""
 
     @property
     def store(self) -> dist.Store:  # type: ignore[name-defined]
-        """Where process groups find each other."""
+        """The store at which process groups find each other."""
         return PrefixStore("groups", self._base)
 
     def join(self, identity: str, command: str, plan: Plan | None) -> Plan:
@@ -173,7 +173,7 @@ class Meeting:
         return sorted(missing) if self._ranks.rank == 0 else []
 
     def refuse(self, error: RankbenchError) -> None:
-        """Tell the others why this rank does not take part, as far as they can be reached."""
+        """Tell the other ranks why this one does not take part, as far as they can be reached."""
         with suppress(RankbenchError, RuntimeError):
             self._connect(FAREWELL_S)
             self._post(Verdict(refusal=Refusal.of(error, f" (said by {self._me})")))
@@ -181,23 +181,23 @@ class Meeting:
             self._linger()
 
     def _settle(self, plan: Plan | None) -> None:
-        """Rank 0: all are there. Tell them the plan, if they were asked for the same."""
+        """On rank 0: all ranks have come. Send them the plan if their requests are equal."""
         every = [Asked.model_validate_json(self._base.get(f"rank/{rank}")) for rank in range(self._ranks.size)]
-        other = next((each for each in every if each.identity != every[0].identity), None)
+        other = next((host for host in every if host.identity != every[0].identity), None)
         if other is None:
-            self._post(Verdict(plan=plan, hosts=tuple(each.host for each in every)))
+            self._post(Verdict(plan=plan, hosts=tuple(host.host for host in every)))
             return
-        value = f"`{every[0].command}` on {every[0].host}, and `{other.command}` on {other.host}"
+        commands = f"`{every[0].command}` on {every[0].host}, and `{other.command}` on {other.host}"
         remedy = "give every host the same command line"
-        error = UsageError("torchrun", "start all ranks with the same command", value, remedy)
+        error = UsageError("torchrun", f"has started its ranks with different commands: {commands}", None, remedy)
         self._post(Verdict(refusal=Refusal.of(error)))
 
     def _post(self, verdict: Verdict) -> None:
-        """The first verdict stands."""
+        """Post a verdict, unless there is one: the first stands."""
         self._base.compare_set(VERDICT, "", verdict.model_dump_json(by_alias=True))
 
     def _linger(self) -> None:
-        """The store goes with its rank: stay until all that are coming have read it."""
+        """Wait until all ranks have read the store, which ends with its rank."""
         until_s = time.monotonic() + FAREWELL_S
         with suppress(RuntimeError):
             while self._ranks.rank == 0 and self._base.add("seen", 0) < self._ranks.size and time.monotonic() < until_s:
@@ -226,7 +226,7 @@ class Meeting:
                 return
 
     def _missing(self, here: int) -> str:
-        """Who is not there yet."""
+        """The ranks that have not come yet."""
         ranks = range(self._ranks.size)
         missing = [rank for rank in ranks if not self._base.check([f"rank/{rank}"])] if self._ranks.rank == 0 else []
         which = f": {_numbers(missing)}" if missing else ""
@@ -245,14 +245,14 @@ class Meeting:
         time.sleep(LOOK_S)
 
     def _say(self, words: str) -> None:
-        """Tell whoever sees what this host's torchrun prints, once a host."""
+        """Write to the output of this host's torchrun, once per host."""
         if self._ranks.local_rank == 0:
             print(words, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
 def meeting(ranks: Ranks, limit_s: float = LIMIT_S) -> Iterator[Meeting]:
-    """Where this rank meets the others. An error that is raised in the block is theirs, too."""
+    """The meeting of this rank with the others. An error in the block is raised by all of them."""
     met = Meeting(ranks, limit_s)
     try:
         yield met

@@ -1,9 +1,8 @@
-"""Which of this host's addresses and interfaces other hosts can reach.
+"""Addresses and interfaces of this host that other hosts can reach.
 
-gloo takes what the host's name resolves to, which on most Linux hosts is the loopback: across hosts it has to be told.
+gloo uses the address that the host's name resolves to. On most Linux hosts that is the loopback, so that across hosts
+gloo must be given an address.
 """
-
-from __future__ import annotations
 
 import os
 import socket
@@ -20,9 +19,9 @@ def own_address(towards: str) -> str:
 
 
 def interface(address: str) -> str | None:
-    """The interface that has an address of this host."""
-    for name, told in psutil.net_if_addrs().items():
-        if any(each.address.partition("%")[0] == address for each in told):
+    """The interface with an address of this host."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(entry.address.partition("%")[0] == address for entry in addresses):
             return name
     return None
 
@@ -53,12 +52,12 @@ def within_this_host() -> dict[str, str]:
 
 
 def stay_within_this_host() -> None:
-    """Have gloo and NCCL of this process listen on the loopback, unless somebody has told them otherwise."""
+    """Have gloo and NCCL of this process listen on the loopback, unless their variables are set already."""
     for name, value in within_this_host().items():
         os.environ.setdefault(name, value)
 
 
 def tell_gloo(address: str) -> None:
-    """Have gloo use the interface that has ``address``, unless somebody has told it already."""
+    """Have gloo use the interface that has ``address``, unless its variable is set already."""
     if name := interface(address):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)

@@ -1,7 +1,5 @@
 """The folder for scenarios' files: on the disk of the run directory, and gone afterwards, however the run ends."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket
@@ -17,7 +15,7 @@ from launch.processes.cleanup import REMOVED, afterwards
 
 PRIVATE = 0o700
 REMOVE = f'{REMOVED}; rmdir -- "${{0%/*}}"'
-"""Also the run directory, on a host on which there is nothing else in it."""
+"""Removes ``$0``, and on a host without anything else in it the run directory too."""
 
 
 def clear(folder: str) -> None:
@@ -61,14 +59,14 @@ def lent(folder: Path, mark: str, *, first: bool) -> Iterator[str]:
             substitute.mkdir(mode=PRIVATE)
         except FileExistsError:
             raise RankbenchError(f"{substitute} must not be there yet, but is; remove it") from None
-        with scratch(substitute) as made:
-            yield made
+        with scratch(substitute) as scratch_folder:
+            yield scratch_folder
     else:
         yield str(substitute / SCRATCH)
 
 
 def _ours(folder: Path) -> bool:
-    """Whether it is a folder of this user, and neither a link nor another's."""
+    """Whether it is a folder of this user, and no link."""
     try:
         status = folder.lstat()
     except OSError:

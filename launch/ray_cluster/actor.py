@@ -1,7 +1,5 @@
 """One rank of a gang on a Ray cluster, as an actor."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket
@@ -23,11 +21,11 @@ from launch.processes.network import stay_within_this_host, tell_gloo
 from launch.processes.scratch import lent
 
 ECHOES = (CollectiveError, GangLostError, RuntimeError)
-"""What a rank raises where its peers are gone; gloo and NCCL raise RuntimeError."""
+"""Errors of a rank whose peers are gone; gloo and NCCL raise RuntimeError."""
 
 
 class Seat(NamedTuple):
-    """Where an actor lives; seats sort into the order of ranks: by node, and there by GPU."""
+    """The place of an actor; seats sort into the order of ranks: by node, and there by GPU."""
 
     away: bool
     """Whether it is on another node than the driver."""
@@ -37,22 +35,22 @@ class Seat(NamedTuple):
     """Its GPU's index on the node; -1 without one."""
     pid: int
     number: int
-    """Which of the gang's actors it is."""
+    """The actor's index in the gang."""
 
 
 class Farewell(NamedTuple):
-    """What a rank says when it ends."""
+    """The result of a rank."""
 
     sent: int
-    """How many lines it has sent to the mailbox."""
+    """Number of lines that it has sent to the mailbox."""
     words: str | None = None
-    """Its traceback where it failed."""
+    """Its traceback if it failed."""
     echo: bool = False
-    """Whether it may have failed only because another rank was gone."""
+    """Whether it may have failed only because another rank was lost."""
 
 
 class Rank:
-    """One rank, as an actor: a process of its own on the node that has its device."""
+    """One rank as an actor: a process of its own on the node that has its device."""
 
     def __init__(self, folder: str) -> None:
         """Stand in line as the node's own processes do, and load what takes seconds while the other ranks do, too.
@@ -70,7 +68,7 @@ class Rank:
         counting.ready()
 
     def sit(self, driver: str, number: int) -> Seat:
-        """Where this actor is."""
+        """The place of this actor."""
         context = ray.get_runtime_context()
         gpus = context.get_accelerator_ids().get("GPU", [])
         node, ip = context.get_node_id(), ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
@@ -95,7 +93,7 @@ class Rank:
         return port
 
     def run(self, environment: dict[str, str], device: str, order_json: str, mailbox: Any) -> Farewell:
-        """Carry out an order as one rank, and send what it tells to the mailbox."""
+        """Carry out an order as one rank, and send its records to the mailbox."""
         import traceback
 
         from harness.measure import worker
@@ -122,10 +120,10 @@ class Rank:
 
 
 class Outbox:
-    """Sends a rank's lines to the mailbox, numbered: its watchdog's thread sends, too."""
+    """Sends a rank's numbered lines to the mailbox, from any thread: its watchdog's thread sends too."""
 
     def __init__(self, rank: int, mailbox: Any, stop_request: StopRequest) -> None:
-        """``stop_request`` is asked for where the mailbox answers that the run is to stop."""
+        """``stop_request`` is set if the mailbox answers that the run is to stop."""
         self._rank = rank
         self._mailbox = mailbox
         self._stop_request = stop_request
@@ -153,7 +151,7 @@ class Outbox:
 
 
 def index(gpu: str, visible: str | None) -> int:
-    """What PyTorch calls the GPU that Ray calls ``gpu``: its place in CUDA_VISIBLE_DEVICES, where that is set."""
+    """PyTorch's index of the GPU that Ray calls ``gpu``: its place in CUDA_VISIBLE_DEVICES, if that is set."""
     names = [name.strip() for name in visible.split(",")] if visible else []
     return names.index(gpu) if gpu in names else int(gpu)
 

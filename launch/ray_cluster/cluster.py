@@ -1,6 +1,4 @@
-"""A Ray cluster, somebody's or a small one of our own: joining it, and room on it for a gang."""
-
-from __future__ import annotations
+"""A Ray cluster, external or a small local one: the connection to it, and room on it for a gang."""
 
 import contextlib
 import logging
@@ -31,45 +29,45 @@ from launch.processes.cleanup import temporary
 PLACEMENT_S = 3600.0
 """How long to wait for devices that the cluster has but others use."""
 SOON_S, AGAIN_S = 2.0, 30.0
-"""When it is said that devices are waited for: so soon, and then so often."""
+"""When to report that devices are waited for: for the first time, and how often from then on."""
 REJOIN_S = 5.0
 """How long to wait for devices that the cluster has no more: once, so that a run without them ends soon."""
 PROBE_S = 5.0
 """An address that accepts no connection within this time is refused: Ray itself would try for minutes."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 EQUAL = {"RAY_worker_niceness": "0"}
-"""Else what runs on a node gives way to all other processes, by a niceness of 15."""
+"""Without this variable Ray gives all processes of a node a niceness of 15."""
 VISIBLE = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 """All of a node's GPUs stay visible to each rank: NCCL and symmetric memory are slow or wrong where they are masked."""
 STRICT = "STRICT_SPREAD"
 LONGEST_TEMPORARY = 20
 """Bytes of the path of the folder for temporary files; below it are 84 more of a socket's, which takes 107."""
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
-"""What switches a terminal's colours."""
+"""Escape sequences that switch a terminal's colours."""
 FATAL = re.compile(r"^\[[^\]]* C \d+ \d+\] (.+)$", re.MULTILINE)
-"""The line in a log of Ray's that says why its process has ended itself."""
+"""The line in a log of Ray's that says why a process of Ray's ended itself."""
 
 GONE = (RayError, ConnectionError)
-"""What Ray raises where an actor, a node or the connection is lost."""
+"""Errors of Ray when an actor, a node or the connection is lost."""
 
 Bundle = Mapping[str, float]
-"""What one rank needs, by Ray's name of the resource."""
+"""The needs of one rank, by Ray's name of the resource."""
 
 
 class NoRoomError(RankbenchError):
-    """The cluster does not give what a gang needs."""
+    """The cluster does not have the resources that a gang needs."""
 
 
 class Cluster:
-    """A connection to a cluster, as long as the block lasts."""
+    """A connection to a cluster during a block."""
 
     def __init__(self, address: str | None) -> None:
-        """``address`` of a cluster to join; None for one of our own on this machine."""
+        """``address`` of a cluster to join; None for a local one."""
         self._address = address
         self._head = ""
         self._lost: str | None = None
         self.waited_s = 0.0
-        """Seconds in which devices were waited for that others used."""
+        """Seconds of waiting for devices that others used."""
         self._grace_s = REJOIN_S
         self._stack = contextlib.ExitStack()
 
@@ -83,7 +81,7 @@ class Cluster:
         return self
 
     def _start(self) -> None:
-        """Start a cluster of our own, which listens on the loopback only and asks for a token."""
+        """Start a local cluster, which listens on the loopback only and requires a token."""
         folder = self._stack.enter_context(temporary(_short_folder()))
         try:
             guarded = {"RAY_AUTH_MODE": "token", "RANKBENCH_CLUSTER": folder}
@@ -164,20 +162,20 @@ class Cluster:
             if could and now_s - told_s >= AGAIN_S:
                 told_s = now_s
                 since = f", since {now_s - start_s:.0f} s" if now_s - start_s >= AGAIN_S else ""
-                said = f"waits for {_asked(bundles, strategy)}, which others on the cluster use{since}"
-                print(f"rankbench: {said}", file=sys.stderr, flush=True)  # noqa: T201
+                text = f"waits for {_asked(bundles, strategy)}, which others on the cluster use{since}"
+                print(f"rankbench: {text}", file=sys.stderr, flush=True)  # noqa: T201
         self._grace_s = REJOIN_S
         self.waited_s += time.monotonic() - start_s
 
 
 def fits(bundles: Sequence[Bundle], strategy: str, have: Sequence[Bundle]) -> bool:
-    """Whether nodes that have so much could hold so many equal bundles, were they idle."""
+    """Whether nodes with these resources could hold this many equal bundles if they were idle."""
     rooms = [min(int(node.get(kind, 0) // amount) for kind, amount in bundles[0].items()) for node in have]
     return sum(min(room, 1) if strategy == STRICT else room for room in rooms) >= len(bundles)
 
 
 def resources() -> list[Bundle]:
-    """What each node of the cluster has."""
+    """The resources of each node of the cluster."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
@@ -187,8 +185,8 @@ def nodes(address: str, parameter: str) -> list[dict[str, int]]:
     Raises UsageError, of the ``parameter`` that has the address.
     """
     _join(address, parameter)
-    told = [{"cpu": int(has.get("CPU", 0)), "cuda": int(has.get("GPU", 0))} for has in resources()]
-    return [node for node in told if any(node.values())]
+    capacities = [{"cpu": int(has.get("CPU", 0)), "cuda": int(has.get("GPU", 0))} for has in resources()]
+    return [node for node in capacities if any(node.values())]
 
 
 def _asked(bundles: Sequence[Bundle], strategy: str) -> str:
@@ -227,12 +225,12 @@ def _config() -> JobConfig:
 
 
 def _names_head(address: str | None) -> bool:
-    """Whether it is the address of a cluster's head; else Ray finds that."""
+    """Whether it is the address of a cluster's head; Ray itself finds others."""
     return address not in (None, "auto")
 
 
 def _reach(address: str) -> None:
-    """Raises OSError where nobody listens at an address, and ValueError where it is none."""
+    """Raises OSError if nothing listens at an address, and ValueError if it is none."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         raise ValueError("it has no port")
@@ -240,14 +238,14 @@ def _reach(address: str) -> None:
 
 
 def cause(error: BaseException) -> str:
-    """What went wrong, in one line: an error of Ray's is a remote traceback in colours, which ends with it."""
+    """The error in one line: an error of Ray's is a remote traceback in colours that ends with it."""
     plain = STYLE.sub("", words_of(error))
     lines = [line for line in plain.splitlines() if line.strip()]
     return harmless(lines[-1].strip()) if lines else type(error).__name__
 
 
 def _fatal(folder: str) -> str | None:
-    """What ended one of the processes of a cluster whose files are in a folder, in its own words."""
+    """The error that ended one of a cluster's processes, from the logs in a folder."""
     for log in sorted(Path(folder).glob("session_*/logs/*.err")):
         if ended := FATAL.search(log.read_text(errors="replace")):
             return harmless(ended[1])
@@ -255,7 +253,7 @@ def _fatal(folder: str) -> str | None:
 
 
 def _short_folder() -> str | None:
-    """Where Ray's folder may be, since sockets' paths are short; None for where temporary files are."""
+    """A short path for Ray's folder, since sockets' paths are limited; None for the folder for temporary files."""
     return "/tmp" if len(os.fsencode(gettempdir())) > LONGEST_TEMPORARY else None  # noqa: S108
 
 

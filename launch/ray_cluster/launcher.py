@@ -30,27 +30,27 @@ from launch.ray_cluster.mailbox import Mailbox
 from launch.supervision.hang_detector import SETUP_S, HangDetector
 
 FAREWELL_S = 10.0
-"""After a rank has failed the others get this long to say that they did."""
+"""After a rank has failed the others have this long to report their own failures."""
 KILL_S = 10.0
 """A node must have killed its actors within this time, or they are left to Ray."""
 ARRIVAL_S = 60.0
 """After all ranks have ended well their last records must arrive within this time."""
 HEAD_S = 5.0
-"""How often to see whether the cluster's head is still there."""
+"""Interval of checks whether the cluster's head lives."""
 
 
 class RayLauncher:
-    """Starts gangs of actors, one after the other; kills what does not end in time."""
+    """Starts gangs of actors, one after the other; kills actors that do not end in time."""
 
     def __init__(self, address: str | None, placement: str, stop_request: StopRequest | None = None) -> None:
-        """``address`` of a cluster to join, None for one of our own; ``stop_request`` is set by an interruption."""
+        """``address`` of a cluster to join, None for a local one; ``stop_request`` is set by an interruption."""
         self._stop_request = stop_request or StopRequest()
         self._cluster = Cluster(address)
         self._strategy = placement.replace("-", "_").upper()
 
     @property
     def waited_s(self) -> float:
-        """Seconds in which it waited for devices that others used: they are not on the run's budget."""
+        """Seconds of waiting for devices that others used: they do not count against the run's budget."""
         return self._cluster.waited_s
 
     def __enter__(self) -> Self:
@@ -98,9 +98,9 @@ class RayLauncher:
             self._kill(actors, seats, mark, ended=ended)
 
     def _seats(self, actors: list[Any], driver: str) -> list[Seat]:
-        """Where the actors are, in the order of their ranks."""
+        """The places of the actors, in the order of their ranks."""
         asked = [actor.sit.remote(driver, number) for number, actor in enumerate(actors)]
-        return sorted(Seat(*told) for told in ray.get(asked, timeout=SETUP_S))
+        return sorted(Seat(*values) for values in ray.get(asked, timeout=SETUP_S))
 
     def _kill(self, actors: list[Any], seats: list[Seat], mark: str, *, ended: bool) -> None:
         """End the actors and what they have started; on each node by a task, for who is stopped does not hear Ray.
@@ -125,7 +125,7 @@ class RayLauncher:
                 ray.kill(actor)
 
     def _follow(self, runs: list[Any], inbox: Inbox) -> Ending | None:
-        """Pass on what the ranks tell until each has ended, one has failed, or one hangs."""
+        """Pass on the ranks' records until each has ended, one has failed, or one hangs."""
         detector, ranks, left = inbox.detector, {run: rank for rank, run in enumerate(runs)}, list(runs)
         results: dict[int, ActorResult] = {}
         farewell_s = math.inf
@@ -164,7 +164,7 @@ class Inbox:
         """Lines, by rank."""
 
     def request_stop(self) -> None:
-        """Ask the ranks to stop after what they do."""
+        """Ask the ranks to stop after the sample at hand."""
         self._mailbox.request_stop.remote()
 
     def pass_on(self, wait_s: float) -> None:
@@ -196,32 +196,32 @@ class Inbox:
         return Ending("died", f"{lost} did not arrive within {ARRIVAL_S:g} s", rank)
 
     def _lacking(self, sent: Mapping[int, int]) -> dict[int, int]:
-        """How many lines are missing, of each rank of which any are."""
+        """Number of missing lines of each rank that has any."""
         return {rank: count - self._received[rank] for rank, count in sent.items() if count > self._received[rank]}
 
 
 class ActorResult(NamedTuple):
-    """How a rank ended."""
+    """The end of a rank."""
 
     sent: int = 0
-    """How many lines it has sent."""
+    """Number of lines that it has sent."""
     message: str | None = None
-    """How it failed; None where it ended well."""
+    """Its failure; None if it ended regularly."""
     cause: Literal["own", "silent", "echo"] = "silent"
     """What it failed by: an error of its own; its process died; or an error that others' failures cause, too."""
 
     @property
     def failed(self) -> bool:
-        """Whether it did not end well."""
+        """Whether it failed."""
         return self.message is not None
 
 
 BLAME = ("own", "silent", "echo")
-"""Which failure was the first, where several ranks fail: one may die of another's, or hear that another is gone."""
+"""Which failure was the first if several ranks fail: one rank may fail because another did."""
 
 
 def died(results: Mapping[int, ActorResult], standing: Iterable[RankOutcome] = ()) -> Ending | None:
-    """The ending of a gang of which ranks have failed; ``standing`` is what became of those that have not ended."""
+    """The ending of a gang with failed ranks; ``standing`` has the states of those that have not ended."""
     failed = {rank: result for rank, result in results.items() if result.failed}
     if not failed:
         return None
@@ -231,7 +231,7 @@ def died(results: Mapping[int, ActorResult], standing: Iterable[RankOutcome] = (
 
 
 def _result(run: Any) -> ActorResult:
-    """How a rank's run ended."""
+    """The end of a rank's run."""
     try:
         sent, words, echo = ray.get(run, timeout=FAREWELL_S)
     except RayActorError:
@@ -245,11 +245,11 @@ def _result(run: Any) -> ActorResult:
 
 def places(plan: Plan, seats: Sequence[Seat], port: int, mark: str) -> list[tuple[dict[str, str], str]]:
     """The environment and the device of each rank, whose store is at ``port`` of the first one's node."""
-    size, taken = Counter(seat.node for seat in seats), Counter[str]()
-    made = []
+    size, used = Counter(seat.node for seat in seats), Counter[str]()
+    order = []
     for rank, seat in enumerate(seats):
-        local = taken[seat.node]
-        taken[seat.node] += 1
+        local = used[seat.node]
+        used[seat.node] += 1
         environment = {
             "RANK": str(rank),
             "WORLD_SIZE": str(len(seats)),
@@ -262,8 +262,8 @@ def places(plan: Plan, seats: Sequence[Seat], port: int, mark: str) -> list[tupl
             "TORCHELASTIC_USE_AGENT_STORE": "True",  # rank 0's actor has the store already
         }
         kind = plan.devices[rank].partition(":")[0]
-        made.append((environment, f"{kind}:{seat.gpu if kind == 'cuda' else local}"))
-    return made
+        order.append((environment, f"{kind}:{seat.gpu if kind == 'cuda' else local}"))
+    return order
 
 
 def _bundle(plan: Plan) -> Bundle:
@@ -274,5 +274,5 @@ def _bundle(plan: Plan) -> Bundle:
 def _needs(plan: Plan) -> dict[str, Any]:
     """The same for an actor; what keeps GPUs visible costs a second to start, and only GPUs need it."""
     bundle = _bundle(plan)
-    told: dict[str, Any] = {"num_cpus": bundle["CPU"], "num_gpus": bundle.get("GPU", 0)}
-    return told | ({"runtime_env": {"env_vars": VISIBLE}} if "GPU" in bundle else {})
+    options: dict[str, Any] = {"num_cpus": bundle["CPU"], "num_gpus": bundle.get("GPU", 0)}
+    return options | ({"runtime_env": {"env_vars": VISIBLE}} if "GPU" in bundle else {})

@@ -3,8 +3,6 @@
 Ray neither keeps the order of calls to an asynchronous actor, nor that of large arguments: each rank numbers its lines.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections import defaultdict, deque
@@ -38,7 +36,7 @@ class Lines:
             self._append(rank, line)
 
     def skip_gaps(self) -> None:
-        """Wait no longer for lines that are missing: what has arrived after them is ready, too."""
+        """Do not wait for missing lines any more: the lines after them are ready, too."""
         for rank, early in self._early.items():
             for number in sorted(early):
                 self._next[rank] = number
@@ -57,7 +55,7 @@ class Lines:
 
 
 class Mailbox:
-    """Holds what ranks tell until the driver fetches it: nothing is lost while the driver cannot be reached."""
+    """Holds the lines of ranks until the driver fetches them: nothing is lost while the driver cannot be reached."""
 
     def __init__(self) -> None:
         self._lines = Lines()
@@ -65,7 +63,7 @@ class Mailbox:
         self._arrived = asyncio.Event()
 
     async def request_stop(self) -> None:
-        """Whoever puts a line from now on is asked to stop."""
+        """Ask each rank to stop when it sends its next line."""
         self._stopped = True
 
     async def put(self, rank: int, number: int, text: str) -> bool:
@@ -75,7 +73,7 @@ class Mailbox:
         return self._stopped
 
     async def skip_gaps(self) -> None:
-        """Wait no longer for lines that are missing: their rank is gone."""
+        """Do not wait for missing lines any more: their rank is gone."""
         self._lines.skip_gaps()
 
     async def take(self, seen: int, timeout_s: float) -> list[Line]:

@@ -1,1 +1,1 @@
-"""Supervision of a run: what is missing, who hangs, and when to stop."""
+"""Supervision of a run: missing cells, hanging ranks, and when to stop."""

@@ -4,8 +4,6 @@ All ranks give heartbeats at the same points of a case, so their watchdogs repor
 is. A rank that waits for others outside the case has finished it; a rank in a collective waits for those that are not.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable
@@ -16,21 +14,20 @@ from harness.journal.records import RankOutcome, last
 from launch.launcher import Ending
 
 SETUP_S = 300.0
-"""A gang must be up within this time: Python and PyTorch are imported, from a disk that others use
-too, and groups are made."""
+"""A gang must be up within this time: it imports Python and PyTorch, from a shared disk, and makes groups."""
 SLACK_S = 3.0
 """How much later than the deadline a watchdog may report, and how long a complaint waits for those of others, or to
 be withdrawn: a machine that stood still for a while has moved again by then."""
 SETTLE_S = 10.0
-"""A rank that says that it failed has agreed on that with the others by then, and gone on or left; or it never will."""
+"""A rank that reports a failure has by then agreed with the others and gone on or left, or it never will."""
 GAP_S = 2.0
-"""A parent that did not look for so long was stopped, and its ranks maybe too."""
+"""If the parent has not looked for this long, it was stopped itself, and its ranks maybe too."""
 BLAME_ORDER = {"stuck": 1, "collective": 2, "waits": 3}
-"""The one that hangs is the least innocent; silence comes before all of these."""
+"""Order of blame: the first state that a rank has is the one that hangs; silence comes before all of these."""
 
 
 class HangDetector:
-    """One gang, as its sentries tell of it."""
+    """One gang, as its watchdogs report it."""
 
     def __init__(self, size: int, deadline_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._size = size
@@ -46,7 +43,7 @@ class HangDetector:
         self._up = False
 
     def hear(self, record: Record) -> None:
-        """Note what a rank told. With the first record of rank 0 all of them are up."""
+        """Note a report of a rank. With the first record of rank 0 all ranks are up."""
         if isinstance(record, RankNote):
             self._take(record)
         elif self._up:
@@ -67,7 +64,7 @@ class HangDetector:
         self._looked_s = now_s
 
     def dismiss(self, rank: int) -> None:
-        """A rank has ended: nothing more is expected from it."""
+        """Note that a rank has ended: it sends no more reports."""
         self._heard_s.pop(rank, None)
         self._notes.pop(rank, None)
 
@@ -99,7 +96,7 @@ class HangDetector:
 
     @property
     def until_s(self) -> float:
-        """The instant by which :meth:`verdict` is due, unless something is heard before."""
+        """When to ask :meth:`verdict` at the latest, unless a report comes before."""
         if not self._up:
             return max(self._start_s, self._resumed_s) + SETUP_S
         silence_s = min(self._heard_s.values(), default=math.inf) + self._deadline_s + SLACK_S
@@ -108,33 +105,33 @@ class HangDetector:
 
     @property
     def _failed(self) -> RankNote | None:
-        """The first failure that has not been settled."""
+        """The first failure that is not settled."""
         notes = (note for note, _ in self._failures.values())
         return min(notes, key=lambda note: note.when_s, default=None)
 
     @property
     def silent(self) -> list[int]:
-        """Ranks that should have told where they stand, and have not."""
+        """Ranks whose reports are overdue."""
         complained = self._alarm_s < math.inf
         until_s = self._clock() - self._deadline_s - SLACK_S + 1e-3  # clocks round
         quiet = (rank for rank in sorted(self._heard_s) if rank not in self._notes)
         return [rank for rank in quiet if complained or self._heard_s[rank] <= until_s]
 
     def verdict(self) -> Ending:
-        """Who hangs, where the time is up; or who has failed, for whom the others wait in vain."""
+        """The ending by a rank that hangs, or by one whose failure the others do not hear of."""
         if failed := self._failed:
             return Ending("error" if failed.status == "skipped" else failed.status, failed.at, failed.rank)
         if not self._up:
             return Ending("hang", f"the ranks were not ready within {SETUP_S:g} s")
         scores = dict.fromkeys(self.silent, 0) | {rank: BLAME_ORDER[note.state] for rank, note in self._notes.items()}
-        rank = min(sorted(scores), key=lambda each: scores[each], default=None)
+        rank = min(sorted(scores), key=lambda peer: scores[peer], default=None)
         silence = f"no sign of life for {self._deadline_s:g} s"
         if rank is None or scores[rank] == BLAME_ORDER["waits"]:
             return Ending("hang", f"{silence}: the ranks wait for each other")
         return Ending("hang", f"{silence} from {self.outcome(rank)}", rank)
 
     def outcome(self, rank: int) -> str:
-        """Where a rank stands, in words."""
+        """The state of a rank, in words."""
         note = self._notes.get(rank)
         if self._failed and rank == self._failed.rank:
             return f"rank {rank}, which has failed"
@@ -145,7 +142,7 @@ class HangDetector:
         return f"rank {rank}, in {'a collective of ' * (note.state == 'collective')}{note.at}"
 
     def outcomes(self) -> tuple[RankOutcome, ...]:
-        """Where every rank stands, the stacks, and the collectives that are in flight."""
+        """The state of every rank, with stacks and with collectives in flight."""
         notes = self._notes | ({self._failed.rank: self._failed} if self._failed else {})
         words = {rank: last(note.stack + _flight(note)) for rank, note in notes.items()}
         return tuple(
@@ -154,5 +151,5 @@ class HangDetector:
 
 
 def _flight(note: RankNote) -> str:
-    """What the flight recorder has of a rank, a line a collective."""
-    return "".join(f"in flight: {each}\n" for each in note.pending)
+    """A rank's collectives in its flight recorder, one per line."""
+    return "".join(f"in flight: {message}\n" for message in note.pending)

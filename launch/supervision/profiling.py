@@ -1,6 +1,4 @@
-"""Profiles as the parent of a run sees them: which are missing, the gangs that make them, and their files."""
-
-from __future__ import annotations
+"""Profiles in the parent of a run: missing ones, the gangs that make them, and their files."""
 
 from harness.journal.log import Journal
 from harness.journal.plan import Case, Plan, Record
@@ -11,10 +9,10 @@ from launch.launcher import Ending, Hear, Launcher
 
 
 class Profiling:
-    """Has each case traced that was ok on the run's first side. What fails is told, and fails no cell."""
+    """Traces each case that was ok on the run's first side. A failure is reported, and fails no cell."""
 
     def __init__(self, run: RunDir, plan: Plan, journal: Journal, watch: Hear) -> None:
-        """``watch`` is told every record and note, for the progress."""
+        """``watch`` receives every record and note, for the progress."""
         self._folder = run.profiles_path
         self._plan = plan
         self._journal = journal
@@ -28,12 +26,12 @@ class Profiling:
                 self._well.add((entry.comparison, entry.case))
         before = [path.name.rpartition("-")[2] for path in (run.root / "logs").glob("profile-0-*")]
         self._attempt = max((int(number) + 1 for number in before if number.isdecimal()), default=0)
-        """The next gang's number, by which its ranks' logs are called: each has its own."""
+        """The number of the next gang, which names its ranks' logs."""
         self._visiting: VisitNote | None = None
         self._unwritten: str | None = None
 
     def order(self, scratch: str) -> Order | None:
-        """What the next gang is to trace; None where nothing is missing."""
+        """The order for the next gang; None if nothing is missing."""
         todo = {index: tuple(self._missing(index)) for index in range(len(self._plan.comparisons))}
         if not any(todo.values()):
             return None
@@ -66,7 +64,7 @@ class Profiling:
                         self._give_up(index, case.key, ending or Ending("error", "the gang reported nothing"))
 
     def hear(self, record: Record) -> None:
-        """Keep what a gang tells."""
+        """Write a gang's records and traces."""
         if isinstance(record, TraceNote):
             self._write(record)
         elif isinstance(record, ProfileRecord):

@@ -1,6 +1,4 @@
-"""What the journal of a run has so far, and what is missing."""
-
-from __future__ import annotations
+"""The state of a run's journal, and the cells that are missing."""
 
 import json
 from collections.abc import Collection
@@ -23,18 +21,18 @@ Todo = dict[int, tuple[Case, ...]]
 """Cases to measure, by the index of their comparison."""
 
 HOPELESS = 2
-"""A case that has failed in so many launches is not tried in the later ones: each may cost a deadline."""
+"""A case that has failed in this many launches is not tried again: each failure may cost a deadline."""
 
 
 @dataclass
 class Ledger:
-    """What the journal has so far."""
+    """The state of a run's journal."""
 
     plan: Plan
     cells: dict[tuple[int, int, str], Status] = field(default_factory=dict)
     """The status of each cell, by launch, comparison and case."""
     by_design: set[tuple[int, int, str]] = field(default_factory=set)
-    """Cells that the scenario itself says make no sense."""
+    """Cells that the scenario itself skips."""
     failures: dict[tuple[str, int, str], dict[int, Status]] = field(default_factory=dict)
     """How a case failed, by launch; by the launches' side, comparison and case."""
     attempts: dict[int, int] = field(default_factory=dict)
@@ -42,7 +40,7 @@ class Ledger:
 
     @cached_property
     def widths(self) -> StoppingRule:
-        """Of the cases that the run is about."""
+        """Interval widths of the cases that the run is about."""
         return StoppingRule(self.plan)
 
     @cached_property
@@ -51,7 +49,7 @@ class Ledger:
         return {(index, case.key) for index, case in every if not (case.packed or case.probe)}
 
     def note(self, entry: Record) -> None:
-        """Take one record into account. Raises JournalError for a launch that the plan cannot have."""
+        """Note one record. Raises JournalError for a launch that the plan cannot have."""
         if isinstance(entry, CellRecord | LaunchRecord) and not self.plan.holds(entry.launch):
             raise JournalError(f"launch {entry.launch} in the journal is beyond any that the plan may have")
         if isinstance(entry, CellRecord):
@@ -71,17 +69,17 @@ class Ledger:
         return self.failures.setdefault((self.plan.side_of(launch).name, comparison, case), {})
 
     def forgive(self) -> None:
-        """Take what failed for missing, so that it is measured again."""
+        """Treat failed cells as missing, so that they are measured again."""
         self.failures.clear()
         self.cells = {cell: status for cell, status in self.cells.items() if status in (*MEASURED, "skipped")}
 
     def hopeless(self, launch: int, comparison: int, case: str) -> str | None:
-        """Why a case is not tried in a launch: it has failed in several before. None where it is."""
+        """Why a case is not tried in a launch: it has failed in several before. None if it is tried."""
         failed = self._failed(launch, comparison, case)
         if len(failed) < HOPELESS:
             return None
-        told = ", ".join(f"{status} in launch {number}" for number, status in sorted(failed.items()))
-        return f"not tried again after it ended as {told}; --retry-failed does"
+        failures = ", ".join(f"{status} in launch {number}" for number, status in sorted(failed.items()))
+        return f"not tried again after it ended as {failures}; --retry-failed does"
 
     def missing(self, launch: int, but: Collection[tuple[int, str]] = ()) -> Todo:
         """The cases of a launch without a cell, or skipped though not hopeless; without those in ``but``."""
@@ -98,7 +96,7 @@ class Ledger:
 
     @property
     def begun(self) -> set[int]:
-        """Launches of which there is anything."""
+        """Launches with any record."""
         return {*self.attempts, *(launch for launch, _, _ in self.cells)}
 
     @property
@@ -119,22 +117,24 @@ def opened(run: RunDir, console: Console) -> Journal:
     """
     journal = Journal(run.journal_path)
     if journal.unlocked:
-        told = f"{run.root} cannot be locked ({journal.unlocked}): let no other run write there meanwhile"
-        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        text = f"{run.root} cannot be locked ({journal.unlocked}): let no other run write there meanwhile"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if journal.torn_bytes:
-        told = f"{journal.path} ended within a line: its {journal.torn_bytes} bytes are kept in {journal.torn_path}"
-        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        text = f"{journal.path} ended within a line: its {journal.torn_bytes} bytes are kept in {journal.torn_path}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     return journal
 
 
 def fingerprints(run: RunDir, plan: Plan) -> dict[str, str]:
     """Write environment.json: the first side's, and what the others have otherwise. Returns each side's hash."""
     first, *others = ((side.name, _described(side, plan)) for side in plan.sides)
-    told = first[1] | (
-        {"sides": {name: fingerprint.differences(first[1], its) for name, its in others}} if others else {}
+    described = first[1] | (
+        {"sides": {name: fingerprint.differences(first[1], description) for name, description in others}}
+        if others
+        else {}
     )
-    write_whole(run.environment_path, json.dumps(told, indent=1) + "\n")
-    return {name: str(its["hash"]) for name, its in (first, *others)}
+    write_whole(run.environment_path, json.dumps(described, indent=1) + "\n")
+    return {name: str(description["hash"]) for name, description in (first, *others)}
 
 
 def note_hosts(run: RunDir, plan: Plan, record: Record) -> None:
@@ -142,18 +142,18 @@ def note_hosts(run: RunDir, plan: Plan, record: Record) -> None:
     if not isinstance(record, LaunchRecord) or plan.side_of(record.launch) != plan.sides[0]:
         return
     if record.hosts or record.environment:
-        hosts = {host: its or "alike" for host, its in record.hosts.items()}
+        hosts = {host: differing or "alike" for host, differing in record.hosts.items()}
         described = {name: fact for name, fact in (record.environment or {}).items() if name != "git"}
         with suppress(OSError, ValueError):  # the journal has it too
-            told = json.loads(run.environment_path.read_bytes())
-            told |= described | {"hosts": hosts, "hash": record.fingerprint}
-            write_whole(run.environment_path, json.dumps(told, indent=1) + "\n")
+            environment = json.loads(run.environment_path.read_bytes())
+            environment |= described | {"hosts": hosts, "hash": record.fingerprint}
+            write_whole(run.environment_path, json.dumps(environment, indent=1) + "\n")
 
 
 def _described(side: Side, plan: Plan) -> dict[str, Any]:
-    own = side.python or side.variables
+    differs = side.python or side.variables
     return (
         fingerprint.described_by(side, plan.devices, fingerprint.code_of(plan))
-        if own
+        if differs
         else fingerprint.describe(plan.devices)
     )

@@ -1,7 +1,5 @@
 """A stop request: a first signal has the sample at hand finished and keeps what is complete, a second ends the run."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,12 +13,12 @@ SAID = "finishing the sample at hand; a second signal (Ctrl-C) ends the run now"
 
 @dataclass
 class Interrupt(StopRequest):
-    """What the user, a scheduler or a terminal wants of the run, as its parent knows it."""
+    """The request of the user, a scheduler or a terminal to stop the run, as its parent knows it."""
 
     heeded: bool = False
-    """Whether ranks are measuring, who can finish what they do. Where none are, nothing is lost by ending now."""
+    """Whether ranks are measuring, which can finish their samples. If not, nothing is lost by an immediate end."""
     signal: str = ""
-    """The signal by which it was asked for."""
+    """The signal that requested it."""
 
 
 @contextmanager

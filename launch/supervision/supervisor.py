@@ -1,7 +1,5 @@
 """The supervisor: owns the journal of a run, and launches gangs until no planned cell is missing."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Mapping
 from itertools import count
@@ -16,13 +14,13 @@ from launch.supervision.run_state import Ledger, Todo
 from launch.supervision.stop_signals import Interrupt
 
 OVERSHOOT = 1.5
-"""A budget that the user set is aimed at; beyond it by half, what is left of the launches is skipped."""
+"""A budget that the user set may be exceeded by half; the rest of the launches is then skipped."""
 FUTILE = 2
-"""Gangs in a row that may end without a single cell before the launch is given up."""
+"""A launch is given up after this many gangs in a row without a single cell."""
 
 
 class Supervisor:
-    """Runs what is missing of a plan."""
+    """Measures the missing cells of a plan."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -55,9 +53,9 @@ class Supervisor:
         self._visiting: VisitNote | None = None
         self._fruitful = False
         self._told: set[tuple[int, str]] = set()
-        """Cells of this launch that gangs have told: one that they skip is not given to the next."""
+        """Cells of this launch that gangs have sent: a skipped one is not given to the next gang."""
         self._overhead_s = 0.0
-        """What the last gang's processes took to start and to end, beside what they measured."""
+        """Time that the last gang's processes took to start and to end, besides measuring."""
         self._ready_s = self._last_s = time.monotonic()
 
     def run(self, launchers: Mapping[str, Launcher]) -> bool:
@@ -101,7 +99,7 @@ class Supervisor:
             longest_s = max(longest_s, time.monotonic() - block_s)
 
     def _finish(self, launch: int, launcher: Launcher, end_s: float) -> bool:
-        """Start gangs for one launch until each of its cases has a cell. False where there were no devices for it."""
+        """Start gangs for one launch until each of its cases has a cell. Returns False if there were no devices."""
         futile = 0
         self._told = set()
         self._give_up(launch)
@@ -141,7 +139,7 @@ class Supervisor:
         return True
 
     def _give_up(self, launch: int) -> None:
-        """Skip the cases that have failed too often."""
+        """Write cells for the cases that have failed too often."""
         for index, cases in self.ledger.missing(launch).items():
             for case in cases:
                 if why := self.ledger.hopeless(launch, index, case.key):
@@ -167,7 +165,7 @@ class Supervisor:
         self._watch(record)
 
     def _write_lost(self, launch: int, ending: Ending) -> None:
-        """The case that was being visited when a gang died is its cell; the others are measured by the next gang."""
+        """Write the cell of the case that a lost gang was visiting; the next gang measures the others."""
         if self._visiting and (launch, self._visiting.comparison, self._visiting.case) not in self.ledger.cells:
             self._cell(launch, self._visiting.comparison, self._visiting.case, ending)
 

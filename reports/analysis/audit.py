@@ -79,7 +79,7 @@ class Examined:
     @cached_property
     def samples(self) -> tuple[tuple[CellRow, pd.Series[float]], ...]:
         """Of each case with a time its samples over their launch's median, in no order that matters."""
-        return tuple((row, found) for row in self.timed for found in self._relative(row))
+        return tuple((row, values) for row in self.timed for values in self._relative(row))
 
     def _relative(self, row: CellRow) -> Iterator[pd.Series[float]]:
         key = (row.comparison, row.key)
@@ -125,14 +125,14 @@ def base_case(run: Examined) -> Finding:
         return without("No case that claims to scale was timed on more devices than the fewest")
     bare = [row for row in run.scaling if row.speedup is None]
     if bare:
-        told = of(len(bare), len(run.scaling), "case")
-        return failed(f"{told} of several devices have no base with a time, {run.example(bare)}")
+        cases = of(len(bare), len(run.scaling), "case")
+        return failed(f"{cases} of several devices have no base with a time, {run.example(bare)}")
     bases = sorted({row.base_world_size or 1 for row in run.scaling})
     where = units.listed([units.count(base, "device") for base in bases])
     least, most = (units.seconds(end(row.base_median_s or 0 for row in run.scaling)) for end in (min, max))
     times = least if least == most else f"{least} to {most}"
-    told = units.count(len(run.scaling), "speed-up")
-    return passed(f"{told} over the same step on {where} under the same harness, which takes {times}")
+    cases = units.count(len(run.scaling), "speed-up")
+    return passed(f"{cases} over the same step on {where} under the same harness, which takes {times}")
 
 
 def rates(run: Examined) -> Finding:
@@ -142,8 +142,8 @@ def rates(run: Examined) -> Finding:
         return without("No work is declared, so there are no rates")
     changing = [row for row in rated if len(set(_work(run, row))) > 1]
     if changing:
-        told = of(len(changing), len(rated), "rate")
-        return failed(f"{told} rest on work that differs between launches, {run.example(changing)}")
+        text = of(len(changing), len(rated), "rate")
+        return failed(f"{text} rest on work that differs between launches, {run.example(changing)}")
     have = "has a rate" if len(rated) == 1 else "have rates"
     return passed(f"{units.count(len(rated), 'case')} {have}, each the work of all ranks over the time of the step")
 
@@ -161,13 +161,13 @@ def ratios(run: Examined) -> Finding:
     if not pairs:
         return without("There are no ratios")
     off = [abs(shown / (above / below) - 1) for shown, above, below in pairs]
-    apart = [each for each in off if each > SAME]
+    apart = [value for value in off if value > SAME]
     if apart:
-        told = of(len(apart), len(pairs), "ratio")
+        text = of(len(apart), len(pairs), "ratio")
         most = units.percent(max(apart))
-        return failed(f"{told} are of fewer launches than the times beside them, and off by up to {most}")
-    told = units.count(len(pairs), "ratio")
-    return passed(f"{told}, each of the two median times beside it, and none of them over several cases")
+        return failed(f"{text} are of fewer launches than the times beside them, and off by up to {most}")
+    text = units.count(len(pairs), "ratio")
+    return passed(f"{text}, each of the two median times beside it, and none of them over several cases")
 
 
 def _ratios(run: Examined) -> Iterator[tuple[float, float, float]]:
@@ -195,15 +195,15 @@ def intervals(run: Examined) -> Finding:
         return without("Nothing has a time")
     bare = [row for row in run.timed if row.ci_low_s is None]
     if bare:
-        told = of(len(bare), len(run.timed), "time")
+        text = of(len(bare), len(run.timed), "time")
         launches = units.count(min(row.launches for row in bare), "launch")
         lacking = f"{'has' if len(bare) == 1 else 'have'} no interval, which takes {FEWEST_LAUNCHES} launches"
-        return failed(f"{told} {lacking}, {run.example(bare)} with {launches}")
+        return failed(f"{text} {lacking}, {run.example(bare)} with {launches}")
     launches = units.count(min(row.launches for row in run.timed), "launch")
-    told = units.count(len(run.timed), "time")
+    text = units.count(len(run.timed), "time")
     low, high = max(map(_interval, run.timed), key=lambda ends: ends[1] - ends[0])
     widest = f"the widest {units.change_span(1.0, low, high)} of its time"
-    return passed(f"{told} with 95 % intervals from {launches} or more, {widest}")
+    return passed(f"{text} with 95 % intervals from {launches} or more, {widest}")
 
 
 def _interval(row: CellRow) -> tuple[float, float]:
@@ -219,9 +219,9 @@ def normality(run: Examined) -> Finding:
         return without("Nothing is inferred: there are no intervals")
     tested = [_normal_p(np.asarray(values, dtype=np.float64)) for _, values in run.samples]
     odd = of(sum(p < NORMAL for p in tested), len(tested), "case")
-    told = f"{units.count(known, 'interval')} of times, and all others, are order statistics and assume no distribution"
+    text = f"{units.count(known, 'interval')} of times, and all others, are order statistics and assume no distribution"
     return passed(
-        f"{told}; the samples of {odd} do not look normal (Shapiro and Wilk, p below {units.percent(NORMAL)})"
+        f"{text}; the samples of {odd} do not look normal (Shapiro and Wilk, p below {units.percent(NORMAL)})"
     )
 
 
@@ -242,14 +242,14 @@ def comparisons(run: Examined) -> Finding:
         return without("Nothing is compared with anything")
     bare = [row for row in judged if row.ratio_low is None]
     if bare:
-        told = of(len(bare), len(judged), "comparison")
+        text = of(len(bare), len(judged), "comparison")
         have = "has" if len(bare) == 1 else "have"
-        return failed(f"{told} {have} no interval and so no verdict, which takes {FEWEST_LAUNCHES} launches")
+        return failed(f"{text} {have} no interval and so no verdict, which takes {FEWEST_LAUNCHES} launches")
     counted = Counter(WORDS[row.verdict] for row in judged)
     verdicts = units.listed([f"{counted[word]} {word}" for word in WORDS.values() if counted[word]])
     least = units.percent(min(limit(row) for row in judged))
-    told = units.count(len(judged), "comparison")
-    return passed(f"{told} by intervals of the launches' own ratios, with margins of {least} or more: {verdicts}")
+    text = units.count(len(judged), "comparison")
+    return passed(f"{text} by intervals of the launches' own ratios, with margins of {least} or more: {verdicts}")
 
 
 def tails(run: Examined) -> Finding:
@@ -259,13 +259,13 @@ def tails(run: Examined) -> Finding:
     few = [row for row, values in run.samples if len(values) < FEWEST_FOR_TAIL]
     ends = [(float(values.quantile(0.95)), row) for row, values in run.samples if len(values) >= FEWEST_FOR_TAIL]
     heavy = [row for end, row in ends if end > TAIL]
-    most, worst = max(((end, row) for end, row in ends), key=lambda each: each[0], default=(1.0, run.timed[0]))
+    most, worst = max(((end, row) for end, row in ends), key=lambda pair: pair[0], default=(1.0, run.timed[0]))
     if heavy:
         where = f"In {of(len(heavy), len(run.samples), 'case')} a twentieth of the samples takes more than"
         return failed(f"{where} {units.times(TAIL)} the median, and {units.times(most)} in {run.name(worst)}")
     if few:
-        told = f"{of(len(few), len(run.samples), 'case')} have too few samples for a twentieth of them"
-        return failed(f"{told}, which takes {FEWEST_FOR_TAIL}, {run.example(few)}")
+        text = f"{of(len(few), len(run.samples), 'case')} have too few samples for a twentieth of them"
+        return failed(f"{text}, which takes {FEWEST_FOR_TAIL}, {run.example(few)}")
     where = f"In none of {units.count(len(ends), 'case')} does a twentieth of the samples take more than"
     return passed(f"{where} {units.times(most)} the median of their launch")
 
@@ -288,8 +288,8 @@ def left_out(run: Examined) -> Finding:
         used = min(used, layout.hosts.count(layout.hosts[0]))
     if layout.room is not None and used < layout.room:
         whose = "each host's" if len(set(layout.hosts or ())) > 1 else "the host's"
-        told = f"{used} of {whose} {units.count(layout.room, 'device')} {'is' if used == 1 else 'are'} in use"
-        return failed(f"{told}, and the run does not say why")
+        text = f"{used} of {whose} {units.count(layout.room, 'device')} {'is' if used == 1 else 'are'} in use"
+        return failed(f"{text}, and the run does not say why")
     other = sum(cell.state not in MEASURED for cell in cells)
     host = "each host" if len(set(layout.hosts or ())) > 1 else "the host"
     whole = "" if layout.room is None else f", on all {units.count(layout.room, 'device')} of {host}"
@@ -300,8 +300,8 @@ def left_out(run: Examined) -> Finding:
 def documented(run: Examined) -> Finding:
     """Rule 9: there is one environment, and all that it takes to set it up again is told."""
     evidence = run.measured.evidence
-    told = evidence.environment or {}
-    lacking = [name for name in NEEDED if not _known(told, name)]
+    environment = evidence.environment or {}
+    lacking = [name for name in NEEDED if not _known(environment, name)]
     if lacking:
         return failed(f"environment.json does not tell {units.listed(lacking)}")
     prints = {gang.fingerprint for gang in evidence.gangs.values()}
@@ -309,27 +309,30 @@ def documented(run: Examined) -> Finding:
         return failed(f"Launches were made in {len(prints)} different environments")
     if strange := evidence.strange_hosts:
         return failed(f"Not set up as rank 0's host: {units.listed([labels.plain(host) for host in strange])}")
-    git = told.get("git")
+    git = environment.get("git")
     if isinstance(git, dict) and git.get("changed"):
         return failed("The folder that the run was started in has changes that are in no commit")
     levels = units.listed([units.count(n, *words) for n, words in _factors(run)])
-    facts = units.count(sum(1 for _ in units.flat(told)), "fact")
+    facts = units.count(sum(1 for _ in units.flat(environment)), "fact")
     return passed(f"Of the factors there are {levels}, beside seed, regime and {facts} about the machine")
 
 
-def _known(told: object, name: str) -> bool:
+def _known(value: object, name: str) -> bool:
     for part in name.split("."):
-        told = told.get(part) if isinstance(told, dict) else None
-    return bool(told)
+        value = value.get(part) if isinstance(value, dict) else None
+    return bool(value)
 
 
 def _factors(run: Examined) -> Iterator[tuple[int, tuple[str, ...]]]:
     """How many levels each factor has, with the words for them."""
     plan = run.measured.evidence.plan
     yield len(plan.world_sizes), ("count of devices", "counts of devices")
-    yield len({each.scenario for each in plan.comparisons}), ("scenario",)
+    yield len({comparison.scenario for comparison in plan.comparisons}), ("scenario",)
     yield len(plan.comparisons), ("set of parameters", "sets of parameters")
-    yield sum(len({case.variant for case in each.cases if not case.probe}) for each in plan.comparisons), ("variant",)
+    yield (
+        sum(len({case.variant for case in comparison.cases if not case.probe}) for comparison in plan.comparisons),
+        ("variant",),
+    )
     yield len(plan.sides), ("environment",)
 
 
@@ -343,13 +346,13 @@ def parallel(run: Examined) -> Finding:
         return failed("The plan does not tell how starts are aligned")
     doubtful = _doubted(several, MISALIGNED)
     if doubtful:
-        told = of(len(doubtful), len(several), "case")
-        return failed(f"In {told} ranks start late or a time misses work, {run.example(doubtful)}")
+        text = of(len(doubtful), len(several), "case")
+        return failed(f"In {text} ranks start late or a time misses work, {run.example(doubtful)}")
     skew = units.seconds(max(row.skew_s or 0.0 for row in several))
     error_s = max(run.measured.evidence.clock_errors_s.values(), default=0.0)
     clocks = f", by clocks that may be {units.seconds(error_s)} off" if error_s else ""
-    told = f"Starts are aligned by a {plan.regime['alignment']} and typically within {skew}{clocks}"
-    return passed(f"{told}; a sample takes as long as its slowest rank, and all ranks' marks are kept")
+    text = f"Starts are aligned by a {plan.regime['alignment']} and typically within {skew}{clocks}"
+    return passed(f"{text}; a sample takes as long as its slowest rank, and all ranks' marks are kept")
 
 
 def bounds(run: Examined) -> Finding:
@@ -359,8 +362,8 @@ def bounds(run: Examined) -> Finding:
         return without("There is no speed-up that could be bounded")
     bare = [row for row in scaled if row.ceiling_speedup is None or row.ideal_speedup is None]
     if bare:
-        told = of(len(bare), len(scaled), "speed-up")
-        return failed(f"{told} have no ceiling that was measured beside them, {run.example(bare)}")
+        text = of(len(bare), len(scaled), "speed-up")
+        return failed(f"{text} have no ceiling that was measured beside them, {run.example(bare)}")
     beyond = _doubted(scaled, BEYOND)
     if beyond:
         exceed = "exceeds its bound" if len(beyond) == 1 else "exceed their bounds"
@@ -368,10 +371,10 @@ def bounds(run: Examined) -> Finding:
     shares = [(row.speedup or 0.0) / (row.reachable or 1.0) for row in scaled]
     least, most = units.percent(min(shares)), units.percent(max(shares))
     reached = least if least == most else f"{least} to {most}"
-    told = (
+    text = (
         f"{units.count(len(scaled), 'speed-up')} beside the ideal and what a large product reached in the same launches"
     )
-    return passed(f"{told}, of which they reach {reached}")
+    return passed(f"{text}, of which they reach {reached}")
 
 
 def _doubted(rows: Sequence[CellRow], kinds: Sequence[Kind]) -> list[CellRow]:
@@ -395,18 +398,18 @@ def lines(run: Examined) -> Finding:
                 f"{name} is {units.percent(worst)} off where it passes a count (limit {units.percent(limit)})"
             )
     shown = units.count(sum(len(row.launch_s) for row in run.timed), "launch value")
-    told = f"{shown} of {units.count(len(run.timed), 'case')} are dots beside their medians"
+    text = f"{shown} of {units.count(len(run.timed), 'case')} are dots beside their medians"
     passing = f"at most {units.percent(worst)} off where they pass one" if inner else "with none between them"
-    return passed(f"{told}, and lines join counts of devices, {passing}")
+    return passed(f"{text}, and lines join counts of devices, {passing}")
 
 
 def _curves(run: Examined) -> list[list[CellRow]]:
     """What the plots of speed-ups join: a variant's cases each."""
-    found: dict[tuple[int, str | None], list[CellRow]] = {}
+    curves: dict[tuple[int, str | None], list[CellRow]] = {}
     for row in sorted(run.scaling, key=lambda row: row.world_size):
         if row.speedup is not None:
-            found.setdefault((row.comparison, row.variant), []).append(row)
-    return list(found.values())
+            curves.setdefault((row.comparison, row.variant), []).append(row)
+    return list(curves.values())
 
 
 def _misses(points: Sequence[tuple[float, float]]) -> Iterator[float]:

@@ -48,14 +48,14 @@ def _launches(measured: Measured, key: CaseId) -> list[tuple[RankFacts, ...]]:
 
 def _typical(launches: Iterable[Sequence[int | None]]) -> int | None:
     """Median over launches of the rank that has most; None where no launch tells."""
-    most = [max(told) for ranks in launches if (told := [value for value in ranks if value is not None])]
+    most = [max(known) for ranks in launches if (known := [value for value in ranks if value is not None])]
     return round(median(most)) if most else None
 
 
 def _energy(launches: Sequence[Sequence[RankFacts]], median_s: float) -> dict[str, object]:
     """Power of all ranks together, the median of the launches that know each rank's; and what follows from it."""
-    told = [[fact.watts for fact in facts if fact.watts is not None] for facts in launches]
-    known = [sum(watts) for watts, facts in zip(told, launches, strict=True) if len(watts) == len(facts)]
+    by_rank = [[fact.watts for fact in facts if fact.watts is not None] for facts in launches]
+    known = [sum(watts) for watts, facts in zip(by_rank, launches, strict=True) if len(watts) == len(facts)]
     if not known:
         return {}
     joules = median(known) * median_s
@@ -64,8 +64,8 @@ def _energy(launches: Sequence[Sequence[RankFacts]], median_s: float) -> dict[st
 
 
 def _found(launches: Sequence[dict[str, Value]]) -> dict[str, Value]:
-    names = dict.fromkeys(name for found in launches for name in found)
-    return {name: agreed(name, [found[name] for found in launches if name in found]) for name in names}
+    names = dict.fromkeys(name for facts in launches for name in facts)
+    return {name: agreed(name, [facts[name] for facts in launches if name in facts]) for name in names}
 
 
 def agreed(name: str, values: Sequence[Value]) -> Value:
@@ -86,11 +86,11 @@ def cell_rows(measured: Measured, ranks: tuple[RankRow, ...], health: Health) ->
 
 def _row(measured: Measured, key: CaseId, case: Case, ranks: tuple[RankRow, ...], health: Health) -> CellRow:
     comparison = measured.evidence.plan.comparisons[key[0]]
-    told = _identity(measured, key, case, comparison) | _time(measured, key, case)
-    if told.get("median_s") is not None:
-        told |= _scaling(measured, key, case, comparison)
-        told |= counts(measured, key, told["median_s"])
-    row = CellRow(**told)
+    fields = _identity(measured, key, case, comparison) | _time(measured, key, case)
+    if fields.get("median_s") is not None:
+        fields |= _scaling(measured, key, case, comparison)
+        fields |= counts(measured, key, fields["median_s"])
+    row = CellRow(**fields)
     return row.model_copy(update={"warnings": warnings.cautions(measured, key, row, ranks, health.facts[key])})
 
 
@@ -155,15 +155,15 @@ def _clocks(measured: Measured, key: CaseId) -> dict[str, float]:
 
 
 def _roof(measured: Measured, key: CaseId, case: Case, flops: float) -> dict[str, Any]:
-    found = product_roof(measured, key, case.world_size) if flops else None
-    return {} if found is None else {"roof_probe": found[0], "roof": found[1]}
+    rate = product_roof(measured, key, case.world_size) if flops else None
+    return {} if rate is None else {"roof_probe": rate[0], "roof": rate[1]}
 
 
 def _first_s(measured: Measured, key: CaseId) -> float | None:
     """Median over launches of the slowest rank's very first step."""
-    told = [cell.record.facts for cell in measured.evidence.by_case[key] if cell.record and cell.state in MEASURED]
-    found = estimate(pd.Series([max(fact.first_s for fact in facts) for facts in told if facts], dtype=float))
-    return found.value if found else None
+    by_launch = [cell.record.facts for cell in measured.evidence.by_case[key] if cell.record and cell.state in MEASURED]
+    first = estimate(pd.Series([max(fact.first_s for fact in facts) for facts in by_launch if facts], dtype=float))
+    return first.value if first else None
 
 
 def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison) -> dict[str, Any]:
@@ -178,15 +178,15 @@ def _scaling(measured: Measured, key: CaseId, case: Case, comparison: Comparison
     weak, claims = comparison.scaling == "weak", comparison.scaling != "none"
     speedup, ideal = scaled(ratio, devices) if weak else ratio, _ideal(measured, key, base_key, devices)
     efficiency = scaled(speedup, 1 / ideal) if claims else ratio
-    found: dict[str, Any] = {"base_kind": f"wrapped-{p0}", "base_world_size": p0, "base_median_s": time.value}
-    found |= speedup.fields("speedup") | efficiency.fields("efficiency")
-    found["speedup_launches"] = ratio.launches
+    fields: dict[str, Any] = {"base_kind": f"wrapped-{p0}", "base_world_size": p0, "base_median_s": time.value}
+    fields |= speedup.fields("speedup") | efficiency.fields("efficiency")
+    fields["speedup_launches"] = ratio.launches
     clocks = in_cycles(Clocked.of(measured, key), Clocked.of(measured, base_key), margin(measured, key[0]))
-    found["in_cycles"] = faster(clocks, devices if weak else 1.0) if claims else clocks
+    fields["in_cycles"] = faster(clocks, devices if weak else 1.0) if claims else clocks
     if claims:
-        found |= {"ideal_speedup": ideal, "ideal_s": time.value / ideal * (devices if weak else 1.0)}
-        found |= _ceiling(measured, key, case, p0)
-    return found
+        fields |= {"ideal_speedup": ideal, "ideal_s": time.value / ideal * (devices if weak else 1.0)}
+        fields |= _ceiling(measured, key, case, p0)
+    return fields
 
 
 def _base(measured: Measured, comparison: int, case: Case) -> tuple[int, CaseId] | None:
@@ -200,8 +200,8 @@ def _base(measured: Measured, comparison: int, case: Case) -> tuple[int, CaseId]
 
 def _ideal(measured: Measured, key: CaseId, base: CaseId, devices: float) -> float:
     """The greatest speed-up that the division of the declared work allows; where none is declared, that of devices."""
-    own, others = _balance(measured.facts(key)), _balance(measured.facts(base))
-    return own / others if own and others else devices
+    amount, others = _balance(measured.facts(key)), _balance(measured.facts(base))
+    return amount / others if amount and others else devices
 
 
 def _ceiling(measured: Measured, key: CaseId, case: Case, p0: int) -> dict[str, float]:

@@ -37,7 +37,7 @@ class Watch:
     @classmethod
     def of(cls, waits: CollectiveTimes) -> Watch:
         """What the journal has."""
-        work, wait, transfer = (np.array(told) for told in (waits.work_s, waits.wait_s, waits.transfer_s))
+        work, wait, transfer = (np.array(values) for values in (waits.work_s, waits.wait_s, waits.transfer_s))
         hidden = None if waits.hidden_s is None else np.array(waits.hidden_s)
         return cls(work, wait, transfer, hidden, float(np.median(waits.collectives)), waits.bytes, waits.kinds)
 
@@ -68,8 +68,8 @@ def watches(measured: Measured, key: CaseId) -> dict[int, Watch]:
     if not measured.evidence.has_times(key):
         return {}
     cells = (cell for cell in measured.evidence.by_case[key] if cell.record and cell.state in MEASURED)
-    found = {cell.launch: cell.record.waits for cell in cells if cell.record}
-    return {launch: Watch.of(waits) for launch, waits in found.items() if waits and any(waits.collectives)}
+    times = {cell.launch: cell.record.waits for cell in cells if cell.record}
+    return {launch: Watch.of(waits) for launch, waits in times.items() if waits and any(waits.collectives)}
 
 
 def basis(measured: Measured, key: CaseId, watched: Mapping[int, Watch]) -> Basis:
@@ -93,12 +93,12 @@ def _all_seen(watch: Watch, counted: Sequence[int]) -> bool:
 def by_launch(watched: Mapping[int, Watch], value: Callable[[Watch], float]) -> pd.Series[float]:
     """A value of each launch."""
     index = pd.Index(list(watched), name="launch", dtype=int)
-    return pd.Series([value(each) for each in watched.values()], index=index, dtype=float)
+    return pd.Series([value(watch) for watch in watched.values()], index=index, dtype=float)
 
 
 def per_rank(watched: Mapping[int, Watch], part: Callable[[Watch], Array]) -> tuple[float, ...]:
     """Each rank's seconds in a step: median over launches of the median over samples."""
-    medians = np.array([np.median(part(each), axis=1) for each in watched.values()])
+    medians = np.array([np.median(part(watch), axis=1) for watch in watched.values()])
     return tuple(float(value) for value in np.median(medians, axis=0))
 
 
@@ -107,16 +107,16 @@ def message_rows(measured: Measured, key: CaseId) -> tuple[MessageRow, ...]:
     launches = [cell for cell in measured.evidence.by_case[key] if cell.record and cell.state in MEASURED]
     facts = next((cell.record.facts for cell in launches if cell.record and cell.record.facts), ())
     watched = watches(measured, key)
-    return tuple(_message_row(each, watched) for each in _most(facts))
+    return tuple(_message_row(message, watched) for message in _most(facts))
 
 
 def _most(facts: Sequence[RankFacts]) -> list[Traffic]:
     """Of each kind and size of group the traffic of the rank that carries most."""
     most: dict[tuple[str, int], Traffic] = {}
-    for each in (each for fact in facts for each in fact.messages):
-        key = each.kind, each.group_size
-        if key not in most or each.bytes > most[key].bytes:
-            most[key] = each
+    for message in (message for fact in facts for message in fact.messages):
+        key = message.kind, message.group_size
+        if key not in most or message.bytes > most[key].bytes:
+            most[key] = message
     return [most[key] for key in sorted(most)]
 
 

@@ -29,15 +29,22 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
     field, baseline = comparison.variant_field, comparison.baseline
     if field is None or baseline is None or case.variant is None or case.variant == baseline:
         return
-    base = next((own for own, other in measured.gangs() if own[0] == key[0] and _is_base(other, case, baseline)), None)
+    base = next(
+        (
+            other_key
+            for other_key, other in measured.gangs()
+            if other_key[0] == key[0] and _is_base(other, case, baseline)
+        ),
+        None,
+    )
     if base is None:
         return
     delta = margin(measured, key[0])
     ratio = measured.ratio(key, base)
     reason = _incomparable(measured, key, base)
-    told = ratio if ratio and reason is None else None
-    under = [below_resolution(measured, own) for own in (key, base)]
-    judged, why = decide(told, delta, under, "launches") if told else ("undecided", None)
+    shown = ratio if ratio and reason is None else None
+    under = [below_resolution(measured, other_key) for other_key in (key, base)]
+    judged, why = decide(shown, delta, under, "launches") if shown else ("undecided", None)
     yield ContrastRow(
         comparison=key[0],
         scenario=case.scenario,
@@ -46,10 +53,10 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[ContrastRow]:
         variant_field=field,
         baseline=baseline,
         variant=case.variant,
-        **(told.fields("ratio") if told else {}),
-        in_cycles=in_cycles(Clocked.of(measured, key), Clocked.of(measured, base), delta) if told else None,
-        launches=told.launches if told else 0,
-        verdict="not comparable" if told is None else judged,
+        **(shown.fields("ratio") if shown else {}),
+        in_cycles=in_cycles(Clocked.of(measured, key), Clocked.of(measured, base), delta) if shown else None,
+        launches=shown.launches if shown else 0,
+        verdict="not comparable" if shown is None else judged,
         reason=reason or why,
         margin=delta.beyond,
         margin_asked=delta.asked,
@@ -68,12 +75,12 @@ def _work_differs(measured: Measured, key: CaseId) -> bool:
 
 def _incomparable(measured: Measured, key: CaseId, base: CaseId) -> str | None:
     """Why two cases may not be compared. Launches that merely did not take place are no such reason."""
-    for side, own in (("it", key), ("the baseline", base)):
-        if (state := measured.evidence.state(own)) in FAILED:
+    for side, case_key in (("it", key), ("the baseline", base)):
+        if (state := measured.evidence.state(case_key)) in FAILED:
             return f"{side} {OUTCOMES[state]}"
     if not len(measured.values(key)) or not len(measured.values(base)):
         return "one side was not measured"
-    if any(_work_differs(measured, own) for own in (key, base)):
+    if any(_work_differs(measured, case_key) for case_key in (key, base)):
         return "the variants declare different work"
     return None
 
@@ -83,9 +90,9 @@ def decide(ratio: Estimate, delta: Margin, under: Sequence[bool], noun: str) -> 
 
     A floor below both times hides a difference; below one of them it makes none.
     """
-    told = verdict(ratio, delta)
-    if all(under) or (any(under) and told == "equivalent"):
+    outcome = verdict(ratio, delta)
+    if all(under) or (any(under) and outcome == "equivalent"):
         return "undecided", DROWNED
     if ratio.launches < FEWEST_LAUNCHES:
-        return told, f"a verdict needs {FEWEST_LAUNCHES} {noun}"
-    return told, drowned(ratio.low, ratio.high, delta)
+        return outcome, f"a verdict needs {FEWEST_LAUNCHES} {noun}"
+    return outcome, drowned(ratio.low, ratio.high, delta)

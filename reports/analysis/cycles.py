@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from reports.reading.run import CaseId
-from reports.reading.samples import Taken
+from reports.reading.samples import CaseSamples
 from reports.schema.cases import InCycles
 from reports.statistics import estimates
 from reports.statistics.estimates import Estimate
@@ -37,13 +37,15 @@ class Clocked:
     @classmethod
     def of(cls, measured: Measured, case: CaseId, block: int = 1) -> Clocked | None:
         """None where no launch has clocks. Launches are counted by blocks of so many."""
-        taken = measured.taken(case).items()
-        found = {launch: value for launch, (each, inner) in taken if (value := _cycles(each, inner)) is not None}
-        if not found:
+        launches = measured.case_samples(case).items()
+        by_launch = {
+            launch: value for launch, (samples, inner) in launches if (value := _cycles(samples, inner)) is not None
+        }
+        if not by_launch:
             return None
-        cycles = pd.Series(found, dtype=float).rename_axis("launch")
+        cycles = pd.Series(by_launch, dtype=float).rename_axis("launch")
         seconds = measured.values(case)[cycles.index]
-        return cls(*(each.set_axis(each.index // block) for each in (seconds, cycles)))
+        return cls(*(samples.set_axis(samples.index // block) for samples in (seconds, cycles)))
 
     @property
     def hertz(self) -> pd.Series[float]:
@@ -51,12 +53,12 @@ class Clocked:
         return self.cycles / self.seconds
 
 
-def _cycles(taken: Taken, inner: int) -> float | None:
-    if taken.clock_mhz is None or not np.all(taken.clock_mhz > 0):
+def _cycles(samples: CaseSamples, inner: int) -> float | None:
+    if samples.clock_mhz is None or not np.all(samples.clock_mhz > 0):
         return None
-    seconds = taken.seconds(inner)
-    slowest = seconds.argmax(axis=0), np.arange(taken.count)
-    return float(np.median(seconds[slowest] * taken.clock_mhz[slowest] * 1e6))
+    seconds = samples.seconds(inner)
+    slowest = seconds.argmax(axis=0), np.arange(samples.count)
+    return float(np.median(seconds[slowest] * samples.clock_mhz[slowest] * 1e6))
 
 
 def in_cycles(
@@ -70,7 +72,7 @@ def in_cycles(
     )
     if cycles is None or seconds is None or clock is None:
         return None
-    verdicts = {placed(each.low, each.high, margin) for each in (cycles, seconds)}
+    verdicts = {placed(interval.low, interval.high, margin) for interval in (cycles, seconds)}
     moved = placed(clock.low, clock.high, margin) in ("faster", "slower")
     return InCycles(
         ratio=cycles.value,
@@ -81,16 +83,16 @@ def in_cycles(
     )
 
 
-def faster(found: InCycles | None, factor: float) -> InCycles | None:
+def faster(base: InCycles | None, factor: float) -> InCycles | None:
     """Of a case over its base the speed-up instead, where so many times as much is done."""
-    if found is None:
+    if base is None:
         return None
-    low, high = (None if end is None else factor / end for end in (found.ratio_high, found.ratio_low))
-    told = {"ratio": factor / found.ratio, "ratio_low": low, "ratio_high": high}
-    return found.model_copy(update=told)
+    low, high = (None if end is None else factor / end for end in (base.ratio_high, base.ratio_low))
+    fields = {"ratio": factor / base.ratio, "ratio_low": low, "ratio_high": high}
+    return base.model_copy(update=fields)
 
 
 def of_runs(above: pd.Series[float], below: pd.Series[float]) -> Estimate | None:
     """As launches of two runs are compared, which are no pairs."""
-    found = shift(below.tolist(), above.tolist())
-    return Estimate(found.ratio, found.low, found.high, min(len(above), len(below))) if found else None
+    ratio = shift(below.tolist(), above.tolist())
+    return Estimate(ratio.ratio, ratio.low, ratio.high, min(len(above), len(below))) if ratio else None

@@ -53,14 +53,14 @@ def _times(measured: Measured, key: CaseId, case: Case) -> Times:
     times: Times = {}
     for launch, seconds in measured.readings(key).items():
         hosts = _hosts(measured.evidence.taken_by[launch, *key], case)
-        for host, own in zip(hosts, np.split(seconds, len(hosts)) if hosts else (), strict=True):
-            times.setdefault(host, {})[launch] = float(own.max(axis=0).mean())
+        for host, host_s in zip(hosts, np.split(seconds, len(hosts)) if hosts else (), strict=True):
+            times.setdefault(host, {})[launch] = float(host_s.max(axis=0).mean())
     return times
 
 
 def _hosts(gang: LaunchRecord, case: Case) -> list[str]:
     """The host of each copy; nothing where copies are not one on each of several hosts."""
-    hosts = [rank.host for rank in sorted(gang.ranks, key=lambda each: each.rank)][: case.world_size]
+    hosts = [rank.host for rank in sorted(gang.ranks, key=lambda placed: placed.rank)][: case.world_size]
     copies = [set(hosts[first : first + case.copy_size]) for first in range(0, len(hosts), case.copy_size)]
     every = [host for copy in copies for host in copy]
     return every if len(copies) == len(every) == len(set(every)) > 1 else []

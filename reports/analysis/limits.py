@@ -28,8 +28,8 @@ def ceiling_rows(measured: Measured) -> tuple[CeilingRow, ...]:
 
 def floor_rows(measured: Measured) -> tuple[FloorRow, ...]:
     """Time of a step that does nothing, for each comparison and world size."""
-    found = ((place, floor_s(measured, *place)) for place in _places(measured))
-    return tuple(FloorRow(comparison=place[0], world_size=place[1], median_s=floor) for place, floor in found if floor)
+    floors = ((place, floor_s(measured, *place)) for place in _places(measured))
+    return tuple(FloorRow(comparison=place[0], world_size=place[1], median_s=floor) for place, floor in floors if floor)
 
 
 def _places(measured: Measured) -> Iterator[tuple[int, int]]:
@@ -74,8 +74,8 @@ def roof_rows(measured: Measured) -> tuple[RoofRow, ...]:
 def _rows(measured: Measured) -> Iterator[RoofRow]:
     for name, words in WORDS.items():
         for size in measured.evidence.plan.world_sizes:
-            if found := _greatest(measured, name, size):
-                rate, comparison, unit = found
+            if greatest := _greatest(measured, name, size):
+                rate, comparison, unit = greatest
                 yield RoofRow(probe=name, words=words, world_size=size, unit=unit, rate=rate, comparison=comparison)
 
 
@@ -96,8 +96,8 @@ def _rates(measured: Measured, name: str, world_size: int) -> Iterator[tuple[flo
 
 def memory_roof(measured: Measured, world_size: int) -> float | None:
     """Bytes a second, read and written, of so many devices at most: each as fast as one that copies alone."""
-    found = _greatest(measured, "copy", 1)
-    return found[0] * world_size if found else None
+    rate = _greatest(measured, "copy", 1)
+    return rate[0] * world_size if rate else None
 
 
 def product_roof(measured: Measured, key: CaseId, world_size: int) -> tuple[str, float] | None:
@@ -105,7 +105,7 @@ def product_roof(measured: Measured, key: CaseId, world_size: int) -> tuple[str,
 
     None where one of them has no probe. What one device does alone stands for more where they were not measured.
     """
-    types = {name for fact in measured.facts(key) for name in fact.products} or {"float32"}  # older journals tell none
+    types = {name for fact in measured.facts(key) for name in fact.products} or {"float32"}
     probes = [probe for name in sorted(types) if (probe := PRODUCTS.get(name))]
     rates = {probe: _product_rate(measured, key[0], probe, world_size) for probe in probes}
     known = [(rate, probe) for probe, rate in rates.items() if rate is not None]
@@ -119,9 +119,9 @@ def _product_rate(measured: Measured, comparison: int, name: str, world_size: in
     for size in (world_size, 1):
         for place in (comparison, 0):
             probe = measured.probe(place, name, size)
-            found = measured.time(probe) if probe else None
-            if probe and found:
-                return sum(fact.flops for fact in measured.facts(probe)) / found.value * world_size / size
+            time = measured.time(probe) if probe else None
+            if probe and time:
+                return sum(fact.flops for fact in measured.facts(probe)) / time.value * world_size / size
     return None
 
 
@@ -135,8 +135,8 @@ def below_resolution(measured: Measured, key: CaseId) -> bool:
 def floor_s(measured: Measured, comparison: int, world_size: int) -> float | None:
     """Seconds of a step that does nothing, where it was measured."""
     probe = measured.probe(comparison, "null", world_size)
-    found = measured.time(probe) if probe else None
-    return found.value if found else None
+    time = measured.time(probe) if probe else None
+    return time.value if time else None
 
 
 def least_s(measured: Measured, key: CaseId, *, queued: bool = False) -> float | None:
@@ -144,14 +144,14 @@ def least_s(measured: Measured, key: CaseId, *, queued: bool = False) -> float |
 
     ``queued``: of a sample of the device's own time, which may have fewer steps.
     """
-    told = []
+    limits = []
     for cell in measured.evidence.by_case[key]:
         gang = measured.evidence.gangs.get(cell.launch)
         if cell.record and cell.state in MEASURED and gang:
             ranks = gang.ranks[: cell.case.world_size]
             inner = cell.record.queued.inner if queued and cell.record.queued else cell.record.inner
-            told += [rank.least_s / inner for rank in ranks if rank.least_s is not None]
-    return max(told, default=None)
+            limits += [rank.least_s / inner for rank in ranks if rank.least_s is not None]
+    return max(limits, default=None)
 
 
 def ceiling_speedup(measured: Measured, comparison: int, probe: str, world_size: int) -> Estimate | None:

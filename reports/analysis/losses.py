@@ -45,11 +45,11 @@ def _row(measured: Measured, cell: CellRow, case: Case, compared: dict[CaseId, l
     noise_s = max(RESOLUTION_S, measured.aa_by_comparison[cell.comparison] * time_s)
     watched = watches(measured, key)
     known = _known(measured, cell, case, watched)
-    parts = {name: found for name, values in known.items() if (found := estimate(values))}
+    parts = {name: share for name, values in known.items() if (share := estimate(values))}
     parts["other"] = _other(measured, cell, case, known, time_s - ideal_s - sum(part.value for part in parts.values()))
     copies = measured.twin(case, cell.comparison, cell.world_size, packed=True)
-    own = compared.get(key, [])
-    named = [row.rank for row in (*own, *compared.get(copies or key, [])) if row.named]
+    watched_row = compared.get(key, [])
+    named = [row.rank for row in (*watched_row, *compared.get(copies or key, [])) if row.named]
     lost: dict[str, Any] = {name: _lost(part, noise_s) for name, part in parts.items()}
     row = LossRow(
         comparison=cell.comparison,
@@ -70,7 +70,7 @@ def _row(measured: Measured, cell: CellRow, case: Case, compared: dict[CaseId, l
         **_seen(watched),
         **_messages(measured, cell, parts),
     )
-    text = sentence(row, own, asymmetric=not equal_work(measured, key), clocks=_clocks(cell))
+    text = sentence(row, watched_row, asymmetric=not equal_work(measured, key), clocks=_clocks(cell))
     return row.model_copy(update={"text": text})
 
 
@@ -93,8 +93,8 @@ def _known(measured: Measured, cell: CellRow, case: Case, watched: dict[int, Wat
             known["communication"] = by_launch(watched, lambda watch: float(np.median(watch.transfer_s)))
         case "times":
             readings = measured.readings(key).items()
-            own = {launch: waiting_s(seconds, np.zeros_like(seconds), shares) for launch, seconds in readings}
-            known["imbalance"] = pd.Series(own, dtype=float)
+            waiting = {launch: waiting_s(seconds, np.zeros_like(seconds), shares) for launch, seconds in readings}
+            known["imbalance"] = pd.Series(waiting, dtype=float)
         case "nothing":
             pass
     return {name: values for name, values in known.items() if len(values)}
@@ -148,12 +148,12 @@ def _messages(measured: Measured, cell: CellRow, parts: dict[str, Estimate]) -> 
     """How fast messages went, and between which hosts, where communication is known."""
     key = (cell.comparison, cell.key)
     sent = max((fact.traffic_bytes for fact in measured.facts(key)), default=0)
-    found = parts.get("communication")
-    if found is None or not sent or found.value <= 0:
+    communication = parts.get("communication")
+    if communication is None or not sent or communication.value <= 0:
         return {}
     gangs = [gang for launch, gang in measured.evidence.gangs.items() if launch in cell.launch_s]
     hosts = {rank.host: None for gang in gangs[:1] for rank in gang.ranks[: cell.world_size]}
-    return {"sent_bytes": sent, "bytes_per_s": sent / found.value, "hosts": tuple(hosts)}
+    return {"sent_bytes": sent, "bytes_per_s": sent / communication.value, "hosts": tuple(hosts)}
 
 
 def _seen(watched: dict[int, Watch]) -> dict[str, Any]:

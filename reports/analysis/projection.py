@@ -58,13 +58,13 @@ def fitted(terms: Array, seconds: Array) -> Array:
     best, least = np.zeros((len(seconds), terms.shape[1])), np.full(len(seconds), np.inf)
     places = range(terms.shape[1])
     for chosen in (list(each) for size in places for each in combinations(places, size + 1)):
-        own = relative[:, :, chosen]
-        turned = own.transpose(0, 2, 1)
-        found = np.linalg.solve(turned @ own, turned.sum(axis=2)[:, :, None])
-        off = ((own @ found)[:, :, 0] - 1) ** 2
-        better = (found[:, :, 0] >= 0).all(axis=1) & (off.sum(axis=1) < least)
+        columns = relative[:, :, chosen]
+        turned = columns.transpose(0, 2, 1)
+        solution = np.linalg.solve(turned @ columns, turned.sum(axis=2)[:, :, None])
+        off = ((columns @ solution)[:, :, 0] - 1) ** 2
+        better = (solution[:, :, 0] >= 0).all(axis=1) & (off.sum(axis=1) < least)
         best[better] = 0
-        best[np.ix_(better, chosen)] = found[better, :, 0]
+        best[np.ix_(better, chosen)] = solution[better, :, 0]
         least[better] = off.sum(axis=1)[better]
     return best
 
@@ -117,7 +117,7 @@ def projection_rows(measured: Measured, cells: Sequence[CellRow]) -> tuple[Proje
         if row.scaling != "none":
             variants.setdefault((row.comparison, row.variant), []).append(row)
     names, topology = Labels.of(cells), Topology.of(measured.evidence)
-    return tuple(_row(measured, own, topology, names.case(own[0])) for own in variants.values() if len(own) > 1)
+    return tuple(_row(measured, lines, topology, names.case(lines[0])) for lines in variants.values() if len(lines) > 1)
 
 
 def _row(measured: Measured, cells: Sequence[CellRow], topology: Topology, name: str) -> ProjectionRow:
@@ -190,20 +190,20 @@ def _hold_out(line: Line) -> HoldOut:
     """The largest count, foretold from the others."""
     most, known = line.counts[-1:], line.counts[:-1]
     draws = speedups(known, line.seconds[:, :-1], most, line.seed)
-    low, high = envelope({name: band(told[:, 0]) for name, told in draws.items()})
-    found = ratio(*(pd.Series(line.seconds[:, place]) for place in (0, -1)))
-    if found is None or found.low is None or found.high is None:
+    low, high = envelope({name: band(draw[:, 0]) for name, draw in draws.items()})
+    speedup = ratio(*(pd.Series(line.seconds[:, place]) for place in (0, -1)))
+    if speedup is None or speedup.low is None or speedup.high is None:
         raise AssertionError("fewer launches are refused before")
-    middle = float(np.median(np.concatenate([told[:, 0] for told in draws.values()])))
+    middle = float(np.median(np.concatenate([draw[:, 0] for draw in draws.values()])))
     return HoldOut(
         world_size=int(most[0]),
-        measured=found.value,
-        measured_low=found.low,
-        measured_high=found.high,
+        measured=speedup.value,
+        measured_low=speedup.low,
+        measured_high=speedup.high,
         low=low,
         high=high,
-        contained=low <= found.high and found.low <= high,
-        error=middle / found.value - 1,
+        contained=low <= speedup.high and speedup.low <= high,
+        error=middle / speedup.value - 1,
     )
 
 
@@ -211,8 +211,8 @@ def _points(line: Line, targets: Sequence[int]) -> Iterator[Projected]:
     at = np.array([count for target in targets for count in (target, target - 1)], dtype=float)
     draws = speedups(line.counts, line.seconds, at, line.seed)
     for place, target in enumerate(targets):
-        families = {name: band(told[:, 2 * place]) for name, told in draws.items()}
-        adds = {name: band(told[:, 2 * place] - told[:, 2 * place + 1]) for name, told in draws.items()}
+        families = {name: band(draw[:, 2 * place]) for name, draw in draws.items()}
+        adds = {name: band(draw[:, 2 * place] - draw[:, 2 * place + 1]) for name, draw in draws.items()}
         low, high = envelope(families)
         least, most = envelope(adds)
         share = float(line.counts[0]) / target
@@ -233,19 +233,19 @@ def _text(row: ProjectionRow, name: str) -> str:
     base = "one" if row.base_world_size == 1 else str(row.base_world_size)
     might, than = ("have", f"that it has on {base}") if row.scaling == "weak" else ("be", f"as on {base}")
     what = "the throughput" if row.scaling == "weak" else "as fast"
-    spans = [_between(each.speedup_low, each.speedup_high) for each in row.points[1:]]
-    ahead = [f"{span} on {each.world_size}" for span, each in zip(spans, row.points[1:], strict=True)]
+    spans = [_between(point.speedup_low, point.speedup_high) for point in row.points[1:]]
+    ahead = [f"{span} on {point.world_size}" for span, point in zip(spans, row.points[1:], strict=True)]
     ahead[0] = f"{spans[0]} {what} on {row.points[1].world_size} devices"
     last = row.points[-1]
     adds = f"the last of {last.world_size} {_adding(last.adds_low, last.adds_high)}"
-    told = f"Not measured: `{name}` might {might} {units.listed(ahead)} {than}; {adds}."
+    text = f"Not measured: `{name}` might {might} {units.listed(ahead)} {than}; {adds}."
     if row.hold_out is None:
-        return told
+        return text
     held = row.hold_out
     foretold = f"{_between(held.low, held.high)} on {held.world_size}"
     behind = f"From fewer devices the same models foretell {foretold}, where {units.times(held.measured)} was measured"
     limit = "" if held.contained else f", so that nothing is said beyond {row.horizon} devices"
-    return f"{told} {behind} (off by {units.deviation(held.error)}){limit}."
+    return f"{text} {behind} (off by {units.deviation(held.error)}){limit}."
 
 
 def _between(low: float, high: float) -> str:

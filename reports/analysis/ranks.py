@@ -59,8 +59,8 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
     limit = 1 + max(SLOW, measured.aa_by_comparison[key[0]])
     for rank in range(case.world_size):
         peers = np.median(np.delete(medians, rank, axis=1), axis=1)
-        found = estimate(pd.Series(medians[:, rank] / peers))
-        if found is None:
+        excess = estimate(pd.Series(medians[:, rank] / peers))
+        if excess is None:
             continue
         yield RankRow(
             comparison=key[0],
@@ -69,13 +69,13 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
             world_size=case.world_size,
             rank=rank,
             device=measured.evidence.place(rank),
-            **found.fields("ratio"),
+            **excess.fields("ratio"),
             basis="work" if known == "work" else "time",
             slowest_share=float((slowest == rank).mean()),
             slowest_launches=int((medians.argmax(axis=1) == rank).sum()),
-            launches=found.launches,
+            launches=excess.launches,
             limit=limit,
-            named=found.launches >= FEWEST_LAUNCHES and found.low is not None and found.low > limit,
+            named=excess.launches >= FEWEST_LAUNCHES and excess.low is not None and excess.low > limit,
         )
 
 
@@ -113,7 +113,7 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[HeatRow]:
         key=key[1],
         world_size=case.world_size,
         basis="work" if known == "work" else "time",
-        launches=tuple(launch for launch, found in binned.items() for _ in range(found.shape[1])),
+        launches=tuple(launch for launch, matrix in binned.items() for _ in range(matrix.shape[1])),
         excess=tuple(tuple(round(float(value), 4) for value in rank) for rank in excess),
     )
 

@@ -34,8 +34,8 @@ def side_rows(first: Measured, others: Sequence[Measured]) -> tuple[SideRow, ...
 
 def _margin(first: Measured, other: Measured, comparison: int, noise: Sequence[float]) -> Margin:
     """The plan's margin, and A/A noise: of the controls, where there are any."""
-    found = noise or [margin(side, comparison).noise for side in (first, other)]
-    return Margin(first.evidence.plan.margin, max(found))
+    noises = noise or [margin(side, comparison).noise for side in (first, other)]
+    return Margin(first.evidence.plan.margin, max(noises))
 
 
 def _noise(first: Measured, control: Measured) -> float:
@@ -46,19 +46,19 @@ def _noise(first: Measured, control: Measured) -> float:
 
 
 def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: Margin) -> SideRow:
-    own, base = _by_block(other, key), _by_block(first, key)
-    ratio = estimates.ratio(own, base)
+    ours, base = _by_block(other, key), _by_block(first, key)
+    ratio = estimates.ratio(ours, base)
     failed = _failed(first, other, key)
     p: float | None = None
-    told: Verdict
+    outcome: Verdict
     reason: str | None
     if failed is None and ratio is not None:
         under = [below_resolution(measured, key) for measured in (first, other)]
-        told, reason = decide(ratio, delta, under, "turns")
+        outcome, reason = decide(ratio, delta, under, "turns")
         untested = other.evidence.side.control or all(under)
-        p = None if untested else p_slower((own / base).dropna(), delta.beyond)
+        p = None if untested else p_slower((ours / base).dropna(), delta.beyond)
     else:
-        ratio, told, reason = None, "not comparable", failed or "one side was not measured"
+        ratio, outcome, reason = None, "not comparable", failed or "one side was not measured"
     times = [measured.time(key) for measured in (first, other)]
     return SideRow(
         comparison=key[0],
@@ -73,7 +73,7 @@ def _row(first: Measured, other: Measured, key: CaseId, case: Case, delta: Margi
         in_cycles=in_cycles(_clocked(other, key), _clocked(first, key), delta) if ratio else None,
         blocks=ratio.launches if ratio else 0,
         p=p,
-        verdict=told,
+        verdict=outcome,
         reason=reason,
         margin=delta.beyond,
         margin_asked=delta.asked,

@@ -13,7 +13,7 @@ from harness.device.telemetry.cpu_load import CpuTime
 from harness.journal.measurement_warnings import Kind
 from harness.journal.records import CellRecord
 from reports.reading.run import CaseId
-from reports.reading.samples import Taken
+from reports.reading.samples import CaseSamples
 from reports.schema.diagnostics import HealthRow
 from reports.statistics.measured import Measured
 from reports.statistics.series import Series, echo_p, effect, ranks_p, signs_p, trend_p
@@ -40,31 +40,31 @@ class Clocks:
     """Share of the samples in which a device was held back against heat or power."""
 
     @classmethod
-    def of(cls, samples: Taken | None) -> Self:
+    def of(cls, samples: CaseSamples | None) -> Self:
         """What the journal tells; nothing where nobody asked the devices."""
-        made = cls()
+        clocks = cls()
         if samples and samples.clock_mhz is not None:
             mhz, low, high = np.quantile(np.min(samples.clock_mhz, axis=0), (0.5, 0.05, 0.95))
             peak = np.quantile(np.max(samples.clock_mhz, axis=0), 0.95)
-            made = replace(made, mhz=float(mhz), low_mhz=float(low), high_mhz=float(high), peak_mhz=float(peak))
+            clocks = replace(clocks, mhz=float(mhz), low_mhz=float(low), high_mhz=float(high), peak_mhz=float(peak))
         if samples and samples.held_back is not None:
             bits = np.bitwise_and(samples.held_back, THROTTLING)
-            made = replace(made, throttled=float(np.mean(np.any(bits, axis=0))))
-        return made
+            clocks = replace(clocks, throttled=float(np.mean(np.any(bits, axis=0))))
+        return clocks
 
 
 def warnings_of(launches: Sequence[Clocks], limit: float) -> Mapping[Kind, str]:
     """At most one kind: that devices were held back, or else that their clock moved by more than ``limit``."""
     among = f"of {units.count(len(launches), 'launch')}"
-    held = [each.throttled for each in launches if each.throttled is not None and each.throttled > SELDOM]
-    known = [each for each in launches if each.mhz and each.low_mhz and each.high_mhz]
-    top = max((each.high_mhz or 0.0 for each in known), default=0.0)
-    low = min((each.low_mhz or 0.0 for each in known), default=0.0)
-    peak = max((each.peak_mhz or 0.0 for each in known), default=0.0)
+    held = [clocks.throttled for clocks in launches if clocks.throttled is not None and clocks.throttled > SELDOM]
+    known = [clocks for clocks in launches if clocks.mhz and clocks.low_mhz and clocks.high_mhz]
+    top = max((clocks.high_mhz or 0.0 for clocks in known), default=0.0)
+    low = min((clocks.low_mhz or 0.0 for clocks in known), default=0.0)
+    peak = max((clocks.peak_mhz or 0.0 for clocks in known), default=0.0)
     if held and (not known or 1 - low / max(top, peak) > limit):  # it fell, or was always below its peers'
         ran = f"; clocks ran between {low:.0f} and {max(top, peak):.0f}{units.THIN}MHz" if known else ""
-        told = f"a device held its clock back in up to {units.percent(max(held))} of the samples{ran}"
-        return {Kind.THROTTLED: f"in {len(held)} {among}: {told}"}
+        text = f"a device held its clock back in up to {units.percent(max(held))} of the samples{ran}"
+        return {Kind.THROTTLED: f"in {len(held)} {among}: {text}"}
     if known and 1 - low / top > limit:
         moved = f"between {low:.0f} and {top:.0f}{units.THIN}MHz"
         return {Kind.UNSTEADY_CLOCK: f"the slowest device's clock ran {moved} (limit {units.percent(limit)})"}
@@ -125,10 +125,10 @@ class Patient:
 
     def agreeing(self, effects: Effects) -> list[float]:
         """The material effects of one sign, of the launches that have it; empty where too few agree on one."""
-        told = [found for series in self.launches if (found := effects(series)) is not None]
+        values = [value for series in self.launches if (value := effects(series)) is not None]
         for sign in (1, -1):
-            material = [found for found in told if found * sign > self.limit]
-            if material and len(material) >= STEADY_SHARE * len(told):
+            material = [value for value in values if value * sign > self.limit]
+            if material and len(material) >= STEADY_SHARE * len(values):
                 return material
         return []
 
@@ -149,9 +149,9 @@ def diagnose(patients: Sequence[Patient]) -> list[list[Fact]]:
 
 def _course(patient: Patient, sure: set[str]) -> Iterator[Fact]:
     """At most one, by what explains the others: a drift that goes on, a warm-up that ends, or neighbours that echo."""
-    found = {name: patient.agreeing(EFFECTS[name]) for name in ("drift", "warm_up", "echo")}
-    drift, echo = (found[name] if name in sure else [] for name in ("drift", "echo"))
-    warm_up = [effect for effect in found["warm_up"] if effect > 0]
+    agreeing = {name: patient.agreeing(EFFECTS[name]) for name in ("drift", "warm_up", "echo")}
+    drift, echo = (agreeing[name] if name in sure else [] for name in ("drift", "echo"))
+    warm_up = [effect for effect in agreeing["warm_up"] if effect > 0]
     if not (drift or echo or (warm_up and "warm_up" in sure)):
         return
     if drift and (patient.drifts_on or not warm_up):
@@ -159,10 +159,12 @@ def _course(patient: Patient, sure: set[str]) -> Iterator[Fact]:
     elif warm_up:
         yield Kind.WARMING_UP, _told(patient, warm_up, "in the first rounds than in the rest")
     else:
-        samples, alike = (round(float(np.median(each))) for each in zip(*map(_counts, patient.launches), strict=True))
+        samples, alike = (
+            round(float(np.median(counts))) for counts in zip(*map(_counts, patient.launches), strict=True)
+        )
         loose = units.percent_beyond(max(echo), patient.limit)
-        told = f"{samples} samples of a launch count as {alike}, so that its value is only sure to {loose}"
-        yield Kind.ECHO, f"{told} (limit {units.percent(patient.limit)})"
+        text = f"{samples} samples of a launch count as {alike}, so that its value is only sure to {loose}"
+        yield Kind.ECHO, f"{text} (limit {units.percent(patient.limit)})"
 
 
 def _counts(series: Series) -> tuple[int, float]:
@@ -172,8 +174,8 @@ def _counts(series: Series) -> tuple[int, float]:
 def _slots(patient: Patient, sure: set[str]) -> Iterator[Fact]:
     places = {"first_of_visit": "in the first sample of a visit", "first_in_round": "when it is the first of a round"}
     for name, where in places.items():
-        if name in sure and (found := patient.agreeing(EFFECTS[name])):
-            yield Kind.FIRST_SLOT, _told(patient, found, where)
+        if name in sure and (values := patient.agreeing(EFFECTS[name])):
+            yield Kind.FIRST_SLOT, _told(patient, values, where)
 
 
 def _told(patient: Patient, effects: Sequence[float], where: str) -> str:
@@ -207,24 +209,24 @@ def health(measured: Measured) -> Health:
     rows: list[HealthRow] = []
     patients: dict[CaseId, Patient] = {}
     for key, _ in measured.gangs():
-        told = list(_launches(measured, key, opening))
-        rows += [_row(key, record, series, clocks) for record, series, clocks in told]
-        long = tuple(series for _, series, _ in told if len(series.seconds) >= FEWEST_SAMPLES)
+        facts = list(_launches(measured, key, opening))
+        rows += [_row(key, record, series, clocks) for record, series, clocks in facts]
+        long = tuple(series for _, series, _ in facts if len(series.seconds) >= FEWEST_SAMPLES)
         limit = max(MATERIAL, measured.aa_by_comparison[key[0]])
-        patients[key] = Patient(long, tuple(clocks for _, _, clocks in told), limit)
+        patients[key] = Patient(long, tuple(clocks for _, _, clocks in facts), limit)
     return Health(tuple(rows), dict(zip(patients, diagnose(list(patients.values())), strict=True)))
 
 
 def openings(measured: Measured) -> Opening:
     """Of all cases of a comparison one opened each round: probes, copies and wrong cases were visited too."""
-    found: dict[tuple[int, int], dict[int, int]] = {}
+    opened: dict[tuple[int, int], dict[int, int]] = {}
     for cell in measured.evidence.cells:
-        taken = cell.taken
-        if taken is not None:
-            first = found.setdefault((cell.comparison, cell.launch), {})
-            for number, position in np.unique(np.stack([taken.round, taken.position]), axis=1).T.tolist():
+        samples = cell.samples
+        if samples is not None:
+            first = opened.setdefault((cell.comparison, cell.launch), {})
+            for number, position in np.unique(np.stack([samples.round, samples.position]), axis=1).T.tolist():
                 first[number] = min(position, first.get(number, position))
-    return {key: frozenset(first.values()) for key, first in found.items()}
+    return {key: frozenset(first.values()) for key, first in opened.items()}
 
 
 def _launches(measured: Measured, key: CaseId, opening: Opening) -> Iterator[tuple[CellRecord, Series, Clocks]]:
@@ -233,11 +235,11 @@ def _launches(measured: Measured, key: CaseId, opening: Opening) -> Iterator[tup
     for cell in measured.evidence.by_case[key]:
         if cell.record and cell.launch in by_launch:
             series = Series.of(by_launch[cell.launch], opening[key[0], cell.launch])
-            yield cell.record, series, Clocks.of(cell.taken)
+            yield cell.record, series, Clocks.of(cell.samples)
 
 
 def _row(key: CaseId, record: CellRecord, series: Series, clocks: Clocks) -> HealthRow:
-    told = effects(series)
+    values = effects(series)
     loads = [CpuTime.of(fact).foreign for fact in record.facts]
     return HealthRow(
         comparison=key[0],
@@ -248,9 +250,9 @@ def _row(key: CaseId, record: CellRecord, series: Series, clocks: Clocks) -> Hea
         trend=series.tau,
         lag1=series.lag1,
         looseness=series.looseness,
-        warm_up=told["warm_up"],
-        first_of_visit=told["first_of_visit"],
-        first_in_round=told["first_in_round"],
+        warm_up=values["warm_up"],
+        first_of_visit=values["first_of_visit"],
+        first_in_round=values["first_in_round"],
         foreign_load=max(loads, default=None),
         clock_mhz=clocks.mhz,
         clock_low_mhz=clocks.low_mhz,

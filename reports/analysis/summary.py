@@ -175,27 +175,27 @@ def _run_facts(evidence: Evidence) -> RunFacts:
     )
 
 
-def _places(own: Evidence) -> tuple[RankPlace, ...]:
-    errors_s = sorted(own.clock_errors_s.items())
-    return tuple(RankPlace(rank=rank, place=own.place(rank), clock_error_s=error_s) for rank, error_s in errors_s)
+def _places(evidence: Evidence) -> tuple[RankPlace, ...]:
+    errors_s = sorted(evidence.clock_errors_s.items())
+    return tuple(RankPlace(rank=rank, place=evidence.place(rank), clock_error_s=error_s) for rank, error_s in errors_s)
 
 
 def _side_facts(evidence: Evidence, side: Side) -> SideFacts:
-    own = evidence.of(side)
-    gang = next(iter(own.gangs.values()), None)
+    of_side = evidence.of(side)
+    gang = next(iter(of_side.gangs.values()), None)
     ranks = gang.ranks if gang else ()
     return SideFacts(
         name=side.name,
         launcher=side.launcher,
         python=side.python,
-        ranks_per_host=own.layouts[0].ranks_per_host if own.layouts else (),
-        layouts=own.layouts,
-        places=_places(own) if own.layouts and len(own.layouts[0].ranks_per_host) > 1 else (),
+        ranks_per_host=of_side.layouts[0].ranks_per_host if of_side.layouts else (),
+        layouts=of_side.layouts,
+        places=_places(of_side) if of_side.layouts and len(of_side.layouts[0].ranks_per_host) > 1 else (),
         cpus=tuple(rank.cpus for rank in ranks),
         threads=tuple(rank.threads for rank in ranks),
-        strange_hosts=own.strange_hosts,
+        strange_hosts=of_side.strange_hosts,
         niceness=0
         if evidence.plan.emulation  # other processes take no emulated time
-        else max((rank.niceness for each in own.gangs.values() for rank in each.ranks), default=0),
+        else max((rank.niceness for group in of_side.gangs.values() for rank in group.ranks), default=0),
         variables=(gang.variables if gang else {}) | side.variables,
     )

@@ -43,7 +43,7 @@ def trace_rows(measured: Measured, cells: Iterable[CellRow], health: Iterable[He
 
 
 def _timed(measured: Measured, key: tuple[int, str]) -> Iterator[Cell]:
-    return (cell for cell in measured.evidence.by_case[key] if cell.state in MEASURED and cell.taken)
+    return (cell for cell in measured.evidence.by_case[key] if cell.state in MEASURED and cell.samples)
 
 
 def launch_warnings(cell: Cell, row: CellRow, steady: HealthRow, limit: float) -> tuple[Kind, ...]:
@@ -57,21 +57,21 @@ def launch_warnings(cell: Cell, row: CellRow, steady: HealthRow, limit: float) -
         Kind.FEW_SAMPLES: steady.samples < FEWEST_SAMPLES,
     }
     raised = {warning.kind for warning in cell.record.warnings} if cell.record else set()
-    return tuple(each.kind for each in row.warnings if each.kind in raised or effects.get(each.kind))
+    return tuple(caution.kind for caution in row.warnings if caution.kind in raised or effects.get(caution.kind))
 
 
 def _row(cell: Cell, most: int) -> TraceRow:
-    taken, record = cell.taken, cell.record
-    assert taken is not None
+    samples, record = cell.samples, cell.record
+    assert samples is not None
     assert record is not None
-    seconds = taken.seconds(record.inner).max(axis=0)
+    seconds = samples.seconds(record.inner).max(axis=0)
     shown = np.unique(np.linspace(0, len(seconds) - 1, min(most, len(seconds))).round().astype(int))
-    held = np.any(taken.held_back & THROTTLING, axis=0)[shown] if taken.held_back is not None else np.array([])
+    held = np.any(samples.held_back & THROTTLING, axis=0)[shown] if samples.held_back is not None else np.array([])
     return TraceRow(
         comparison=cell.comparison,
         key=cell.case.key,
         launch=cell.launch,
-        start_s=_brief(taken.start_s.min(axis=0)[shown]),
+        start_s=_brief(samples.start_s.min(axis=0)[shown]),
         seconds=_brief(seconds[shown]),
         held_back=tuple(np.flatnonzero(held).tolist()),
         quantiles=_brief(np.quantile(seconds, LEVELS)),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from harness.journal.measurement_warnings import REMEDIES, Kind, MeasurementWarning
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Case
 from reports.analysis.limits import floor_s, least_s
 from reports.analysis.steadiness import FEWEST_SAMPLES, Fact
@@ -44,20 +44,20 @@ def cautions(
     ``unsteady`` is what its diagnosis says.
     """
     case = measured.evidence.by_case[key][0].case
-    found = list(_recorded(measured, key))
+    pairs = list(_recorded(measured, key))
     samples = measured.samples(key)
     if samples is not None:
-        found += _launches(row)
-        found += _within(samples)
-        found += unsteady
-        found += _late(samples)
-        found += _unjoined(samples)
-        found += _slow_ranks(measured, key, case, ranks)
-        found += _limits(measured, key, case, row)
+        pairs += _launches(row)
+        pairs += _within(samples)
+        pairs += unsteady
+        pairs += _late(samples)
+        pairs += _unjoined(samples)
+        pairs += _slow_ranks(measured, key, case, ranks)
+        pairs += _limits(measured, key, case, row)
     by_kind: dict[Kind, list[str]] = {}
-    for kind, fact in found:
+    for kind, fact in pairs:
         by_kind.setdefault(kind, []).append(fact)
-    return tuple(Caution(kind=kind, fact="; ".join(facts), remedy=REMEDIES[kind]) for kind, facts in by_kind.items())
+    return tuple(Caution(kind=kind, fact="; ".join(facts), remedy=kind.remedy) for kind, facts in by_kind.items())
 
 
 def _recorded(measured: Measured, key: CaseId) -> Iterator[Fact]:
@@ -74,8 +74,8 @@ def _recorded(measured: Measured, key: CaseId) -> Iterator[Fact]:
 
 def _launches(row: CellRow) -> Iterator[Fact]:
     if row.launches < FEWEST_LAUNCHES:
-        told = units.count(row.launches, "launch")
-        yield Kind.FEW_LAUNCHES, f"{told}: an interval needs {FEWEST_LAUNCHES}"
+        launches = units.count(row.launches, "launch")
+        yield Kind.FEW_LAUNCHES, f"{launches}: an interval needs {FEWEST_LAUNCHES}"
 
 
 def _within(samples: pd.DataFrame) -> Iterator[Fact]:
@@ -84,8 +84,8 @@ def _within(samples: pd.DataFrame) -> Iterator[Fact]:
     sizes = [len(launch) for launch in by_launch]
     few = sum(size < FEWEST_SAMPLES for size in sizes)
     if few:
-        told = units.count(min(sizes), "sample")
-        yield Kind.FEW_SAMPLES, f"in {few} {among}: as few as {told} (limit {FEWEST_SAMPLES})"
+        fewest = units.count(min(sizes), "sample")
+        yield Kind.FEW_SAMPLES, f"in {few} {among}: as few as {fewest} (limit {FEWEST_SAMPLES})"
     first = [float(launch["seconds"].iloc[0] / launch["seconds"].median()) for launch in by_launch]
     slow = sum(times > SLOW_FIRST for times in first)
     if slow:
@@ -102,20 +102,20 @@ def _tail(by_launch: Sequence[pd.DataFrame]) -> Iterator[Fact]:
     times = [launch["seconds"].iloc[1:] for launch in by_launch]
     if not times:
         return
-    means, medians = [float(each.mean()) for each in times], [float(each.median()) for each in times]
+    means, medians = [float(values.mean()) for values in times], [float(values.median()) for values in times]
     ratio = statistics.median(mean / median for mean, median in zip(means, medians, strict=True))
     if ratio > HEAVY_TAIL:
-        mean, median = (units.seconds(statistics.median(each)) for each in (means, medians))
-        told = f"a step takes {mean} in the mean, {units.times(ratio)} the median of {median}"
-        yield Kind.HEAVY_TAIL, f"{told} (limit 1.25{units.TIMES})"
+        mean, median = (units.seconds(statistics.median(values)) for values in (means, medians))
+        text = f"a step takes {mean} in the mean, {units.times(ratio)} the median of {median}"
+        yield Kind.HEAVY_TAIL, f"{text} (limit 1.25{units.TIMES})"
 
 
 def _late(samples: pd.DataFrame) -> Iterator[Fact]:
     duration = samples["seconds"] * samples["inner"].astype(float)
     share = float((samples["skew_s"] / duration).median())
     if share > SKEW:
-        told = f"ranks started {units.seconds(float(samples['skew_s'].median()))} apart"
-        yield Kind.LATE_START, f"{told}, {units.percent_beyond(share, SKEW)} of a sample (limit {units.percent(SKEW)})"
+        text = f"ranks started {units.seconds(float(samples['skew_s'].median()))} apart"
+        yield Kind.LATE_START, f"{text}, {units.percent_beyond(share, SKEW)} of a sample (limit {units.percent(SKEW)})"
 
 
 def _unjoined(samples: pd.DataFrame) -> Iterator[Fact]:
@@ -123,10 +123,10 @@ def _unjoined(samples: pd.DataFrame) -> Iterator[Fact]:
     excess_s = float(samples["excess_s"].median())
     share = float((samples["excess_s"] / (samples["seconds"] * samples["inner"].astype(float))).median())
     if share > UNJOINED[0] and excess_s > UNJOINED[1]:
-        told = f"the host waited {units.seconds(excess_s)} longer than the device timed"
+        text = f"the host waited {units.seconds(excess_s)} longer than the device timed"
         yield (
             Kind.UNJOINED_STREAM,
-            f"{told}, {units.percent_beyond(share, UNJOINED[0])} of a sample (limit {units.percent(UNJOINED[0])})",
+            f"{text}, {units.percent_beyond(share, UNJOINED[0])} of a sample (limit {units.percent(UNJOINED[0])})",
         )
 
 
@@ -147,14 +147,14 @@ def _limits(measured: Measured, key: CaseId, case: Case, row: CellRow) -> Iterat
         yield Kind.SHARED_DEVICE, "several ranks ran on one device"
     yield from tuple(_superlinear(row)) or _above_ceiling(row)
     if row.rate is not None and row.roof is not None and row.rate > ABOVE_CEILING * row.roof:
-        told = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(row.roof, 'FLOP')}"
-        yield Kind.ABOVE_CEILING, told
+        text = f"{units.rate(row.rate, 'FLOP')}, but a large product reached {units.rate(row.roof, 'FLOP')}"
+        yield Kind.ABOVE_CEILING, text
     yield from _above_bandwidth(row)
 
 
 def _host_bound(row: CellRow) -> Iterator[Fact]:
     if row.host_bound:
-        launching, working = (units.seconds(each or 0.0) for each in (row.enqueue_s, row.device_s))
+        launching, working = (units.seconds(seconds or 0.0) for seconds in (row.enqueue_s, row.device_s))
         yield Kind.HOST_BOUND, f"the host takes {launching} to launch a step, whose work takes the device {working}"
 
 
@@ -164,7 +164,7 @@ def _above_bandwidth(row: CellRow) -> Iterator[Fact]:
     cached = row.byte_rate * row.median_s / row.world_size < CACHED_BYTES
     limit = ABOVE_CACHES if cached else ABOVE_BANDWIDTH
     if row.byte_rate > limit * row.byte_roof:
-        rate, roof = (units.quantity(each, "B/s") for each in (row.byte_rate, row.byte_roof))
+        rate, roof = (units.quantity(value, "B/s") for value in (row.byte_rate, row.byte_roof))
         yield Kind.ABOVE_BANDWIDTH, f"{rate}, but copies in memory reached {roof} (limit {limit:g}{units.TIMES})"
 
 
@@ -172,11 +172,11 @@ def _resolution(measured: Measured, key: CaseId, case: Case, row: CellRow) -> It
     if not row.below_resolution or row.median_s is None:
         return
     floor, least = floor_s(measured, key[0], case.world_size), least_s(measured, key)
-    told = f"{units.seconds(row.median_s)} is less than three times"
+    text = f"{units.seconds(row.median_s)} is less than three times"
     if floor is not None and row.median_s <= FLOORS * floor:
-        yield Kind.BELOW_RESOLUTION, f"{told} a step that does nothing ({units.seconds(floor)})"
+        yield Kind.BELOW_RESOLUTION, f"{text} a step that does nothing ({units.seconds(floor)})"
     elif least is not None:
-        yield Kind.BELOW_RESOLUTION, f"{told} what lies between two marks of the device ({units.seconds(least)})"
+        yield Kind.BELOW_RESOLUTION, f"{text} what lies between two marks of the device ({units.seconds(least)})"
 
 
 def _superlinear(row: CellRow) -> Iterator[Fact]:

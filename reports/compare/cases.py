@@ -60,12 +60,12 @@ class Both:
         """The probes that were interleaved with a case in both runs."""
         for name in PROBES:
             places = (
-                side.probe(own[0], name, pair.case.world_size)
-                for side, own in ((self.base, pair.base), (self.new, pair.new))
+                side.probe(place[0], name, pair.case.world_size)
+                for side, place in ((self.base, pair.base), (self.new, pair.new))
             )
-            found = self.shift(*places)
-            if found:
-                yield name, found
+            ratio = self.shift(*places)
+            if ratio:
+                yield name, ratio
 
 
 def values(side: Measured, case: CaseId) -> list[float]:
@@ -125,7 +125,7 @@ def sure(row: ChangeRow) -> bool:
 
 def _row(both: Both, pair: Pair) -> ChangeRow:
     field, case = pair.comparison.variant_field, pair.case
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "key": case.key,
         "scenario": case.scenario,
         "variant": case.variant,
@@ -138,14 +138,14 @@ def _row(both: Both, pair: Pair) -> ChangeRow:
     }
     reason, broken = unfit(both, pair)
     if reason:
-        return ChangeRow(**told, verdict="not comparable", reason=reason, broken=broken)
-    return ChangeRow(**told, **_figures(both, pair, Margin(told["margin_asked"], told["margin"])))
+        return ChangeRow(**fields, verdict="not comparable", reason=reason, broken=broken)
+    return ChangeRow(**fields, **_figures(both, pair, Margin(fields["margin_asked"], fields["margin"])))
 
 
 def _margins(both: Both, pair: Pair) -> dict[str, float | None]:
     """The margin, and what it is the largest of."""
-    noise = [side.aa_by_comparison[own[0]] for side, own in ((both.base, pair.base), (both.new, pair.new))]
-    machine = max((math.expm1(abs(math.log(found.ratio))) for _, found in both.probes(pair)), default=None)
+    noise = [side.aa_by_comparison[key[0]] for side, key in ((both.base, pair.base), (both.new, pair.new))]
+    machine = max((math.expm1(abs(math.log(ratio.ratio))) for _, ratio in both.probes(pair)), default=None)
     counting = [machine] if machine is not None and both.same_software else []
     return {
         "margin": max(both.margin, *noise, *counting),
@@ -158,23 +158,23 @@ def _margins(both: Both, pair: Pair) -> dict[str, float | None]:
 
 def _figures(both: Both, pair: Pair, margin: Margin) -> dict[str, Any]:
     old, now = values(both.base, pair.base), values(both.new, pair.new)
-    found, times = shift(old, now), (both.base.time(pair.base), both.new.time(pair.new))
-    if found is None or times[0] is None or times[1] is None:
+    ratio, times = shift(old, now), (both.base.time(pair.base), both.new.time(pair.new))
+    if ratio is None or times[0] is None or times[1] is None:
         raise AssertionError(f"{pair.case.key} has no times")
-    under = [below_resolution(side, own) for side, own in ((both.base, pair.base), (both.new, pair.new))]
-    verdict, reason = placed(found.low, found.high, margin), drowned(found.low, found.high, margin)
+    under = [below_resolution(side, key) for side, key in ((both.base, pair.base), (both.new, pair.new))]
+    verdict, reason = placed(ratio.low, ratio.high, margin), drowned(ratio.low, ratio.high, margin)
     if all(under) or (any(under) and verdict == "equivalent"):  # a floor on both sides hides a change, and makes none
         verdict, reason = "undecided", warnings.DROWNED
-    elif found.low is None:
+    elif ratio.low is None:
         reason = f"no interval from {len(old)} and {len(now)} launches"
     return {
         "base_launches": len(old),
         "new_launches": len(now),
         "base_median_s": times[0].value,
         "new_median_s": times[1].value,
-        "ratio": found.ratio,
-        "ratio_low": found.low,
-        "ratio_high": found.high,
+        "ratio": ratio.ratio,
+        "ratio_low": ratio.low,
+        "ratio_high": ratio.high,
         "in_cycles": in_cycles(Clocked.of(both.new, pair.new), Clocked.of(both.base, pair.base), margin, of_runs),
         "p": None if all(under) else p_slower(old, now, margin.beyond),
         "verdict": verdict,

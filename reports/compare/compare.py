@@ -27,32 +27,32 @@ def compare(base: Path, new: Path, margin: float | None, *, accept_unchecked: bo
     likeness.refuse(old, now)
     if not accept_unchecked:
         likeness.refuse_unchecked(old, now)
-    found = likeness.differences(old, now)
+    differing = likeness.differences(old, now)
     asked = max(old.plan.margin, now.plan.margin) if margin is None else margin
-    both = Both(measure(old), measure(now), asked, likeness.same_software(found, old, now))
+    both = Both(measure(old), measure(now), asked, likeness.same_software(differing, old, now))
     rows = case_rows(both)
-    told = gate([(row.base_launches, row.new_launches) for row in rows if row.p is not None])
+    decision = gate([(row.base_launches, row.new_launches) for row in rows if row.p is not None])
     missing, more = (
         tuple(key for key in likeness.keys(one) if key not in likeness.keys(other))
         for one, other in ((old, now), (now, old))
     )
     return Changes(
-        headline=headline(rows, told),
+        headline=headline(rows, decision),
         regression=any(row.confirmed or row.broken for row in rows),
-        undecided=bool(missing) or not told.able or not all(map(sure, rows)),
+        undecided=bool(missing) or not decision.able or not all(map(sure, rows)),
         base=_side(base, old),
         new=_side(new, now),
-        gate=told,
+        gate=decision,
         counts=counted(rows),
         cases=rows,
         probes=tuple(_probe_rows(both)),
         same_software=both.same_software,
-        differences=found,
+        differences=differing,
         only_in_base=missing,
         only_in_new=more,
         remarks=(
             *_alternating(BASE=old, NEW=now),
-            *remarks(rows, told, likeness.mixed(old), likeness.mixed(now)),
+            *remarks(rows, decision, likeness.mixed(old), likeness.mixed(now)),
             *_advice(both, rows),
         ),
     )
@@ -62,7 +62,7 @@ def _probe_rows(both: Both) -> Iterator[ProbeRow]:
     """Each probe once, beside the first case that it was interleaved with."""
     seen: set[tuple[str, CaseId | None]] = set()
     for pair in both.pairs():
-        for name, found in both.probes(pair):
+        for name, ratio in both.probes(pair):
             place = both.base.probe(pair.base[0], name, pair.case.world_size)
             if (name, place) not in seen:
                 seen.add((name, place))
@@ -71,9 +71,9 @@ def _probe_rows(both: Both) -> Iterator[ProbeRow]:
                     scenario=pair.case.scenario,
                     params=pair.comparison.params,
                     world_size=pair.case.world_size,
-                    ratio=found.ratio,
-                    ratio_low=found.low,
-                    ratio_high=found.high,
+                    ratio=ratio.ratio,
+                    ratio_low=ratio.low,
+                    ratio_high=ratio.high,
                 )
 
 
@@ -89,8 +89,8 @@ def _advice(both: Both, rows: Sequence[ChangeRow]) -> Iterator[str]:
     """What would help to decide what is undecided for want of narrow intervals, by the launches of NEW."""
     undecided = {row.key for row in rows if row.verdict == "undecided" and not row.reason}
     places = {pair.new[0] for pair in both.pairs() if pair.case.key in undecided}
-    told = advice_rows(both.new, variance_rows(both.new)) if places else ()
-    yield from [row.text for row in told if row.comparison in places and row.spend in ("launches", "samples")][:SHOWN]
+    advice = advice_rows(both.new, variance_rows(both.new)) if places else ()
+    yield from [row.text for row in advice if row.comparison in places and row.spend in ("launches", "samples")][:SHOWN]
 
 
 def _side(path: Path, evidence: Evidence) -> RunSide:

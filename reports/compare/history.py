@@ -26,7 +26,7 @@ CHANGING = frozenset({"git", "hash", "hosts", "load_average", "gpus_now", "sides
 
 
 @dataclass(frozen=True)
-class Told:
+class PastRun:
     """A run and its summary."""
 
     run: RunDir
@@ -35,14 +35,16 @@ class Told:
     @property
     def likeness(self) -> dict[str, str] | None:
         """Equal for runs that may stand on one page; None where launches differ, or the environment is not known."""
-        own, environment = self.summary.run, self.summary.environment
-        if environment is None or own.fingerprint is None or ", " in own.fingerprint:
+        facts, environment = self.summary.run, self.summary.environment
+        if environment is None or facts.fingerprint is None or ", " in facts.fingerprint:
             return None
-        kept = {name: told for name, told in environment.items() if name not in CHANGING}
-        strange = sorted(sorted(its.items()) for side in own.sides for its in side.strange_hosts.values())
-        others = {f"other hosts.{place}.{name}": value for place, its in enumerate(strange) for name, value in its}
-        regime = {f"regime.{name}": told for name, told in own.regime.items()}
-        return dict(flat(kept)) | others | regime | {"threads": str(own.threads)}
+        fixed = {name: fact for name, fact in environment.items() if name not in CHANGING}
+        strange = sorted(sorted(differing.items()) for side in facts.sides for differing in side.strange_hosts.values())
+        others = {
+            f"other hosts.{place}.{name}": value for place, differing in enumerate(strange) for name, value in differing
+        }
+        regime = {f"regime.{name}": fact for name, fact in facts.regime.items()}
+        return dict(flat(fixed)) | others | regime | {"threads": str(facts.threads)}
 
     @property
     def fingerprint(self) -> str:
@@ -50,60 +52,65 @@ class Told:
         return hashlib.sha256(json.dumps(self.likeness, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def apart(told: Told, group: Sequence[Told]) -> str:
+def apart(entry: PastRun, group: Sequence[PastRun]) -> str:
     """Why a run does not stand on a group's page, in one line."""
-    own, theirs = told.likeness, group[-1].likeness or {}
-    if own is None:
+    ours, theirs = entry.likeness, group[-1].likeness or {}
+    if ours is None:
         reason = "its launches, or what is known of them, are not of one environment"
     else:
-        names = [name for name in {**theirs, **own} if own.get(name) != theirs.get(name)]
+        names = [name for name in {**theirs, **ours} if ours.get(name) != theirs.get(name)]
         first, more = names[0], len(names) - 1
-        reason = f"{first} is {own.get(first, 'not told')}, and {theirs.get(first, 'not told')} in {group[-1].run.root}"
+        reason = (
+            f"{first} is {ours.get(first, 'not told')}, and {theirs.get(first, 'not told')} in {group[-1].run.root}"
+        )
         reason += f" ({units.count(more, 'more difference')})" if more else ""
-    return labels.plain(f"{told.run.root}: {reason}")
+    return labels.plain(f"{entry.run.root}: {reason}")
 
 
-def alike(told: Iterable[Told]) -> tuple[list[list[Told]], list[Told]]:
+def alike(entries: Iterable[PastRun]) -> tuple[list[list[PastRun]], list[PastRun]]:
     """Groups of at least two runs that may stand on one page, the oldest first; and the runs that are left alone."""
-    groups: dict[object, list[Told]] = {}
-    for place, each in enumerate(sorted(told, key=_started)):
-        groups.setdefault(place if each.likeness is None else each.fingerprint, []).append(each)
-    return [own for own in groups.values() if len(own) > 1], [own[0] for own in groups.values() if len(own) == 1]
+    groups: dict[object, list[PastRun]] = {}
+    for place, entry in enumerate(sorted(entries, key=_started)):
+        groups.setdefault(place if entry.likeness is None else entry.fingerprint, []).append(entry)
+    several = [group for group in groups.values() if len(group) > 1]
+    return several, [group[0] for group in groups.values() if len(group) == 1]
 
 
-def _started(told: Told) -> tuple[str, str]:
-    return told.summary.run.started or "", str(told.run.root)
+def _started(entry: PastRun) -> tuple[str, str]:
+    return entry.summary.run.started or "", str(entry.run.root)
 
 
-def history(told: Sequence[Told]) -> History:
+def history(entries: Sequence[PastRun]) -> History:
     """Of runs that may stand on one page, the oldest first."""
-    last = told[-1].summary.run
+    last = entries[-1].summary.run
     rows: dict[Series, list[tuple[int, CellRow]]] = {}
-    for place, each in enumerate(told):
-        for row in each.summary.first:
+    for place, entry in enumerate(entries):
+        for row in entry.summary.first:
             rows.setdefault((row.key, row.launcher, row.ranks_per_host), []).append((place, row))
-    series = tuple(_series(own, len(told)) for own in rows.values() if any(row.timed for _, row in own))
+    series = tuple(
+        _series(series_rows, len(entries)) for series_rows in rows.values() if any(row.timed for _, row in series_rows)
+    )
     return History(
-        headline=headline(series, len(told)),
-        fingerprint=told[-1].fingerprint,
+        headline=headline(series, len(entries)),
+        fingerprint=entries[-1].fingerprint,
         regime=last.regime,
         device_names=tuple(dict.fromkeys(last.device_names)),
-        runs=tuple(_run(each) for each in told),
+        runs=tuple(_run(entry) for entry in entries),
         series=series,
     )
 
 
-def _run(told: Told) -> HistoryRun:
-    own = told.summary.run
-    git = (told.summary.environment or {}).get("git") or {}
+def _run(entry: PastRun) -> HistoryRun:
+    facts = entry.summary.run
+    git = (entry.summary.environment or {}).get("git") or {}
     commit = git.get("commit") if isinstance(git, dict) else None
     return HistoryRun(
-        name=told.run.root.name,
-        started=own.started,
-        version=own.version,
+        name=entry.run.root.name,
+        started=facts.started,
+        version=facts.version,
         commit=str(commit) if commit else None,
-        launches=own.launches_done,
-        counts=told.summary.counts,
+        launches=facts.launches_done,
+        counts=entry.summary.counts,
     )
 
 
@@ -112,16 +119,16 @@ def _series(rows: Sequence[tuple[int, CellRow]], runs: int) -> HistorySeries:
     points = tuple(
         HistoryPoint(
             run=place,
-            status=each.status,
-            seconds=each.median_s or 0.0,
-            low_s=each.ci_low_s,
-            high_s=each.ci_high_s,
-            launches=each.launches,
+            status=row.status,
+            seconds=row.median_s or 0.0,
+            low_s=row.ci_low_s,
+            high_s=row.ci_high_s,
+            launches=row.launches,
         )
-        for place, each in rows
-        if each.timed
+        for place, row in rows
+        if row.timed
     )
-    told = len(points) > 1 and points[-1].run == runs - 1
+    last = len(points) > 1 and points[-1].run == runs - 1
     return HistorySeries(
         key=row.key,
         scenario=row.scenario,
@@ -132,8 +139,8 @@ def _series(rows: Sequence[tuple[int, CellRow]], runs: int) -> HistorySeries:
         launcher=row.launcher,
         ranks_per_host=row.ranks_per_host,
         points=points,
-        change=points[-1].seconds / points[-2].seconds if told else None,
-        direction=direction(points[-2], points[-1]) if told else "unknown",
+        change=points[-1].seconds / points[-2].seconds if last else None,
+        direction=direction(points[-2], points[-1]) if last else "unknown",
     )
 
 
@@ -148,13 +155,14 @@ def direction(before: HistoryPoint, after: HistoryPoint) -> Direction:
 
 def headline(series: Sequence[HistorySeries], runs: int) -> str:
     """What the last run's intervals are beside those of the runs before it."""
-    counted = Counter(each.direction for each in series if each.change is not None)
+    counted = Counter(line.direction for line in series if line.change is not None)
     words: dict[Direction, str] = {"slower": "above", "faster": "below", "together": "within reach of"}
-    told = [f"{counted[way]} {words[way]}" for way in words if counted[way]]
+    counts = [f"{counted[way]} {words[way]}" for way in words if counted[way]]
     known = sum(counted.values())
     if not known:
         return f"{runs} runs, and no case has a time in the last one and in another."
-    if not told:
+    if not counts:
         return f"{runs} runs; too few launches for intervals to be compared."
     rest = f", and {counted['unknown']} without intervals" if counted["unknown"] else ""
-    return f"{runs} runs. Of {units.count(known, 'case')} in the last one, {units.listed(told)} the time before{rest}."
+    last = f"Of {units.count(known, 'case')} in the last one, {units.listed(counts)} the time before{rest}."
+    return f"{runs} runs. {last}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from harness.journal.run_directory import write_whole
-from reports.compare.history import Told, history
+from reports.compare.history import PastRun, history
 from reports.figures.history import history_plot
 from reports.page.markup import environment
 from reports.schema.history import History, HistorySeries
@@ -29,42 +29,44 @@ class Panel:
     @property
     def sentence(self) -> str:
         """What the last run's times are beside those before it."""
-        told = [
-            f"`{labels.plain(each.variant or each.scenario)}` {units.change(each.change, None, None)}"
-            for each in self.series
-            if each.change is not None
+        parts = [
+            f"`{labels.plain(series.variant or series.scenario)}` {units.change(series.change, None, None)}"
+            for series in self.series
+            if series.change is not None
         ]
         return (
-            f"The last run over the one before it: {units.listed(told)}." if told else "The last run has no time here."
+            f"The last run over the one before it: {units.listed(parts)}."
+            if parts
+            else "The last run has no time here."
         )
 
 
-def write(told: Sequence[Told]) -> Path:
+def write(entries: Sequence[PastRun]) -> Path:
     """Write both files into the newest run's directory; return the page's path."""
-    found, root = history(told), told[-1].run.root
-    write_whole(root / "history.json", found.to_json())
+    content, root = history(entries), entries[-1].run.root
+    write_whole(root / "history.json", content.to_json())
     page = root / "history.html"
-    write_whole(page, render(found))
+    write_whole(page, render(content))
     return page
 
 
-def render(found: History) -> str:
+def render(content: History) -> str:
     """The page as text; it depends on history.json alone."""
     template = environment().get_template("history.html.j2")
-    return template.render(h=found, panels=list(panels(found)), words=WORDS, title=_title(found), many=False)
+    return template.render(h=content, panels=list(panels(content)), words=WORDS, title=_title(content), many=False)
 
 
-def panels(found: History) -> Iterator[Panel]:
+def panels(content: History) -> Iterator[Panel]:
     """In the order of the series; each comparison's numbers of devices together."""
-    names = Labels.of(found.series)
-    own: dict[tuple[str, int], list[HistorySeries]] = {}
-    for each in found.series:
-        own.setdefault((names.comparison(each), each.world_size), []).append(each)
-    for place, ((name, size), series) in enumerate(own.items()):
-        drawn = Markup(history_plot(series, len(found.runs), f"h{place}"))  # noqa: S704 - our own SVG, its text escaped
+    names = Labels.of(content.series)
+    by_size: dict[tuple[str, int], list[HistorySeries]] = {}
+    for line in content.series:
+        by_size.setdefault((names.comparison(line), line.world_size), []).append(line)
+    for place, ((name, size), series) in enumerate(by_size.items()):
+        drawn = Markup(history_plot(series, len(content.runs), f"h{place}"))  # noqa: S704 - our own SVG, its text escaped
         yield Panel(f"{name} on {units.count(size, 'device')}", tuple(series), drawn)
 
 
-def _title(found: History) -> str:
-    names = units.listed(list(dict.fromkeys(each.scenario for each in found.series))[:4]) or "Runs"
-    return f"{names} in {units.count(len(found.runs), 'run')}"
+def _title(content: History) -> str:
+    names = units.listed(list(dict.fromkeys(series.scenario for series in content.series))[:4]) or "Runs"
+    return f"{names} in {units.count(len(content.runs), 'run')}"

@@ -33,27 +33,29 @@ UNKNOWN = "not told"
 
 def refuse(base: Evidence, new: Evidence) -> None:
     """Raise UsageError where the two runs were not measured alike, or are one and the same."""
-    kinds = ["real" if each.plan.emulation is None else "emulated" for each in (base, new)]
+    kinds = ["real" if evidence.plan.emulation is None else "emulated" for evidence in (base, new)]
     if kinds[0] != kinds[1]:
         remedy = "measure both on real devices: what is planted says nothing of a machine"
         raise UsageError("NEW's devices", f"be {kinds[0]}, as BASE's", kinds[1], remedy)
     if _same_launches(base, new):
-        raise UsageError("NEW", "have launches of its own", "a copy of BASE", "measure again")
-    sizes = [set(each.plan.world_sizes) for each in (base, new)]
+        raise UsageError("NEW", "contains launches of BASE", None, "name another run, or measure again")
+    sizes = [set(evidence.plan.world_sizes) for evidence in (base, new)]
     if not sizes[0] & sizes[1]:
-        old, now = (_text(sorted(each)) for each in sizes)
+        old, now = (_text(sorted(counts)) for counts in sizes)
         raise UsageError("NEW's world sizes", f"include one of BASE's ({old})", now, "use --world-sizes alike")
     fixed = _fixed(base, new, max(sizes[0] & sizes[1]))
-    found = [(name, old, now) for name, old, now in fixed if old != now]
-    if found:
-        (name, old, now), others = found[0], [name for name, _, _ in found[1:]]
+    unequal = [(name, old, now) for name, old, now in fixed if old != now]
+    if unequal:
+        (name, old, now), others = unequal[0], [name for name, _, _ in unequal[1:]]
         more = f" ({', '.join(others[:4])}{' and more' if len(others) > 4 else ''} differ too)" if others else ""
         raise UsageError(
             f"NEW's {name}", f"equal BASE's ({labels.plain(old)})", labels.plain(now), f"measure both alike{more}"
         )
     if not shared(base, new):
-        own, other = (_first_case(each) for each in (base, new))
-        raise UsageError("NEW", f"have a case of BASE's ({own})", other, "measure the same scenarios and axes")
+        first, other = (_first_case(evidence) for evidence in (base, new))
+        raise UsageError(
+            "NEW", f"has no case of BASE's (BASE: {first}; NEW: {other})", None, "measure the same scenarios and axes"
+        )
 
 
 def refuse_unchecked(base: Evidence, new: Evidence) -> None:
@@ -61,7 +63,7 @@ def refuse_unchecked(base: Evidence, new: Evidence) -> None:
     for name, evidence in (("BASE", base), ("NEW", new)):
         if any(cell.state == "unchecked" for cell in evidence.cells):
             remedy = "add --accept-unchecked where a result that is wrong may count as fast"
-            raise UsageError(name, "have checked results for a verdict", "a run of a script, unchecked", remedy)
+            raise UsageError(name, "is a run of a script, whose results were not checked", None, remedy)
 
 
 def shared(base: Evidence, new: Evidence) -> list[str]:
@@ -84,10 +86,10 @@ def differences(base: Evidence, new: Evidence) -> tuple[Difference, ...]:
     return tuple(Difference(name=name, base=old, new=now) for name, old, now in pairs if old != now)
 
 
-def same_software(found: Sequence[Difference], *runs: Evidence) -> bool:
+def same_software(differing: Sequence[Difference], *runs: Evidence) -> bool:
     """Whether nothing that the probes run on differs, as far as both environments are known."""
-    known = all(each.environment is not None for each in runs)
-    return known and not any(each.name.startswith(SOFTWARE) for each in found)
+    known = all(evidence.environment is not None for evidence in runs)
+    return known and not any(difference.name.startswith(SOFTWARE) for difference in differing)
 
 
 def mixed(evidence: Evidence) -> bool:
@@ -97,14 +99,14 @@ def mixed(evidence: Evidence) -> bool:
 
 def _same_launches(base: Evidence, new: Evidence) -> bool:
     """Whether any cell of both runs has samples that started at the very same instants."""
-    pairs = ((base.taken[key], new.taken[key]) for key in base.taken.keys() & new.taken.keys())
+    pairs = ((base.samples[key], new.samples[key]) for key in base.samples.keys() & new.samples.keys())
     return any(np.array_equal(old.start_s, now.start_s) for old, now in pairs)
 
 
 def _first_case(evidence: Evidence) -> str:
     """The first case of a run, and how many more there are."""
-    told = [labels.plain(key) for key in keys(evidence)]
-    return told[0] + (f" and {len(told) - 1} more" if told[1:] else "") if told else "none"
+    names = [labels.plain(key) for key in keys(evidence)]
+    return names[0] + (f" and {len(names) - 1} more" if names[1:] else "") if names else "none"
 
 
 def _fixed(base: Evidence, new: Evidence, size: int) -> Iterator[tuple[str, str, str]]:
@@ -117,11 +119,11 @@ def _fixed(base: Evidence, new: Evidence, size: int) -> Iterator[tuple[str, str,
     yield "threads", _text(olds.threads), _text(news.threads)
     for name in {**olds.regime, **news.regime}:
         yield f"regime.{name}", olds.regime.get(name, UNKNOWN), news.regime.get(name, UNKNOWN)
-    told = [dict(_leaves(each.environment or {})) for each in (base, new)]
-    for name, old in told[0].items():
-        if HARDWARE.fullmatch(name) and name in told[1]:
-            yield name, old, told[1][name]
-    others = [dict(_others(each)) for each in (base, new)]
+    facts = [dict(_leaves(evidence.environment or {})) for evidence in (base, new)]
+    for name, old in facts[0].items():
+        if HARDWARE.fullmatch(name) and name in facts[1]:
+            yield name, old, facts[1][name]
+    others = [dict(_others(evidence)) for evidence in (base, new)]
     for name in {**others[0], **others[1]}:
         if HARDWARE.fullmatch(name):
             yield name, others[0].get(name, FIRST), others[1].get(name, FIRST)
@@ -162,15 +164,15 @@ def _told(evidence: Evidence) -> Iterator[tuple[str, str]]:
 
 def _others(evidence: Evidence) -> Iterator[tuple[str, str]]:
     """What other hosts have otherwise than rank 0's, whatever their names."""
-    for place, its in enumerate(sorted(sorted(each.items()) for each in evidence.strange_hosts.values())):
-        yield from ((f"{OTHERS}{place}.{name}", value) for name, value in its)
+    for place, differing in enumerate(sorted(sorted(host.items()) for host in evidence.strange_hosts.values())):
+        yield from ((f"{OTHERS}{place}.{name}", value) for name, value in differing)
 
 
-def _leaves(told: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(record: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """A nested record as dotted names with values in words."""
-    inside = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
-    if not isinstance(told, dict | list):
-        yield name, _text(told)
+    inside = record.items() if isinstance(record, dict) else enumerate(record) if isinstance(record, list) else ()
+    if not isinstance(record, dict | list):
+        yield name, _text(record)
     for key, value in inside:
         yield from _leaves(value, f"{name}.{key}" if name else str(key))
 

@@ -34,11 +34,11 @@ def show(changes: Changes, console: Console) -> None:
     console.print()
     fitting.show([_table(changes)], console)
     console.print()
-    told = list(wording.reasons(changes))
-    for broken, text in told[:REASONS]:
+    reasons = list(wording.reasons(changes))
+    for broken, text in reasons[:REASONS]:
         hang(sentence(text, "red" if broken else ""), console)
-    if len(told) > REASONS:
-        hang(Text(f"{len(told) - REASONS} more of these are in --format json.", "dim"), console)
+    if len(reasons) > REASONS:
+        hang(Text(f"{len(reasons) - REASONS} more of these are in --format json.", "dim"), console)
     for text in (*changes.remarks, wording.gate(changes)):
         if text:
             hang(sentence(text, "" if text in changes.remarks else "dim"), console)
@@ -101,12 +101,12 @@ def comment(changes: Changes) -> str:
         f"{md.sentence(wording.differing(changes))} {wording.machine(changes)}",
         *(f"\n{md.sentence(text)}" for text in changes.remarks),
     ]
-    told = [(broken, f"- {md.sentence(text)}") for broken, text in wording.reasons(changes)]
+    reasons = [(broken, f"- {md.sentence(text)}") for broken, text in wording.reasons(changes)]
     blocks = [
         md.Block(list(_rows(worse, called)), md.head(*HEAD)),
-        md.Block([text for broken, text in told if broken]),
+        md.Block([text for broken, text in reasons if broken]),
         md.Block(list(_rows(others, called)), md.head(*HEAD), f"{units.count(len(others), 'other case')}", not worse),
-        md.Block([text for broken, text in told if not broken], title="Why others have no verdict"),
+        md.Block([text for broken, text in reasons if not broken], title="Why others have no verdict"),
         md.Block([*filter(None, [wording.gate(changes)])], title="How it is judged"),
     ]
     return md.fitted(opening, blocks, md.COMMENT, "`--format json` has them all.")
@@ -114,15 +114,15 @@ def comment(changes: Changes) -> str:
 
 def _rows(rows: Iterable[ChangeRow], called: Labels) -> Iterator[str]:
     for row in rows:
-        name, found = outcome(row), row.ratio is not None
+        name, known = outcome(row), row.ratio is not None
         yield md.row(
             md.code(called.case(row)),
             str(row.world_size),
             units.seconds(row.base_median_s),
             units.seconds(row.new_median_s),
-            units.change(row.ratio, row.ratio_low, row.ratio_high) if found else "",
+            units.change(row.ratio, row.ratio_low, row.ratio_high) if known else "",
             wording.cycles(row),
-            limit_in_brief(row) if found else "",
+            limit_in_brief(row) if known else "",
             MARKDOWN_WORDS.get(name, name),
         )
 

@@ -29,16 +29,16 @@ def outcome(row: ChangeRow) -> str:
 
 def counted(rows: Sequence[ChangeRow]) -> dict[str, int]:
     """How many cases there are, and how many of each outcome."""
-    found = Counter(outcome(row) for row in rows)
-    return {"cases": len(rows), **{name: found[name] for name in OUTCOMES}}
+    counts = Counter(outcome(row) for row in rows)
+    return {"cases": len(rows), **{name: counts[name] for name in OUTCOMES}}
 
 
 def headline(rows: Sequence[ChangeRow], gate: Gate) -> str:
     """The one line that says whether NEW is worse."""
-    found = counted(rows)
-    told = units.listed([f"{found[name]} {words}" for name, words in OUTCOMES.items() if found[name]])
-    cases = f"{units.count(len(rows), 'case')}: {told}."
-    if found["broken"] or found["slower"]:
+    counts = counted(rows)
+    outcomes = units.listed([f"{counts[name]} {words}" for name, words in OUTCOMES.items() if counts[name]])
+    cases = f"{units.count(len(rows), 'case')}: {outcomes}."
+    if counts["broken"] or counts["slower"]:
         return f"NEW is worse than BASE. {cases}"
     if not gate.able:
         return f"NEW could not be found worse than BASE, {_unable(gate)}. {cases}"
@@ -53,21 +53,21 @@ def _unable(gate: Gate) -> str:
 
 def remarks(rows: Sequence[ChangeRow], gate: Gate, *mixed: bool) -> tuple[str, ...]:
     """What a reader has to bear in mind; ``mixed`` tells of BASE and NEW whether their environment changed inside."""
-    told = []
+    lines = []
     if gate.cases and not gate.able:
         least = f"the smallest p that a rank test reaches with these launches is {units.number(gate.smallest_p or 1)}"
-        told.append(
+        lines.append(
             f"The gate cannot fail: {least}, and {units.count(gate.cases, 'case')} need "
             f"{units.number(gate.level / gate.cases)}. Measure {gate.launches_needed} launches of each run or more."
         )
     for name, changed in zip(("BASE", "NEW"), mixed, strict=True):
         if changed:
-            told.append(f"The launches of {name} were not all made in one environment; the last one is told.")
+            lines.append(f"The launches of {name} were not all made in one environment; the last one is told.")
     asymmetric = {(row.base_launches, row.new_launches) for row in rows if row.base_launches != row.new_launches}
     if asymmetric:
         old, now = min(asymmetric)
-        told.append(f"BASE has {old} launches and NEW {now}: intervals are exact only where both sides vary alike.")
-    return tuple(told)
+        lines.append(f"BASE has {old} launches and NEW {now}: intervals are exact only where both sides vary alike.")
+    return tuple(lines)
 
 
 LONGEST = 24
@@ -87,7 +87,10 @@ def differing(changes: Changes) -> str:
     def short(value: str) -> str:
         return labels.cut(labels.plain(value), LONGEST)
 
-    parts = (f"{labels.plain(each.name)} {short(each.base)} → {short(each.new)}" for each in changes.differences)
+    parts = (
+        f"{labels.plain(difference.name)} {short(difference.base)} → {short(difference.new)}"
+        for difference in changes.differences
+    )
     return f"Also different: {'; '.join(parts)}."
 
 
@@ -105,11 +108,11 @@ def machine(changes: Changes) -> str:
 
 def gate(changes: Changes) -> str:
     """The correction, and whether it leaves a chance to find anything."""
-    told = changes.gate
-    if told.smallest_p is None or not told.able:
+    decision = changes.gate
+    if decision.smallest_p is None or not decision.able:
         return ""
-    limit, least = (units.number(each) for each in (told.level / told.cases, told.smallest_p))
-    among = units.count(told.cases, "case")
+    limit, least = (units.number(value) for value in (decision.level / decision.cases, decision.smallest_p))
+    among = units.count(decision.cases, "case")
     return f"Gate: {among}, corrected after Holm; p ≤ {limit} is found in any event, and {least} can be reached."
 
 
@@ -120,8 +123,8 @@ def reasons(changes: Changes) -> Iterator[tuple[bool, str]]:
         if row.reason:
             yield row.broken, f"{case(row, called)}: {row.reason}."
     for row in changes.cases:
-        if told := clocked(row.in_cycles):
-            yield False, f"{case(row, called)}:{told}"
+        if text := clocked(row.in_cycles):
+            yield False, f"{case(row, called)}:{text}"
     unconfirmed = sum(outcome(row) == "unconfirmed" for row in changes.cases)
     if unconfirmed:
         yield False, f"* slower by its own interval, but not after the correction for {changes.gate.cases} cases."
@@ -132,8 +135,8 @@ def reasons(changes: Changes) -> Iterator[tuple[bool, str]]:
 
 def cycles(row: ChangeRow) -> str:
     """Its change in clock cycles, where they are known."""
-    found = row.in_cycles
-    return units.change(found.ratio, found.ratio_low, found.ratio_high) if found else ""
+    ratio = row.in_cycles
+    return units.change(ratio.ratio, ratio.ratio_low, ratio.ratio_high) if ratio else ""
 
 
 def case(row: ChangeRow, called: Labels) -> str:

@@ -200,8 +200,8 @@ def ratio_axis(
     if max(ends) > 4 * min(ends):
         axes.set_xscale("log")
         low = max(low, LEAST_RATIO)
-        beside = max(1.2, (high / low) ** 0.08)
-        axes.set_xlim(low / beside, high * beside)
+        clearance = max(1.2, (high / low) ** 0.08)
+        axes.set_xlim(low / clearance, high * clearance)
         wide = (1, 2, 5) if _decades(low, high) * 3 <= _most_ticks(axes.xaxis) else (1, 3)
         log_ticks(axes.xaxis, wide if max(ends) < 100 * min(ends) else (1,), word or tick_times)
     else:

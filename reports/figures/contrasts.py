@@ -62,8 +62,8 @@ def sorted_forest(branches: Sequence[Branch]) -> list[Branch]:
 
 def surest(branches: Sequence[Branch]) -> list[Branch]:
     """Sorted, and of too many those that are surely furthest from 1."""
-    kept = sorted(branches, key=lambda branch: (-abs(branch.sure), -abs(math.log(branch.ratio))))[:MOST]
-    return sorted_forest(kept)
+    shown = sorted(branches, key=lambda branch: (-abs(branch.sure), -abs(math.log(branch.ratio))))[:MOST]
+    return sorted_forest(shown)
 
 
 def forest_plot(branches: Sequence[Branch], across: str, name: str) -> str:
@@ -81,7 +81,9 @@ def forest_plot(branches: Sequence[Branch], across: str, name: str) -> str:
         verdicts = [f"{units.change(branch.ratio)} {WORDS[branch.verdict]}" for branch in shown]
         ladder.label(axes, names, verdicts, rules=False)
         ends = ends_of(
-            ends for each in shown for ends in ((each.ratio, each.low, each.high), (each.control, None, None))
+            ends
+            for shown_branch in shown
+            for ends in ((shown_branch.ratio, shown_branch.low, shown_branch.high), (shown_branch.control, None, None))
         )
         ratio_axis(axes, ends, max(branch.margin for branch in shown), across, tick_change)
         return svg(figure, name, f"{across.capitalize()}: {units.count(len(shown), 'ratio')} with their intervals")
@@ -128,8 +130,8 @@ class Forest:
         counted = Counter(branch.verdict for branch in self.branches)
         counted["not comparable"] = self.among - len(self.branches)
         kinds: list[Verdict] = [kind for kind in WORDS if counted[kind]]
-        told = units.listed([f"{counted[kind]} {WORDS[kind]}" for kind in kinds])
-        return f"Of {units.count(self.among, 'ratio')} {told}."
+        verdicts = units.listed([f"{counted[kind]} {WORDS[kind]}" for kind in kinds])
+        return f"Of {units.count(self.among, 'ratio')} {verdicts}."
 
     @property
     def left_out(self) -> int:
@@ -169,8 +171,8 @@ def _branch(row: ContrastRow, names: Labels, summary: Summary) -> Branch:
     """Named by its variant, and by whatever else tells it from the others."""
     scenario, _, params = names.comparison(row).partition(" ")
     several = len({about.scenario for about in summary.about}) > 1
-    told = labels.plain(" ".join(part for part in (scenario if several else "", row.variant, params) if part))
-    return Branch(told, row.ratio or 1.0, row.ratio_low, row.ratio_high, row.verdict, row.margin)
+    name = labels.plain(" ".join(part for part in (scenario if several else "", row.variant, params) if part))
+    return Branch(name, row.ratio or 1.0, row.ratio_low, row.ratio_high, row.verdict, row.margin)
 
 
 def side_forests(summary: Summary) -> tuple[Forest, ...]:
@@ -178,7 +180,7 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
     controls = [row for row in summary.sides if row.control]
     against = {(row.comparison, row.key): row.ratio for row in controls}
     names = case_names(summary)
-    made = []
+    forests = []
     for place, side in enumerate(dict.fromkeys(row.side for row in summary.sides if not row.control)):
         rows = [row for row in summary.sides if row.side == side]
         branches = tuple(
@@ -189,7 +191,7 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
         if len(branches) >= FEWEST:
             title, across = f"{side} against {rows[0].reference}", f"change of time from {rows[0].reference}"
             control = controls[0].side if controls else None
-            made.append(
+            forests.append(
                 Forest(
                     f"side{place}",
                     labels.plain(title),
@@ -200,7 +202,7 @@ def side_forests(summary: Summary) -> tuple[Forest, ...]:
                     control,
                 )
             )
-    return tuple(made)
+    return tuple(forests)
 
 
 def case_names(summary: Summary) -> dict[tuple[int, str], str]:
@@ -208,13 +210,13 @@ def case_names(summary: Summary) -> dict[tuple[int, str], str]:
     names = Labels.of(summary.first)
     several = len({row.scenario for row in summary.first}) > 1
     sizes = len({row.world_size for row in summary.first}) > 1
-    found = {}
+    short_names = {}
     for row in summary.first:
         scenario, _, params = names.comparison(row).partition(" ")
         parts: Sequence[str | None] = (scenario if several or row.variant is None else "", row.variant, params)
         where = f" @{row.world_size}" if sizes else ""
-        found[row.comparison, row.key] = labels.plain(" ".join(part for part in parts if part)) + where
-    return found
+        short_names[row.comparison, row.key] = labels.plain(" ".join(part for part in parts if part)) + where
+    return short_names
 
 
 def _case(row: SideRow, name: str, control: float | None) -> Branch:

@@ -24,16 +24,16 @@ def history_plot(series: Sequence[HistorySeries], runs: int, name: str) -> str:
         return ""
     with styled():
         figure, axes = blank(190, left=52, right=104)
-        for place, each in enumerate(series):
-            _line(axes, each, place)
+        for place, line in enumerate(series):
+            _line(axes, line, place)
         _axes(axes, series, runs)
         ends = [
-            (each.points[-1].seconds, shortened(each.variant or each.scenario, LONGEST), HUES[i % len(HUES)])
-            for i, each in enumerate(series)
+            (line.points[-1].seconds, shortened(line.variant or line.scenario, LONGEST), HUES[i % len(HUES)])
+            for i, line in enumerate(series)
         ]
         name_ends(axes, ends)
-        told = f"Time of a step of {units.count(len(series), 'variant')} through {units.count(runs, 'run')}"
-        return svg(figure, name, told)
+        text = f"Time of a step of {units.count(len(series), 'variant')} through {units.count(runs, 'run')}"
+        return svg(figure, name, text)
 
 
 def _line(axes: Axes, series: HistorySeries, place: int) -> None:
@@ -50,7 +50,7 @@ def _line(axes: Axes, series: HistorySeries, place: int) -> None:
 
 
 def _axes(axes: Axes, series: Sequence[HistorySeries], runs: int) -> None:
-    ends = ends_of((point.seconds, point.low_s, point.high_s) for each in series for point in each.points)
+    ends = ends_of((point.seconds, point.low_s, point.high_s) for line in series for point in line.points)
     low, high = min(ends), max(ends)
     room = ROOM * (high - low) or ROOM * high
     axes.set_xlim(0.7, runs + 0.3)

@@ -16,12 +16,12 @@ HATCHES = ("////", "\\\\\\\\", "||||", "----")
 
 def projection_plot(rows: Sequence[ProjectionRow], cells: Sequence[CellRow], name: str) -> str:
     """Speed-ups of one comparison's variants on logarithmic axes; empty where none of them can be projected."""
-    told = [row for row in rows if row.points]
-    if not told:
+    projected = [row for row in rows if row.points]
+    if not projected:
         return ""
-    variants, base = Variants.of(cells), min(row.base_world_size or 1 for row in told)
+    variants, base = Variants.of(cells), min(row.base_world_size or 1 for row in projected)
     by_variant = {variant_of(cell): cell.variant for cell in cells}
-    most, last = max(row.points[-1].world_size for row in told), max(row.counts[-1] for row in told)
+    most, last = max(row.points[-1].world_size for row in projected), max(row.counts[-1] for row in projected)
     with styled():
         figure, axes = blank(278, left=38, right=96, top=18.0)
         axes.plot([base, most], [1, most / base], color=QUIET, linewidth=0.9, dashes=(4, 3))
@@ -29,23 +29,27 @@ def projection_plot(rows: Sequence[ProjectionRow], cells: Sequence[CellRow], nam
         axes.text(last, 1.005, "measured up to here", transform=axes.get_xaxis_transform(), color=QUIET, ha="center")
         ends = [(most / base, "ideal", QUIET)]
         for shown, variant in by_variant.items():
-            for row in (row for row in told if row.variant == variant):
+            for row in (row for row in projected if row.variant == variant):
                 colour = variants.palette[shown]
                 _measured(axes, row, cells, colour, variants.markers[shown])
                 _projected(axes, row, colour, HATCHES[variants.names.index(shown) % len(HATCHES)])
                 ends.append(((row.points[-1].speedup_low * row.points[-1].speedup_high) ** 0.5, shown, colour))
-        _doubling_axes(axes, {count for row in told for count in (*row.counts, *(p.world_size for p in row.points))})
+        _doubling_axes(
+            axes, {count for row in projected for count in (*row.counts, *(p.world_size for p in row.points))}
+        )
         name_ends(axes, ends)
         return svg(
-            figure, name, f"What up to {most} devices might do, which was not measured, for {len(told)} variants"
+            figure, name, f"What up to {most} devices might do, which was not measured, for {len(projected)} variants"
         )
 
 
 def _measured(axes: Axes, row: ProjectionRow, cells: Sequence[CellRow], colour: str, marker: str) -> None:
-    own = {
+    measured_points = {
         cell.world_size: cell.speedup for cell in cells if cell.variant == row.variant and cell.world_size in row.counts
     }
-    points = {row.base_world_size or 1: 1.0} | {size: value for size, value in sorted(own.items()) if value is not None}
+    points = {row.base_world_size or 1: 1.0} | {
+        size: value for size, value in sorted(measured_points.items()) if value is not None
+    }
     axes.plot(list(points), list(points.values()), color=colour, marker=marker, markersize=5, zorder=4)
 
 

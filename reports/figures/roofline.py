@@ -79,8 +79,8 @@ def _log_axis(axes: Axes, rates: Sequence[float]) -> None:
 
 
 def _tick(value: float) -> str:
-    told = units.quantity(value, "")
-    number, _, prefix = told.partition(units.THIN)
+    text = units.quantity(value, "")
+    number, _, prefix = text.partition(units.THIN)
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number}{units.THIN}{prefix}".strip()
 
 

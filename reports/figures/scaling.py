@@ -106,12 +106,12 @@ def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
             axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=1.2, dashes=(1, 1.5))
             ends.append((line[-1][1], "all busy", QUIET))
         for place, variant in enumerate(variants.names):
-            own = [row for row in measured if variant_of(row) == variant]
-            if own:
+            of_variant = [row for row in measured if variant_of(row) == variant]
+            if of_variant:
                 shift = (place - (len(variants.names) - 1) / 2) * 0.012 * most
-                _launches(axes, own, rows, variants.palette[variant], shift)
-                _curve(axes, own, variants, base, shift)
-                ends.append((own[-1].speedup or 0, variant, variants.palette[variant]))
+                _launches(axes, of_variant, rows, variants.palette[variant], shift)
+                _curve(axes, of_variant, variants, base, shift)
+                ends.append((of_variant[-1].speedup or 0, variant, variants.palette[variant]))
         axes.set_xlim(0, most * 1.04)
         axes.set_ylim(0, max(tops) * 1.06)
         name_ends(axes, ends)

@@ -7,7 +7,6 @@ from functools import cached_property
 
 from markupsafe import Markup
 
-from harness.journal.measurement_warnings import REMEDIES
 from harness.journal.records import MEASURED
 from reports.figures.axes import Ends, Variants
 from reports.schema.cases import CeilingRow, CellRow, ContrastRow, RankRow, RoofRow
@@ -73,7 +72,7 @@ class Section:
 
     def marks(self, row: CellRow) -> str:
         """The marks of one case's warnings, e.g. ``ab``."""
-        return "".join(sorted(self.letters[each.kind] for each in row.warnings))
+        return "".join(sorted(self.letters[caution.kind] for caution in row.warnings))
 
     @property
     def notes(self) -> Iterator[tuple[str, str, str, list[str]]]:
@@ -81,11 +80,11 @@ class Section:
         for kind, letter in marks(self.cells).items():
             facts: dict[str, list[str]] = {}
             for row in self.cells:
-                for each in row.warnings:
-                    if each.kind is kind:
-                        facts.setdefault(each.fact, []).append(short(row))
-            told = [f"{fact} ({_cases(names, len(self.cells))})" for fact, names in facts.items()]
-            yield letter, str(kind), REMEDIES[kind], told
+                for caution in row.warnings:
+                    if caution.kind is kind:
+                        facts.setdefault(caution.fact, []).append(short(row))
+            lines = [f"{fact} ({_cases(names, len(self.cells))})" for fact, names in facts.items()]
+            yield letter, str(kind), kind.remedy, lines
 
     @property
     def base(self) -> int:
@@ -178,15 +177,15 @@ def sections(summary: Summary) -> tuple[Section, ...]:
 
 
 def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section:
-    own = about.comparison
+    index = about.comparison
     contrasts: dict[tuple[str | None, int], ContrastRow] = {
-        (row.variant, row.world_size): row for row in summary.comparisons if row.comparison == own
+        (row.variant, row.world_size): row for row in summary.comparisons if row.comparison == index
     }
     by_case: dict[str, list[Planned]] = {}
     for cell in summary.strip:
-        if cell.comparison == own:
+        if cell.comparison == index:
             by_case.setdefault(cell.case, []).append(cell)
-    cells = by_variant([row for row in summary.first if row.comparison == own])
+    cells = by_variant([row for row in summary.first if row.comparison == index])
     cases = tuple(lines(summary, cells))
     by_key = {row.key: row for row in cells if row.timed}
     return Section(
@@ -194,16 +193,18 @@ def _section(about: ComparisonFacts, summary: Summary, names: Labels) -> Section
         name=names.comparison(about),
         cells=cells,
         contrasts=contrasts,
-        ceilings=tuple(row for row in summary.ceilings if row.comparison == own),
-        strip=tuple((_without(case, about), tuple(each)) for case, each in by_case.items()),
+        ceilings=tuple(row for row in summary.ceilings if row.comparison == index),
+        strip=tuple((_without(case, about), tuple(states)) for case, states in by_case.items()),
         traces=tuple(
-            (by_key[trace.key], trace) for trace in summary.traces if trace.comparison == own and trace.key in by_key
+            (by_key[trace.key], trace) for trace in summary.traces if trace.comparison == index and trace.key in by_key
         ),
-        losses={row.key: row for row in summary.losses if row.comparison == own},
-        heat=tuple((by_key[row.key], row) for row in summary.heat if row.comparison == own and row.key in by_key),
+        losses={row.key: row for row in summary.losses if row.comparison == index},
+        heat=tuple((by_key[row.key], row) for row in summary.heat if row.comparison == index and row.key in by_key),
         lines=cases,
-        columns=tuple(each for each in columns(summary) if any(entry != Entry() for entry in each.entries(cases))),
-        ranks=tuple(row for row in summary.ranks if row.comparison == own),
+        columns=tuple(
+            column for column in columns(summary) if any(entry != Entry() for entry in column.entries(cases))
+        ),
+        ranks=tuple(row for row in summary.ranks if row.comparison == index),
         roofs=summary.roofs,
         margin=summary.run.margin,
     )

@@ -38,11 +38,11 @@ def spread(section: Section) -> Drawing | None:
 def by_variant(traces: Sequence[tuple[CellRow, TraceRow]]) -> dict[str, list[tuple[CellRow, TraceRow]]]:
     """Those on the most devices."""
     most = max((row.world_size for row, _ in traces), default=0)
-    own: dict[str, list[tuple[CellRow, TraceRow]]] = {}
+    by_name: dict[str, list[tuple[CellRow, TraceRow]]] = {}
     for row, trace in traces:
         if row.world_size == most:
-            own.setdefault(variant_of(row), []).append((row, trace))
-    return own
+            by_name.setdefault(variant_of(row), []).append((row, trace))
+    return by_name
 
 
 def _sentence(traces: Mapping[str, Sequence[tuple[CellRow, TraceRow]]]) -> str:
@@ -90,12 +90,12 @@ def _limits(traces: Sequence[tuple[CellRow, TraceRow]]) -> tuple[float, float]:
 
 
 def _panel(
-    axes: Axes, place: int, own: Sequence[tuple[CellRow, TraceRow]], colour: str, limits: tuple[float, float]
+    axes: Axes, place: int, traces: Sequence[tuple[CellRow, TraceRow]], colour: str, limits: tuple[float, float]
 ) -> None:
     axes.axhline(place, color=RULE, linewidth=0.8, zorder=0)
-    ordered = sorted(own, key=lambda pair: pair[0].launch_s[pair[1].launch])
+    ordered = sorted(traces, key=lambda pair: pair[0].launch_s[pair[1].launch])
     ends = {ordered[0][1].launch, ordered[-1][1].launch} if len(ordered) >= NAMED else set()
-    for row, trace in own:
+    for row, trace in traces:
         points = [(value / (row.median_s or 1.0), level) for value, level in zip(trace.quantiles, LEVELS, strict=True)]
         inside = [(value, place - RISE * level) for value, level in points if limits[0] <= value <= limits[1]]
         named = trace.launch in ends

@@ -87,7 +87,7 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     step = 13.5 / axes.bbox.height
     heights = [float(axes.transAxes.inverted().transform(axes.transData.transform((0, end)))[1]) for end, _, _ in ends]
     at, placed = 1 + step, []
-    for height, (_, text, colour) in sorted(zip(heights, ends, strict=True), key=lambda each: -each[0]):
+    for height, (_, text, colour) in sorted(zip(heights, ends, strict=True), key=lambda pair: -pair[0]):
         at = min(height, at - step)
         placed.append((at, text, colour))
     lift = max(0.0, step / 2 - min(height for height, _, _ in placed))
@@ -138,5 +138,5 @@ def _for_page(tag: str, name: str) -> str:
     return re.sub(r"-?\d+\.\d{3,}(?:e-?\d+)?", lambda number: f"{float(number[0]):.2f}", tag)
 
 
-def _font(found: re.Match[str]) -> str:
-    return f"font-weight: {found[1] or 'normal'}; font-size: {found[2]}"
+def _font(match: re.Match[str]) -> str:
+    return f"font-weight: {match[1] or 'normal'}; font-size: {match[2]}"

@@ -36,8 +36,8 @@ Entry = tuple[str, str, str]
 def order(section: Section) -> Drawing | None:
     """Every sample over the median of its case in that launch, in true order, a lane a launch."""
     among = sum(row.samples for row in section.cells)
-    kept = sum(len(trace.seconds) for _, trace in section.traces)
-    thinned = f", thinned evenly to {kept} of {among}" if kept < among else ""
+    shown = sum(len(trace.seconds) for _, trace in section.traces)
+    thinned = f", thinned evenly to {shown} of {among}" if shown < among else ""
     held = any(trace.held_back for _, trace in section.traces)
     ticks = ", ticks where a device held its clock back" if held else ""
     lifts = "What disturbs the machine lifts all cases at once."

@@ -21,8 +21,8 @@ def action_benchmark(run: RunDir) -> str:
     """A JSON array; names are the cases' keys, which stay the same from commit to commit."""
     summary = summarise(run)
     rows = (row for row in summary.cells if row.timed and row.status not in FAILED)
-    told = [_entry(row, row.median_s, summary) for row in rows if row.median_s is not None]
-    return json.dumps(told, indent=1) + "\n"
+    entries = [_entry(row, row.median_s, summary) for row in rows if row.median_s is not None]
+    return json.dumps(entries, indent=1) + "\n"
 
 
 def _entry(row: CellRow, median_s: float, summary: Summary) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def _entry(row: CellRow, median_s: float, summary: Summary) -> dict[str, Any]:
 
 def _extra(row: CellRow, summary: Summary) -> list[str]:
     launches = units.count(row.launches, "launch")
-    told = [f"{launches}, {units.count(row.samples, 'sample')}"]
+    lines = [f"{launches}, {units.count(row.samples, 'sample')}"]
     if row.scaled:
-        told.append(f"speed-up {units.times_between(row.speedup, row.speedup_low, row.speedup_high)}")
-    told += [f"{caution.kind}: {labels.plain(caution.fact)}" for caution in row.warnings]
-    return [*told, f"environment {summary.run.fingerprint}"]
+        lines.append(f"speed-up {units.times_between(row.speedup, row.speedup_low, row.speedup_high)}")
+    lines += [f"{caution.kind}: {labels.plain(caution.fact)}" for caution in row.warnings]
+    return [*lines, f"environment {summary.run.fingerprint}"]

@@ -34,7 +34,7 @@ def job_summary(run: RunDir) -> str:
     path = Path(os.environ.get(SUMMARY_VARIABLE) or os.devnull)
     room = md.JOB_SUMMARY - (path.stat().st_size if path.is_file() else 0)
     if room < LEAST_ROOM:
-        raise UsageError(f"${SUMMARY_VARIABLE}", "have room left", f"{path}, which has none", "use --out")
+        raise UsageError(f"${SUMMARY_VARIABLE}", f"{path} has no room left", None, "use --out")
     return markdown(summarise(run), room)
 
 

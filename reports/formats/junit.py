@@ -25,9 +25,9 @@ def junit(run: RunDir) -> str:
     """The document; no character that XML forbids is in it, whatever the run's texts hold."""
     summary = summarise(run)
     root = ET.Element("testsuites", name="rankbench")
-    found = outcomes(summary)
+    fates = outcomes(summary)
     for about in summary.about:
-        root.append(_suite(summary, about, [outcome for outcome in found if outcome.comparison == about.comparison]))
+        root.append(_suite(summary, about, [outcome for outcome in fates if outcome.comparison == about.comparison]))
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, 0)) for suite in root)))
     ET.indent(root, " ")
@@ -36,10 +36,10 @@ def junit(run: RunDir) -> str:
     )
 
 
-def _suite(summary: Summary, about: ComparisonFacts, own: list[Fate]) -> ET.Element:
+def _suite(summary: Summary, about: ComparisonFacts, fates: list[Fate]) -> ET.Element:
     rows = {row.key: row for row in summary.first if row.comparison == about.comparison}
-    counted = Counter(OUTCOMES.get(outcome.status, "error") for outcome in own)
-    suite = ET.Element("testsuite", name=_name(about), tests=str(len(own)))
+    counted = Counter(OUTCOMES.get(outcome.status, "error") for outcome in fates)
+    suite = ET.Element("testsuite", name=_name(about), tests=str(len(fates)))
     for name, element in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(counted[element]))
     if summary.run.started:
@@ -47,7 +47,7 @@ def _suite(summary: Summary, about: ComparisonFacts, own: list[Fate]) -> ET.Elem
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(summary):
         ET.SubElement(properties, "property", name=name, value=labels.plain(value))
-    suite.extend([_case(outcome, about, rows.get(outcome.key)) for outcome in own])
+    suite.extend([_case(outcome, about, rows.get(outcome.key)) for outcome in fates])
     return suite
 
 
@@ -73,17 +73,17 @@ def _case(outcome: Fate, about: ComparisonFacts, row: CellRow | None) -> ET.Elem
         case.set("time", f"{Decimal(repr(row.median_s)):f}")
     element = OUTCOMES.get(outcome.status, "error")
     if element:
-        told = ET.SubElement(case, element, message=outcome.told)
+        problem = ET.SubElement(case, element, message=outcome.told)
         if element != "skipped":
-            told.set("type", outcome.status)
+            problem.set("type", outcome.status)
     elif row is not None and shown:
         ET.SubElement(case, "system-out").text = _figures(row)
     return case
 
 
 def _figures(row: CellRow) -> str:
-    told = [f"{units.timed(row.median_s, row.ci_low_s, row.ci_high_s)} a step"]
+    lines = [f"{units.timed(row.median_s, row.ci_low_s, row.ci_high_s)} a step"]
     if row.speedup is not None and row.scaling != "none":
-        told.append(f"speed-up {units.times_between(row.speedup, row.speedup_low, row.speedup_high)}")
-    told += [f"{caution.kind}: {labels.plain(caution.fact)}" for caution in row.warnings]
-    return "; ".join(told)
+        lines.append(f"speed-up {units.times_between(row.speedup, row.speedup_low, row.speedup_high)}")
+    lines += [f"{caution.kind}: {labels.plain(caution.fact)}" for caution in row.warnings]
+    return "; ".join(lines)

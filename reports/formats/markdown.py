@@ -38,7 +38,7 @@ def sentence(text: str) -> str:
 def inert(text: str) -> str:
     """Text in which nothing is marked up: no link, no mention, no formula."""
     shown = _ACTIVE.sub(r"\\\1", labels.printable(text))
-    shown = _LINKS.sub(lambda found: f"{found[1]}\\." if found[1] else "\\://", shown)
+    shown = _LINKS.sub(lambda match: f"{match[1]}\\." if match[1] else "\\://", shown)
     return shown.replace("&", "&amp;").replace("@", "@\N{ZERO WIDTH SPACE}")
 
 
@@ -85,13 +85,13 @@ def fitted(opening: Sequence[str], blocks: Sequence[Block], limit: int, rest: st
     lines, room, left = [*opening, ""], limit - _size([*opening, ""]) - LEFT_OUT - len(rest.encode()), 0
     for block in blocks:
         room -= _size([*block.before, *block.after])
-        kept = 0
-        while kept < len(block.rows) and room >= (need := _size([block.rows[kept]])):
+        length = 0
+        while length < len(block.rows) and room >= (need := _size([block.rows[length]])):
             room -= need
-            kept += 1
-        left += len(block.rows) - kept
-        if kept:
-            lines += [*block.before, *block.rows[:kept], *block.after]
+            length += 1
+        left += len(block.rows) - length
+        if length:
+            lines += [*block.before, *block.rows[:length], *block.after]
         else:
             room += _size([*block.before, *block.after])
     if left:

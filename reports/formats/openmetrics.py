@@ -28,8 +28,8 @@ def _shown(name: str) -> Callable[[CellRow], float | None]:
     """A figure that is told only of a time above the floor."""
 
     def value(row: CellRow) -> float | None:
-        found: float | None = None if row.below_resolution else getattr(row, name)
-        return found
+        number: float | None = None if row.below_resolution else getattr(row, name)
+        return number
 
     return value
 
@@ -60,7 +60,7 @@ def openmetrics(run: RunDir) -> str:
 
 def _run(summary: Summary) -> Iterator[str]:
     run = summary.run
-    told = {
+    labels = {
         "version": run.version,
         "launcher": run.launcher,
         "device": ", ".join(dict.fromkeys(run.device_names)),
@@ -71,7 +71,7 @@ def _run(summary: Summary) -> Iterator[str]:
         **_emulated(summary),
     }
     yield from _head("rankbench_run", "info", "", "The run that all of this is of.")
-    yield _sample("rankbench_run_info", told, 1)
+    yield _sample("rankbench_run_info", labels, 1)
 
 
 def _cells(summary: Summary) -> Iterator[str]:
@@ -84,10 +84,10 @@ def _cells(summary: Summary) -> Iterator[str]:
 def _cases(summary: Summary) -> Iterator[str]:
     for family in FAMILIES:
         values = [(row, family.value(row)) for row in summary.cells]
-        told = [(row, value) for row, value in values if value is not None]
-        if told:
+        known = [(row, value) for row, value in values if value is not None]
+        if known:
             yield from _head(family.name, "gauge", family.unit, family.help)
-            yield from (_sample(family.name, _labels(row) | _emulated(summary), value) for row, value in told)
+            yield from (_sample(family.name, _labels(row) | _emulated(summary), value) for row, value in known)
 
 
 def _labels(row: CellRow) -> Pairs:
@@ -102,16 +102,16 @@ def _labels(row: CellRow) -> Pairs:
     }
 
 
-def _shared(told: bool) -> Pairs:  # noqa: FBT001 - a mark, or none
-    return {"shared_device": "true"} if told else {}
+def _shared(shared: bool) -> Pairs:  # noqa: FBT001 - a mark, or none
+    return {"shared_device": "true"} if shared else {}
 
 
 def _emulated(summary: Summary) -> Pairs:
     return {"emulated": "true"} if summary.run.emulated is not None else {}
 
 
-def _head(name: str, kind: str, unit: str, told: str) -> Sequence[str]:
-    lines = [f"# TYPE {name} {kind}", f"# HELP {name} {told}"]
+def _head(name: str, kind: str, unit: str, text: str) -> Sequence[str]:
+    lines = [f"# TYPE {name} {kind}", f"# HELP {name} {text}"]
     return [*lines, f"# UNIT {name} {unit}"] if unit else lines
 
 

@@ -60,28 +60,33 @@ def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 def _part(cell: Cell, columns: Mapping[str, str]) -> Columns:
     """The rows of one cell."""
-    case, taken = cell.case, _readings(cell)
-    told = {"launch": cell.launch, "comparison": cell.comparison, "scenario": case.scenario, "variant": case.variant}
-    told |= {"world_size": case.world_size, "packed": case.packed, "probe": case.probe, "status": cell.state}
-    told |= {column: case.params.get(name) for name, column in columns.items()} | {CASE: case.key}
-    rows = len(taken["seconds"])
-    return taken | {name: np.array([value], dtype=object).repeat(rows) for name, value in told.items()}
+    case, samples = cell.case, _readings(cell)
+    constants = {
+        "launch": cell.launch,
+        "comparison": cell.comparison,
+        "scenario": case.scenario,
+        "variant": case.variant,
+    }
+    constants |= {"world_size": case.world_size, "packed": case.packed, "probe": case.probe, "status": cell.state}
+    constants |= {column: case.params.get(name) for name, column in columns.items()} | {CASE: case.key}
+    rows = len(samples["seconds"])
+    return samples | {name: np.array([value], dtype=object).repeat(rows) for name, value in constants.items()}
 
 
 def _readings(cell: Cell) -> Columns:
     """What the ranks of a cell read, rank by rank; one empty row where it has no samples."""
-    taken, record = cell.taken, cell.record
-    if taken is None or record is None or record.status not in MEASURED:
+    values, record = cell.samples, cell.record
+    if values is None or record is None or record.status not in MEASURED:
         return {name: np.array([np.nan]) for name in READ}
-    ranks, samples = taken.start_s.shape
+    ranks, samples = values.start_s.shape
     return {
         "rank": np.arange(ranks).repeat(samples),
-        "round": np.tile(taken.round, ranks),
+        "round": np.tile(values.round, ranks),
         "sample": np.tile(np.arange(samples), ranks),
-        "position": np.tile(taken.position, ranks),
+        "position": np.tile(values.position, ranks),
         "inner": np.full(ranks * samples, record.inner),
-        "start_s": taken.start_s.ravel(),
-        "seconds": taken.seconds(record.inner).ravel(),
+        "start_s": values.start_s.ravel(),
+        "seconds": values.seconds(record.inner).ravel(),
     }
 
 
@@ -104,7 +109,7 @@ def parquet(run: RunDir) -> bytes:
         table.astype(kinds).to_parquet(file, engine="pyarrow", index=False)
     except ImportError:
         remedy = "pip install -e '.[parquet]'"
-        raise UsageError("--format parquet", "find pyarrow", "not installed", remedy) from None
+        raise UsageError("--format parquet", "needs pyarrow, which is not installed", None, remedy) from None
     return file.getvalue()
 
 
@@ -125,9 +130,9 @@ def _table(run: RunDir) -> pd.DataFrame:
 
 def _with(table: pd.DataFrame, name: str, values: Any) -> pd.DataFrame:
     """A column more; a parameter of that name gives way."""
-    made = table.rename(columns={name: f"param_{name}"})
-    made.insert(1, name, values)
-    return made
+    renamed = table.rename(columns={name: f"param_{name}"})
+    renamed.insert(1, name, values)
+    return renamed
 
 
 def _of_side(evidence: Evidence) -> pd.DataFrame:

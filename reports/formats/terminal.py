@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from harness.journal.measurement_warnings import REMEDIES
 from reports.formats.fitting import CaseTable, Column, Row, hang
 from reports.formats.fitting import show as show_cases
 from reports.schema.cases import CellRow
@@ -68,8 +67,12 @@ def _table(summary: Summary, *, wide: bool) -> CaseTable:
     names, letters = Labels.of(summary.first), marks(summary.first)
     shown, cases = columns(summary), lines(summary, summary.first)
     headings = [
-        Column(each.heading if wide and not each.right else each.short, each.label, "right" if each.right else "left")
-        for each in shown
+        Column(
+            column.heading if wide and not column.right else column.short,
+            column.label,
+            "right" if column.right else "left",
+        )
+        for column in shown
     ]
     most = max((len(row.warnings) for row in summary.first), default=0)
     rows: list[Row] = []
@@ -95,7 +98,7 @@ def _figure(entry: Entry) -> Text:
 
 
 def _legend(cells: Iterable[CellRow]) -> list[Text]:
-    return [Text(f"{letter} {kind}: {REMEDIES[kind]}", "yellow") for kind, letter in marks(cells).items()]
+    return [Text(f"{letter} {kind}: {kind.remedy}", "yellow") for kind, letter in marks(cells).items()]
 
 
 def sentence(text: str, style: str) -> Text:

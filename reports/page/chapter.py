@@ -51,25 +51,30 @@ class Solution:
     @property
     def chosen(self) -> str:
         """Of comparisons along swept axes, those that the figures come from; empty where there is no choice."""
-        told = dict(zip(self.row.comparisons, self.row.labels, strict=True))
+        labels = dict(zip(self.row.comparisons, self.row.labels, strict=True))
         plain = [quote for quote in self.row.quotes if quote.comparison is not None and quote.figure != "crossover"]
-        swept = [own for own in dict.fromkeys(quote.comparison for quote in plain) if own is not None]
-        several = [own for own in swept if len(self._siblings(own)) > 1]
-        return units.listed([f"`{told[own]}`" for own in several])
+        swept = [
+            comparison for comparison in dict.fromkeys(quote.comparison for quote in plain) if comparison is not None
+        ]
+        several = [comparison for comparison in swept if len(self._siblings(comparison)) > 1]
+        return units.listed([f"`{labels[comparison]}`" for comparison in several])
 
     def _siblings(self, comparison: int) -> list[int]:
         scenario = self.about[comparison].scenario
-        return [own for own in self.row.comparisons if self.about[own].scenario == scenario]
+        return [index for index in self.row.comparisons if self.about[index].scenario == scenario]
 
     @cached_property
     def figures(self) -> tuple[Shown, ...]:
         """Where curves cross; else the times or the speed-ups that the sentence quotes, a plot a comparison."""
-        made = [*self._crossings(), *(shown for own, quotes in self._quoted() for shown in self._plot(own, quotes))]
-        return tuple(Shown(title, Markup(svg)) for title, svg in made if svg)  # noqa: S704 - our own SVG, its text escaped
+        figures = [
+            *self._crossings(),
+            *(shown for comparison, quotes in self._quoted() for shown in self._plot(comparison, quotes)),
+        ]
+        return tuple(Shown(title, Markup(svg)) for title, svg in figures if svg)  # noqa: S704 - our own SVG, its text escaped
 
     def _quoted(self) -> Iterator[tuple[int, list[Quote]]]:
         """Its quotes by comparison; those of crossings have a plot of their own."""
-        crossed = {own for crossing in self.row.crossings for own in crossing.comparisons}
+        crossed = {comparison for crossing in self.row.crossings for comparison in crossing.comparisons}
         by_comparison: dict[int, list[Quote]] = {}
         for quote in self.row.quotes:
             if quote.comparison is not None and quote.comparison not in crossed:
@@ -79,29 +84,31 @@ class Solution:
     def _plot(self, comparison: int, quotes: Sequence[Quote]) -> Iterator[tuple[str, str]]:
         """Speed-ups where the sentence quotes more of them than of times."""
         names = [quote.figure for quote in quotes]
-        own = [row for row in self.cells if row.comparison == comparison]
-        sizes = sorted({row.world_size for row in own})
+        rows = [row for row in self.cells if row.comparison == comparison]
+        sizes = sorted({row.world_size for row in rows})
         name = f"{self.id}p{comparison}"
-        quoted = sum(each in TIMES for each in names), names.count("speedup")
+        quoted = sum(measure in TIMES for measure in names), names.count("speedup")
         if quoted[1] > quoted[0] and len(sizes) > 1:
-            most = [row for row in own if row.world_size == sizes[-1]]
-            yield f"Speed-up on {units.count(sizes[-1], 'device')}", speedup_dots(most, Variants.of(own), name)
+            most = [row for row in rows if row.world_size == sizes[-1]]
+            yield f"Speed-up on {units.count(sizes[-1], 'device')}", speedup_dots(most, Variants.of(rows), name)
         elif any(quoted):
             both = quoted[1] or any(quote.most for quote in quotes)
             yield (
                 "Time of one step",
-                time_plot([row for row in own if row.world_size in (sizes if both else sizes[:1])], name),
+                time_plot([row for row in rows if row.world_size in (sizes if both else sizes[:1])], name),
             )
 
     def _crossings(self) -> Iterator[tuple[str, str]]:
         """One plot for all that lie along the same axis on as many devices."""
         together: dict[tuple[object, ...], list[Crossing]] = {}
-        for each in self.row.crossings:
-            variant = each.variant if len(each.world_sizes) > 1 else None
-            together.setdefault((each.comparisons, each.axis, each.world_sizes, variant), []).append(each)
+        for crossing in self.row.crossings:
+            variant = crossing.variant if len(crossing.world_sizes) > 1 else None
+            together.setdefault((crossing.comparisons, crossing.axis, crossing.world_sizes, variant), []).append(
+                crossing
+            )
         for place, crossings in enumerate(together.values()):
             first = crossings[0]
-            brackets = [(each.after, each.before) for each in crossings]
+            brackets = [(crossing.after, crossing.before) for crossing in crossings]
             curves = list(self._curves(crossings))
             where = "" if len(first.world_sizes) > 1 else f" on {units.count(first.world_sizes[0], 'device')}"
             svg = crossing_plot(curves, brackets, labels.plain(first.axis), f"{self.id}x{place}")
@@ -113,24 +120,24 @@ class Solution:
             for place, size in enumerate(first.world_sizes):
                 yield self._curve(first, first.variant, size, (units.count(size, "device"), place))
             return
-        for variant in dict.fromkeys([first.baseline, *(each.variant for each in crossings)]):
-            own = [row for row in self.cells if row.comparison == first.comparisons[0]]
-            names = Variants.of(own).names
-            name = next(variant_of(row) for row in own if row.variant == variant)
+        for variant in dict.fromkeys([first.baseline, *(crossing.variant for crossing in crossings)]):
+            rows = [row for row in self.cells if row.comparison == first.comparisons[0]]
+            names = Variants.of(rows).names
+            name = next(variant_of(row) for row in rows if row.variant == variant)
             yield self._curve(first, variant, first.world_sizes[0], (name, names.index(name)))
 
     def _curve(self, crossing: Crossing, variant: str | None, size: int, look: tuple[str, int]) -> Curve:
         cells = {row.comparison: row for row in self.cells if row.variant == variant and row.world_size == size}
-        told = [(own, cells[own]) for own in crossing.comparisons if own in cells]
-        usable = [(own, row) for own, row in told if row.timed]
-        values = tuple(float(self.about[own].params[crossing.axis]) for own, _ in usable)
+        known = [(comparison, cells[comparison]) for comparison in crossing.comparisons if comparison in cells]
+        usable = [(comparison, row) for comparison, row in known if row.timed]
+        values = tuple(float(self.about[comparison].params[crossing.axis]) for comparison, _ in usable)
         return Curve(look[0], values, tuple(row for _, row in usable), look[1])
 
     @cached_property
     def tallies(self) -> tuple[Tally, ...]:
         """A table for each comparison of which the sentence quotes something counted, if its cases differ in it."""
-        made = (self._tally(own, quotes) for own, quotes in self._counted())
-        return tuple(each for each in made if each.differs)
+        tallies = (self._tally(comparison, quotes) for comparison, quotes in self._counted())
+        return tuple(tally for tally in tallies if tally.differs)
 
     def _counted(self) -> Iterator[tuple[int, list[Quote]]]:
         by_comparison: dict[int, list[Quote]] = {}
@@ -140,10 +147,10 @@ class Solution:
         yield from by_comparison.items()
 
     def _tally(self, comparison: int, quotes: Sequence[Quote]) -> Tally:
-        own = [row for row in self.cells if row.comparison == comparison]
-        sizes = sorted({row.world_size for row in own})
+        rows = [row for row in self.cells if row.comparison == comparison]
+        sizes = sorted({row.world_size for row in rows})
         named = {sizes[-1] if quote.most or quote.figure == "traffic" else sizes[0] for quote in quotes}
-        return tally([row for row in own if row.world_size in named], [quote.figure for quote in quotes])
+        return tally([row for row in rows if row.world_size in named], [quote.figure for quote in quotes])
 
 
 def solutions(summary: Summary) -> tuple[Solution, ...]:

@@ -31,7 +31,7 @@ def contents(
         ("do it again", "again", True),
     ]
     groups: list[tuple[str, Sequence[Link]]] = [
-        ("exercises", [(each.row.exercise, each.id, not each.row.answered) for each in solved]),
+        ("exercises", [(solution.row.exercise, solution.id, not solution.row.answered) for solution in solved]),
         ("comparisons", list(_compared(parts))),
         ("and", [(text, target, False) for text, target, there in rest if there]),
     ]

@@ -24,18 +24,18 @@ FOLDER = "templates"
 @cache
 def environment() -> Environment:
     """Templates with what all of them use."""
-    made = Environment(
+    jinja = Environment(
         loader=PackageLoader("reports.page", FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(u=units, short=short, variant_of=variant_of, variant=labels.variant, band_words=band_in_words)
-    made.globals.update(style=Markup(_text("page.css")), script=Markup(_text("sort.js")))  # noqa: S704 - our own files
-    made.globals.update(script_hash=base64.b64encode(hashlib.sha256(_text("sort.js").encode()).digest()).decode())
-    made.filters.update(names=names_marked, answer=answer_marked, percent=units.percent)
-    return made
+    jinja.globals.update(u=units, short=short, variant_of=variant_of, variant=labels.variant, band_words=band_in_words)
+    jinja.globals.update(style=Markup(_text("page.css")), script=Markup(_text("sort.js")))  # noqa: S704 - our own files
+    jinja.globals.update(script_hash=base64.b64encode(hashlib.sha256(_text("sort.js").encode()).digest()).decode())
+    jinja.filters.update(names=names_marked, answer=answer_marked, percent=units.percent)
+    return jinja
 
 
 def _text(name: str) -> str:
@@ -53,16 +53,16 @@ def names_marked(text: str) -> Markup:
 
 def answer_marked(row: ExerciseRow) -> Markup:
     """An answer with its figures set off, their intervals quieter, and what is missing in red; everything escaped."""
-    told, code = [], False
+    parts, code = [], False
     for text, quote in row.pieces:
         if quote is None:
             for place, part in enumerate(text.split("`")):
                 code ^= place > 0
-                told.append(Markup("<code>{}</code>").format(part) if code and part else escape(part))
+                parts.append(Markup("<code>{}</code>").format(part) if code and part else escape(part))
         elif not quote.known:
-            told.append(Markup('<b class="bad">{}</b>').format(text))
+            parts.append(Markup('<b class="bad">{}</b>').format(text))
         else:
             figure, _, grounds = text.partition(" (")
-            told.append(Markup("<b>{}</b>").format(figure))
-            told += [Markup(' <span class="interval">({}</span>').format(grounds)] if grounds else []
-    return Markup("").join(told)
+            parts.append(Markup("<b>{}</b>").format(figure))
+            parts += [Markup(' <span class="interval">({}</span>').format(grounds)] if grounds else []
+    return Markup("").join(parts)

@@ -84,8 +84,8 @@ def render(summary: Summary, root: Path) -> str:
             urgent=urgent,
             solutions=solved,
             kinds={
-                "speedup": any(figure.speedup for each in solved for figure in each.figures),
-                "crossing": any(each.row.crossings for each in solved),
+                "speedup": any(figure.speedup for answered in solved for figure in answered.figures),
+                "crossing": any(answered.row.crossings for answered in solved),
             },
             unanswered=sum(not solution.row.answered for solution in solved),
             exercise_ids={solution.row.exercise: solution.id for solution in solved},
@@ -142,10 +142,12 @@ def _limits(rows: Sequence[RankRow]) -> str:
 
 def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
     """What another side has otherwise than the first: of its ranks' variables, and of its environment beside them."""
-    own, its = summary.run.sides[0].variables, other.variables
-    changed = {name: its.get(name, "unset") for name in sorted({**own, **its}) if own.get(name) != its.get(name)}
+    ours, theirs = summary.run.sides[0].variables, other.variables
+    changed = {
+        name: theirs.get(name, "unset") for name in sorted({**ours, **theirs}) if ours.get(name) != theirs.get(name)
+    }
     telemetry = (summary.environment or {}).get("sides", {}).get(other.name, {})
-    return [*flat({name: told for name, told in telemetry.items() if name != "variables"}), *changed.items()]
+    return [*flat({name: value for name, value in telemetry.items() if name != "variables"}), *changed.items()]
 
 
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:

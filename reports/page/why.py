@@ -38,8 +38,8 @@ class Steadiness:
     @property
     def clock(self) -> str:
         """What devices tell of their clocks, in words."""
-        told = f"{self.least_mhz:.0f}{units.THIN}MHz" if self.least_mhz is not None else units.NONE
-        return told if self.held is None else f"{told}, {units.percent(self.held)}"
+        least = f"{self.least_mhz:.0f}{units.THIN}MHz" if self.least_mhz is not None else units.NONE
+        return least if self.held is None else f"{least}, {units.percent(self.held)}"
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def why(summary: Summary, parts: Sequence[Section]) -> Why:
 
 def _steadiness(rows: Sequence[HealthRow]) -> Steadiness:
     def greatest(name: str) -> float | None:
-        told = [value for row in rows if (value := getattr(row, name)) is not None]
-        return max(told, key=abs, default=None)
+        values = [value for row in rows if (value := getattr(row, name)) is not None]
+        return max(values, key=abs, default=None)
 
     clocks = [row.clock_low_mhz for row in rows if row.clock_low_mhz is not None]
     return Steadiness(
@@ -92,11 +92,11 @@ def _steadiness(rows: Sequence[HealthRow]) -> Steadiness:
 
 def _outlooks(rows: Sequence[ProjectionRow], parts: Sequence[Section]) -> Iterator[Outlook]:
     for part in parts:
-        own = tuple(row for row in rows if row.comparison == part.about.comparison and row.points)
-        if own:
+        projected = tuple(row for row in rows if row.comparison == part.about.comparison and row.points)
+        if projected:
             cells: tuple[CellRow, ...] = part.cells
-            drawn = Markup(projection_plot(own, cells, f"{part.id}p"))  # noqa: S704 - our own SVG, its text escaped
-            yield Outlook(part.name, own, drawn)
+            drawn = Markup(projection_plot(projected, cells, f"{part.id}p"))  # noqa: S704 - our own SVG, its text escaped
+            yield Outlook(part.name, projected, drawn)
 
 
 def _refusals(rows: Sequence[ProjectionRow]) -> Iterator[str]:
@@ -104,9 +104,9 @@ def _refusals(rows: Sequence[ProjectionRow]) -> Iterator[str]:
     for row in rows:
         if row.refusal:
             reasons.setdefault(row.refusal.reason, []).append(row)
-    for reason, own in reasons.items():
-        if len(own) == 1:
-            yield own[0].text
+    for reason, refused in reasons.items():
+        if len(refused) == 1:
+            yield refused[0].text
         else:
-            which = "" if len(own) == len(rows) else f" of {units.count(len(own), 'variant')}"
+            which = "" if len(refused) == len(rows) else f" of {units.count(len(refused), 'variant')}"
             yield f"No projection{which}: {reason}."

@@ -14,7 +14,7 @@ from harness.journal import log
 from harness.journal.plan import Case, Comparison, Plan, Record, Side
 from harness.journal.records import CellRecord, LaunchRecord, ProfileRecord, Status
 from harness.journal.run_directory import RunDir, content
-from reports.reading.samples import Taken, parse
+from reports.reading.samples import CaseSamples, parse
 from reports.reading.script import with_scaling
 from reports.text import units
 
@@ -34,21 +34,21 @@ class Layout(Record):
 
 def layouts(gangs: Iterable[LaunchRecord]) -> tuple[Layout, ...]:
     """Every layout once, the first gang's first."""
-    found: dict[tuple[tuple[str, ...], Spread], dict[int, None]] = {}
+    by_spread: dict[tuple[tuple[str, ...], Spread], dict[int, None]] = {}
     for gang in gangs:
-        alike = [(host, len(tuple(own))) for host, own in groupby(gang.ranks, key=lambda rank: rank.host)]
+        alike = [(host, len(tuple(members))) for host, members in groupby(gang.ranks, key=lambda rank: rank.host)]
         hosts, spread = tuple(host for host, _ in alike), tuple(ranks for _, ranks in alike)
-        found.setdefault((hosts, spread), {})[gang.launch] = None
+        by_spread.setdefault((hosts, spread), {})[gang.launch] = None
     return tuple(
         Layout(hosts=hosts, ranks_per_host=spread, launches=tuple(launches))
-        for (hosts, spread), launches in found.items()
+        for (hosts, spread), launches in by_spread.items()
     )
 
 
 def head(spread: Spread, ranks: int) -> Spread:
     """Where the first so many ranks are: ``(8, 4)`` for 12 of ``(8, 8)``."""
     before = accumulate(spread, initial=0)
-    return tuple(min(own, ranks - used) for own, used in zip(spread, before, strict=False) if used < ranks)
+    return tuple(min(count, ranks - used) for count, used in zip(spread, before, strict=False) if used < ranks)
 
 
 def words(spread: Sequence[int]) -> str:
@@ -86,13 +86,13 @@ def environment(run: RunDir) -> dict[str, Any] | None:
         return None
     try:
         plain = from_json(content(run.environment_path), allow_inf_nan=False)  # inside of facts too
-        told = Machine.model_validate_json(to_json(plain), strict=True)
+        machine = Machine.model_validate_json(to_json(plain), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise JournalError(f"{run.environment_path}: {first['msg']} at {first['loc']}; remove it") from None
     except ValueError as error:
         raise JournalError(f"{run.environment_path}: {error}; remove it") from None
-    return told.model_dump(mode="json", exclude_unset=True)
+    return machine.model_dump(mode="json", exclude_unset=True)
 
 
 State = Status | Literal["missing"]
@@ -120,7 +120,7 @@ CaseId = tuple[int, str]
 
 
 def _place(gang: LaunchRecord, rank: int) -> str:
-    hosts = [each.host for each in gang.ranks]
+    hosts = [placed.host for placed in gang.ranks]
     device = gang.ranks[rank].device
     if len(set(hosts)) == 1:
         return device
@@ -136,7 +136,7 @@ class Cell:
     case: Case
     record: CellRecord | None
     """Without its samples."""
-    taken: Taken | None
+    samples: CaseSamples | None
     """Its samples, where it has any."""
 
     @property
@@ -154,7 +154,7 @@ class Evidence:
     """The gang that stands for each launch: the last that has samples, else the last that was up."""
     records: dict[tuple[int, int, str], CellRecord]
     """By launch, comparison and case, without their samples: of several records the last one holds."""
-    taken: dict[tuple[int, int, str], Taken]
+    samples: dict[tuple[int, int, str], CaseSamples]
     """Their samples."""
     taken_by: dict[tuple[int, int, str], LaunchRecord]
     """The gang whose samples they are."""
@@ -226,17 +226,19 @@ class Evidence:
     @cached_property
     def strange_hosts(self) -> dict[str, dict[str, str]]:
         """What hosts of the side have otherwise than rank 0's in any launch, by host and dotted name."""
-        found = ((host, its) for gang in self.gangs.values() for host, its in gang.hosts.items() if its)
+        hosts = (
+            (host, differing) for gang in self.gangs.values() for host, differing in gang.hosts.items() if differing
+        )
         return {
-            host: {name: ABSENT if value == units.NOT_KNOWN else value for name, value in units.flat(its)}
-            for host, its in found
+            host: {name: ABSENT if value == units.NOT_KNOWN else value for name, value in units.flat(differing)}
+            for host, differing in hosts
         }
 
     @cached_property
     def all_cells(self) -> tuple[Cell, ...]:
         """Every planned cell of every side, launch by launch, in the order of the plan."""
         return tuple(
-            Cell(launch, index, case, self.records.get((launch, index, key)), self.taken.get((launch, index, key)))
+            Cell(launch, index, case, self.records.get((launch, index, key)), self.samples.get((launch, index, key)))
             for launch, index, case in self.plan.cells(self.launches)
             for key in (case.key,)
         )
@@ -250,10 +252,10 @@ class Evidence:
     @cached_property
     def by_case(self) -> dict[CaseId, list[Cell]]:
         """The cells of each case, a launch each."""
-        found: dict[CaseId, list[Cell]] = {}
+        cells: dict[CaseId, list[Cell]] = {}
         for cell in self.cells:
-            found.setdefault((cell.comparison, cell.case.key), []).append(cell)
-        return found
+            cells.setdefault((cell.comparison, cell.case.key), []).append(cell)
+        return cells
 
     def state(self, case: CaseId) -> State:
         """The worst state of a case over its launches."""
@@ -274,13 +276,13 @@ def load(run: RunDir) -> Evidence:
     """Read a run directory. Raises UsageError or JournalError where it cannot be read as one."""
     gangs: list[LaunchRecord] = []
     records: dict[tuple[int, int, str], CellRecord] = {}
-    samples: dict[tuple[int, int, str], Taken] = {}
+    samples: dict[tuple[int, int, str], CaseSamples] = {}
     taken_by: dict[tuple[int, int, str], LaunchRecord] = {}
     up: dict[int, LaunchRecord] = {}
     wall_s: dict[int, float] = {}
     profiles: dict[CaseId, ProfileRecord] = {}
     plan = run.plan()
-    for entry, taken in log.read_by(parse, run.journal_path):
+    for entry, readings in log.read_by(parse, run.journal_path):
         if entry.type != "profile" and not plan.holds(entry.launch):
             raise JournalError(f"{run.journal_path}: launch {entry.launch} is beyond any that the plan may have")
         if entry.type == "launch":
@@ -291,9 +293,9 @@ def load(run: RunDir) -> Evidence:
             records[place] = entry
             samples.pop(place, None)
             taken_by.pop(place, None)
-            if taken is not None and taken.count:
-                _of_every_rank(plan, entry, taken, run)
-                samples[place] = taken
+            if readings is not None and readings.count:
+                _of_every_rank(plan, entry, readings, run)
+                samples[place] = readings
                 if entry.launch in up:
                     taken_by[place] = up[entry.launch]
         elif entry.type == "end":
@@ -302,16 +304,16 @@ def load(run: RunDir) -> Evidence:
             profiles[entry.comparison, entry.case] = entry
     plan = with_scaling(plan, records)
     launched = up | {gang.launch: gang for gang in taken_by.values()}  # the last sample's is the last gang's
-    told, first = environment(run), plan.sides[0]
-    return Evidence(plan, launched, records, samples, taken_by, told, first, tuple(gangs), wall_s, profiles)
+    facts, first = environment(run), plan.sides[0]
+    return Evidence(plan, launched, records, samples, taken_by, facts, first, tuple(gangs), wall_s, profiles)
 
 
-def _of_every_rank(plan: Plan, cell: CellRecord, taken: Taken, run: RunDir) -> None:
+def _of_every_rank(plan: Plan, cell: CellRecord, samples: CaseSamples, run: RunDir) -> None:
     """Raise JournalError where samples are not of as many ranks as their case has."""
     cases = plan.comparisons[cell.comparison].cases if 0 <= cell.comparison < len(plan.comparisons) else ()
     for case in cases:
-        if case.key == cell.case and len(taken.start_s) != case.world_size:
-            ranks = f"samples of {len(taken.start_s)} ranks, and not of {case.world_size}"
+        if case.key == cell.case and len(samples.start_s) != case.world_size:
+            ranks = f"samples of {len(samples.start_s)} ranks, and not of {case.world_size}"
             raise JournalError(f"{run.journal_path}: {cell.case} has in launch {cell.launch} {ranks}")
 
 
@@ -336,13 +338,13 @@ class Topology:
     def of(cls, evidence: Evidence) -> Self:
         """From the side's last launch that tells, and the environment."""
         gangs = list(evidence.gangs.values())
-        hosts = tuple(rank.host for rank in sorted(gangs[-1].ranks, key=lambda each: each.rank)) if gangs else ()
+        hosts = tuple(rank.host for rank in sorted(gangs[-1].ranks, key=lambda placed: placed.rank)) if gangs else ()
         host = (evidence.environment or {}).get("host")
-        told = host if isinstance(host, dict) else {}
+        facts = host if isinstance(host, dict) else {}
         if evidence.plan.emulation:
             return cls(hosts, evidence.plan.emulation.devices_per_host)
         cpu = evidence.plan.devices[0].startswith("cpu")
-        room = told.get("cores") if cpu else told.get("gpus") or None  # a host without GPUs is not the ranks'
+        room = facts.get("cores") if cpu else facts.get("gpus") or None  # a host without GPUs is not the ranks'
         return cls(hosts, room // (evidence.plan.threads if cpu else 1) if isinstance(room, int) else None)
 
     def spans(self, count: int) -> bool:

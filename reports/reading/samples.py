@@ -33,7 +33,7 @@ NEEDED = ("round", "position", "start_s", "end_s")
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
+class CaseSamples:
     """Every sample of one case in one launch; see ``harness.journal.records.Samples``."""
 
     round: Whole
@@ -49,25 +49,27 @@ class Taken:
     held_back: Whole | None = None
 
     @classmethod
-    def of(cls, told: object) -> Self:
+    def of(cls, record: object) -> Self:
         """The lists of a journal's line as arrays. Raises ValueError where they are no such lists, or do not fit."""
-        if not isinstance(told, dict):
-            raise ValueError(f"samples must be an object, but are a {type(told).__name__}")  # noqa: TRY004 - as promised
-        strange = [name for name in told if name not in KINDS]
-        lacking = [name for name in NEEDED if told.get(name) is None]
+        if not isinstance(record, dict):
+            raise ValueError(f"samples must be an object, but are a {type(record).__name__}")  # noqa: TRY004 - as promised
+        strange = [name for name in record if name not in KINDS]
+        lacking = [name for name in NEEDED if record.get(name) is None]
         if strange or lacking:
             raise ValueError(f"samples {'lack' if lacking else 'know no'} {(lacking + strange)[0]}")
-        found = {name: _array(name, values) for name, values in told.items() if values is not None}
-        shape = found["start_s"].shape
-        for name, values in found.items():
+        arrays = {name: _array(name, values) for name, values in record.items() if values is not None}
+        shape = arrays["start_s"].shape
+        for name, values in arrays.items():
             if values.shape != shape[-values.ndim :]:
                 raise ValueError(f"samples.{name} has the shape {values.shape}, and start_s has {shape}")
-        made = cls(**found)
-        if (made.host_s <= 0).any() or any((np.abs(values) > LONG_S).any() for values in (made.start_s, made.end_s)):
+        samples = cls(**arrays)
+        if (samples.host_s <= 0).any() or any(
+            (np.abs(values) > LONG_S).any() for values in (samples.start_s, samples.end_s)
+        ):
             raise ValueError("samples have an end that is no time after its start")
-        if made.device_s is not None and ((made.device_s < 0) | (made.device_s > LONG_S)).any():
+        if samples.device_s is not None and ((samples.device_s < 0) | (samples.device_s > LONG_S)).any():
             raise ValueError("samples.device_s has a duration that is none")
-        return made
+        return samples
 
     @property
     def count(self) -> int:
@@ -88,18 +90,18 @@ def _array(name: str, values: Any) -> npt.NDArray[Any]:
     """A list of numbers, or of lists of them that are equally long."""
     depth, kind = KINDS[name]
     try:
-        made = np.array(values)
+        array = np.array(values)
     except ValueError:
         raise ValueError(f"samples.{name} has lists of several lengths") from None
-    if made.ndim != depth or (made.size and made.dtype.kind not in f"i{kind}"):
+    if array.ndim != depth or (array.size and array.dtype.kind not in f"i{kind}"):
         raise ValueError(f"samples.{name} is no list of {'lists of ' * (depth - 1)}{'whole ' * (kind == 'i')}numbers")
-    if not np.isfinite(made).all():
+    if not np.isfinite(array).all():
         raise ValueError(f"samples.{name} has a number that is none")
-    return made.astype(np.int64 if kind == "i" else np.float64)
+    return array.astype(np.int64 if kind == "i" else np.float64)
 
 
-def parse(text: bytes) -> tuple[Entry, Taken | None]:
+def parse(text: bytes) -> tuple[Entry, CaseSamples | None]:
     """One record of a journal: without its samples, and these. Raises ValueError."""
-    told = from_json(text, allow_inf_nan=False)
-    samples = told.pop("samples", None) if isinstance(told, dict) and told.get("type") == "cell" else None
-    return records.parse(to_json(told)), None if samples is None else Taken.of(samples)
+    record = from_json(text, allow_inf_nan=False)
+    samples = record.pop("samples", None) if isinstance(record, dict) and record.get("type") == "cell" else None
+    return records.parse(to_json(record)), None if samples is None else CaseSamples.of(samples)

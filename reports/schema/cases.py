@@ -158,7 +158,7 @@ class CellRow(Record):
     messages: tuple[MessageRow, ...] = ()
     """The same by kind; empty where none is known."""
     allocated_bytes: int | None = None
-    """Bytes of the tensors that a step's operations make, on the rank that makes most; None in older journals."""
+    """Bytes of the tensors that a step's operations make, on the rank that makes most."""
     host_reads: int | None = None
     """Reads from the device to the host in a step, on the rank that reads most."""
     facts: dict[str, Value] = Field(default_factory=dict)

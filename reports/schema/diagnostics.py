@@ -273,5 +273,5 @@ class HeatRow(Record):
 
     def worst(self, rank: int, launch: int) -> float | None:
         """The most that a rank was behind in any bin of a launch; None where the launch has none."""
-        own = (value for value, place in zip(self.excess[rank], self.launches, strict=True) if place == launch)
-        return max(own, default=None)
+        excess = (value for value, place in zip(self.excess[rank], self.launches, strict=True) if place == launch)
+        return max(excess, default=None)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.planning.stopping_rule import interval_ranks
-from reports.reading.samples import Taken
+from reports.reading.samples import CaseSamples
 
 FEWEST_LAUNCHES = 6
 """Below this many launches no order-statistic interval of the median reaches 95 %."""
@@ -56,46 +56,46 @@ def ratio(above: pd.Series[float], below: pd.Series[float]) -> Estimate | None:
     The two need not agree: where the value lies beyond the interval, that reaches to it, and covers the more for it.
     """
     both = (above / below).dropna()
-    own = estimate(both)
-    if own is None:
+    median = estimate(both)
+    if median is None:
         return None
     value = float(above[both.index].median() / below[both.index].median())
-    if own.low is None or own.high is None:
-        return replace(own, value=value)
-    return Estimate(value, min(own.low, value), max(own.high, value), own.launches)
+    if median.low is None or median.high is None:
+        return replace(median, value=value)
+    return Estimate(value, min(median.low, value), max(median.high, value), median.launches)
 
 
-def scaled(found: Estimate, factor: float) -> Estimate:
+def scaled(base: Estimate, factor: float) -> Estimate:
     """An estimate times a positive constant."""
-    low, high = (None if end is None else end * factor for end in (found.low, found.high))
-    return Estimate(found.value * factor, low, high, found.launches)
+    low, high = (None if end is None else end * factor for end in (base.low, base.high))
+    return Estimate(base.value * factor, low, high, base.launches)
 
 
-def sample_times(launches: Mapping[int, tuple[Taken, int]]) -> pd.DataFrame:
+def sample_times(launches: Mapping[int, tuple[CaseSamples, int]]) -> pd.DataFrame:
     """A row a sample of one case; of each launch what was taken, and how many steps a sample has.
 
     Columns: launch, sample, round, position, inner, start_s (the first rank's), seconds (the maximum over ranks),
     mean_s (the mean over ranks), skew_s (the starts' spread), and excess_s, by how much the host's span exceeds the
     device's own time on the rank where it does most (NaN without).
     """
-    parts = [_sample_times(launch, taken, inner) for launch, (taken, inner) in launches.items()]
+    parts = [_sample_times(launch, samples, inner) for launch, (samples, inner) in launches.items()]
     return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def _sample_times(launch: int, taken: Taken, inner: int) -> dict[str, npt.NDArray[np.generic]]:
-    seconds, first_s = taken.seconds(inner), taken.start_s.min(axis=0)
-    unknown = taken.device_s is None
+def _sample_times(launch: int, samples: CaseSamples, inner: int) -> dict[str, npt.NDArray[np.generic]]:
+    seconds, first_s = samples.seconds(inner), samples.start_s.min(axis=0)
+    unknown = samples.device_s is None
     return {
-        "launch": np.full(taken.count, launch),
-        "sample": np.arange(taken.count),
-        "round": taken.round,
-        "position": taken.position,
-        "inner": np.full(taken.count, inner),
+        "launch": np.full(samples.count, launch),
+        "sample": np.arange(samples.count),
+        "round": samples.round,
+        "position": samples.position,
+        "inner": np.full(samples.count, inner),
         "start_s": first_s,
         "seconds": seconds.max(axis=0),
         "mean_s": seconds.mean(axis=0),
-        "excess_s": np.full(taken.count, np.nan) if unknown else (taken.host_s - inner * seconds).max(axis=0),
-        "skew_s": taken.start_s.max(axis=0) - first_s,
+        "excess_s": np.full(samples.count, np.nan) if unknown else (samples.host_s - inner * seconds).max(axis=0),
+        "skew_s": samples.start_s.max(axis=0) - first_s,
     }
 
 
@@ -105,8 +105,8 @@ def null_contrast(samples: pd.DataFrame) -> float | None:
     The two halves of a launch are the same work under the same name: what tells them apart is noise.
     """
     logs = []
-    for _, own in samples.groupby("launch", sort=True):
-        seconds, odd = own["seconds"].to_numpy(), own["round"].to_numpy() % 2 == 1
+    for _, launch in samples.groupby("launch", sort=True):
+        seconds, odd = launch["seconds"].to_numpy(), launch["round"].to_numpy() % 2 == 1
         if odd.any() and not odd.all():
             logs.append(math.log(np.median(seconds[~odd]) / np.median(seconds[odd])))
     return abs(float(np.median(logs))) if logs else None

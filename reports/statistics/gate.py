@@ -12,7 +12,7 @@ from reports.statistics.shift import smallest_p
 def gate(launches: Sequence[tuple[int, int]]) -> Gate:
     """The gate over cases with so many launches in the two runs."""
     cases = len(launches)
-    best = min((smallest_p(*each) for each in launches), default=None)
+    best = min((smallest_p(*pair) for pair in launches), default=None)
     return Gate(
         cases=cases, smallest_p=best, able=best is not None and _enough(best, cases), launches_needed=needed(cases)
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from harness.journal.plan import Case
 from harness.journal.records import MEASURED, RankFacts
 from reports.reading.run import CaseId, Evidence
-from reports.reading.samples import Array, Taken
+from reports.reading.samples import Array, CaseSamples
 from reports.statistics import estimates
 from reports.statistics.estimates import Estimate
 
@@ -48,7 +48,7 @@ class Measured:
         ok = [cell for cell in self.evidence.by_case[case] if cell.record and cell.state in MEASURED]
         queued = [cell.record.queued for cell in ok if cell.record and cell.record.queued]
         host, device = (
-            estimates.estimate(pd.Series([slowest(getattr(each, name)) for each in queued], dtype=float))
+            estimates.estimate(pd.Series([slowest(getattr(clocks, name)) for clocks in queued], dtype=float))
             for name in ("enqueue_s", "device_s")
         )
         return (host, device) if host and device else None
@@ -66,13 +66,13 @@ class Measured:
         """The samples of a case, None where it has no time."""
         return self.samples_by_case.get(case)
 
-    def taken(self, case: CaseId) -> dict[int, tuple[Taken, int]]:
+    def case_samples(self, case: CaseId) -> dict[int, tuple[CaseSamples, int]]:
         """Samples of all ranks, and the steps in each, by launch; empty where it has no time."""
-        return taken_in(self.evidence, case)
+        return samples_by_launch(self.evidence, case)
 
     def readings(self, case: CaseId) -> dict[int, Array]:
         """Seconds of one step [rank, sample], by launch; empty where it has no time."""
-        return {launch: taken.seconds(inner) for launch, (taken, inner) in self.taken(case).items()}
+        return {launch: samples.seconds(inner) for launch, (samples, inner) in self.case_samples(case).items()}
 
     def ratio(self, above: CaseId, below: CaseId) -> Estimate | None:
         """Time of one case over another's, from launches that have both."""
@@ -80,13 +80,13 @@ class Measured:
 
     def facts(self, case: CaseId) -> tuple[RankFacts, ...]:
         """What each rank of a case declared, from the first launch in which it was ok."""
-        told = (cell.record.facts for cell in self.evidence.by_case[case] if cell.record and cell.state in MEASURED)
-        return next((facts for facts in told if facts), ())
+        launches = (cell.record.facts for cell in self.evidence.by_case[case] if cell.record and cell.state in MEASURED)
+        return next((facts for facts in launches if facts), ())
 
     def twin(self, case: Case, comparison: int, world_size: int, *, packed: bool = False) -> CaseId | None:
         """The case with the same parameters at another world size, or its packed copies, if planned."""
-        told = case.model_dump() | {"world_size": world_size, "packed": packed}
-        twin = (comparison, Case(**told).key)  # not model_copy, which would copy the cached key as well
+        fields = case.model_dump() | {"world_size": world_size, "packed": packed}
+        twin = (comparison, Case(**fields).key)  # not model_copy, which would copy the cached key as well
         return twin if twin in self.evidence.by_case else None
 
     def probe(self, comparison: int, name: str, world_size: int) -> CaseId | None:
@@ -98,8 +98,8 @@ class Measured:
         while comparison and not any(case.probe for case in plan[comparison].cases):
             comparison -= 1
         cases = self.evidence.plan.comparisons[comparison].cases
-        found = [case for case in cases if case.probe and case.scenario == name and case.world_size == world_size]
-        keys = [(comparison, case.key) for case in sorted(found, key=lambda case: not case.packed)]
+        probes = [case for case in cases if case.probe and case.scenario == name and case.world_size == world_size]
+        keys = [(comparison, case.key) for case in sorted(probes, key=lambda case: not case.packed)]
         return next((key for key in keys if len(self.values(key))), None)
 
     def gangs(self) -> Iterator[tuple[CaseId, Case]]:
@@ -116,24 +116,24 @@ def slowest(ranks: Sequence[Sequence[float]]) -> float:
 
 def measure(evidence: Evidence) -> Measured:
     """Reduce a run's samples to launch values."""
-    found = ((key, taken_in(evidence, key)) for key in sorted(evidence.by_case))
-    by_case = {key: estimates.sample_times(launches) for key, launches in found if launches}
+    samples = ((key, samples_by_launch(evidence, key)) for key in sorted(evidence.by_case))
+    by_case = {key: estimates.sample_times(launches) for key, launches in samples if launches}
     values = {key: table.groupby("launch")["seconds"].median() for key, table in by_case.items()}
     return Measured(evidence, by_case, values, _aa(evidence, by_case))
 
 
-def taken_in(evidence: Evidence, case: CaseId) -> dict[int, tuple[Taken, int]]:
+def samples_by_launch(evidence: Evidence, case: CaseId) -> dict[int, tuple[CaseSamples, int]]:
     """By launch what was taken of a case and the steps in a sample; empty where it may show no times."""
     if not evidence.has_times(case):
         return {}
-    told = ((cell.launch, cell.taken, cell.record) for cell in evidence.by_case[case] if cell.state in MEASURED)
-    return {launch: (taken, record.inner) for launch, taken, record in told if taken and record}
+    cells = ((cell.launch, cell.samples, cell.record) for cell in evidence.by_case[case] if cell.state in MEASURED)
+    return {launch: (samples, record.inner) for launch, samples, record in cells if samples and record}
 
 
 def _aa(evidence: Evidence, by_case: dict[CaseId, pd.DataFrame]) -> dict[int, float]:
-    found: dict[int, list[float]] = {index: [] for index in range(len(evidence.plan.comparisons))}
+    ratios: dict[int, list[float]] = {index: [] for index in range(len(evidence.plan.comparisons))}
     for key, _, case in evidence.cases():
         contrast = None if case.probe or key not in by_case else estimates.null_contrast(by_case[key])
         if contrast is not None:
-            found[key[0]].append(contrast)
-    return {index: math.expm1(float(np.quantile(each, 0.95))) if each else 0.0 for index, each in found.items()}
+            ratios[key[0]].append(contrast)
+    return {index: math.expm1(float(np.quantile(values, 0.95))) if values else 0.0 for index, values in ratios.items()}

@@ -139,11 +139,11 @@ class Series:
         """Of each visit without its first ``skip`` samples; NaN where none is left. Visits of a length go at once."""
         bounds = np.array(self.visits)
         sizes = bounds[:, 1] - bounds[:, 0] - skip
-        told = np.full(len(bounds), np.nan)
+        medians = np.full(len(bounds), np.nan)
         for size in np.unique(sizes[sizes > 0]):
-            own = sizes == size
-            told[own] = np.median(self.seconds[bounds[own, :1] + skip + np.arange(size)], axis=1)
-        return told
+            of_size = sizes == size
+            medians[of_size] = np.median(self.seconds[bounds[of_size, :1] + skip + np.arange(size)], axis=1)
+        return medians
 
     @property
     def independent(self) -> float:
@@ -175,8 +175,8 @@ def _thinned(start_s: Array, seconds: Array) -> tuple[Array, Array]:
     if len(seconds) <= LONGEST:
         return start_s, seconds
     parts = np.array_split(np.arange(len(seconds)), LONGEST)
-    own, others = (np.array([np.median(of[part]) for part in parts]) for of in (start_s, seconds))
-    return own, others
+    thinned_start_s, thinned_s = (np.array([np.median(of[part]) for part in parts]) for of in (start_s, seconds))
+    return thinned_start_s, thinned_s
 
 
 def _change(start_s: Array, seconds: Array, span_s: float, median_s: float) -> float:
@@ -187,23 +187,23 @@ def _change(start_s: Array, seconds: Array, span_s: float, median_s: float) -> f
 
 def effect(parted: tuple[Array, Array]) -> float | None:
     """Median of the first over the others' median, less 1; None where a side is empty."""
-    own, others = parted
-    return float(np.median(own) / np.median(others)) - 1 if len(own) and len(others) else None
+    first, others = parted
+    return float(np.median(first) / np.median(others)) - 1 if len(first) and len(others) else None
 
 
 def trend_p(launches: Sequence[Series]) -> float:
     """P that there is no common trend, two-sided: the seasonal Kendall test (Hirsch and Slack 1984) over launches."""
-    told = [series.trend for series in launches]
-    return _two_sided(sum(score for score, _ in told), sum(variance for _, variance in told))
+    trends = [series.trend for series in launches]
+    return _two_sided(sum(score for score, _ in trends), sum(variance for _, variance in trends))
 
 
 def ranks_p(parted: Sequence[tuple[Array, Array]], *, slower: bool = False) -> float:
     """P that one side is like the other within each launch: van Elteren's test (1960). Two-sided, or against slower."""
     score = variance = 0.0
-    for own, others in parted:
-        n, m = len(own), len(others)
+    for first, others in parted:
+        n, m = len(first), len(others)
         if n and m:
-            ranks = stats.rankdata(np.concatenate([own, others]))[:n]
+            ranks = stats.rankdata(np.concatenate([first, others]))[:n]
             score += (float(ranks.sum()) - n * (n + m + 1) / 2) / (n + m + 1)
             variance += n * m / 12 / (n + m + 1)
     if slower:
@@ -218,11 +218,11 @@ def signs_p(logs: Array) -> float:
 
 def echo_p(launches: Sequence[Series]) -> float:
     """P that neighbours do not echo, one-sided: Fisher's transform of the correlations, summed over launches."""
-    told = [(math.atanh(min(series.lag1, 0.9999)), len(series.residuals) - 3) for series in launches]
-    weights = [math.sqrt(n) for _, n in told if n > 0]
+    correlations = [(math.atanh(min(series.lag1, 0.9999)), len(series.residuals) - 3) for series in launches]
+    weights = [math.sqrt(n) for _, n in correlations if n > 0]
     if not weights:
         return 1.0
-    return float(stats.norm.sf(sum(z * math.sqrt(n) for z, n in told if n > 0) / math.sqrt(len(weights))))
+    return float(stats.norm.sf(sum(z * math.sqrt(n) for z, n in correlations if n > 0) / math.sqrt(len(weights))))
 
 
 def _two_sided(score: float, variance: float) -> float:

@@ -34,14 +34,14 @@ def orders(n: int, m: int) -> tuple[int, ...]:
 
     They are the coefficients of the Gaussian binomial: the product of (1 - q^(m+i)) / (1 - q^i) over i from 1 to n.
     """
-    told = np.zeros(n * m + 1, dtype=object)  # whole numbers of any size
-    told[0] = 1
+    counts = np.zeros(n * m + 1, dtype=object)  # whole numbers of any size
+    counts[0] = 1
     for i in range(1, n + 1):
         if m + i <= n * m:
-            told[m + i :] = told[m + i :] - told[: -(m + i)]
+            counts[m + i :] = counts[m + i :] - counts[: -(m + i)]
         for start in range(min(i, n * m + 1)):
-            told[start::i] = np.add.accumulate(told[start::i])
-    return tuple(int(each) for each in told)
+            counts[start::i] = np.add.accumulate(counts[start::i])
+    return tuple(int(count) for count in counts)
 
 
 def smallest_p(n: int, m: int) -> float:
@@ -68,12 +68,12 @@ def quotients(base: Sequence[float], new: Sequence[float]) -> Floats:
 
 def shift(base: Sequence[float], new: Sequence[float]) -> Shift | None:
     """The ratio of ``new`` to ``base``, which hold a positive time a launch; None where one of them is empty."""
-    told = quotients(base, new)
-    if not told.size:
+    ratios = quotients(base, new)
+    if not ratios.size:
         return None
-    ratio = math.exp(float(np.median(np.log(told))))
+    ratio = math.exp(float(np.median(np.log(ratios))))
     k = interval_rank(len(base), len(new))
-    return Shift(ratio, float(told[k - 1]), float(told[-k])) if k else Shift(ratio, None, None)
+    return Shift(ratio, float(ratios[k - 1]), float(ratios[-k])) if k else Shift(ratio, None, None)
 
 
 def p_slower(base: Sequence[float], new: Sequence[float], margin: float) -> float:

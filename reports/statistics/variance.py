@@ -39,13 +39,16 @@ def components(samples: pd.DataFrame) -> Components | None:
 
     None with fewer than two launches, or none that has two rounds.
     """
-    parts = [own for _, own in samples.groupby("launch", sort=True)]
-    values = np.log([float(own["seconds"].median()) for own in parts])
-    found = [within_variance(own["round"].to_numpy(dtype=int), own["seconds"].to_numpy(dtype=float)) for own in parts]
-    told = [each for each in found if each is not None]
-    if len(parts) < 2 or not told:
+    parts = [launch for _, launch in samples.groupby("launch", sort=True)]
+    values = np.log([float(launch["seconds"].median()) for launch in parts])
+    variances = [
+        within_variance(launch["round"].to_numpy(dtype=int), launch["seconds"].to_numpy(dtype=float))
+        for launch in parts
+    ]
+    known = [variance for variance in variances if variance is not None]
+    if len(parts) < 2 or not known:
         return None
-    within = float(np.mean(told))
+    within = float(np.mean(known))
     return Components(max(0.0, float(np.var(values, ddof=1)) - within), within)
 
 
@@ -74,15 +77,15 @@ def variance_rows(measured: Measured) -> tuple[VarianceRow, ...]:
 
 def _row(measured: Measured, key: tuple[int, str], world_size: int) -> Iterator[VarianceRow]:
     samples = measured.samples(key)
-    found = components(samples) if samples is not None else None
-    if found:
+    parts = components(samples) if samples is not None else None
+    if parts:
         yield VarianceRow(
             comparison=key[0],
             key=key[1],
             world_size=world_size,
             launches=len(measured.values(key)),
-            between_sd=math.sqrt(found.between),
-            within_sd=math.sqrt(found.within),
+            between_sd=math.sqrt(parts.between),
+            within_sd=math.sqrt(parts.within),
         )
 
 
@@ -104,72 +107,74 @@ class Costs:
 
 def costs(evidence: Evidence) -> Costs | None:
     """Medians over the launches that tell both; None where none does."""
-    told = [Costs(evidence.wall_s.get(launch, 0.0) - own_s, own_s) for launch, own_s in _sampling_s(evidence).items()]
-    known = [each for each in told if each.overhead_s > 0]
+    prices = [Costs(evidence.wall_s.get(launch, 0.0) - own_s, own_s) for launch, own_s in _sampling_s(evidence).items()]
+    known = [price for price in prices if price.overhead_s > 0]
     if not known:
         return None
-    return Costs(median(each.overhead_s for each in known), median(each.sampling_s for each in known))
+    return Costs(median(price.overhead_s for price in known), median(price.sampling_s for price in known))
 
 
 def _sampling_s(evidence: Evidence) -> dict[int, float]:
     """Of each launch, from the first sample of a comparison to its last, in seconds, over all comparisons."""
     spans: dict[tuple[int, int], tuple[float, float]] = {}
-    for (launch, comparison, _), taken in evidence.taken.items():
+    for (launch, comparison, _), samples in evidence.samples.items():
         if launch in evidence.gangs:
-            first_s, last_s = float(taken.start_s[:, 0].min()), float(taken.end_s[:, -1].max())
+            first_s, last_s = float(samples.start_s[:, 0].min()), float(samples.end_s[:, -1].max())
             before = spans.get((launch, comparison), (first_s, last_s))
             spans[launch, comparison] = min(first_s, before[0]), max(last_s, before[1])
-    found: dict[int, float] = {}
+    seconds: dict[int, float] = {}
     for (launch, _), (first_s, last_s) in spans.items():
-        found[launch] = found.get(launch, 0.0) + last_s - first_s
-    return found
+        seconds[launch] = seconds.get(launch, 0.0) + last_s - first_s
+    return seconds
 
 
 def advice_rows(measured: Measured, rows: tuple[VarianceRow, ...]) -> tuple[AdviceRow, ...]:
     """Advice for each comparison that has launches enough for intervals: with fewer, launches are what it lacks."""
     comparisons, price = measured.evidence.plan.comparisons, costs(measured.evidence)
     names = Labels.of(comparisons)
-    told = []
+    advice = []
     for index, comparison in enumerate(comparisons):
-        own = [row for row in rows if row.comparison == index and row.launches >= FEWEST_LAUNCHES]
-        if own:
-            found = Components(fmean(row.between_sd**2 for row in own), fmean(row.within_sd**2 for row in own))
-            told.append(_advice(index, comparison, found, price, names))
-    return tuple(told)
+        comparison_rows = [row for row in rows if row.comparison == index and row.launches >= FEWEST_LAUNCHES]
+        if comparison_rows:
+            parts = Components(
+                fmean(row.between_sd**2 for row in comparison_rows), fmean(row.within_sd**2 for row in comparison_rows)
+            )
+            advice.append(_advice(index, comparison, parts, price, names))
+    return tuple(advice)
 
 
-def _advice(index: int, comparison: Named, found: Components, price: Costs | None, names: Labels) -> AdviceRow:
-    spend, gain = advise(found, price) if price else (None, None)
-    factor = _factor(found, price) if price else None
+def _advice(index: int, comparison: Named, parts: Components, price: Costs | None, names: Labels) -> AdviceRow:
+    spend, gain = advise(parts, price) if price else (None, None)
+    factor = _factor(parts, price) if price else None
     return AdviceRow(
         comparison=index,
-        between_sd=math.sqrt(found.between),
-        within_sd=math.sqrt(found.within),
+        between_sd=math.sqrt(parts.between),
+        within_sd=math.sqrt(parts.within),
         overhead_s=price.overhead_s if price else None,
         sampling_s=price.sampling_s if price else None,
         factor=factor,
         gain=gain,
         spend=spend,
-        text=f"`{names.comparison(comparison)}`: {_told(found)}{_WORDS[spend]}.",
+        text=f"`{names.comparison(comparison)}`: {_told(parts)}{_WORDS[spend]}.",
     )
 
 
-def advise(found: Components, price: Costs) -> tuple[Spend, float]:
+def advise(parts: Components, price: Costs) -> tuple[Spend, float]:
     """On what to spend more, and by which fraction intervals would be narrower with the best samples a launch.
 
     With k times the samples a launch costs overhead + k x sampling, and its value's variance is between + within / k:
     their product is least at k = sqrt(overhead / sampling x within / between).
     """
-    now = (found.between + found.within) * (price.overhead_s + price.sampling_s)
-    best = (math.sqrt(found.between * price.overhead_s) + math.sqrt(found.within * price.sampling_s)) ** 2
+    now = (parts.between + parts.within) * (price.overhead_s + price.sampling_s)
+    best = (math.sqrt(parts.between * price.overhead_s) + math.sqrt(parts.within * price.sampling_s)) ** 2
     gain = 1 - math.sqrt(best / now) if now else 0.0
     if gain < WORTHWHILE:
         return "either", gain
-    return ("samples" if found.within * price.overhead_s > found.between * price.sampling_s else "launches"), gain
+    return ("samples" if parts.within * price.overhead_s > parts.between * price.sampling_s else "launches"), gain
 
 
-def _factor(found: Components, price: Costs) -> float | None:
-    return math.sqrt(price.overhead_s / price.sampling_s * found.within / found.between) if found.between else None
+def _factor(parts: Components, price: Costs) -> float | None:
+    return math.sqrt(price.overhead_s / price.sampling_s * parts.within / parts.between) if parts.between else None
 
 
 _WORDS: dict[Spend | None, str] = {
@@ -180,11 +185,11 @@ _WORDS: dict[Spend | None, str] = {
 }
 
 
-def _told(found: Components) -> str:
-    own = _share(math.sqrt(found.within))
-    if not found.between:
-        return f"its launches differ by no more than their samples explain ({own})"
-    return f"its launches differ by {_share(math.sqrt(found.between))}, and their samples leave {own} in each"
+def _told(parts: Components) -> str:
+    within = _share(math.sqrt(parts.within))
+    if not parts.between:
+        return f"its launches differ by no more than their samples explain ({within})"
+    return f"its launches differ by {_share(math.sqrt(parts.between))}, and their samples leave {within} in each"
 
 
 def _share(deviation: float) -> str:

@@ -50,16 +50,16 @@ class Labels:
             fields = seen.setdefault(row.scenario, {})
             for name, value in row.params.items():
                 fields.setdefault(name, set()).add(value)
-        told = {
+        varied = {
             scenario: tuple(name for name, values in sorted(fields.items()) if len(values) > 1)
             for scenario, fields in seen.items()
         }
-        return cls(told)
+        return cls(varied)
 
     def comparison(self, row: Named) -> str:
         """E.g. ``split size=1024``, or ``split`` where no size but one was measured."""
-        told = (f"{name}={row.params[name]}" for name in self.varying.get(row.scenario, ()) if name in row.params)
-        return plain(" ".join([row.scenario, *told]))
+        values = (f"{name}={row.params[name]}" for name in self.varying.get(row.scenario, ()) if name in row.params)
+        return plain(" ".join([row.scenario, *values]))
 
     def case(self, row: Armed) -> str:
         """E.g. ``split how=whole size=1024``."""
@@ -124,5 +124,7 @@ def printable(text: str) -> str:
     """Text with a blank for each line break and the like, and a sign for each character that is none."""
     if text.isprintable():  # nearly always: then its only blanks are such
         return text
-    shown = (" " if each.isspace() else each if each.isprintable() else UNPRINTABLE for each in text)
+    shown = (
+        " " if character.isspace() else character if character.isprintable() else UNPRINTABLE for character in text
+    )
     return "".join(shown)

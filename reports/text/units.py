@@ -49,8 +49,8 @@ def seconds_alike(values: Sequence[float]) -> list[str]:
     """Round times in one unit with equally many decimals, as few as tell them all: ``3.0 ms``, ``3.5 ms``; or 0."""
     scale, unit = _scale(max(map(abs, values), default=0.0))
     scaled = [value / scale for value in values]
-    decimals = next((n for n in range(4) if all(abs(each - round(each, n)) < 1e-6 for each in scaled)), 3)
-    return [f"{each:.{decimals}f}{THIN}{unit}" if each else "0" for each in scaled]
+    decimals = next((n for n in range(4) if all(abs(number - round(number, n)) < 1e-6 for number in scaled)), 3)
+    return [f"{number:.{decimals}f}{THIN}{unit}" if number else "0" for number in scaled]
 
 
 def timed(value: float | None, low: float | None, high: float | None) -> str:
@@ -95,7 +95,7 @@ def change(ratio: float | None, low: float | None = None, high: float | None = N
     decimals = _change_decimals(ratio, low, high)
     if low is None or high is None:
         return f"{_signed_percent(ratio, decimals)}{THIN}%"
-    value, *ends = (_signed_percent(each, decimals) for each in (ratio, low, high))
+    value, *ends = (_signed_percent(end, decimals) for end in (ratio, low, high))
     return f"{value}{THIN}% [{ends[0]}, {ends[1]}]"
 
 
@@ -143,8 +143,8 @@ def percent_beyond(fraction: float, limit: float) -> str:
     if percent(fraction) != percent(limit):
         return percent(fraction)
     shown = (f"{100 * fraction:.{decimals}f}" for decimals in range(1, 5))
-    told = next((each for each in shown if float(each) > 100 * limit), f"{100 * fraction:.4f}")
-    return f"{told}{THIN}%"
+    text = next((digits for digits in shown if float(digits) > 100 * limit), f"{100 * fraction:.4f}")
+    return f"{text}{THIN}%"
 
 
 def percent_between(value: float | None, low: float | None, high: float | None) -> str:
@@ -254,9 +254,9 @@ NOT_KNOWN = "not known"
 """What stands for a fact that nobody has told."""
 
 
-def flat(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """A nested record as lines of a dotted name and a value."""
-    for name, value in told.items():
+    for name, value in record.items():
         if isinstance(value, dict) and value:
             yield from flat(value, f"{prefix}{name}.")
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from harness.journal.measurement_warnings import REMEDIES, Kind
+from harness.journal.measurement_warnings import Kind
 from harness.journal.records import MEASURED
 from reports.reading.run import Spread, words
 from reports.schema.cases import FLOORS, CellRow, ContrastRow, SideRow
@@ -223,7 +223,7 @@ def _load(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
         if loaded:
             cases = f"{len(loaded)} of {units.count(len(cells), 'case')}"
             fact = labels.plain(loaded[0].fact).replace(": e.g. ", ": ")
-            yield Claim(kind="load", text=f"{disturbed} {cases}, e.g. {fact}: {REMEDIES[kind]}.")
+            yield Claim(kind="load", text=f"{disturbed} {cases}, e.g. {fact}: {kind.remedy}.")
 
 
 def _telemetry(cells: tuple[CellRow, ...]) -> Iterator[Claim]:

@@ -4,8 +4,6 @@ Chapter 5 of *Dive into Deep Learning*, PyTorch edition, in our own words. Figur
 ``{variant.figure}`` (docs/scenarios.md says which there are); what a figure rests on has passed its check.
 """
 
-from __future__ import annotations
-
 from harness.scenario import Exercise
 
 _EXERCISES = (

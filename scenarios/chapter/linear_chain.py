@@ -1,7 +1,5 @@
 """What linear layers make of an input one after the other, by the formula: the oracle of networks that are no more."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The causes that ``rankbench selftest`` plants, each a scenario of its own, measured beside the others."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.scenario import axis

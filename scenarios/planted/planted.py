@@ -1,7 +1,5 @@
 """A step whose compute, messages and imbalance are planted, so that what a report says of it can be held against it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

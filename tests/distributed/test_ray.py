@@ -90,9 +90,9 @@ REFUSED = {
     "--launcher ray --placement scatter": "--placement must be one of pack, spread, strict-spread",
     "--launcher ray --ray-address 127.0.0.1:1": "--ray-address must be host:port of a running cluster",
     "--launcher ray --ray-address nowhere": "--ray-address must be host:port of a running cluster",
-    "--launcher inline,ray": "be inline alone",
+    "--launcher inline,ray": "cannot combine inline with other launchers",
     "--launcher ray --ray-address auto": "--ray-address must be host:port of a running cluster",
-    "--ray-address 127.0.0.1:1": "--ray-address must come with --launcher ray",
+    "--ray-address 127.0.0.1:1": "--ray-address 127.0.0.1:1 needs --launcher ray",
 }
 
 

@@ -100,7 +100,7 @@ def test_what_its_nodes_could_never_hold_is_refused_with_what_they_have(cluster:
     root = tmp_path / "run"
     line = ("run", "split", "--launcher", "ray", "--out", root, "--devices")
     spread = finished(cluster.rankbench(cluster.head, *line, "cpu:3", "--placement", "strict-spread"), root)
-    assert "--placement strict-spread must place at most 2 ranks, one a node, but is 3" in spread.out
+    assert "--placement strict-spread needs one node per rank, but there are 3 ranks and 2 nodes" in spread.out
     assert spread.code == 2
     assert not root.exists()
 

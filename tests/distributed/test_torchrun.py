@@ -36,7 +36,7 @@ def test_an_invocation_of_another_plan_is_refused_by_one_line(joined_run: list[R
     run = joined_run[-1]
     other = torchrun(run.root, "frobenius", "--set", "frobenius.size=25", "--budget", "5")
     assert other.code != 0
-    assert other.out.count("run directory must hold no other plan") == 1
+    assert other.out.count("has launches with other options") == 1
     assert len(run.launches) == 2
 
 

@@ -4,8 +4,6 @@ The host's clock moves on by what launching costs, by waiting, and by planted wo
 work. Nothing here reads a real clock. Work itself is done by the CPU at once, so that results are right.
 """
 
-from __future__ import annotations
-
 import math
 import random
 import weakref
@@ -19,16 +17,16 @@ from torch import OutOfMemoryError, Tensor
 from harness.journal.emulation import Emulation
 
 MODEL = "emulated device"
-"""What it is, where a GPU would tell its model."""
+"""The model name of an emulated device."""
 
 
 class EmulatedDevice:
     """One emulated device of this process, and the clock of its host. All instants and times are in seconds."""
 
     queues = True
-    """What is launched on it is done later."""
+    """Work launched on an emulated device is completed later."""
     torch = torch.device("cpu")
-    """Where its tensors are, whose results are right."""
+    """The device of the tensors, whose results are correct."""
 
     def __init__(self, rank: int, emulation: Emulation) -> None:
         self.index = rank
@@ -38,9 +36,9 @@ class EmulatedDevice:
         self.done_s = 0.0
         """When everything that was launched on the current stream is done."""
         self.busy_s = 0.0
-        """How long it has computed since its launch began."""
+        """How long it has computed since the launch began."""
         self.neighbours = 0
-        """How many other devices of its host are busy."""
+        """Number of other busy devices on its host."""
         self.allocated_bytes = 0
         self.peak_bytes = 0
         self.pending: deque[Callable[[], object]] = deque()
@@ -55,17 +53,17 @@ class EmulatedDevice:
 
     @property
     def model(self) -> str:
-        """What it is."""
+        """The name of the device."""
         return MODEL
 
     @property
     def memory_bytes(self) -> int:
-        """All of its memory."""
+        """The whole memory of the device."""
         return self.emulation.memory_bytes
 
     @property
     def free_bytes(self) -> int:
-        """What of that nothing takes."""
+        """Memory that is not allocated."""
         return self.memory_bytes - self.allocated_bytes
 
     def now(self) -> float:
@@ -99,7 +97,7 @@ class EmulatedDevice:
             self._sample_factor = math.exp(self._samples.gauss(0, deviation))
 
     def work(self, seconds: float) -> None:
-        """The host works for so long."""
+        """Let the host work for this long."""
         self.host_s += seconds
 
     def launch(self, seconds: float) -> None:
@@ -138,14 +136,14 @@ class EmulatedDevice:
         self.done_s = max(self.done_s, finish_s)
 
     def synchronize(self) -> None:
-        """Let the host wait for everything, communication that nobody waits for included."""
+        """Let the host wait for all work, including communication that nothing else waits for."""
         while self.pending:
             self.pending.popleft()()
         self.host_s = max(self.host_s, self.done_s)
         self._queue.clear()
 
     def stream(self) -> None:
-        """There is one that programs can launch on."""
+        """None: there is one stream that programs can launch on."""
 
     def mark(self) -> float:
         """When the device comes to this place."""
@@ -166,7 +164,7 @@ class EmulatedDevice:
         return end - start
 
     def least(self) -> float:
-        """What the host takes between two marks."""
+        """Host time between two marks."""
         return self.emulation.mark_s
 
     def hold(self, seconds: float) -> float:
@@ -176,13 +174,13 @@ class EmulatedDevice:
         return mark
 
     def fork(self, streams: Iterable[Any]) -> None:
-        """There is one stream."""
+        """Do nothing: there is one stream."""
 
     def join(self, streams: Iterable[Any]) -> None:
-        """There is one stream."""
+        """Do nothing: there is one stream."""
 
     def flush(self) -> None:
-        """Its caches cost nothing, full or empty."""
+        """Do nothing: full and empty caches cost the same."""
 
     def hold_memory(self, tensor: Tensor) -> None:
         """Count a tensor's memory as this device's, for as long as it lives. Raises torch.OutOfMemoryError."""

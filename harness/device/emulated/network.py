@@ -5,8 +5,6 @@ as long as its slowest link. Formulas: Thakur, Rabenseifner and Gropp, Optimizat
 Operations in MPICH, 2005, §4 (rings, pairwise exchange).
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 
@@ -22,7 +20,7 @@ class Network:
         self._slow = {frozenset((one, other)): factor for one, other, factor in pairs}
 
     def transfer_s(self, source: int, target: int, size: float) -> float:
-        """One message from rank to rank."""
+        """Seconds of one message between two ranks."""
         emulation = self._emulation
         near = emulation.host_of(source) == emulation.host_of(target)
         link = emulation.link if near else emulation.host_link

@@ -1,7 +1,5 @@
 """Planted work: what a scenario does that takes known time, on emulated devices and on CPU cores."""
 
-from __future__ import annotations
-
 import time
 
 from harness.device.emulated.device import current

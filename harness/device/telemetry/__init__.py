@@ -1,1 +1,1 @@
-"""What is read of devices and cores while others measure on them."""
+"""Telemetry: readings of devices and cores during measurements."""

@@ -1,6 +1,4 @@
-"""What was read of a GPU beside its samples: its clock, why it held back, and the power that each case draws."""
-
-from __future__ import annotations
+"""The telemetry of a case: the GPU's clock, its reasons to throttle, and the power that the case draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from harness.device.timing import RankSample
 
 @dataclass(frozen=True)
 class CaseTelemetry:
-    """Of one case on one rank; None where it cannot be told."""
+    """The telemetry of one case on one rank; a field is None if it is unknown."""
 
     mhz: tuple[float, ...] | None = None
     """Clock in each sample."""
@@ -23,18 +21,18 @@ class CaseTelemetry:
 
 
 def telemetry(readings: Readings, cases: Sequence[Sequence[RankSample]]) -> list[CaseTelemetry]:
-    """What the readings say of the samples of each case, which were timed by this host's own clock, as they were."""
+    """The telemetry of each case's samples, whose times are of this host's own clock."""
     spans = [[(lap.start_s, lap.end_s) for lap in laps] for laps in cases]
-    every = [span for each in spans for span in each]
+    every = [span for rank_spans in spans for span in rank_spans]
     if not every:
         return [CaseTelemetry() for _ in cases]
     drawn = watts(spans, *readings.energy(min(start_s for start_s, _ in every), max(end_s for _, end_s in every)))
-    return [_of(readings, own, mean) for own, mean in zip(spans, drawn, strict=True)]
+    return [_of(readings, rank_laps, mean) for rank_laps, mean in zip(spans, drawn, strict=True)]
 
 
 def _of(readings: Readings, spans: Sequence[tuple[float, float]], mean: float | None) -> CaseTelemetry:
-    found = [reading for span in spans if (reading := readings.during(*span))]
-    if not found or len(found) < len(spans):
+    inside = [reading for span in spans if (reading := readings.during(*span))]
+    if not inside or len(inside) < len(spans):
         return CaseTelemetry(watts=mean)
-    mhz, held_back = zip(*found, strict=True)
-    return CaseTelemetry(tuple(round(each, 1) for each in mhz), held_back, mean)
+    mhz, held_back = zip(*inside, strict=True)
+    return CaseTelemetry(tuple(round(clock_mhz, 1) for clock_mhz in mhz), held_back, mean)

@@ -28,14 +28,14 @@ LIMIT = 0.05
 
 @dataclass(frozen=True)
 class CpuTime:
-    """Seconds of one rank: wall-clock, processor time, and delay (None where the kernel does not tell)."""
+    """Seconds of one rank: wall-clock, processor time, and run-queue delay (None if the kernel does not report it)."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
     delay_s: float | None = 0.0
-    """Of the main thread."""
+    """Run-queue delay of the main thread."""
     busy_s: float | None = 0.0
-    """Time that this process's cores were busy, with whatever it was; to a clock tick, usually 10 ms."""
+    """Time that this process's cores were busy with any work, in clock ticks of usually 10 ms."""
     throttled_s: float | None = 0.0
     """Time that CPU quotas held this process's control groups back, summed over cores; None without a quota."""
     main_s: float | None = 0.0
@@ -45,7 +45,7 @@ class CpuTime:
 
     @classmethod
     def of(cls, facts: RankFacts) -> Self:
-        """What a rank reported of its visits."""
+        """The times that a rank reported of its visits."""
         names = (field.name for field in fields(cls))  # both call them alike
         return cls(**{name: getattr(facts, name) for name in names})
 
@@ -88,7 +88,7 @@ class CpuTime:
 
     @property
     def foreign(self) -> float:
-        """The fraction of the wall-clock that others took, as far as can be told."""
+        """The fraction of the wall-clock that other processes took, as far as it is known."""
         return max(0.0, self._foreign_s / self.wall_s) if self.wall_s > 0 else 0.0
 
     @property
@@ -100,14 +100,14 @@ class CpuTime:
 
     @property
     def held_back(self) -> float:
-        """The fraction of the wall-clock for which a CPU quota kept it from running, at most: groups tell no rank's."""
+        """The largest fraction of the wall-clock for which a CPU quota throttled it; quotas are counted per group."""
         if self.wall_s <= 0 or not self.throttled_s:
             return 0.0
         return max(0.0, min(self._not_run_s, self.throttled_s) / self.wall_s)
 
     @property
     def _foreign_s(self) -> float:
-        """What others took: as /proc/stat counts, in ticks, but no less and no more than the run queue allows."""
+        """Time that other processes took: as /proc/stat counts in ticks, within the bounds of the run queue."""
         most = self._not_run_s
         if self.delay_s is None or self.main_s is None:
             return most if self.busy_s is None else min(most, self.busy_s - self.cpu_s)

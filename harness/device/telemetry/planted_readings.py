@@ -1,9 +1,8 @@
-"""What telemetry reads of an emulated device: the clock that is planted, and why it is held back."""
-
-from __future__ import annotations
+"""The readings of an emulated device: the planted clock, and the planted reasons to throttle."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -24,8 +23,8 @@ class PlantedReadings(Readings):
     """From when it was how many times slower, in order."""
 
     @classmethod
-    def of_device(cls, device: EmulatedDevice) -> PlantedReadings:
-        """All since the device was made."""
+    def of_device(cls, device: EmulatedDevice) -> Self:
+        """All readings since the device was made."""
         return cls(np.empty(0, LAYOUT), float(device.emulation.clock_mhz), tuple(device.readings))
 
     def during(self, start_s: float, end_s: float) -> tuple[float, int] | None:
@@ -36,6 +35,6 @@ class PlantedReadings(Readings):
         return self.mhz / slower, THERMAL if slower > 1 else 0
 
     def energy(self, start_s: float, end_s: float) -> tuple[Array, Array]:
-        """Nothing."""
+        """Empty: an emulated device has no counter of energy."""
         del start_s, end_s
         return np.empty(0), np.empty(0)

@@ -5,8 +5,6 @@ python -m harness.device.telemetry.poller FD UUID...   appends records to the fi
 It only asks the driver, makes no CUDA context, and imports no PyTorch.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select
@@ -28,7 +26,7 @@ What the driver does not tell is 0.
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read until whoever started this is gone."""
+    """Read until the process that started this one is gone."""
     with contextlib.suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
         boards = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in arguments[1:]]
@@ -39,10 +37,10 @@ def main(arguments: Sequence[str]) -> None:
 def look(file: int, boards: Sequence[Any]) -> None:
     """Append one record a GPU."""
     for place, board in enumerate(boards):
-        os.write(file, RECORD.pack(time.clock_gettime(time.CLOCK_MONOTONIC), place, *_told(board)))
+        os.write(file, RECORD.pack(time.clock_gettime(time.CLOCK_MONOTONIC), place, *_reading(board)))
 
 
-def _told(board: Any) -> list[int]:
+def _reading(board: Any) -> list[int]:
     whole = not _asked(lambda: pynvml.nvmlDeviceGetMigMode(board)[0])  # else others may draw power from the same board
     return [
         _asked(lambda: pynvml.nvmlDeviceGetClockInfo(board, pynvml.NVML_CLOCK_SM)),

@@ -6,8 +6,6 @@ that it ran meanwhile, and over a launch of many visits in random order these ar
 the counter is behind, and over what time it averages, is found with them: the pair that leaves the least residual.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,15 +18,15 @@ Spans = Sequence[tuple[float, float]]
 STEP_S = 0.010
 """Lags are tried so far apart."""
 LAGS = 25
-"""How many of them, from none."""
+"""Number of candidate lags, starting at none."""
 WIDTHS = (1, 2, 3, 5, 10, 20, 30)
 """Over how many steps the counter averages."""
 ROOM = 2
-"""There are at least so many times as many rises of the counter as there are cases."""
+"""The counter must rise at least this many times as often as there are cases."""
 UNEXPLAINED = 0.05
-"""Where rises differ from what the cases explain by more than this fraction of a mean one, nothing is told."""
+"""If the rises differ from the fit by more than this fraction of a mean rise, no power is reported."""
 UNSURE = 0.05
-"""A power whose standard error is a larger fraction is not told."""
+"""A power with a larger relative standard error is not reported."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def watts(cases: Sequence[Spans], at_s: Array, joules: Array) -> list[float | No
 
 
 def _fits(cases: Sequence[Spans], at_s: Array, rises: Array) -> Iterator[_Fit]:
-    """One for each lag and width: how long each case ran between the instants that the counter tells of."""
+    """Per lag and width: how long each case ran between the instants at which the counter rose."""
     lagged = [_busy(cases, at_s - lag * STEP_S) for lag in range(LAGS + max(WIDTHS))]
     for width in WIDTHS:
         total = sum(lagged[1:width], lagged[0])

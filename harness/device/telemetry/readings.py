@@ -1,6 +1,4 @@
-"""What the gauge has read of one GPU, and what that says of a moment."""
-
-from __future__ import annotations
+"""The poller's readings of one GPU, and their values during a span of time."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,20 +14,20 @@ LAYOUT = np.dtype(
         *(("energy_mj", "<u8"), ("power_mw", "<u4"), ("celsius", "<i4")),
     ]
 )
-"""The same as ``harness.device.telemetry.poller.RECORD``."""
+"""The record of ``harness.device.telemetry.poller.RECORD``."""
 NEAR_S = 0.1
-"""A reading that is further from a sample says nothing of it."""
+"""A reading farther from a sample than this says nothing about it."""
 
 
 @dataclass(frozen=True)
 class Readings:
-    """In the order of time, which is the host's clock."""
+    """Records in order of the host's clock."""
 
     table: Array
 
     @classmethod
     def of(cls, content: bytes, place: int) -> Self:
-        """Those of one GPU; the last record may be torn."""
+        """The readings of one GPU; the last record may be torn."""
         whole = len(content) // LAYOUT.itemsize * LAYOUT.itemsize
         table = np.frombuffer(content[:whole], LAYOUT)
         return cls(table[table["place"] == place])
@@ -50,9 +48,9 @@ class Readings:
             last = first + 1
             if abs(float(at_s[first]) - middle_s) > NEAR_S + (end_s - start_s) / 2:
                 return None
-        taken = self.table[first:last]
-        mhz = float(taken["mhz"].mean())
-        return (mhz, int(np.bitwise_or.reduce(taken["held_back"]))) if mhz else None
+        rows = self.table[first:last]
+        mhz = float(rows["mhz"].mean())
+        return (mhz, int(np.bitwise_or.reduce(rows["held_back"]))) if mhz else None
 
     def energy(self, start_s: float, end_s: float) -> tuple[Array, Array]:
         """When its counter of energy moved on, in seconds, and to what, in joules, between two instants."""

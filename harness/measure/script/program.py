@@ -33,5 +33,7 @@ def _give_way(folder: str) -> None:
     """Forget packages of ours that the script has packages of the same name for: it imports its own."""
     for name in PACKAGES:
         if PathFinder.find_spec(name, [folder]) is not None:
-            for module in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+            for module in [
+                module_name for module_name in sys.modules if module_name == name or module_name.startswith(f"{name}.")
+            ]:
                 del sys.modules[module]

@@ -19,13 +19,13 @@ def parameters(optimizers: Iterable[Optimizer]) -> tuple[Kind, str]:
     Of DistributedDataParallel modules, where there are any: their parameters are alike on all ranks by design. Else of
     what the optimizers update.
     """
-    replicas = [each for each in gc.get_objects() if issubclass(type(each), DistributedDataParallel)]
+    replicas = [item for item in gc.get_objects() if issubclass(type(item), DistributedDataParallel)]
     if replicas:
         return "replicated", _joined(sorted(_digest(_of(module)) for module in replicas))
-    updated = [each for optimizer in optimizers for group in optimizer.param_groups for each in group["params"]]
+    updated = [item for optimizer in optimizers for group in optimizer.param_groups for item in group["params"]]
     if not updated:
         return "none", ""
-    if any(isinstance(each, DTensor) or _flat(each) for each in updated):
+    if any(isinstance(item, DTensor) or _flat(item) for item in updated):
         return "sharded", ""
     return "plain", _digest(updated)
 

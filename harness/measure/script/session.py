@@ -87,10 +87,10 @@ class Session:
             ScriptNote(
                 rank=self._rank,
                 warm=self._clock.ended_steps - max(0, len(timed) - 1),
-                start_s=tuple(each.host_s for each in timed[:-1]),
-                end_s=tuple(each.host_s for each in timed[1:]),
+                start_s=tuple(boundary.host_s for boundary in timed[:-1]),
+                end_s=tuple(boundary.host_s for boundary in timed[1:]),
                 device_s=_device_s(timed),
-                loader_s=tuple(each.loader_s for each in timed[1:]),
+                loader_s=tuple(boundary.loader_s for boundary in timed[1:]),
                 facts=self._facts(timed),
                 loss=float(self._hooks.loss) if finite and self._hooks.loss is not None else None,
                 finite=finite,
@@ -100,7 +100,7 @@ class Session:
         )
 
     def _facts(self, timed: Sequence[Boundary]) -> RankFacts:
-        items = [each.items for each in timed[1:]]
+        items = [boundary.items for boundary in timed[1:]]
         held, peak, reserved = self._memory()
         return RankFacts(
             flops=0.0,
@@ -136,7 +136,7 @@ def _mark() -> torch.cuda.Event | None:
 
 
 def _device_s(timed: Sequence[Boundary]) -> tuple[float, ...] | None:
-    marks = [each.mark for each in timed]
+    marks = [boundary.mark for boundary in timed]
     if len(marks) < 2 or any(mark is None for mark in marks):
         return None
     torch.cuda.synchronize()

@@ -111,7 +111,7 @@ class StepClock:
 
     @property
     def _last_s(self) -> float:
-        times = [each.host_s for each in self._boundaries[-2:]]
+        times = [boundary.host_s for boundary in self._boundaries[-2:]]
         return times[-1] - times[0]
 
     @property

@@ -1,7 +1,5 @@
 """D2L 5.1.2: a parallel block, in five ways; only the last needs more than one device to be parallel."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -37,10 +35,10 @@ class Branches:
     def linears(self, gang: Gang) -> list[nn.Linear]:
         """The branches: the same bits in every variant and on every rank."""
         widths = [self.width * (self.imbalance if i % 2 else 1) for i in range(self.branches)]
-        made = [nn.Linear(self.features, width, device=gang.device) for width in widths]
-        for parameter in (each for branch in made for each in branch.parameters()):
+        linears = [nn.Linear(self.features, width, device=gang.device) for width in widths]
+        for parameter in nn.ModuleList(linears).parameters():
             nn.init.normal_(parameter, std=self.features**-0.5, generator=gang.shared_generator)
-        return made
+        return linears
 
     def block(self, branches: list[nn.Linear], gang: Gang) -> nn.Module:
         """The parallel block that this variant is about."""
@@ -113,6 +111,6 @@ def assert_trained(block: nn.Module, branches: list[nn.Linear], x: torch.Tensor)
     rows, exact = x.detach().double().flatten(0, -2), slopes.double().flatten(0, -2)
     stacked = torch.cat([branch.weight.detach().double() for branch in branches])
     normwise_error(mine.flatten(0, -2), exact @ stacked, "the input's gradient")
-    weights, biases = (torch.cat([each for each in theirs if each.dim() == dim]) for dim in (2, 1))
+    weights, biases = (torch.cat([tensor for tensor in theirs if tensor.dim() == dim]) for dim in (2, 1))
     normwise_error(weights, exact.T @ rows, "the weights' gradient")
     normwise_error(biases, exact.sum(0), "the biases' gradient")

@@ -1,7 +1,5 @@
 """D2L 5.1.1: a sequential block whose children are registered, or merely kept in a list."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -59,7 +57,7 @@ class Children:
             changed, divergence = self.family(gang.generator).train(gang, x)  # ranks start apart
             mixed = self.with_head(gang, x) if self.container == "list" else {}
             twin = self.family(gang.generator)
-            found = {
+            facts = {
                 "tensors_trained": changed,
                 "samples_restored": family.restores(twin, x),
                 "statistics_restored": statistics_restored(self.block, x),
@@ -67,10 +65,10 @@ class Children:
             }
             normwise_error(output, chained(family.tensors, x), "the output", limit=TOLERANCE)
             registered = self.container != "list"
-            wanted = self.whole() if registered else dict.fromkeys(found, 0)
-            assert found == wanted, f"found {found}, where {wanted} is due"
+            wanted = self.whole() if registered else dict.fromkeys(facts, 0)
+            assert facts == wanted, f"found {facts}, where {wanted} is due"
             assert (divergence == 0) == (registered or gang.size == 1), f"ranks are {divergence:g} apart"
-            return {**found, **mixed, "divergence": divergence, "ranks": _spread(divergence, gang)}
+            return {**facts, **mixed, "divergence": divergence, "ranks": _spread(divergence, gang)}
 
         work = Work(flops=2 * self.batch * self.width**2 * self.depth, items=self.depth, unit="layer")
         return Workload(step, check=check, work=work)

@@ -1,7 +1,5 @@
 """Factories: several modules from one recipe."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from copy import deepcopy
 

@@ -1,7 +1,5 @@
 """D2L 5.1.3: a network built of several instances of one block, or of one instance, several times."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -64,14 +62,14 @@ class Instances:
 
         def step() -> torch.Tensor:
             mine = torch.autograd.grad(net(x).square().mean(), parameters)
-            return gang.all_reduce(torch.cat([each.flatten() for each in mine])) / gang.size
+            return gang.all_reduce(torch.cat([part.flatten() for part in mine])) / gang.size
 
         def check(gradient: torch.Tensor) -> Facts:
             assert_alike(gang, parameters, "weights")
-            exact = [gang.all_reduce(each) / gang.size for each in gradients(net, x)]
-            assert len(gradient) == sum(each.numel() for each in exact), f"a gradient of {len(gradient)} numbers"
-            whole = float(torch.linalg.norm(torch.cat([each.flatten() for each in exact])))
-            for part, wanted in zip(gradient.split([each.numel() for each in exact]), exact, strict=True):
+            exact = [gang.all_reduce(tensor) / gang.size for tensor in gradients(net, x)]
+            assert len(gradient) == sum(tensor.numel() for tensor in exact), f"a gradient of {len(gradient)} numbers"
+            whole = float(torch.linalg.norm(torch.cat([tensor.flatten() for tensor in exact])))
+            for part, wanted in zip(gradient.split([tensor.numel() for tensor in exact]), exact, strict=True):
                 normwise_error(part, wanted.flatten(), "a gradient", limit=TOLERANCE, least=CANCELLED * whole)
             return {**self.facts(net), "gradient_bytes": gradient.nbytes}
 
@@ -81,16 +79,16 @@ class Instances:
 
     def facts(self, net: nn.Module) -> dict[str, int]:
         """What there is of parameters, held against what is due; a repeated one stands in the state_dict each time."""
-        found = {**counted(net), "statistics": normalisations(self.factory, self.blocks)}
+        facts = {**counted(net), "statistics": normalisations(self.factory, self.blocks)}
         block = 2 * self.width * self.hidden + self.hidden + self.width
         head = self.width * self.outputs + self.outputs
-        own = 1 if self.made == "repeated" else self.blocks
+        distinct = 1 if self.made == "repeated" else self.blocks
         due = {
-            "parameters": own * block + head,
-            "storages": 4 * own + 2,
+            "parameters": distinct * block + head,
+            "storages": 4 * distinct + 2,
             "state_dict_numbers": self.blocks * block + head,
             "initial_weights": self.blocks if self.made == "instances" else 1,
-            "statistics": own,
+            "statistics": distinct,
         }
-        assert found == due, f"found {found}, where {due} is due"
-        return found
+        assert facts == due, f"found {facts}, where {due} is due"
+        return facts

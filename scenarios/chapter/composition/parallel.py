@@ -1,7 +1,5 @@
 """Parallel blocks: every branch gets the same input, and the outputs are concatenated in order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 
@@ -85,4 +83,4 @@ class Spread(Parallel):
             branch(x) if owner == self.gang.rank else x.new_empty(*x.shape[:-1], branch.out_features)
             for branch, owner in zip(branches, self.owners, strict=True)
         ]
-        return torch.cat([self.gang.broadcast(*made) for made in zip(outputs, self.owners, strict=True)], dim=-1)
+        return torch.cat([self.gang.broadcast(*output) for output in zip(outputs, self.owners, strict=True)], dim=-1)

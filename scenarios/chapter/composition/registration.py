@@ -1,9 +1,8 @@
 """Sequential blocks that register their children or do not, and what is reached through them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import nn
@@ -78,7 +77,7 @@ class Family:
         }
 
     @torch.no_grad()
-    def restores(self, twin: Family, x: torch.Tensor) -> int:
+    def restores(self, twin: Self, x: torch.Tensor) -> int:
         """How many samples of ``x`` a twin with other weights maps alike, once it has loaded the block's state."""
         twin.block.load_state_dict(self.block.state_dict())  # strict: it would complain of a missing key
         return int((twin.block(x) == self.block(x)).all(dim=1).sum())

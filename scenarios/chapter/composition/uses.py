@@ -1,7 +1,5 @@
 """What there is in the network of ``Instances``: blocks of two linear layers, which may be one, and a last layer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -32,8 +30,8 @@ def gradients(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     """Each parameter's gradient of the mean squared output, in float64: every use has a copy, and they add up."""
     entries = net.state_dict(keep_vars=True).values()  # every use, in order
     uses = [entry.detach().double().requires_grad_() for entry in entries]
-    each = torch.autograd.grad(chained(uses, x, torch.tanh).square().mean(), uses)
+    by_use = torch.autograd.grad(chained(uses, x, torch.tanh).square().mean(), uses)
     return [
-        torch.stack([made for made, entry in zip(each, entries, strict=True) if entry is parameter]).sum(0)
+        torch.stack([gradient for gradient, entry in zip(by_use, entries, strict=True) if entry is parameter]).sum(0)
         for parameter in net.parameters()
     ]

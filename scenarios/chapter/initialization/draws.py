@@ -1,9 +1,7 @@
 """The initialisers, for some rows of a matrix: the fans are those of the whole, never of the rows."""
 
-from __future__ import annotations
-
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import nn
@@ -18,7 +16,7 @@ class Fans(NamedTuple):
     outputs: int
 
     @classmethod
-    def of(cls, *shape: int) -> Fans:
+    def of(cls, *shape: int) -> Self:
         """Those of a weight of shape ``[outputs, inputs, *kernel]``; a convolution's count every place of its kernel.
 
         Raises ValueError for fewer than two dimensions.

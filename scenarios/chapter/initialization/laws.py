@@ -3,8 +3,6 @@
 A test refuses a sample of its law about once in a million.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """D2L 5.2.2: a weight matrix is filled by the initialisers that there are, its rows spread over the gang."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """D2L 5.3.1: when the parameters of a network come into being, and what the first output costs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
@@ -59,8 +57,8 @@ class Construction:
             net = self.construct(gang.device)
             return net, net(x)
 
-        def check(made: tuple[nn.Sequential, Tensor]) -> Facts:
-            net, output = made
+        def check(networks: tuple[nn.Sequential, Tensor]) -> Facts:
+            net, output = networks
             law = drawn(self.dims, seed, gang.device)
             assert_alike(gang, law, "weights")
             assert all(type(layer) in {nn.Linear, nn.ReLU} for layer in net), "a layer is still lazy"

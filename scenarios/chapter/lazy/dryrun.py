@@ -1,7 +1,5 @@
 """Three ways to find where a stack of layers and its data disagree: for real, on the meta device, by reading widths."""
 
-from __future__ import annotations
-
 import copy
 from typing import NamedTuple
 

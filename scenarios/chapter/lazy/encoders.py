@@ -1,7 +1,5 @@
 """First layers for inputs of varying width. Each takes groups of inputs of one width, and gives ``hidden`` numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """D2L 5.3.2: what happens when dimensions do not match, and how soon one can know."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator
@@ -44,11 +42,15 @@ class Mismatch:
         def step() -> Mismatched | None:
             return find(net, x, target)
 
-        def check(found: Mismatched | None) -> Facts:
+        def check(mismatched: Mismatched | None) -> Facts:
             wrong = str(2 * (self.layers - 1))  # its name: layers and ReLUs take turns
-            assert found, "found nothing"
-            assert found.layer == wrong, f"layer {wrong} does not match, but {found.layer} was found: {found.reason}"
-            assert {self.width, self.width // 2} <= _numbers(found.reason), f"should name both widths: {found.reason}"
+            assert mismatched, "found nothing"
+            assert mismatched.layer == wrong, (
+                f"layer {wrong} does not match, but {mismatched.layer} was found: {mismatched.reason}"
+            )
+            assert {self.width, self.width // 2} <= _numbers(mismatched.reason), (
+                f"should name both widths: {mismatched.reason}"
+            )
             assert _alike(net, before), "the search changed the network"
             sound = stack([*wide, (self.width, self.outputs)], gang.device)
             assert find(sound, x, target) is None, "found a mismatch where there is none"
@@ -58,7 +60,7 @@ class Mismatch:
             assert initialised == (self.how == "forward"), "a dry run leaves lazy layers as they were"
             silent = [find(*case) is not None for case in _silent(gang.device)]
             assert silent == [True, True, self.how != "declared"], "a mismatch that raises nothing went unseen"
-            return {"reason": found.reason, "initialised": initialised, "silent": sum(silent)}
+            return {"reason": mismatched.reason, "initialised": initialised, "silent": sum(silent)}
 
         return Workload(step, check=check, work=Work(items=self.layers, unit="layer"))
 

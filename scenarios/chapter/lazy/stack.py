@@ -1,7 +1,5 @@
 """The networks of this subject: stacks of linear layers, some of which may not know their inputs' width yet."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 

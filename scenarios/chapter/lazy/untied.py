@@ -1,7 +1,5 @@
 """The oracle of tied parameters: a network for each width, which share nothing; their gradients add up."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import torch

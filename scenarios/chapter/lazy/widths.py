@@ -1,7 +1,5 @@
 """D2L 5.3.3: a network that takes inputs of varying width, by tying parameters."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -61,15 +59,15 @@ class Widths:
             outputs = net(groups)  # empty groups too: a rank that lacks a width has its gradients, of zeros
             loss = (outputs - target).square().sum() / self.samples
             gradients = torch.autograd.grad(loss, list(parameters.values()))
-            return outputs.detach(), gang.all_reduce(torch.cat([each.flatten() for each in gradients]))
+            return outputs.detach(), gang.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]))
 
-        def check(made: tuple[Tensor, Tensor]) -> Facts:
-            outputs, gradient = made
+        def check(output: tuple[Tensor, Tensor]) -> Facts:
+            outputs, gradient = output
             tied, apart = self.parameters()
             assert gradient.numel() == tied, f"{gradient.numel()} parameters, where the formula says {tied}"
             normwise_error(outputs, untied(net, mine)[0], "outputs")
             _, wanted = untied(net, everyone)
-            parts = gradient.split([each.numel() for each in parameters.values()])
+            parts = gradient.split([parameter.numel() for parameter in parameters.values()])
             for (name, due), part in zip(wanted.items(), parts, strict=True):
                 limit = tolerance(self.samples)
                 normwise_error(part, due.flatten() / self.samples, f"gradient of {name}", limit=limit)

@@ -1,7 +1,5 @@
 """D2L 5.6.1: large and small matrix products on the CPU and on the accelerator, with and without the copies."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -68,7 +66,9 @@ class Crossover:
             assert_alike(gang, [operands], "operands")
             due = gang.device if self.where == "copied" and gang.rank > 0 else home
             assert product.device == due, f"the product is on {product.device}, but due on {due}"
-            left, right = (each.to(gang.device).double() for each in (a if self.where == "copied" else gang.part(a), b))
+            left, right = (
+                operand.to(gang.device).double() for operand in (a if self.where == "copied" else gang.part(a), b)
+            )
             error = normwise_error(product, left @ right, "the product", limit=tolerance(n))
             return {"error": error, "device": gang.device.type, "cores": cores}
 

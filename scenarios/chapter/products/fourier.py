@@ -1,7 +1,5 @@
 """D2L 5.4.2: a layer that returns the leading half of its input's Fourier coefficients."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """D2L 5.6.3: Frobenius norms of many small products, logged one at a time, kept and sent once, or batched."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -63,10 +61,10 @@ class Frobenius:
             assert_alike(gang, stacks, "matrices")
             mine = zip(*map(gang.part, stacks), strict=True)
             exact = [float(torch.linalg.norm(x.double() @ y.double())) for x, y in mine]
-            told, wanted = (torch.tensor(values, dtype=torch.float64) for values in (log, exact))
-            torch.testing.assert_close(told, wanted, rtol=TOLERANCE * max(1, (n / 100) ** 2), atol=0)
+            norms, wanted = (torch.tensor(values, dtype=torch.float64) for values in (log, exact))
+            torch.testing.assert_close(norms, wanted, rtol=TOLERANCE * max(1, (n / 100) ** 2), atol=0)
             _two_operands(exact, n)
-            error = max((abs(norm / its - 1) for norm, its in zip(log, exact, strict=True)), default=0.0)
+            error = max((abs(norm / reference - 1) for norm, reference in zip(log, exact, strict=True)), default=0.0)
             return {"norms": len(log), "mean_norm": sum(log) / max(1, len(log)), "error": error}
 
         work = Work(
@@ -82,5 +80,5 @@ def _two_operands(norms: list[float], n: int) -> None:
     E‖AB‖² = n³, and Var‖AB‖² = 6n⁴ + 2n³, by conditioning on B: E tr(BBᵀ)² = 2n³ + n².
     """
     due, spread = len(norms) * n**3, (len(norms) * (6 * n**4 + 2 * n**3)) ** 0.5
-    told = sum(norm**2 for norm in norms)
-    assert abs(told - due) <= DEVIATIONS * spread, f"squared norms add up to {told:.4g}; A·B would give {due:.4g}"
+    total = sum(norm**2 for norm in norms)
+    assert abs(total - due) <= DEVIATIONS * spread, f"squared norms add up to {total:.4g}; A·B would give {due:.4g}"

@@ -1,7 +1,5 @@
 """D2L 5.4.1: a layer of quadratic forms, y_k = Σ_ij W_ijk x_i x_j, its sums ordered in several ways."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -66,8 +64,8 @@ class Quadratic:
             normwise_error(part, due, limit=limit)
             assert part.requires_grad, "no gradient reaches the weight"
             (gradient,) = torch.autograd.grad(part, weight, slopes, retain_graph=True)
-            for told, slope in zip(gradient.unbind(2), slopes.double().unbind(1), strict=True):
-                normwise_error(told, (x.double() * slope[:, None]).T @ x.double(), "a form's gradient")
+            for column, slope in zip(gradient.unbind(2), slopes.double().unbind(1), strict=True):
+                normwise_error(column, (x.double() * slope[:, None]).T @ x.double(), "a form's gradient")
             for scale in (3, -1):
                 scaled = (scale * x).requires_grad_()
                 values = layer(scaled, weight)
@@ -91,5 +89,5 @@ def _values(x: Tensor, form: Tensor) -> Tensor:
 
 def _slopes(x: Tensor, weight: Tensor, slopes: Tensor) -> Tensor:
     """The gradient of the forms' values, summed with ``slopes`` ``[batch, k]``: of x W xᵀ it is (W + Wᵀ) x."""
-    each = zip(weight.unbind(2), slopes.unbind(1), strict=True)
-    return sum((slope[:, None] * (x @ (form + form.T).double()) for form, slope in each), torch.zeros_like(x))
+    columns = zip(weight.unbind(2), slopes.unbind(1), strict=True)
+    return sum((slope[:, None] * (x @ (form + form.T).double()) for form, slope in columns), torch.zeros_like(x))

@@ -1,7 +1,5 @@
 """D2L 5.6.4: matrix products on one device one after the other, or spread over several at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations, starmap
 from typing import ClassVar, Literal

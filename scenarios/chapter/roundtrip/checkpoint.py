@@ -1,7 +1,5 @@
 """Checkpoints by torch.distributed.checkpoint: folders to which every rank adds its rows, for any number of ranks."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,12 +24,12 @@ def sharded(state: State, gang: Gang) -> State:
     if gang.size == 1:
         return state
     mesh = DeviceMesh(gang.device.type, list(range(gang.size)), _init_backend=False)
-    return {name: distribute_tensor(each, mesh, [Shard(0)], src_data_rank=None) for name, each in state.items()}
+    return {name: distribute_tensor(tensor, mesh, [Shard(0)], src_data_rank=None) for name, tensor in state.items()}
 
 
 def local(state: State) -> State:
     """The tensors behind DTensors: this rank's rows."""
-    return {name: each.to_local() if isinstance(each, DTensor) else each for name, each in state.items()}
+    return {name: tensor.to_local() if isinstance(tensor, DTensor) else tensor for name, tensor in state.items()}
 
 
 def save(state: State, path: Path, gang: Gang | None = None, *, durable: bool = False) -> None:

@@ -5,8 +5,6 @@ tensors of subclasses, opaque constants and script objects; it evaluates symboli
 libraries. So a file is loaded only if it is, byte for byte, the one that this very process has written.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 from pathlib import Path

@@ -4,8 +4,6 @@ torch.save     an archive of a pickle and the bytes; read with ``weights_only=Tr
 safetensors    a header in JSON and the bytes: nothing to execute
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ and nothing else, and that knows no entry but tensors: others would be unpickled
 themselves PyTorch reads with ``weights_only=True``.
 """
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 from typing import Any

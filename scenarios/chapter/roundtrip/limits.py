@@ -1,7 +1,5 @@
 """What cannot be saved with its architecture, and what is not loaded under another name, tried out."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

@@ -1,7 +1,5 @@
 """D2L 5.6.2: a saved network onto the device of every rank."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal

@@ -1,7 +1,5 @@
 """D2L 5.5.2: the first layers of a saved network, in a network of another architecture."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -69,8 +67,8 @@ class Part:
         def reset() -> None:
             net.load_state_dict(fresh)
 
-        def check(told: tuple[Any, torch.Tensor]) -> Facts:
-            keys, sums = told
+        def check(restored: tuple[Any, torch.Tensor]) -> Facts:
+            keys, sums = restored
             assert_foreign(fresh, donor, due)
             assert (set(keys.missing_keys), keys.unexpected_keys) == (fresh.keys() - due.keys(), []), keys
             assert_same(net.state_dict(), after)
@@ -105,5 +103,5 @@ class Part:
             checkpoint.load(room, path)
             return room
         mapped = self.reader == "mmap"
-        found = formats.load_torch(path, torch.device("cpu") if mapped else device, mmap=mapped)
-        return {name: found[name] for name in like}
+        state = formats.load_torch(path, torch.device("cpu") if mapped else device, mmap=mapped)
+        return {name: state[name] for name in like}

@@ -1,7 +1,5 @@
 """D2L 5.5.3: parameters with their architecture."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -62,25 +60,27 @@ class Program:
             net = exported.load(path, digest) if digest else built(formats.load_torch(path, gang.device))
             return net, net(x)
 
-        def check(told: tuple[nn.Module, torch.Tensor]) -> Facts:
-            net, output = told
+        def check(restored: tuple[nn.Module, torch.Tensor]) -> Facts:
+            net, output = restored
             assert_same(net.state_dict(), state)
             exact = predicted(state, x.double(), self.layers)
             normwise_error(output, exact, "the output", limit=TOLERANCE)
             more = limits(x) if self.file == "program" else {}
             other = verdict(lambda: net(torch.cat([x, x])))
-            own = sum(isinstance(module, Predictor) for module in net.modules())
+            predictors = sum(isinstance(module, Predictor) for module in net.modules())
             due = (0, "refused") if self.file == "program" else (1, "accepted")
-            assert (own, other) == due, f"{own} modules of the network's own class, and another batch is {other}"
-            return {"file_bytes": path.stat().st_size, "own_classes": own, "other_batch": other, **more}
+            assert (predictors, other) == due, (
+                f"{predictors} modules of the network's own class, and another batch is {other}"
+            )
+            return {"file_bytes": path.stat().st_size, "own_classes": predictors, "other_batch": other, **more}
 
         return Workload(step, check=check, work=carried(state))
 
 
 def predicted(state: State, x: torch.Tensor, layers: int) -> torch.Tensor:
     """What a network with this state makes of ``x``, by the formulas, in the precision of ``x``."""
-    for each in range(layers):
-        mine = f"{each}."
+    for layer in range(layers):
+        mine = f"{layer}."
         of = {name.removeprefix(mine): value.to(x.dtype) for name, value in state.items() if name.startswith(mine)}
         x = x @ of["0.weight"].T + of["0.bias"]
         x = (x - of["1.running_mean"]) / (of["1.running_var"] + EPSILON).sqrt()

@@ -1,7 +1,5 @@
 """Proof that a state is what was saved, to the bit, and that every byte of it was read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np
@@ -26,20 +24,20 @@ def _sum(tensor: torch.Tensor) -> torch.Tensor:
     return flat[:words].view(torch.int64).sum() + flat[words:].sum()
 
 
-def assert_same(found: State, wanted: State) -> None:
+def assert_same(state: State, wanted: State) -> None:
     """Raise AssertionError unless names, devices, dtypes, shapes and every bit are the same, in memory of its own."""
-    assert found.keys() == wanted.keys(), f"missing or unexpected: {sorted(found.keys() ^ wanted.keys())}"
+    assert state.keys() == wanted.keys(), f"missing or unexpected: {sorted(state.keys() ^ wanted.keys())}"
     for name, due in wanted.items():
-        mine = found[name].detach()
-        told = mine.device, mine.dtype, mine.shape
-        assert told == (due.device, due.dtype, due.shape), f"{name} is {told}"
+        mine = state[name].detach()
+        actual = mine.device, mine.dtype, mine.shape
+        assert actual == (due.device, due.dtype, due.shape), f"{name} is {actual}"
         assert torch.equal(_bytes(mine), _bytes(due)), f"{name} has other bits"
-    assert not _places(found) & _places(wanted), "it is what it is held against: nothing was carried"
+    assert not _places(state) & _places(wanted), "it is what it is held against: nothing was carried"
 
 
 def assert_foreign(net: State, donor: State, part: Iterable[str]) -> None:
     """Raise AssertionError where a network is built like its donor, or has its values under a name of ``part``."""
-    other = [name for name, each in net.items() if name not in donor or donor[name].shape != each.shape]
+    other = [name for name, tensor in net.items() if name not in donor or donor[name].shape != tensor.shape]
     assert other, "the network has its donor's architecture"
     numbers = [name for name in part if donor[name].is_floating_point()]  # counters may be alike by chance
     alike = [name for name in numbers if torch.equal(net[name], donor[name])]

@@ -1,7 +1,5 @@
 """How much of a file has come into this process, by reading or by mapping it into memory."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from types import TracebackType

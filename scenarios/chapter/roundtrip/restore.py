@@ -1,7 +1,5 @@
 """D2L 5.5.1, 5.6.2: a checkpoint back onto the devices, each of which wants its rows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -38,15 +36,15 @@ class Restore:
             save = {"whole": formats.save_torch, "slices": formats.save_safetensors, "dcp": checkpoint.save}[self.how]
             save(state, path)
         gang.barrier()
-        room = checkpoint.sharded({name: torch.zeros_like(each) for name, each in state.items()}, gang)
+        room = checkpoint.sharded({name: torch.zeros_like(tensor) for name, tensor in state.items()}, gang)
 
         def whole() -> State:
-            found = formats.load_torch(path, torch.device("cpu"))
-            return {name: gang.part(each).to(gang.device, copy=True) for name, each in found.items()}
+            loaded = formats.load_torch(path, torch.device("cpu"))
+            return {name: gang.part(tensor).to(gang.device, copy=True) for name, tensor in loaded.items()}
 
         def slices() -> State:
             with safe_open(path, "pt", device=str(gang.device)) as file:
-                return {name: file.get_slice(name)[gang.span(len(each))] for name, each in state.items()}
+                return {name: file.get_slice(name)[gang.span(len(tensor))] for name, tensor in state.items()}
 
         def dcp() -> State:
             checkpoint.load(room, path, gang)
@@ -55,18 +53,18 @@ class Restore:
         restore = {"whole": whole, "slices": slices, "dcp": dcp}[self.how]
 
         def step() -> tuple[State, torch.Tensor]:
-            found = restore()
-            return found, read(found.values())
+            loaded = restore()
+            return loaded, read(loaded.values())
 
         def reset() -> None:
-            for each in checkpoint.local(room).values():
-                each.zero_()
+            for tensor in checkpoint.local(room).values():
+                tensor.zero_()
 
         due = self.rows(state, gang)
 
         def check(restored: tuple[State, torch.Tensor]) -> Facts:
-            found, sums = restored
-            assert_same(found, due)
+            loaded, sums = restored
+            assert_same(loaded, due)
             assert_read(sums, due)
             return {"parameter_bytes": size(state)}
 

@@ -1,7 +1,5 @@
 """D2L 5.5.1: what a checkpoint is for when no other device will ever need it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

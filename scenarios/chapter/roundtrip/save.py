@@ -1,7 +1,5 @@
 """D2L 5.5.1, 5.6.2: parameters from the device to disk."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from itertools import count
@@ -67,7 +65,13 @@ class Save:
             paths = sorted(folder.glob(f"{name}-*"))
             parts = [self.load(path, state) for path in paths]
             names = {name for part in parts for name in part}
-            assert_same({each: torch.cat([part[each] for part in parts if each in part]) for each in names}, state)
+            assert_same(
+                {
+                    tensor_name: torch.cat([part[tensor_name] for part in parts if tensor_name in part])
+                    for tensor_name in names
+                },
+                state,
+            )
             files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
             stored = sum(file.stat().st_size for file in files)
             most = OVERHEAD[0] * size(state) + OVERHEAD[1] * len(state) * gang.size
@@ -84,6 +88,6 @@ class Save:
             return formats.load_safetensors(path, device)
         if self.how != "dcp":
             return formats.load_torch(path, device)
-        found = {name: torch.empty_like(tensor) for name, tensor in like.items()}
-        checkpoint.load(found, path)
-        return found
+        loaded = {name: torch.empty_like(tensor) for name, tensor in like.items()}
+        checkpoint.load(loaded, path)
+        return loaded

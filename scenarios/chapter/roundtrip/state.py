@@ -1,7 +1,5 @@
 """States, which are dicts of tensors by name: random ones, and what it takes to carry one."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 
@@ -33,10 +31,10 @@ def drawn(like: nn.Module, gang: Gang, *, buffers: bool = True) -> State:
 
 
 def _random(like: torch.Tensor, gang: Gang) -> torch.Tensor:
-    made = torch.empty_like(like, device=gang.device, requires_grad=False)
-    if made.is_floating_point():
-        return made.uniform_(0.5, 1.5, generator=gang.shared_generator)
-    return made.random_(1, 1000, generator=gang.shared_generator)
+    tensor = torch.empty_like(like, device=gang.device, requires_grad=False)
+    if tensor.is_floating_point():
+        return tensor.uniform_(0.5, 1.5, generator=gang.shared_generator)
+    return tensor.random_(1, 1000, generator=gang.shared_generator)
 
 
 def size(state: State) -> int:

@@ -1,9 +1,7 @@
 """A training run that can be saved and resumed, and all that it depends on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -43,7 +41,7 @@ class Training:
             random = torch.cuda.get_rng_state(self.batches.device)
         return {"net": self.net.state_dict(), "adam": self.adam.state_dict(), "random": random, "done": self.done}
 
-    def resume(self, saved: dict[str, Any]) -> Training:
+    def resume(self, saved: dict[str, Any]) -> Self:
         """This run as it was; a part of the checkpoint that is missing is left as a new run has it."""
         self.net.load_state_dict(saved["net"])
         self.done = saved["done"]

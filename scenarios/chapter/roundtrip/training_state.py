@@ -1,7 +1,5 @@
 """What a training run needs back beside values: an optimizer's moments, and ties between layers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """D2L 5.2.1: the chapter's nested blocks, and what there is to find in them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 
@@ -58,12 +56,12 @@ def chimera(halve: Callable[[torch.Tensor], torch.Tensor]) -> nn.Sequential:
 
 def access(model: nn.Module) -> dict[str, nn.Parameter]:
     """Every parameter of ``chimera`` by name. Raises AssertionError where one is missing, or found in one way only."""
-    found = dict(model.named_parameters())
-    assert {name: tuple(parameter.shape) for name, parameter in found.items()} == FOUND
-    assert all(attrgetter(name)(model) is parameter for name, parameter in found.items())
+    parameters = dict(model.named_parameters())
+    assert {name: tuple(parameter.shape) for name, parameter in parameters.items()} == FOUND
+    assert all(attrgetter(name)(model) is parameter for name, parameter in parameters.items())
     saved = model.state_dict()
     assert saved.keys() == {*FOUND, CONSTANT}, f"the state has {[*saved]}"
-    assert all(saved[name].data_ptr() == parameter.data_ptr() for name, parameter in found.items())
+    assert all(saved[name].data_ptr() == parameter.data_ptr() for name, parameter in parameters.items())
     strays = [
         f"{place}.{name}"
         for place, module in model.named_modules()
@@ -71,7 +69,7 @@ def access(model: nn.Module) -> dict[str, nn.Parameter]:
         if name not in REGISTERED and any(isinstance(leaf, torch.Tensor | nn.Module) for leaf in tree_leaves(value))
     ]
     assert not strays, f"neither parameters nor buffers, so neither saved nor moved: {strays}"
-    return found
+    return parameters
 
 
 def restored(model: nn.Sequential, twin: nn.Sequential, x: torch.Tensor, *, registered: bool = True) -> int:
@@ -79,8 +77,8 @@ def restored(model: nn.Sequential, twin: nn.Sequential, x: torch.Tensor, *, regi
 
     Unless ``registered``, the constant weights of both are a plain attribute; both are changed then.
     """
-    for each in (model, twin) if not registered else ():
-        block = each[2]
+    for net in (model, twin) if not registered else ():
+        block = net[2]
         constant = block.rand_weight
         del block.rand_weight
         block.rand_weight = constant

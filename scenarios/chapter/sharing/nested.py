@@ -1,7 +1,5 @@
 """D2L 5.2.1: a nested model one of whose blocks halves its output until it is small."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
@@ -71,8 +69,8 @@ class Nested:
             tensors = {name: tensor.double() for name, tensor in model.state_dict().items()}
             exact = blocks.activations(tensors, x.double())
             magnitude, exact = exact.abs().sum().item(), gang.part(exact)
-            own = (exact.norm() / out.norm()).log2().round().nan_to_num().clamp(0, 200)
-            halvings = int(gang.all_gather(own).max())  # a rank may have no rows to tell it from
+            exponent = (exact.norm() / out.norm()).log2().round().nan_to_num().clamp(0, 200)
+            halvings = int(gang.all_gather(exponent).max())  # a rank may have no rows to tell it from
             normwise_error(out * 2.0**halvings, exact, "activations")
             left = magnitude / 2**halvings
             assert left <= 1 + TOLERANCE, f"after {halvings} halvings magnitudes still add up to {left:.3g}"

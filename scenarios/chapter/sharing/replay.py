@@ -1,7 +1,5 @@
 """The oracle of training with tied layers: every use has a copy of its own, and the copies' gradients are summed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """D2L 5.2.4: a filter is fitted to a few samples, one that all positions of a signal share, or one for each."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import ClassVar, Literal

@@ -1,7 +1,5 @@
 """Data-parallel training by hand: every gradient is reduced once, however often its parameter is used."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 
@@ -47,20 +45,20 @@ class Training:
 
     def state_bytes(self) -> int:
         """Bytes of parameters, gradients and optimizer state."""
-        kept = {id(tensor): tensor for tensor in (*self.unique, *self.velocities, self.gradients)}
-        return sum(tensor.nbytes for tensor in kept.values())
+        tensors = {id(tensor): tensor for tensor in (*self.unique, *self.velocities, self.gradients)}
+        return sum(tensor.nbytes for tensor in tensors.values())
 
     def activation_bytes(self) -> int:
         """Bytes that a forward pass keeps for its backward pass, beside its input and the parameters."""
         known = {tensor.untyped_storage().data_ptr() for tensor in (self.x, *self.unique)}
-        kept: dict[int, int] = {}
+        storages: dict[int, int] = {}
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
             storage = tensor.untyped_storage()
-            kept[storage.data_ptr()] = storage.nbytes()
+            storages[storage.data_ptr()] = storage.nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             out = self.net(self.x)
         assert out.requires_grad  # and so all of it is still there: no storage was counted twice
-        return sum(size for pointer, size in kept.items() if pointer not in known)
+        return sum(size for pointer, size in storages.items() if pointer not in known)

@@ -1,7 +1,5 @@
 """D2L 5.2.3, 5.2.4: a deep network is trained whose hidden layers are a layer each, or one shared layer."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain

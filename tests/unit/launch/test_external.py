@@ -132,10 +132,7 @@ def test_launches_of_changed_code_do_not_join_those_before(tmp_path: Path, plan:
     (comparison,) = plan.comparisons
     changed = plan.model_copy(update={"comparisons": (comparison.model_copy(update={"code": "0" * 16}),)})
     refusal = ExternalJournal(run, changed, Console(file=io.StringIO()), StopRequest()).open()
-    assert str(refusal) == (
-        f"run directory must hold launches of the same code, but is {run.root}, where split had another; "
-        "choose another folder"
-    )
+    assert str(refusal) == (f"run directory {run.root} has launches of other code of split; choose another folder")
 
 
 def resumed(run: RunDir, plan: Plan, *, retry_failed: bool = False) -> tuple[ExternalJournal, Order | None, str]:

@@ -149,7 +149,7 @@ def test_a_death_or_a_hang_names_the_log_in_which_there_is_something(
 
 def test_a_rank_that_could_not_speak_is_quoted_from_its_log(tmp_path: Path) -> None:
     stack_dumps.logs_of(1, tmp_path)[1].write_text("Segmentation fault\n" + "x" * 20_000)
-    first, second = stack_dumps.told([RankOutcome(rank=rank, outcome="") for rank in (0, 1)], tmp_path)
+    first, second = stack_dumps.with_stacks([RankOutcome(rank=rank, outcome="") for rank in (0, 1)], tmp_path)
     assert first.words is None and second.words == "x" * 4000
 
 

@@ -57,7 +57,7 @@ def test_all_get_the_plan_of_rank_0() -> None:
 def test_ranks_that_were_asked_for_different_things_all_say_both() -> None:
     first, second = of_each(lambda rank: join(rank, "split" if rank else "frobenius"))
     assert isinstance(first, UsageError) and str(first) == str(second)
-    words = r"the same command, but is `rankbench run frobenius` on .*, and `rankbench run split` on "
+    words = r"different commands: `rankbench run frobenius` on .*, and `rankbench run split` on "
     assert re.search(words, str(first))
 
 

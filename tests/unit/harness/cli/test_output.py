@@ -74,7 +74,7 @@ def test_a_variable_that_a_container_sets_too_makes_no_rank(
         ("RANK", "16", "RANK must be below WORLD_SIZE, 16"),
         ("LOCAL_WORLD_SIZE", "1", "LOCAL_WORLD_SIZE must be above LOCAL_RANK, 1"),
         ("LOCAL_WORLD_SIZE", "17", "LOCAL_WORLD_SIZE must be above LOCAL_RANK, 1, and at most WORLD_SIZE, 16"),
-        ("TORCHELASTIC_RESTART_COUNT", "2", "torchrun must start its ranks once, but is at restart 2"),
+        ("TORCHELASTIC_RESTART_COUNT", "2", "torchrun has started its ranks again (restart 2)"),
     ],
 )
 def test_variables_that_are_no_torchruns_are_one_line(

@@ -166,7 +166,7 @@ def test_a_run_that_is_running_cannot_be_resumed(tmp_path: Path, capsys: pytest.
     before = run.journal_path.read_bytes()
     with Journal(run.journal_path):
         assert app.run_app(["run", "--resume", str(run.root)]) == 2
-    assert f"run directory must belong to no running run, but is {run.root}" in capsys.readouterr().err
+    assert f"run directory {run.root} belongs to a running run" in capsys.readouterr().err
     assert run.journal_path.read_bytes() == before
     assert not run.environment_path.with_suffix(".torn").exists()
 

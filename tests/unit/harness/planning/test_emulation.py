@@ -61,10 +61,10 @@ def test_its_lines_say_all_that_is_planted_again() -> None:
         ("emulated:2", "slow_links.0=2", "slow_links names two ranks"),
         ("emulated:2", "slow_rank.1=2", "--emulate slow_rank"),
         ("emulated:2", "contention=-1", "--emulate contention"),
-        ("emulated:2", "hosts=2", "leave the number of devices to --devices"),
+        ("emulated:2", "hosts=2", "--devices has the number of devices"),
         ("emulated:2", "slow_ranks.1", "--emulate must be TOML"),
         ("emulated:2", "absent.toml", "--emulate must name a file that can be read"),
-        ("cpu:2", "contention=1", "--emulate must come with emulated devices"),
+        ("cpu:2", "contention=1", "--emulate needs emulated devices"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_line(devices: str, line: str, words: str) -> None:
@@ -116,7 +116,7 @@ def test_a_plan_asks_no_more_of_them_than_they_can(asked: dict[str, object]) -> 
 def test_their_ranks_are_on_one_host() -> None:
     request = RunRequest(names=["planted"], devices="emulated:2x2")
     assert make(request, (4, 4)).devices == tuple(f"emulated:{rank}" for rank in range(4))
-    with pytest.raises(UsageError, match="all ranks of emulated devices on one host"):
+    with pytest.raises(UsageError, match="emulated devices need all ranks on one host"):
         make(request, (4, 2))
 
 

@@ -47,7 +47,7 @@ def test_the_option_comes_before_the_variable(
 @pytest.mark.parametrize("launcher", [None, "torchrun", "inline"])
 def test_an_address_is_of_use_to_ray_only_but_the_variable_may_be_there_for_others(launcher: str | None) -> None:
     assert nodes_of(BY_VARIABLE, launcher) is None
-    with pytest.raises(UsageError, match=f"--ray-address must come with --launcher ray, but is {HEAD} without it"):
+    with pytest.raises(UsageError, match=f"--ray-address {HEAD} needs --launcher ray"):
         nodes_of(BY_OPTION, launcher)
 
 
@@ -58,7 +58,7 @@ def test_a_run_goes_on_where_its_cluster_is_now_if_it_has_one() -> None:
     assert resumed(on_ray, BY_VARIABLE).ray_address == resumed(on_ray, BY_OPTION).ray_address == HEAD
     assert resumed(on_ray, None) == on_ray
     assert resumed(local, BY_VARIABLE) == resumed(local, None) == local
-    with pytest.raises(UsageError, match="--ray-address must come with a run that is on somebody's Ray cluster"):
+    with pytest.raises(UsageError, match="--ray-address applies to runs on an external Ray cluster"):
         resumed(local, BY_OPTION)
 
 
@@ -69,7 +69,7 @@ def test_without_ray_it_is_one_line_and_nothing_is_written(
     assert run_app(["run", "split", "--launcher", "torchrun,ray", "--out", str(tmp_path / "run")]) == 2
     told = "".join(capfd.readouterr())
     remedy = "pip install 'rankbench[ray]'"
-    assert told == f"rankbench: --launcher ray must find Ray, but is not installed; {remedy}\n"
+    assert told == f"rankbench: --launcher ray needs Ray, which is not installed; {remedy}\n"
     assert not (tmp_path / "run").exists()
 
 
@@ -89,7 +89,7 @@ def test_a_ray_whose_clusters_obey_everybody_is_refused(
     if fits:
         require_ray()
     else:
-        with pytest.raises(UsageError, match=r"Ray 2\.52 or newer.*but is 2\.51\.2"):
+        with pytest.raises(UsageError, match=r"needs Ray 2\.52 or newer, but 2\.51\.2 is installed"):
             require_ray()
 
 
@@ -103,5 +103,5 @@ def test_the_oldest_ray_is_the_one_that_is_declared() -> None:
 def test_a_run_that_goes_on_where_ray_is_not_is_one_line_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ray_address, "find_spec", lambda _: None)
     plan = make(RunRequest(names=["split"], devices="cpu:1"))
-    with pytest.raises(UsageError, match="--launcher ray must find Ray, but is not installed"):
+    with pytest.raises(UsageError, match="--launcher ray needs Ray, which is not installed"):
         _launcher(Side(name="ray", launcher="ray"), RunDir(tmp_path), plan, StopRequest())

@@ -141,7 +141,7 @@ def test_a_margin_is_written_alike_and_may_be_none(text: str, fraction: float) -
 
 
 def test_it_needs_launches_of_our_own() -> None:
-    with pytest.raises(UsageError, match="--precision must go with launches of our own"):
+    with pytest.raises(UsageError, match="--precision cannot be used under an external torchrun"):
         make(RunRequest(names=["split"], devices="cpu:1", precision="2%", launcher="inline"))
 
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from harness.journal.measurement_warnings import REMEDIES, Kind
+from harness.journal.measurement_warnings import Kind
 from harness.journal.records import QueuedSamples
 from reports.analysis import summary
 from reports.formats import terminal
@@ -57,7 +57,7 @@ def test_who_is_bound_by_the_host_is_said_in_the_table_and_in_a_sentence(tmp_pat
     with console.capture() as capture:
         terminal.show(told, console)
     text = " ".join(capture.get().split())
-    assert f"host-bound: {REMEDIES[Kind.HOST_BOUND]}" in text
+    assert f"host-bound: {Kind.HOST_BOUND.remedy}" in text
     (claim,) = [claim.text for claim in told.claims if claim.text.startswith("The host, and not the device")]
     assert "sets the time of 1 of 2 cases" in claim and "CUDA graphs" in claim
     assert claim.replace("`", "") in text.replace("`", "")

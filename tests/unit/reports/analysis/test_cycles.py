@@ -11,7 +11,7 @@ from reports.analysis import cycles, summary
 from reports.compare import render
 from reports.compare.compare import compare
 from reports.page import page
-from reports.reading.samples import Taken
+from reports.reading.samples import CaseSamples
 from reports.text import units
 from tests import factories
 
@@ -155,7 +155,7 @@ def test_where_one_side_has_no_clocks_there_are_no_cycles(tmp_path, mhz):
 def test_the_clock_of_a_sample_is_that_of_its_slowest_rank():
     starts, ends = np.zeros((2, 3)), np.array([[2.0, 1.0, 2.0], [1.0, 3.0, 1.0]])
     mhz = np.array([[1000.0, 9.0, 1000.0], [9.0, 500.0, 9.0]])
-    taken = Taken(round=np.arange(3), position=np.arange(3), start_s=starts, end_s=ends, clock_mhz=mhz)
+    taken = CaseSamples(round=np.arange(3), position=np.arange(3), start_s=starts, end_s=ends, clock_mhz=mhz)
     assert cycles._cycles(taken, 2) == 1e9  # the median of 1, 0.75 and 1
 
 

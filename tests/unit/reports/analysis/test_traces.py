@@ -21,7 +21,7 @@ def told(run):
 
 def seconds_of(evidence, row):
     place = row.launch, row.comparison, row.key
-    taken = evidence.taken[place]
+    taken = evidence.samples[place]
     return taken.start_s.min(axis=0), taken.seconds(evidence.records[place].inner).max(axis=0)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.journal.measurement_warnings import REMEDIES, Kind, MeasurementWarning
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from reports.analysis import summary
 from tests import factories
 
@@ -138,7 +138,7 @@ def test_recorded_doubts_are_one_entry_a_kind_with_the_launches_they_hit(tmp_pat
     (caution,) = row.warnings
     assert (row.key, caution.kind) == (key, Kind.FOREIGN_LOAD)
     assert caution.fact == "in 2 of 6 launches: e.g. fact 1"
-    assert caution.remedy == REMEDIES[Kind.FOREIGN_LOAD]
+    assert caution.remedy == Kind.FOREIGN_LOAD.remedy
 
 
 def test_a_kind_that_is_both_recorded_and_derived_is_one_entry(tmp_path):

@@ -292,13 +292,13 @@ def test_software_variables_and_host_may_differ_and_are_told(tmp_path):
 
 
 def test_a_copy_of_a_run_is_not_another_run(base):
-    with pytest.raises(UsageError, match="NEW must have launches of its own, but is a copy of BASE"):
+    with pytest.raises(UsageError, match="NEW contains launches of BASE"):
         compare(base, base, None)
 
 
 def test_runs_without_a_case_in_common_are_refused(base, new):
     with pytest.raises(
-        UsageError, match=r"have a case of BASE's \(split\[how=whole,size=1024\]@1 and 3 more\), but is"
+        UsageError, match=r"NEW has no case of BASE's \(BASE: split\[how=whole,size=1024\]@1 and 3 more; NEW: "
     ):
         compare(base, new(sizes=(512,)).root, None)
 

@@ -14,7 +14,7 @@ from harness.journal.plan import Side
 from harness.journal.records import LaunchRecord
 from reports.analysis.summary import summarise
 from reports.compare.compare import compare
-from reports.compare.history import Told
+from reports.compare.history import PastRun
 from reports.compare.history import alike as alike_runs
 from reports.figures.scaling import efficiency_plot, speedup_plot
 from reports.formats.formats import export
@@ -170,7 +170,7 @@ def test_hosts_that_are_not_set_up_alike_are_named_and_their_runs_are_of_another
     assert not [
         each for each in compare(strange.root, same.root, None).differences if each.name.startswith("other hosts")
     ]
-    groups, alone = alike_runs(Told(run, summarise(run)) for run in (alike, strange, same))
+    groups, alone = alike_runs(PastRun(run, summarise(run)) for run in (alike, strange, same))
     assert [{told.run for told in group} for group in groups] == [{strange, same}] and alone[0].run == alike
     governed = build(tmp_path / "governed", seed=9, hosts={"b": {"host": {"governor": "powersave"}}}, **like)
     with pytest.raises(UsageError, match=r"other hosts\.0\.host\.governor must equal BASE's \(as on the first host\)"):

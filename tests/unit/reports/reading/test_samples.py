@@ -25,12 +25,12 @@ def run(tmp_path):
 def test_every_sample_is_read_as_the_journal_has_it(run):
     evidence = load(run)
     told = [entry for entry in run.entries() if isinstance(entry, CellRecord)]
-    assert len(told) == len(evidence.taken) == 12
+    assert len(told) == len(evidence.samples) == 12
     for record in told:
         place = record.launch, record.comparison, record.case
         assert evidence.records[place] == record.model_copy(update={"samples": None})
         for name in KINDS:
-            assert np.array_equal(getattr(evidence.taken[place], name), np.array(getattr(record.samples, name))), name
+            assert np.array_equal(getattr(evidence.samples[place], name), np.array(getattr(record.samples, name))), name
 
 
 def test_every_list_that_a_journal_may_have_is_known():
@@ -98,4 +98,4 @@ def test_an_empty_list_of_samples_is_none(run):
     empty = line(round=[], position=[], start_s=[[]], end_s=[[]]).decode()
     key = next(json.loads(text)["case"] for text in told if '"type":"cell"' in text)
     factories.write_texts(run, [*told, empty.replace("a@1", key)])
-    assert (0, 0, key) not in load(run).taken
+    assert (0, 0, key) not in load(run).samples

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.reading.samples import Taken
+from reports.reading.samples import CaseSamples
 from reports.statistics import estimates
 
 TIMES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=24)
@@ -102,7 +102,7 @@ def taken(seconds, device_s=None):
     starts = [[float(i) for i in range(count)] for _ in seconds]
     ends = [[start + own for start, own in zip(*pair, strict=True)] for pair in zip(starts, seconds, strict=True)]
     told = {"round": [i // 2 for i in range(count)], "position": list(range(count)), "start_s": starts, "end_s": ends}
-    return Taken.of(told | {"device_s": device_s})
+    return CaseSamples.of(told | {"device_s": device_s})
 
 
 def test_a_launch_is_the_median_of_maxima_and_not_the_maximum_of_medians():

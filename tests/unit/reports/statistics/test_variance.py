@@ -105,8 +105,8 @@ def test_costs_are_what_a_launch_took_beside_its_samples(tmp_path):
     evidence = load(built(tmp_path))
     found = costs(evidence)
     assert found.overhead_s + found.sampling_s == pytest.approx(40.0)
-    first = min(float(taken.start_s.min()) for taken in evidence.taken.values())
-    last = max(float(taken.end_s.max()) for taken in evidence.taken.values())
+    first = min(float(taken.start_s.min()) for taken in evidence.samples.values())
+    last = max(float(taken.end_s.max()) for taken in evidence.samples.values())
     assert found.sampling_s == pytest.approx(last - first, rel=0.01)
     assert costs(load(built(tmp_path / "short", wall_s=0.5))) is None
 

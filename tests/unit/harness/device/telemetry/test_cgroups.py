@@ -81,7 +81,7 @@ def test_no_text_of_the_kernel_is_an_error(limit: str, stat: str) -> None:
 def test_what_a_quota_took_is_a_warning_of_its_own_and_no_foreign_load() -> None:
     (warning,) = warnings_of([CpuTime(1.0, 0.5, 0.495, 0.535, 0.98), CpuTime(1.0, 0.99, 0.01, 1.0, 0.98)])
     assert warning.kind is Kind.CPU_THROTTLED and warning.rank == 0 and "50\u00a0%" in warning.fact
-    assert "--cpus" in warning.remedy
+    assert "--cpus" in warning.kind.remedy
     assert not warnings_of([CpuTime(1.0, 0.5, 0.495, 0.535, None)])
 
 

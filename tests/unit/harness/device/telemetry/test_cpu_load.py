@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness.device.telemetry.cpu_load import CpuTime, warnings_of
-from harness.journal.measurement_warnings import REMEDIES, Kind
+from harness.journal.measurement_warnings import Kind
 from tests.limits import LIMIT_S
 
 
@@ -52,7 +52,7 @@ def test_what_communication_threads_take_from_the_step_is_told_with_its_remedy()
         warning.fact
         == "gloo's threads took up to 38\N{NO-BREAK SPACE}% of rank 1's core from its step (limit 5\N{NO-BREAK SPACE}%)"
     )
-    assert "--gloo-loop" in REMEDIES[warning.kind]
+    assert "--gloo-loop" in warning.kind.remedy
     blocked = CpuTime(1.0, 0.9, 0.01, 0.9, main_s=0.5, messages_s=0.4)  # they run while the step waits for its message
     assert not warnings_of([blocked])
 
