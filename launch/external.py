@@ -133,7 +133,8 @@ class ExternalJournal:
         """Raise UsageError if an earlier launch had its ranks on another number of hosts."""
         before, here = (_placement([rank.host for rank in record.ranks]), _placement(self._hosts))
         if before != here:
-            fault = f"{self._run.root} has launches with {_numbers(before)} ranks per host, but this one has {_numbers(here)}"
+            launches = f"{self._run.root} has launches with {_numbers(before)} ranks per host"
+            fault = f"{launches}, but this one has {_numbers(here)}"
             raise UsageError("run directory", fault, None, "choose another folder")
 
     def _promising(self, ledger: Ledger, launch: int) -> Todo:

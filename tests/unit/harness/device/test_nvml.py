@@ -66,7 +66,7 @@ def test_two_instances_of_a_gpu_are_one_to_nccl(two: None, monkeypatch: pytest.M
     assert [CudaDevice(index).board for index in (0, 1)] == ["GPU-aaaa", "GPU-bbbb"]
     monkeypatch.setattr(gpus, "handle", lambda _: 0)
     assert [CudaDevice(index).board for index in (0, 1)] == ["GPU-aaaa"] * 2
-    with pytest.raises(UsageError, match=r"0 and 1 on GPU GPU-aaaa; let every rank"):
+    with pytest.raises(UsageError, match=r"ranks 0 and 1 share GPU GPU-aaaa.*; let every rank"):
         one_rank_each([CudaDevice(index).board for index in (0, 1)])
 
 
