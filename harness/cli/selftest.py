@@ -39,8 +39,10 @@ class Cause:
     """Its class."""
     words: str
     says: frozenset[str] = frozenset()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """Seconds of a step above its ideal, by the part's name."""
+    seconds: Mapping[str, float] | None = field(default_factory=dict)
+    """Seconds of a step above its ideal, by the part's name; None where chance decides."""
+    because: str = ""
+    """What is named as the cause of the greatest loss, and the rank that it befalls; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,27 @@ class Verdict:
     cause: Cause
     says: frozenset[str]
     seconds: Mapping[str, float]
+    because: str
 
     @property
     def right(self) -> bool:
         """Whether it said what was planted, and nothing else."""
-        if self.says != self.cause.says or self.seconds.keys() != self.cause.seconds.keys():
+        planted = self.cause
+        if (self.says, self.because) != (planted.says, planted.because):
             return False
-        return all(abs(self.seconds[name] - planted) < CLOSE * planted for name, planted in self.cause.seconds.items())
+        if planted.seconds is None:
+            return True
+        known = self.seconds
+        return known.keys() == planted.seconds.keys() and all(
+            abs(known[name] - seconds) < CLOSE * seconds for name, seconds in planted.seconds.items()
+        )
 
     @property
     def words(self) -> str:
         """A line for people."""
-        verdict = "right" if self.right else f"WRONG: planted {_words(self.cause.says, self.cause.seconds)}"
-        return f"{self.cause.words}: {_words(self.says, self.seconds)} ({verdict})"
+        planted = _words(self.cause.says, self.cause.seconds or {}, self.cause.because)
+        verdict = "right" if self.right else f"WRONG: planted {planted}"
+        return f"{self.cause.words}: {_words(self.says, self.seconds, self.because)} ({verdict})"
 
 
 def _message_s(setting: str = "") -> float:
@@ -81,12 +91,29 @@ RUNS: Mapping[str, Sequence[Cause]] = {
             "rank 2's device takes a fifth longer",
             frozenset({"rank 2 is slow"}),
             {"imbalance": COMPUTE_S / 5},
+            "slow rank 2",
         ),
-        Cause("ExposedCommunication", "ranks wait for a large message", seconds={"communication": _message_s()}),
+        Cause(
+            "ExposedCommunication",
+            "ranks wait for a large message",
+            seconds={"communication": _message_s()},
+            because="one message",
+        ),
         Cause("HiddenCommunication", "they compute meanwhile"),
-        Cause("Contention", "two busy devices of a host slow each other", seconds={"contention": COMPUTE_S / 10}),
-        Cause("UnevenSplit", "a rank has a quarter more to do than its share", frozenset({"at best 3.20×"})),
-        Cause("LaunchBound", "launching takes longer than computing", frozenset({"host-bound"})),
+        Cause(
+            "Contention",
+            "two busy devices of a host slow each other",
+            seconds={"contention": COMPUTE_S / 10},
+            because="contention",
+        ),
+        Cause(
+            "UnevenSplit",
+            "a rank has a quarter more to do than its share",
+            frozenset({"at best 3.20×"}),
+            because="uneven shares 0",
+        ),
+        Cause("LaunchBound", "launching takes longer than computing", frozenset({"host-bound"}), because="launching"),
+        Cause("SlowLoader", "loading takes longer than computing", frozenset({"host-bound"}), because="launching"),
         Cause("TooLarge", "a message is larger than a device's memory", frozenset({"out of memory"})),
     ),
     "throttled_ranks.3={after_s=0.0, factor=1.25}": (
@@ -95,9 +122,24 @@ RUNS: Mapping[str, Sequence[Cause]] = {
             "rank 3's clock is throttled by a quarter",
             frozenset({"rank 3 is slow", "throttled"}),
             {"imbalance": COMPUTE_S / 4},
+            "throttled 3",
         ),
     ),
-    SLOW_LINK: (Cause("ExposedCommunication", "a link is slow", seconds={"communication": _message_s(SLOW_LINK)}),),
+    "late_ranks.1=1e-3": (Cause("Healthy", "rank 1 starts a millisecond late", because="late start 1"),),
+    "stalls={share=0.05, seconds=0.02}": (
+        Cause("Healthy", "a host stalls now and then", seconds=None, because="pauses"),
+    ),
+    "noise={device=0.03, launch=0.01, sample=0.02}": (
+        Cause("Healthy", "devices, launches and samples differ by chance", seconds=None),
+    ),
+    SLOW_LINK: (
+        Cause(
+            "ExposedCommunication",
+            "a link is slow",
+            seconds={"communication": _message_s(SLOW_LINK)},
+            because="communication",
+        ),
+    ),
 }
 """What is planted in the devices of each run, and what in its scenarios."""
 
@@ -132,7 +174,7 @@ def judge(root: Path, causes: Sequence[Cause]) -> list[Verdict]:
     """What the report of a run says of the causes that were planted in its comparisons, in order."""
     summary = late("reports.analysis.summary:summarise")(RunDir(root))
     return [
-        Verdict(cause, frozenset(_says(summary, place)), dict(_seconds(summary, place)))
+        Verdict(cause, frozenset(_says(summary, place)), dict(_seconds(summary, place)), _because(summary, place))
         for place, cause in enumerate(causes)
     ]
 
@@ -153,6 +195,12 @@ def _says(summary: Any, comparison: int) -> Iterator[str]:
         yield f"rank {loss.slow_rank} is slow"
 
 
+def _because(summary: Any, comparison: int) -> str:
+    """The cause of the greatest loss of a comparison's case on the most devices, and its ranks."""
+    rows = [row for row in summary.causes if row.comparison == comparison and row.world_size == WIDEST]
+    return " ".join(map(str, (rows[0].cause, *rows[0].ranks))) if rows else ""
+
+
 def _seconds(summary: Any, comparison: int) -> Iterator[tuple[str, float]]:
     """The parts that a summary is sure of, and that matter: names, and seconds of a step."""
     if _widest(summary.cells, comparison).median_s is None:
@@ -169,6 +217,7 @@ def _widest(rows: Sequence[Any], comparison: int) -> Any:
     return row
 
 
-def _words(says: frozenset[str], seconds: Mapping[str, float]) -> str:
+def _words(says: frozenset[str], seconds: Mapping[str, float], because: str) -> str:
     parts = [f"{name} {1e3 * value:.3f} ms" for name, value in seconds.items()]
-    return ", ".join([*sorted(says), *parts]) or "nothing is wrong"
+    above_all = [f"above all {because}"] if because else []
+    return ", ".join([*sorted(says), *parts, *above_all]) or "nothing is wrong"

@@ -50,6 +50,15 @@ class Throttle(Part):
     """The factor by which everything takes longer from then on."""
 
 
+class Stalls(Part):
+    """A host that stalls now and then, as where it collects garbage."""
+
+    share: float = Field(default=0, ge=0, le=1)
+    """In which part of the samples it does, drawn from the run's seed for each rank."""
+    seconds: Seconds = 0
+    """For how long, before it launches anything of them."""
+
+
 def _leaves(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     for name, inner in value.items():
         if isinstance(inner, dict):
@@ -88,6 +97,7 @@ class Emulation(Part):
     """Planted: by two ranks (``0-1``), how many times longer bytes take between them, in both directions."""
     contention: float = Field(default=0, ge=0)
     """Planted: by which fraction each further busy device of its host lengthens a device's compute."""
+    stalls: Stalls = Stalls()
     noise: Noise = Noise()
     throttled_ranks: dict[int, Throttle] = Field(default_factory=dict)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from harness.journal.plan import Case
 from harness.journal.records import LaunchRecord
-from reports.analysis.ranks import SLOW
+from reports.analysis.ranks import natural_excess
 from reports.reading.run import CaseId
 from reports.schema.cases import HostRow
 from reports.statistics.estimates import FEWEST_LAUNCHES, estimate
@@ -25,8 +25,10 @@ def host_rows(measured: Measured) -> tuple[HostRow, ...]:
 
 def _rows(measured: Measured, key: CaseId, case: Case) -> Iterator[HostRow]:
     times = _times(measured, key, case)
-    limit = 1 + max(SLOW, measured.aa_by_comparison[key[0]])
+    if not times:
+        return
     table = pd.DataFrame(times).sort_index(axis=0)
+    limit = 1 + max(natural_excess(table.median().to_numpy()), measured.aa_by_comparison[key[0]])
     for host in times:
         peers_s = table.drop(columns=host).median(axis=1)
         ratio = estimate(table[host] / peers_s)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from harness.journal.plan import Case
 from reports.analysis.communication import basis, watches
@@ -17,8 +18,14 @@ from reports.schema.diagnostics import HeatRow
 from reports.statistics.estimates import FEWEST_LAUNCHES, estimate
 from reports.statistics.measured import Measured
 
-SLOW = 0.10
-"""A rank is named only above this excess over its peers, or above A/A noise where that is larger."""
+VARIATION = 0.03
+"""Standard deviation of the logarithms of the paces of devices of one kind, as they are by nature."""
+LEAST = 0.05
+"""No rank is named below this excess over its peers, however alike they are."""
+FALSE = 0.0025
+"""Among devices that differ by nature only, one is named in this share of the cases at most, by either limit."""
+FEWEST_PEERS = 4
+"""Of so many the spread tells how much devices vary."""
 EQUAL_WORK = 0.01
 """Declared work that differs by no more than this is equal."""
 
@@ -56,7 +63,7 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
         return
     slowest = np.concatenate([seconds.argmax(axis=0) for seconds in by_launch.values()])
     medians = np.array([np.median(seconds, axis=1) for seconds in by_launch.values()])
-    limit = 1 + max(SLOW, measured.aa_by_comparison[key[0]])
+    limit = 1 + max(natural_excess(np.median(medians, axis=0)), measured.aa_by_comparison[key[0]])
     for rank in range(case.world_size):
         peers = np.median(np.delete(medians, rank, axis=1), axis=1)
         excess = estimate(pd.Series(medians[:, rank] / peers))
@@ -77,6 +84,20 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
             limit=limit,
             named=excess.launches >= FEWEST_LAUNCHES and excess.low is not None and excess.low > limit,
         )
+
+
+def natural_excess(seconds: Array) -> float:
+    """By how much the slowest of so many devices may exceed the median of its peers by nature, as a fraction.
+
+    Of a few devices, as much as their kind varies; of more it may be less: as much as they, but for the slowest, do.
+    """
+    peers = len(seconds) - 1
+    middle = np.sqrt(1 + np.pi / (2 * peers)) if peers > 1 else np.sqrt(2.0)
+    excess = VARIATION * middle * stats.norm.isf(FALSE / len(seconds))
+    if peers >= FEWEST_PEERS:
+        spread = np.std(np.log(np.sort(seconds)[:-1]), ddof=1)
+        excess = min(excess, float(spread * middle * stats.t.isf(FALSE / len(seconds), peers - 1)))
+    return max(LEAST, float(np.expm1(excess)))
 
 
 def equal_work(measured: Measured, key: CaseId) -> bool:
@@ -115,7 +136,15 @@ def _row(measured: Measured, key: CaseId, case: Case) -> Iterator[HeatRow]:
         basis="work" if known == "work" else "time",
         launches=tuple(launch for launch, matrix in binned.items() for _ in range(matrix.shape[1])),
         excess=tuple(tuple(round(float(value), 4) for value in rank) for rank in excess),
+        hosts=_hosts(measured, case),
     )
+
+
+def _hosts(measured: Measured, case: Case) -> tuple[str, ...]:
+    gangs = list(measured.evidence.gangs.values())
+    found = {tuple(rank.host for rank in gang.ranks[: case.world_size]) for gang in gangs}
+    hosts = found.pop() if len(found) == 1 else ()
+    return hosts if len(set(hosts)) > 1 else ()
 
 
 def bins(seconds: Array, most: int) -> Array:

@@ -7,6 +7,7 @@ from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir
 from reports.analysis.audit import audit_rows
 from reports.analysis.cases import cell_rows
+from reports.analysis.causes.cause_rows import cause_rows
 from reports.analysis.contrasts import contrast_rows, margin
 from reports.analysis.hosts import host_rows
 from reports.analysis.limits import ceiling_rows, floor_rows, roof_rows
@@ -37,6 +38,7 @@ def summary_of(measured: Measured) -> Summary:
     others = tuple(measure(evidence.of(side)) for side in evidence.plan.sides[1:])
     ranks, steadiness, variances = rank_rows(measured), health(measured), variance_rows(measured)
     cells, outcomes = cell_rows(measured, ranks, steadiness), _outcomes(evidence)
+    losses = loss_rows(measured, cells, ranks)
     summary = Summary(
         headline="",
         run=_run_facts(evidence),
@@ -52,7 +54,8 @@ def summary_of(measured: Measured) -> Summary:
         ranks=ranks,
         variances=variances,
         advice=advice_rows(measured, variances),
-        losses=loss_rows(measured, cells, ranks),
+        losses=losses,
+        causes=cause_rows(measured, cells, losses, ranks, steadiness.rows),
         health=steadiness.rows,
         projection=projection_rows(measured, cells),
         audit=(),

@@ -33,7 +33,7 @@ def rank_plot(rows: Sequence[RankRow], name: str) -> str:
     with styled():
         figure, axes = blank(max(len(ranks) * 26.0, 40.0) + 52, left=margin([f"rank {ranks[-1][0]}"]), right=62)
         axes.axvline(1, color=RULE, linewidth=0.8)
-        limits = {row.limit for row in rows}
+        limits = {round(row.limit, 2) for row in rows}
         if len(limits) == 1:  # of several limits none holds for all rows
             axes.axvline(limits.pop(), color=QUIET, linewidth=0.8, dashes=(4, 3))
         for row in rows:
@@ -66,13 +66,16 @@ def _rank_axes(axes: Axes, ranks: Sequence[tuple[int, str]], rows: Sequence[Rank
 STEPS = (0.02, 0.05, 0.1, 0.2)
 """Excesses from which on a cell is a step darker."""
 SHADES = (0.18, 0.4, 0.65, 0.95)
-ROW, LEAST_ROW, ROOM = 11.0, 3.0, 240.0
+ROW, LEAST_ROW, ROOM = 11.0, 1.2, 240.0
 """Pixels of a rank's row, at most and at least, and of all ranks of a variant, where they do not take less."""
 ALL_NAMED = 8
 """Of more ranks only the first and the last are named."""
+LABEL = 11.0
+"""Pixels that a label takes in height."""
 GAP = 0.6
 """Between launches, in bins."""
-LEFT = 34.0
+LEFT, LONGEST = 34.0, 16
+"""Pixels left of the plot where ranks are numbered, and letters of a host's name where hosts are named."""
 
 
 def lags(section: Section) -> Drawing | None:
@@ -85,7 +88,7 @@ def lags(section: Section) -> Drawing | None:
         ("Ranks over time", _heat_plot(section)),
         _sentence(section),
         f"A row is a rank, a column some neighbouring samples. Darker by a step: {steps} behind the median of the "
-        f"other ranks{work}.",
+        f"other ranks{work}.{' Lines part hosts.' if section.heat[0][1].hosts else ''}",
         f"{section.id}-heat",
     )
 
@@ -112,10 +115,17 @@ def _heat_plot(section: Section) -> str:
     ranks = rows[0][1].world_size
     tall = min(ROW, max(LEAST_ROW, ROOM / ranks))
     with styled():
-        figure, axes = blank(len(rows) * (ranks * tall + 22) + 36, left=LEFT, right=16, top=2.0)
+        left = max(LEFT, margin([_brief(host) for host in rows[0][1].hosts] or [""]))
+        figure, axes = blank(len(rows) * (ranks * tall + 22) + 36, left=left, right=16, top=2.0)
         depth = ranks + 22 / tall
         for place, (variant, row) in enumerate(rows):
-            _panel(axes, place * depth + 20 / tall, row, variant)
+            top = place * depth + 20 / tall
+            _panel(axes, top, row)
+            write_left(axes, top - 0.3, variant, left, va="bottom")
+            for at, label in _labels(row, tall):
+                axes.annotate(label, (0, top + at), (-5, 0), textcoords="offset points", **NAMED)
+            for start in _starts(row)[1:]:
+                axes.axhline(top + start, color=QUIET, linewidth=0.5, zorder=3)
         axes.set_ylim(len(rows) * depth, 0)
         axes.set_xlim(0, max(max(_places(row)) for _, row in rows) + 1)
         without_left_axis(axes)
@@ -137,17 +147,38 @@ def _places(row: HeatRow) -> list[float]:
     return places
 
 
-def _panel(axes: Axes, top: float, row: HeatRow, variant: str) -> None:
+NAMED: dict[str, Any] = {"color": QUIET, "fontsize": 9, "va": "center", "ha": "right"}
+
+
+def _starts(row: HeatRow) -> list[int]:
+    """The first rank of each host, where there are several."""
+    return [rank for rank, host in enumerate(row.hosts) if rank == 0 or host != row.hosts[rank - 1]]
+
+
+def _labels(row: HeatRow, tall: float) -> list[tuple[float, str]]:
+    """Where what is written left of the rows, each of which is so many pixels tall: hosts, or else ranks."""
+    starts = _starts(row)
+    if not starts:
+        ranks = range(row.world_size) if row.world_size <= ALL_NAMED else (0, row.world_size - 1)
+        return [(rank + 0.5, str(rank)) for rank in ranks]
+    middles = [(start + end) / 2 for start, end in zip(starts, [*starts[1:], row.world_size], strict=True)]
+    every = -(-LABEL // (tall * row.world_size / len(starts)))
+    shown = range(0, len(starts), max(1, int(every)))
+    return [(middles[place], _brief(row.hosts[starts[place]])) for place in shown]
+
+
+def _brief(host: str) -> str:
+    """A host's name, of a long one its end, which tells it from others."""
+    told = labels.plain(host)
+    return told if len(told) <= LONGEST else f"…{told[1 - LONGEST :]}"
+
+
+def _panel(axes: Axes, top: float, row: HeatRow) -> None:
     places, excess = _places(row), np.array(row.excess)
-    write_left(axes, top - 0.3, variant, LEFT, va="bottom")
     shade = np.digitize(excess, STEPS)
     _cells(axes, [(place, top + rank) for rank in range(row.world_size) for place in places], WASH, 1.0)
     for step, alpha in enumerate(SHADES, start=1):
         _cells(axes, [(places[bin_], top + rank) for rank, bin_ in np.argwhere(shade == step).tolist()], INK, alpha)
-    named = range(row.world_size) if row.world_size <= ALL_NAMED else (0, row.world_size - 1)
-    for rank in named:
-        look: dict[str, Any] = {"color": QUIET, "fontsize": 9, "va": "center", "ha": "right"}
-        axes.annotate(str(rank), (0, top + rank + 0.5), (-5, 0), textcoords="offset points", **look)
 
 
 def _cells(axes: Axes, corners: Sequence[tuple[float, float]], colour: str, alpha: float) -> None:

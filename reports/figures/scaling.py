@@ -1,6 +1,8 @@
 """Plots of scaling: speed-ups against their bounds, and efficiency with what was lost."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -30,6 +32,10 @@ SECOND_HOST = "second host"
 """Names the line beyond which ranks are on more than one host."""
 
 
+WIDE = 16
+"""Beyond so many times the fewest devices both axes are logarithmic."""
+NEAR = 0.055
+"""Ticks that are closer than this part of an axis overlap."""
 SEEN = 0.002
 """Less of a bar than this cannot be seen."""
 LOSSES = {
@@ -47,6 +53,8 @@ def speedups(section: Section) -> Drawing | None:
     dotted = " Dotted: what a large product, so divided, reaches with all of them busy." if gemm else ""
     sure = f" Upright lines are {INTERVALS}." if any(row.speedup_low for row in section.cells) else ""
     over = f"Over {units.count(section.base, 'device')}, in the same launches; faint dots are launches."
+    if max((row.world_size for row in section.shown if row.scaled), default=1) > WIDE * section.base:
+        over += " Both axes are logarithmic."
     return section.draw(
         ("Speed-up", speedup_plot(section.shown, f"{section.id}s")),
         _speedup_sentence(section),
@@ -98,6 +106,9 @@ def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
     tops = [max(row.speedup_high or row.speedup or 0 for row in measured), *(line[-1][1] for line in ideals)]
     with styled():
         figure, axes = blank(268, left=34, right=96)
+        if wide := most > WIDE * base:
+            axes.set_xscale("log")
+            axes.set_yscale("log")
         ends = []
         for line in ideals:
             axes.plot(*zip(*line, strict=True), color=QUIET, linewidth=0.9, dashes=(4, 3))
@@ -108,12 +119,14 @@ def speedup_plot(rows: Sequence[CellRow], name: str) -> str:
         for place, variant in enumerate(variants.names):
             of_variant = [row for row in measured if variant_of(row) == variant]
             if of_variant:
-                shift = (place - (len(variants.names) - 1) / 2) * 0.012 * most
-                _launches(axes, of_variant, rows, variants.palette[variant], shift)
-                _curve(axes, of_variant, variants, base, shift)
+                aside = (place - (len(variants.names) - 1) / 2) * 0.012
+                beside = partial(_beside, share=aside * math.log(most / base) if wide else aside * most, wide=wide)
+                _launches(axes, of_variant, rows, variants.palette[variant], beside)
+                _curve(axes, of_variant, variants, base, beside)
                 ends.append((of_variant[-1].speedup or 0, variant, variants.palette[variant]))
-        axes.set_xlim(0, most * 1.04)
-        axes.set_ylim(0, max(tops) * 1.06)
+        least = min(1.0, *(row.speedup_low or row.speedup or 1.0 for row in measured))
+        axes.set_xlim(base / 1.1 if wide else 0, most * (1.1 if wide else 1.04))
+        axes.set_ylim(least / 1.1 if wide else 0, max(tops) * (1.1 if wide else 1.06))
         name_ends(axes, ends)
         _host_boundary(axes, measured)
         _device_axes(axes, sorted({base, *(row.world_size for row in measured)}), base)
@@ -131,22 +144,29 @@ def _bounds(
     return [list(line) for line in dict.fromkeys(map(tuple, by_variant.values()))]
 
 
-def _curve(axes: Axes, rows: Sequence[CellRow], variants: Variants, base: int, shift: float) -> None:
+def _beside(devices: int, share: float, *, wide: bool) -> float:
+    """Where a variant's mark for a number of devices is: beside those of the others."""
+    return devices * math.exp(share) if wide else devices + share
+
+
+def _curve(axes: Axes, rows: Sequence[CellRow], variants: Variants, base: int, beside: Callable[[int], float]) -> None:
     """One variant's speed-ups, joined between measured points only; variants stand beside each other, not on top."""
     variant = variant_of(rows[0])
-    devices = [base, *(row.world_size + shift for row in rows)]
+    devices = [base, *(beside(row.world_size) for row in rows)]
     speedups = [1.0, *(row.speedup or 0.0 for row in rows)]
     joined(axes, devices, speedups, variants.palette[variant], "-", variants.markers[variant], size=5.8)
     for row in rows:
         if row.speedup_low is not None and row.speedup_high is not None:
-            at = [row.world_size + shift] * 2
+            at = [beside(row.world_size)] * 2
             axes.plot(at, [row.speedup_low, row.speedup_high], color=INK, linewidth=1.2, zorder=5)
         if any(caution.kind is Kind.SUPERLINEAR for caution in row.warnings):
             ring: dict[str, Any] = {"marker": "o", "markersize": 13, "markerfacecolor": "none", "linewidth": 0}
-            axes.plot(row.world_size + shift, row.speedup or 0.0, color=BAD, zorder=5, **ring)
+            axes.plot(beside(row.world_size), row.speedup or 0.0, color=BAD, zorder=5, **ring)
 
 
-def _launches(axes: Axes, rows: Sequence[CellRow], every: Sequence[CellRow], colour: str, shift: float) -> None:
+def _launches(
+    axes: Axes, rows: Sequence[CellRow], every: Sequence[CellRow], colour: str, beside: Callable[[int], float]
+) -> None:
     """Each launch's own speed-up, as a faint dot: over the same variant's time on the fewest devices in that launch."""
     dots = []
     for row in rows:
@@ -156,7 +176,7 @@ def _launches(axes: Axes, rows: Sequence[CellRow], every: Sequence[CellRow], col
         factor = row.world_size / (row.base_world_size or 1) if row.scaling == "weak" else 1.0
         for launch, seconds in row.launch_s.items():
             if base and launch in base.launch_s:
-                dots.append((row.world_size + shift, factor * base.launch_s[launch] / seconds))
+                dots.append((beside(row.world_size), factor * base.launch_s[launch] / seconds))
     if dots:
         places, heights = zip(*dots, strict=True)
         axes.scatter(places, heights, s=12, color=colour, alpha=0.35, linewidths=0, zorder=3)
@@ -167,8 +187,8 @@ def _host_boundary(axes: Axes, rows: Sequence[CellRow]) -> None:
     over = next((row for row in rows if len(row.ranks_per_host) > 1), None)
     if over is None:
         return
-    at, (_, end) = over.ranks_per_host[0] + 0.5, axes.get_xlim()
-    early = at < end / 2
+    at = over.ranks_per_host[0] + 0.5
+    early = at < axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
     axes.axvline(at, color=QUIET, linewidth=0.6, dashes=(1, 2), zorder=1)
     text = SECOND_HOST if early else f"{SECOND_HOST} \N{RIGHTWARDS ARROW}"
     look: dict[str, Any] = {"color": QUIET, "fontsize": 10, "va": "top", "ha": "left" if early else "right"}
@@ -176,9 +196,19 @@ def _host_boundary(axes: Axes, rows: Sequence[CellRow]) -> None:
 
 
 def _device_axes(axes: Axes, sizes: Sequence[int], base: int) -> None:
-    fixed_ticks(axes.xaxis, sizes)
-    fixed_ticks(axes.yaxis, [size / base for size in sizes], tick_times)
+    places = axes.transAxes.inverted().transform(axes.transData.transform([(size, size / base) for size in sizes]))
+    fixed_ticks(axes.xaxis, [sizes[place] for place in _apart(places[:, 0].tolist())])
+    fixed_ticks(axes.yaxis, [sizes[place] / base for place in _apart(places[:, 1].tolist())], tick_times)
     axes.set_xlabel("devices", loc="left")
+
+
+def _apart(places: Sequence[float]) -> list[int]:
+    """Which of rising places are ticks: the last, and before it each that is not too near to the one after it."""
+    shown: list[int] = []
+    for place in reversed(range(len(places))):
+        if not shown or places[shown[-1]] - places[place] > NEAR:
+            shown.append(place)
+    return shown[::-1]
 
 
 def efficiency_plot(rows: Sequence[CellRow], losses: Mapping[str, LossRow], name: str) -> str:

@@ -85,7 +85,9 @@ def blank(height: float, *, left: float, right: float, top: float = 8.0) -> tupl
 def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     """Write each line's name at its right end (its height, name and colour), as near to it as its neighbours let it."""
     step = 13.5 / axes.bbox.height
-    heights = [float(axes.transAxes.inverted().transform(axes.transData.transform((0, end)))[1]) for end, _, _ in ends]
+    edge = axes.get_xlim()[1]
+    places = axes.transAxes.inverted().transform(axes.transData.transform([(edge, end) for end, _, _ in ends]))
+    heights = places[:, 1].tolist()
     at, placed = 1 + step, []
     for height, (_, text, colour) in sorted(zip(heights, ends, strict=True), key=lambda pair: -pair[0]):
         at = min(height, at - step)

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from reports.figures.section import short
 from reports.schema.summary import ExerciseRow
 from reports.statistics.verdicts import band_in_words
-from reports.text import labels, units
+from reports.text import extremes, labels, units
 from reports.text.labels import variant_of
 
 FOLDER = "templates"
@@ -32,6 +32,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     jinja.globals.update(u=units, short=short, variant_of=variant_of, variant=labels.variant, band_words=band_in_words)
+    jinja.globals.update(extremes=extremes.extremes, ends=extremes.ends, hosts=extremes.hosts)
     jinja.globals.update(style=Markup(_text("page.css")), script=Markup(_text("sort.js")))  # noqa: S704 - our own files
     jinja.globals.update(script_hash=base64.b64encode(hashlib.sha256(_text("sort.js").encode()).digest()).decode())
     jinja.filters.update(names=names_marked, answer=answer_marked, percent=units.percent)

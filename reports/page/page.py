@@ -15,6 +15,7 @@ from reports.analysis.warnings import ABOVE_CEILING
 from reports.figures.contrasts import case_names, side_forests, variant_forest
 from reports.figures.ranks import rank_plot
 from reports.figures.section import sections
+from reports.page import many_ranks
 from reports.page.chapter import solutions
 from reports.page.contents import contents
 from reports.page.drawings import MOST_DETAILED, drawings
@@ -93,10 +94,13 @@ def render(summary: Summary, root: Path) -> str:
             more=tuple(claim for claim in others if claim not in first),
             sections=parts,
             many=many,
-            ranks=Markup(rank_plot(summary.ranks, "ranks")),  # noqa: S704 - our own SVG
+            ranks=Markup(rank_plot(many_ranks.drawn(summary.ranks), "ranks")),  # noqa: S704 - our own SVG
             rank_limits=_limits(summary.ranks),
-            one_limit=len({row.limit for row in summary.ranks}) == 1,
-            rank_table=_rank_table(summary.ranks),
+            one_limit=len({round(row.limit, 2) for row in summary.ranks}) == 1,
+            rank_table=many_ranks.rank_table(summary.ranks),
+            folded=many_ranks.folded(summary),
+            places=many_ranks.places,
+            cores=many_ranks.cores,
             why=why(summary, parts),
             profiled={(row.comparison, row.key): row for row in summary.profiles},
             environment=tuple(flat(summary.environment or {})),
@@ -125,13 +129,6 @@ def _title(summary: Summary) -> str:
     where = f" of {len(spread)} hosts" if len(spread) > 1 else ""
     noun = "device" if summary.run.emulated is None else "emulated device"
     return f"{scenarios} on {units.count(devices, noun)}{where}" + (f" ({units.listed(kinds)})" if kinds else "")
-
-
-def _rank_table(rows: Sequence[RankRow]) -> dict[str, list[RankRow]]:
-    by_case: dict[str, list[RankRow]] = {}
-    for row in rows:
-        by_case.setdefault(row.key, []).append(row)
-    return by_case
 
 
 def _limits(rows: Sequence[RankRow]) -> str:

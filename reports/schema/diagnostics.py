@@ -122,6 +122,52 @@ class LossRow(Record):
         return {name: part for name, part in known.items() if part is not None} | {"other": self.other}
 
 
+Cause = Literal[
+    "foreign load",
+    "communication threads",
+    "CPU quota",
+    "throttled",
+    "lower clock",
+    "warm-up",
+    "drift",
+    "first slot",
+    "full memory",
+    "launching",
+    "host reads",
+    "input",
+    "late start",
+    "uneven shares",
+    "turns",
+    "rising work",
+    "undeclared work",
+    "slow memory",
+    "slow rank",
+    "slow receiving",
+    "slow link",
+    "small messages",
+    "one message",
+    "communication",
+    "contention",
+    "pauses",
+]
+"""What a report can name as the reason for which a step takes longer than it might."""
+
+
+class CauseRow(Record):
+    """What costs a case most, by the evidence of its journal."""
+
+    comparison: int
+    key: str
+    world_size: int
+    cause: Cause
+    ranks: tuple[int, ...]
+    """Whom it befalls; empty for all of them."""
+    share: float
+    """Of a step's time; of a cause that befalls some samples only, of theirs."""
+    text: str
+    """As a clause, after a because."""
+
+
 class Projected(Record):
     """What a number of devices that was not measured might do, by all models: the widest that any of them says."""
 
@@ -270,6 +316,8 @@ class HeatRow(Record):
     """The launch of each bin of neighbouring samples."""
     excess: tuple[tuple[float, ...], ...]
     """[rank][bin]: the median over the bin's samples of its own time, over the median of the other ranks', less 1."""
+    hosts: tuple[str, ...] = ()
+    """The host of each rank; empty where they are on one, or were not on the same in all launches."""
 
     def worst(self, rank: int, launch: int) -> float | None:
         """The most that a rank was behind in any bin of a launch; None where the launch has none."""

@@ -13,6 +13,7 @@ from reports.schema.cases import CeilingRow, CellRow, ContrastRow, FloorRow, Hos
 from reports.schema.diagnostics import (
     AdviceRow,
     AuditRow,
+    CauseRow,
     HealthRow,
     HeatRow,
     LossRow,
@@ -250,6 +251,8 @@ class Summary(Record):
     """What would narrow the intervals of each comparison."""
     losses: tuple[LossRow, ...]
     """Where the seconds of each case above its ideal go."""
+    causes: tuple[CauseRow, ...] = ()
+    """What costs each of them most, where that can be told."""
     health: tuple[HealthRow, ...]
     """How steady each case was in each launch."""
     projection: tuple[ProjectionRow, ...]

@@ -13,6 +13,7 @@ from reports.statistics.estimates import FEWEST_LAUNCHES
 from reports.statistics.verdicts import limit_in_words
 from reports.text import labels, units
 from reports.text.labels import Labels
+from reports.wording.causes import because
 from reports.wording.hosts import host_claims
 from reports.wording.outcomes import failures
 from reports.wording.ranks import rank_claims
@@ -293,7 +294,7 @@ def _outcome(summary: Summary) -> str:
     if scaled:
         most = max(row.world_size for row in scaled)
         best = sorted((row for row in scaled if row.world_size == most), key=lambda row: row.speedup or 0)
-        return f"On {units.count(most, 'device')}: {_between(best, names)}"
+        return f"On {units.count(most, 'device')}: {_between(best, names)}{because(summary.causes)}"
     verdicts = [WORDS[row.verdict] for row in summary.comparisons]
     counted = [f"{verdicts.count(word)} {word}" for word in dict.fromkeys(WORDS.values()) if word in verdicts]
     if counted:

@@ -6,7 +6,7 @@ from statistics import median
 from reports.schema.cases import RankRow
 from reports.schema.diagnostics import LossRow
 from reports.statistics.estimates import FEWEST_LAUNCHES
-from reports.text import units
+from reports.text import extremes, units
 from reports.wording.ranks import in_short
 
 STRETCH = 0.10
@@ -72,7 +72,7 @@ def _share(name: str, seconds: float, verb: str, row: LossRow) -> str:
     shown = f"{name} {verb} {units.seconds(seconds)}"
     if name != "communication" or row.bytes_per_s is None:
         return shown
-    between = f" between {units.listed(list(row.hosts))}" if len(row.hosts) > 1 else ""
+    between = f" between {extremes.hosts(row.hosts)}" if len(row.hosts) > 1 else ""
     return f"{shown} ({units.amount(row.sent_bytes)} at {units.quantity(row.bytes_per_s, 'B/s')}{between})"
 
 

@@ -64,6 +64,13 @@ class LaunchBound(Healthy):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlowLoader(Healthy):
+    """The host loads for longer than the devices compute."""
+
+    loader_ms: float = axis(12.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TooLarge(Healthy):
     """A message does not fit into the memory of a device."""
 

@@ -15,6 +15,8 @@ from harness.cli import selftest
 from harness.device.emulated.network import Network
 from harness.journal.emulation import Emulation
 from reports.analysis import losses, ranks, steadiness
+from reports.analysis.causes import candidates
+from reports.analysis.causes.symptoms import Symptoms
 from reports.schema.cases import CellRow
 from tests.distributed.conftest import Run, command, rankbench
 from tests.factories import build
@@ -89,7 +91,9 @@ def part_of(name: str) -> Callable[..., Any]:
         (losses, "waiting_s", nothing, 0),
         (losses, "_known", part_of("communication"), 0),
         (losses, "_known", part_of("contention"), 0),
-        (ranks, "SLOW", 0.5, 0),
+        (ranks, "natural_excess", lambda _: 0.5, 0),
+        (candidates, "WORTH", 0.5, 0),
+        (Symptoms, "lateness_s", np.zeros(4), 2),
         (steadiness, "THROTTLING", 0, 1),
         (CellRow, "host_bound", property(lambda _: False), 0),
         (losses, "_shares", lambda measured, key: np.full(max(len(measured.facts(key)), 1), 0.9), 0),

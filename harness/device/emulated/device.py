@@ -50,6 +50,8 @@ class EmulatedDevice:
         self._factor = emulation.slow_ranks.get(rank, 1.0)
         self._launch_factor = self._sample_factor = 1.0
         self._samples = random.Random(rank)  # noqa: S311
+        self._stalled_s = 0.0
+        """For how long the host stalls before it launches anything else."""
 
     @property
     def model(self) -> str:
@@ -91,10 +93,12 @@ class EmulatedDevice:
         self.neighbours = max(0, min(busy, first + emulation.devices_per_host) - first - 1)
 
     def await_start(self, start_s: float) -> None:
-        """Begin a sample: the host waits until its clock shows ``start_s``, and draws how noisy the sample is."""
+        """Begin a sample: the host waits until its clock shows ``start_s``. Draws the sample's noise and stalls."""
         self.host_s = max(self.host_s, start_s) + self.emulation.late_ranks.get(self.index, 0.0)
         if deviation := self.emulation.noise.sample:
             self._sample_factor = math.exp(self._samples.gauss(0, deviation))
+        if stalls := self.emulation.stalls.share:
+            self._stalled_s = self.emulation.stalls.seconds if self._samples.random() < stalls else 0.0
 
     def work(self, seconds: float) -> None:
         """Let the host work for this long."""
@@ -115,7 +119,8 @@ class EmulatedDevice:
 
     def enqueue(self) -> None:
         """Take the host's time for a launch, for which it waits where the queue is full."""
-        self.host_s += self.emulation.launch_s
+        self.host_s += self.emulation.launch_s + self._stalled_s
+        self._stalled_s = 0.0
         while self._queue and self._queue[0] <= self.host_s:
             self._queue.popleft()
         if len(self._queue) >= self.emulation.queue_depth:

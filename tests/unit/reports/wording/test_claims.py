@@ -126,7 +126,7 @@ def test_a_slow_rank_is_named_once_and_otherwise_nobody(tmp_path):
     assert re.search(r"1\.[12]\dx \[1\.\d\d, 1\.\d\d\] the time of its peers", claim)
     assert "in 3 more cases" in claim
     _, claims = claims_of(tmp_path / "even")
-    assert told(claims, "No rank is slower than its peers by more than 10")
+    assert told(claims, "No rank is slower than its peers by more than 14")
 
 
 def test_foreign_load_is_told_with_a_remedy(tmp_path):
