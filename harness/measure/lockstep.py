@@ -130,17 +130,17 @@ class Lockstep:
 
     def refuse(self, lockstep: Sequence[CaseRunner], mine: Sequence[str | None]) -> None:
         """Skip the cases for which any rank has a reason, one for each of ``lockstep``; nothing was tried with them."""
-        told = self._world.control.gather(list(mine), list[str | None])
-        for runner, *reasons in zip(lockstep, *told, strict=True):
+        by_rank = self._world.control.gather(list(mine), list[str | None])
+        for runner, *reasons in zip(lockstep, *by_rank, strict=True):
             for rank, reason in enumerate(reasons):
                 if reason:
                     self.end(runner, Failure.of("skipped", reason, rank), harmless=True)
                     break
 
-    def tell(self, runner: CaseRunner, status: Status, **told: object) -> None:
+    def tell(self, runner: CaseRunner, status: Status, **fields: object) -> None:
         """Write a case's cell."""
-        own = {"launch": self._order.launch, "comparison": self._index, "case": runner.case.key, "status": status}
-        self._emit(CellRecord.model_validate(own | told))
+        identity = {"launch": self._order.launch, "comparison": self._index, "case": runner.case.key, "status": status}
+        self._emit(CellRecord.model_validate(identity | fields))
 
     def close(self) -> None:
         """Let go of all that are left."""

@@ -75,7 +75,7 @@ def agreed(name: str, values: Sequence[Value]) -> Value:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         middle = median(float(value) for value in values)
         return int(middle) if middle.is_integer() and all(isinstance(value, int) for value in values) else middle
-    counted = Counter(units.told(name, value) for value in values)
+    counted = Counter(units.fact_value(name, value) for value in values)
     return units.listed([f"{word} in {units.count(n, 'launch')}" for word, n in counted.items()])
 
 

@@ -11,18 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.journal.run_directory import RunDir
+from reports.compare.likeness import UNKNOWN, lasting_facts, other_hosts
 from reports.schema.cases import CellRow
 from reports.schema.history import Direction, History, HistoryPoint, HistoryRun, HistorySeries
 from reports.schema.summary import Summary
 from reports.text import labels, units
-from reports.text.units import flat
 
 Series = tuple[str, str, tuple[int, ...]]
 """What a series is of: the case's key, the launcher, and how its ranks are spread over hosts."""
-
-
-CHANGING = frozenset({"git", "hash", "hosts", "load_average", "gpus_now", "sides"})
-"""What environment.json tells of the code or of the moment."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,10 @@ class PastRun:
         facts, environment = self.summary.run, self.summary.environment
         if environment is None or facts.fingerprint is None or ", " in facts.fingerprint:
             return None
-        fixed = {name: fact for name, fact in environment.items() if name not in CHANGING}
-        strange = sorted(sorted(differing.items()) for side in facts.sides for differing in side.strange_hosts.values())
-        others = {
-            f"other hosts.{place}.{name}": value for place, differing in enumerate(strange) for name, value in differing
-        }
-        regime = {f"regime.{name}": fact for name, fact in facts.regime.items()}
-        return dict(flat(fixed)) | others | regime | {"threads": str(facts.threads)}
+        lasting = {name: value for name, value in lasting_facts(environment).items() if not name.startswith("git.")}
+        others = other_hosts(*(side.strange_hosts for side in facts.sides))
+        regime = {f"regime.{name}": value for name, value in facts.regime.items()}
+        return lasting | others | regime | {"threads": str(facts.threads)}
 
     @property
     def fingerprint(self) -> str:
@@ -60,9 +53,7 @@ def apart(entry: PastRun, group: Sequence[PastRun]) -> str:
     else:
         names = [name for name in {**theirs, **ours} if ours.get(name) != theirs.get(name)]
         first, more = names[0], len(names) - 1
-        reason = (
-            f"{first} is {ours.get(first, 'not told')}, and {theirs.get(first, 'not told')} in {group[-1].run.root}"
-        )
+        reason = f"{first} is {ours.get(first, UNKNOWN)}, and {theirs.get(first, UNKNOWN)} in {group[-1].run.root}"
         reason += f" ({units.count(more, 'more difference')})" if more else ""
     return labels.plain(f"{entry.run.root}: {reason}")
 

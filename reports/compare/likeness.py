@@ -5,7 +5,7 @@ are what one compares.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,10 @@ HARDWARE = re.compile(
 """Names in environment.json that have to be equal, as far as both runs tell them."""
 FIRST = "as on the first host"
 """What another host says of a fact in which it does not differ."""
-FLEETING = re.compile(r"hosts\..*|hash|load_average\..*|devices\.\d+\.name|variables\.RAY_\w*(ID|ADDRESS|PORT)")
-"""Names that say nothing, or nothing that is not said by another."""
+FLEETING = re.compile(
+    r"(hosts|sides|load_average|gpus_now)(\..*)?|hash|devices\.\d+\.name|variables\.RAY_\w*(ID|ADDRESS|PORT)"
+)
+"""Names of facts that change from run to run on one machine, or that other facts state."""
 OTHERS = "other hosts."
 """What begins the names of what another host than rank 0's has otherwise."""
 SOFTWARE = ("software.", "variables.", "rankbench.", OTHERS)
@@ -80,7 +82,7 @@ def keys(evidence: Evidence) -> dict[str, tuple[int, str]]:
 def differences(base: Evidence, new: Evidence) -> tuple[Difference, ...]:
     """Everything else that is recorded and not equal, in BASE's order; what neither run tells is left out."""
     olds, news = dict(_told(base)), dict(_told(new))
-    names = [name for name in {**olds, **news} if not (HARDWARE.fullmatch(name) or FLEETING.fullmatch(name))]
+    names = [name for name in {**olds, **news} if not HARDWARE.fullmatch(name)]
     absent = {name: FIRST if name.startswith(OTHERS) else UNKNOWN for name in names}
     pairs = ((name, olds.get(name, absent[name]), news.get(name, absent[name])) for name in names)
     return tuple(Difference(name=name, base=old, new=now) for name, old, now in pairs if old != now)
@@ -119,11 +121,11 @@ def _fixed(base: Evidence, new: Evidence, size: int) -> Iterator[tuple[str, str,
     yield "threads", _text(olds.threads), _text(news.threads)
     for name in {**olds.regime, **news.regime}:
         yield f"regime.{name}", olds.regime.get(name, UNKNOWN), news.regime.get(name, UNKNOWN)
-    facts = [dict(_leaves(evidence.environment or {})) for evidence in (base, new)]
+    facts = [lasting_facts(evidence.environment or {}) for evidence in (base, new)]
     for name, old in facts[0].items():
         if HARDWARE.fullmatch(name) and name in facts[1]:
             yield name, old, facts[1][name]
-    others = [dict(_others(evidence)) for evidence in (base, new)]
+    others = [other_hosts(evidence.strange_hosts) for evidence in (base, new)]
     for name in {**others[0], **others[1]}:
         if HARDWARE.fullmatch(name):
             yield name, others[0].get(name, FIRST), others[1].get(name, FIRST)
@@ -158,14 +160,19 @@ def _told(evidence: Evidence) -> Iterator[tuple[str, str]]:
     first = next(iter(evidence.gangs.values()), None)
     if first is not None and first.variables:  # those of its ranks, whom the launcher gave some of its own
         environment = environment | {"variables": first.variables}
-    yield from _leaves(environment)
-    yield from _others(evidence)
+    yield from lasting_facts(environment).items()
+    yield from other_hosts(evidence.strange_hosts).items()
 
 
-def _others(evidence: Evidence) -> Iterator[tuple[str, str]]:
-    """What other hosts have otherwise than rank 0's, whatever their names."""
-    for place, differing in enumerate(sorted(sorted(host.items()) for host in evidence.strange_hosts.values())):
-        yield from ((f"{OTHERS}{place}.{name}", value) for name, value in differing)
+def lasting_facts(environment: dict[str, Any]) -> dict[str, str]:
+    """The facts of environment.json by dotted names, without those that change from run to run."""
+    return {name: value for name, value in _leaves(environment) if not FLEETING.fullmatch(name)}
+
+
+def other_hosts(*strange_hosts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """How hosts differ from rank 0's, by dotted names, whatever the hosts are called."""
+    strange = sorted(sorted(facts.items()) for hosts in strange_hosts for facts in hosts.values())
+    return {f"{OTHERS}{place}.{name}": value for place, facts in enumerate(strange) for name, value in facts}
 
 
 def _leaves(record: Any, name: str = "") -> Iterator[tuple[str, str]]:

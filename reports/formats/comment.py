@@ -59,7 +59,7 @@ def markdown(summary: Summary, limit: int) -> str:
 
 
 def _failure(outcome: Fate) -> str:
-    return md.row(md.code(outcome.key), md.code(outcome.told))
+    return md.row(md.code(outcome.key), md.code(outcome.words))
 
 
 def _head(summary: Summary) -> Sequence[str]:

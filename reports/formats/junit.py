@@ -73,7 +73,7 @@ def _case(outcome: Fate, about: ComparisonFacts, row: CellRow | None) -> ET.Elem
         case.set("time", f"{Decimal(repr(row.median_s)):f}")
     element = OUTCOMES.get(outcome.status, "error")
     if element:
-        problem = ET.SubElement(case, element, message=outcome.told)
+        problem = ET.SubElement(case, element, message=outcome.words)
         if element != "skipped":
             problem.set("type", outcome.status)
     elif row is not None and shown:

@@ -229,7 +229,7 @@ def number(value: float) -> str:
     return f"{mantissa.replace('-', MINUS)}{THIN}{TIMES}{THIN}10{str(int(exponent)).translate(_RAISED)}"
 
 
-def told(name: str, value: Value) -> str:
+def fact_value(name: str, value: Value) -> str:
     """A fact or an axis in words; names that end in ``_bytes`` or ``_s`` have these units."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -31,7 +31,7 @@ def figure(subject: Subject, name: str) -> str:
     )
     if name not in known:
         raise NoFigureError(f"{labels.plain(row.variant or row.scenario)} has no figure called {labels.plain(name)}")
-    return labels.plain(units.told(name, known[name]))
+    return labels.plain(units.fact_value(name, known[name]))
 
 
 def _time(subject: Subject) -> str:
@@ -278,7 +278,7 @@ def _measured_part(template: str, comparisons: Sequence[int], summary: Summary) 
     One that would have no figure left stays as it is.
     """
     by_scenario = _by_scenario(comparisons, summary)
-    sentences, strangers, told = [], [], False
+    sentences, strangers, has_figures = [], [], False
     for sentence in SENTENCES.split(template):
         kept = []
         clauses = sentence.rstrip(".").split(CLAUSE)
@@ -289,12 +289,12 @@ def _measured_part(template: str, comparisons: Sequence[int], summary: Summary) 
                 strangers += unplanned
             else:
                 kept.append(clause)
-                told |= bool(names)
+                has_figures |= bool(names)
         if len(kept) == len(clauses):
             sentences.append(sentence)
         elif kept:
             sentences.append(CLAUSE.join([kept[0][:1].upper() + kept[0][1:], *kept[1:]]) + ".")
-    return (" ".join(sentences), list(dict.fromkeys(strangers))) if told else (template, [])
+    return (" ".join(sentences), list(dict.fromkeys(strangers))) if has_figures else (template, [])
 
 
 def _stranger(name: str, by_scenario: dict[str, list[int]], summary: Summary) -> str | None:

@@ -134,17 +134,17 @@ def _widest(rows: tuple[Row, ...]) -> list[Row]:
     return sorted(rows, key=lambda row: -row.world_size)
 
 
-def leading(told: tuple[Claim, ...], most: int) -> tuple[Claim, ...]:
+def leading(claims: tuple[Claim, ...], most: int) -> tuple[Claim, ...]:
     """At most so many claims, in order: where there are too many, single cases of scaling and comparison give way."""
-    if len(told) <= most:
-        return told
+    if len(claims) <= most:
+        return claims
     scaled, compared = (
-        [place for place, claim in enumerate(told) if claim.kind == kind] for kind in ("scaling", "comparison")
+        [place for place, claim in enumerate(claims) if claim.kind == kind] for kind in ("scaling", "comparison")
     )
-    room = max(most - (len(told) - len(scaled) - len(compared)), 2)
+    room = max(most - (len(claims) - len(scaled) - len(compared)), 2)
     first = min(max(room - len(compared), -(-room // 2)), len(scaled))
     dropped = {*scaled[first:], *compared[room - first :]}
-    return tuple(claim for place, claim in enumerate(told) if place not in dropped)
+    return tuple(claim for place, claim in enumerate(claims) if place not in dropped)
 
 
 def _caveats(summary: Summary) -> Iterator[Claim]:
@@ -241,14 +241,14 @@ def _floor(summary: Summary) -> Iterator[Claim]:
     if not summary.floors:
         return
     least, most = (end(row.median_s for row in summary.floors) for end in (min, max))
-    told = units.seconds(most) if units.seconds(least) == units.seconds(most) else f"at most {units.seconds(most)}"
+    floor = units.seconds(most) if units.seconds(least) == units.seconds(most) else f"at most {units.seconds(most)}"
     floors = {(row.comparison, row.world_size): FLOORS * row.median_s for row in summary.floors}
     below = [row for row in summary.first if row.below_resolution]
     under = sum((row.median_s or 0.0) <= floors.get((row.comparison, row.world_size), 0.0) for row in below)
     reach = f"{units.count(under, 'case')} below resolution" if under else "no time here is within its reach"
     if len(below) > under:
         reach += f"; {units.count(len(below) - under, 'case')} within reach of the device’s own marks"
-    yield Claim(kind="floor", text=f"A step that does nothing takes {told}: {reach}.")
+    yield Claim(kind="floor", text=f"A step that does nothing takes {floor}: {reach}.")
 
 
 def headline(summary: Summary) -> str:
@@ -267,10 +267,10 @@ def headline(summary: Summary) -> str:
 
 def _answers(chapter: Sequence[ExerciseRow]) -> str:
     whole = sum(row.answered for row in chapter)
-    told = "All" if whole == len(chapter) else f"{whole} of"
+    how_many = "All" if whole == len(chapter) else f"{whole} of"
     missing = [row.exercise for row in chapter if not row.answered]
     which = f", but for {units.listed(missing)}" if 0 < len(missing) <= LISTED else ""
-    return f"{told} {units.count(len(chapter), 'exercise')} {'is' if whole == 1 else 'are'} answered in full{which}"
+    return f"{how_many} {units.count(len(chapter), 'exercise')} {'is' if whole == 1 else 'are'} answered in full{which}"
 
 
 def _duel(rows: Sequence[SideRow]) -> str:
@@ -281,8 +281,8 @@ def _duel(rows: Sequence[SideRow]) -> str:
         ratio += f", {limit_in_words(row)}" if row.verdict == "equivalent" else ""
         sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed"
         return f"`{row.side}` against `{row.reference}`: {WORDS[row.verdict]}{ratio}{sure}"
-    told = [WORDS[each.verdict] for each in rows]
-    counted = [f"{told.count(word)} {word}" for word in WORDS.values() if word in told]
+    verdicts = [WORDS[each.verdict] for each in rows]
+    counted = [f"{verdicts.count(word)} {word}" for word in WORDS.values() if word in verdicts]
     return f"`{row.side}` against `{row.reference}`: of {units.count(len(rows), 'case')} {units.listed(counted)}"
 
 

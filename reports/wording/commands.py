@@ -76,6 +76,6 @@ def _script(plan: Plan, script: Script, case: Case) -> str:
     }
     if script.steps_by != "optimizer":
         options["--steps-by"] = script.steps_by
-    told = [word for option, value in options.items() for word in (option, str(value))]
+    option_words = [word for option, value in options.items() for word in (option, str(value))]
     program = ["-m"] if script.module else []
-    return shlex.join([plan.program, "script", *told, *program, script.target, *script.arguments])
+    return shlex.join([plan.program, "script", *option_words, *program, script.target, *script.arguments])

@@ -90,7 +90,7 @@ class Fate:
         return min((cell.status for cell in self.cells), key=WORST_FIRST.index)
 
     @property
-    def told(self) -> str:
+    def words(self) -> str:
         """In how many launches that happened, and what the first failing rank said."""
         bad = [cell for cell in self.cells if cell.status == self.status]
         who = f"rank {bad[0].rank}: " if bad[0].rank is not None else ""

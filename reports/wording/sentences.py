@@ -47,10 +47,10 @@ def sides(rows: Sequence[SideRow]) -> Iterator[Claim]:
             yield Claim(kind="side", text=text)
             continue
         counted = [f"{sum(row.verdict == kind for row in own)} {word}" for kind, word in WORDS.items()]
-        told = units.listed([each for each in counted if not each.startswith("0 ")])
+        opening = units.listed([each for each in counted if not each.startswith("0 ")])
         middle = f", {_ends(ratios)} time" if ratios else ""
         what = f"`{side}` against `{own[0].reference}`, in launches that took turns"
-        yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {told}{middle}.")
+        yield Claim(kind="side", text=f"{what}: of {units.count(len(own), 'case')} {opening}{middle}.")
         duel = any(row.control for row in rows)
         yield from (_on_side(row) for row in own if row.verdict in ("faster", "slower") or (duel and _open(row, own)))
 
@@ -69,8 +69,8 @@ def _on_side(row: SideRow) -> Claim:
     sure = "" if row.verdict != "slower" or row.confirmed else ", not confirmed for so many cases"
     is_ = "shows" if row.verdict == "equivalent" else "is"
     what = f"`{labels.plain(row.key)}` {is_} {WORDS[row.verdict]} on `{row.side}`"
-    told = f"{what}: {change} time against `{row.reference}`"
-    text = f"{told} ({row.reason or limit_in_words(row)}{sure}).{clocked(row.in_cycles)}"
+    opening = f"{what}: {change} time against `{row.reference}`"
+    text = f"{opening} ({row.reason or limit_in_words(row)}{sure}).{clocked(row.in_cycles)}"
     return Claim(kind="side", text=text, comparison=row.comparison)
 
 

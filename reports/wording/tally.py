@@ -105,7 +105,7 @@ WORDS: dict[str, Callable[[CellRow], str]] = {
 def _told(row: CellRow, name: str) -> str:
     if name in WORDS:
         return WORDS[name](row)
-    return labels.plain(units.told(name, row.facts[name])) if name in row.facts else units.NONE
+    return labels.plain(units.fact_value(name, row.facts[name])) if name in row.facts else units.NONE
 
 
 def spoken(name: str) -> str:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli import app
+from reports.compare.compare import compare
 from reports.compare.history import direction
 from reports.compare.history_page import render
 from reports.page import page
@@ -104,6 +105,18 @@ def test_runs_of_another_environment_are_named_in_one_line(tmp_path, capsys):
     (line,) = (line for line in lines if line.startswith("no history"))
     assert line == f"no history of {runs[1].root}: software.torch is 2.12.0, and 2.11.0 in {runs[2].root}"
     assert [run.name for run in found(runs[2]).runs] == ["day2", "day4"]
+
+
+def test_facts_that_change_from_run_to_run_set_no_run_apart_and_are_no_difference(tmp_path, capsys):
+    runs = [made(tmp_path, day, seed=day) for day in (2, 3)]
+    environment = json.loads(runs[0].environment_path.read_text())
+    environment |= {"gpus_now": {"cuda:0": {"temperature": 41}}, "load_average": [3.0, 2.0, 1.0], "hash": "another"}
+    environment["variables"] = {**environment.get("variables", {}), "RAY_GCS_RPC_ADDRESS": "10.0.0.7:6379"}
+    runs[0].environment_path.write_text(json.dumps(environment))
+    assert reported(*runs) == 0
+    assert "history of 2 runs" in capsys.readouterr().out
+    names = {difference.name.partition(".")[0] for difference in compare(runs[0].root, runs[1].root, None).differences}
+    assert not names & {"gpus_now", "load_average", "hash", "variables"}
 
 
 @pytest.mark.parametrize("change", [{"host": "x"}, {"threads": 2}])

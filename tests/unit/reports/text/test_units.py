@@ -118,7 +118,7 @@ def test_whole_numbers_are_exact(value):
     ],
 )
 def test_a_name_tells_the_unit(name, value, shown):
-    assert spaced(units.told(name, value)) == shown
+    assert spaced(units.fact_value(name, value)) == shown
 
 
 @pytest.mark.parametrize(
