@@ -24,6 +24,7 @@ from harness.measure.sampling import Sampling
 from harness.planning.builder import make
 from harness.planning.request import RunRequest
 from harness.plugins import registry
+from harness.work.counting import sent_bytes
 
 SIZES = 1, 2
 """World sizes of a check, as far as there are devices."""
@@ -135,9 +136,9 @@ def lines(case: Case, cell: CellRecord) -> Iterator[tuple[str, str]]:
 def _work(facts: Sequence[RankFacts]) -> str:
     """The declared and the counted work of all ranks, where there is any."""
     flops, counted = sum(each.flops for each in facts), sum(each.counted_flops for each in facts)
-    wire, traffic = sum(each.wire for each in facts), sum(each.traffic_bytes for each in facts)
+    wire, sent = sum(each.wire for each in facts), sum(map(sent_bytes, facts))
     parts = [
         *([f"{flops:.4g} FLOP declared, {counted:.4g} counted"] * bool(flops or counted)),
-        *([f"{wire:.4g} B to send declared, messages of {traffic:.4g} B counted"] * bool(wire or traffic)),
+        *([f"{wire:.4g} B to send declared, {sent:.4g} B counted"] * bool(wire or sent)),
     ]
     return "".join(f"; {part}" for part in parts)
