@@ -74,6 +74,8 @@ class Synthetic:
     """Factor on a rank's own time."""
     outcomes: Mapping[tuple[int, str], tuple[str, int | None, str]] = field(default_factory=dict)
     """Status, rank and message by launch and key, for cells that are not ok; ``missing`` writes no record."""
+    by_design: bool = False
+    """Whether those of them that are skipped are so by design."""
     warnings: Mapping[tuple[int, str], tuple[MeasurementWarning, ...]] = field(default_factory=dict)
     probes: bool = True
     roofs: bool = False
@@ -302,6 +304,7 @@ def _cell(
         status=status,
         rank=rank,
         message=message,
+        by_design=told.by_design and status == "skipped",
         unit="product",
         inner=told.inner,
         warnings=told.warnings.get((launch, case.key), ()),

@@ -12,6 +12,7 @@ import typer
 
 from harness import __version__
 from harness.cli import run as measuring
+from harness.cli.check import check
 from harness.cli.console import Terminal, complain, open_standard_streams
 from harness.cli.script import script
 from harness.common.errors import INTERRUPTED, NOT_OK, OK, UNDECIDED, USAGE, JournalError, RankbenchError, UsageError
@@ -113,6 +114,7 @@ def list_(
 
 app.command()(measuring.run)
 app.command()(measuring.duel)
+app.command()(check)
 app.command(context_settings={"allow_interspersed_args": False})(script)
 
 

@@ -91,6 +91,10 @@ class Kind(StrEnum):
         "process-settings",
         "this case alone is measured under them; set them in all cases that are to be compared",
     )
+    BLIND_CHECK = (
+        "blind-check",
+        "compare all of the output with an independent reference, unless the check looks at the state",
+    )
 
 
 def percent(fraction: float, decimals: int = 0) -> str:

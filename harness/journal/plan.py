@@ -238,6 +238,8 @@ class Plan(Record):
     """How gloo's event loop shares a CPU device's core with the step: behind it, or as gloo has it."""
     profile: bool = False
     """Whether each case is traced once everything is measured: no figure depends on it."""
+    trial: bool = False
+    """Whether it tries scenarios and times nothing for anybody: checks are given altered outputs, too."""
     regime: dict[str, str]
     """The measurement regime: figures of different regimes are not compared."""
     script: Script | None = None
@@ -307,6 +309,7 @@ class Plan(Record):
                 "ray_address",
                 "deadline_s",
                 "profile",
+                "trial",
                 "ranks_per_host",
             },
         )

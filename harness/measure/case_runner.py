@@ -16,6 +16,7 @@ from harness.gang import Gang
 from harness.journal.plan import Case, Value
 from harness.journal.records import LONGEST, RankFacts, Status
 from harness.measure import compiled, cuda_graphs, failures
+from harness.measure.altered_output import altered
 from harness.measure.collective_times import Watched
 from harness.measure.launch_ahead import QueueDepth, head_start_s, room
 from harness.measure.message_watcher import watched
@@ -257,6 +258,20 @@ class CaseRunner:
     def check(self) -> None:
         """Hand the output of the last timed step to the scenario's check. Raises AssertionError where it is wrong."""
         self._found = contract.checked_facts(contract.check(self._my_workload, self._output, self._steps) or {})
+
+    def accepts_altered_output(self) -> bool:
+        """Whether the check takes an output in which every number is another; False where it has no number.
+
+        For a gang of one: a check may do collectives, and one that is refused leaves its peers waiting.
+        """
+        try:
+            other = altered(self._output)
+            if other is None:
+                return False
+            contract.check(self._my_workload, other, self._steps)
+        except Exception:  # noqa: BLE001 - however a plugin refuses
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of the state. The gang's files stay until its other ranks have closed too."""

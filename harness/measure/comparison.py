@@ -13,7 +13,7 @@ from harness.device.kinds import kind_of
 from harness.device.telemetry import cpu_load
 from harness.device.telemetry.case_telemetry import telemetry
 from harness.device.timing import RankSample, now
-from harness.journal.measurement_warnings import MeasurementWarning
+from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Case, Comparison, rounds
 from harness.journal.protocol import Emit, Order
 from harness.journal.records import BeginRecord, RankFacts
@@ -194,7 +194,15 @@ class ComparisonRunner:
     def _check(self) -> None:
         self.lockstep.enough = True
         for runner in self.lockstep:
-            self.lockstep.together(runner, runner.check, rejected="wrong")
+            good = self.lockstep.together(runner, runner.check, rejected="wrong")
+            if good and self.order.plan.trial and runner.case.gang_size == 1:
+                self.lockstep.together(runner, lambda runner=runner: self._alter(runner))  # type: ignore[misc]
+
+    def _alter(self, runner: CaseRunner) -> None:
+        """Warn of a check that takes an output in which every number is another."""
+        if runner.accepts_altered_output():
+            warning = MeasurementWarning(kind=Kind.BLIND_CHECK, fact="the check takes an output of other numbers")
+            self.doubted.setdefault(runner.case, []).append(warning)
 
     def _finish(self) -> None:
         """Collect every rank's samples, close each case that is left, and emit its cell."""

@@ -228,6 +228,23 @@ def load(reference: str) -> Entry:
     return entry
 
 
+def of_file(path: Path) -> list[Entry]:
+    """Every scenario that a file defines, in its order. Raises UsageError where it has none, or does not load."""
+    try:
+        module = files.import_file(path)
+    except (Exception, SystemExit) as error:
+        why = f"{path} ({type(error).__name__}: {first_line(error)})"
+        raise UsageError("SCENARIO", "import without an error", why, "correct the file or the name") from error
+    names = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__ and callable(getattr(value, "prepare", None))
+    ]
+    if not names:
+        raise UsageError("SCENARIO", "be a file with a class that has prepare(gang)", str(path), REMEDY)
+    return [load(f"{path}:{name}") for name in names]
+
+
 def _module(name: str) -> ModuleType:
     """Import a module, from the current folder where there is no other."""
     try:

@@ -24,6 +24,8 @@ from harness.work.flop_formulas import FORMULAS
 
 SAME = 1e-6
 """Work that differs by less than this fraction is the same work."""
+LESS = 0.1
+"""By this fraction the counted bytes of messages may be below the declared ones."""
 NAMED = 3
 """Operators that a warning names."""
 
@@ -326,7 +328,7 @@ def audit(
         base = _partner(totals, variant=comparison.baseline, world_size=case.world_size)
         alone = _partner(totals, variant=case.variant, world_size=1)
         shortfall = None if _names(facts[case]) else _shortfall(mine, base)
-        if reason := shortfall or _broken_claim(comparison, case, mine, alone):
+        if reason := shortfall or _wire_shortfall(facts[case]) or _broken_claim(comparison, case, mine, alone):
             refused[case] = reason
         elif base and not _same(mine.amount, base.amount):
             theirs = f"{comparison.baseline} {base.amount:g} {base.measure}"
@@ -384,6 +386,35 @@ def _shortfall(mine: Totals, base: Totals | None) -> str | None:
         counted = f"its step does {mine.counted:.4g} FLOP of matrix products"
         return f"{counted}, {done:.2g} times the {mine.flops:.4g} that it declares"
     return None
+
+
+def sent_bytes(facts: RankFacts) -> float:
+    """Bytes that a rank sends at least in its counted messages, by the bandwidth-optimal algorithm of each kind.
+
+    The factors are those by which nccl-tests turns algorithm bandwidth into bus bandwidth. A broadcast, a scatter and a
+    send cost the rank that hands bytes over.
+    """
+    return sum(_sent(message) for message in facts.messages)
+
+
+def _sent(message: Traffic) -> float:
+    others = (message.group_size - 1) / message.group_size
+    if message.kind == "all_reduce":
+        return 2 * others * message.bytes
+    if message.kind in ("all_gather", "reduce_scatter", "all_to_all"):
+        return others * message.bytes
+    return others * message.bytes_in if message.kind == "scatter" else message.bytes_in
+
+
+def _wire_shortfall(facts: list[RankFacts]) -> str | None:
+    """Fewer bytes in all ranks' messages than they declare to send: bandwidths would be of bytes that nobody sent.
+
+    More are no fault: the declared bytes are the least, however it is done.
+    """
+    declared, sent = sum(fact.wire for fact in facts), sum(map(sent_bytes, facts))
+    if _names(facts) or sent >= declared * (1 - LESS):
+        return None
+    return f"its messages send {sent:.4g} bytes, {sent / declared:.2g} times the {declared:.4g} of Work.wire"
 
 
 def _broken_claim(comparison: Comparison, case: Case, mine: Totals, alone: Totals | None) -> str | None:

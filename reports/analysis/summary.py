@@ -94,13 +94,15 @@ def _outcomes(evidence: Evidence) -> tuple[Planned, ...]:
             message=cell.record.message if cell.record else None,
             outcomes=cell.record.outcomes if cell.record else (),
             again=_again(evidence, cell),
+            by_design=cell.record is not None and cell.record.by_design,
         )
         for cell in evidence.all_cells
     )
 
 
 def _again(evidence: Evidence, cell: Cell) -> str | None:
-    if cell.state in (*MEASURED, "missing") or cell.case.probe:
+    by_design = cell.record is not None and cell.record.by_design
+    if cell.state in (*MEASURED, "missing") or cell.case.probe or by_design:
         return None
     return commands.command(evidence.plan, evidence.plan.side_of(cell.launch), cell.case)
 

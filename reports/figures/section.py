@@ -7,7 +7,6 @@ from functools import cached_property
 
 from markupsafe import Markup
 
-from harness.journal.records import MEASURED
 from reports.figures.axes import Ends, Variants
 from reports.schema.cases import CeilingRow, CellRow, ContrastRow, RankRow, RoofRow
 from reports.schema.diagnostics import HeatRow, LossRow, TraceRow
@@ -94,12 +93,17 @@ class Section:
     @property
     def unwell(self) -> int:
         """How many planned cells are not ok."""
-        return sum(cell.status not in MEASURED for _, cells in self.strip for cell in cells)
+        return sum(cell.failed or cell.status == "missing" for _, cells in self.strip for cell in cells)
 
     @property
     def unchecked(self) -> bool:
         """Whether any cell is of a script, whose results nobody checks."""
         return any(cell.status == "unchecked" for _, cells in self.strip for cell in cells)
+
+    @property
+    def skipped(self) -> int:
+        """How many of its planned cells are skipped by design."""
+        return sum(cell.by_design for _, cells in self.strip for cell in cells)
 
     @cached_property
     def variants(self) -> Variants:

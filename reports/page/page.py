@@ -8,7 +8,6 @@ from pathlib import Path
 from markupsafe import Markup
 
 from harness.common.startup import program
-from harness.journal.records import MEASURED
 from harness.journal.run_directory import RunDir, write_whole
 from reports.analysis.summary import summarise
 from reports.analysis.warnings import ABOVE_CEILING
@@ -149,7 +148,7 @@ def _differences(summary: Summary, other: SideFacts) -> list[tuple[str, str]]:
 
 def _commands(summary: Summary, root: Path) -> list[tuple[str, str]]:
     run = shlex.quote(str(root))
-    bad = any(cell.status not in MEASURED for cell in summary.strip)
+    bad = any(cell.failed or cell.status == "missing" for cell in summary.strip)
     begin = summary.run.program
     printed = bad and "torchrun" in summary.run.launcher and begin == ALONE
     where = ", on each host (… stands for the options of the rendezvous)" if "…" in begin else ""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from harness.journal.plan import Record, Scaling, Value
-from harness.journal.records import RankOutcome
+from harness.journal.records import MEASURED, RankOutcome
 from reports.reading.run import Layout, Spread, State
 from reports.schema.cases import CeilingRow, CellRow, ContrastRow, FloorRow, HostRow, RankRow, RoofRow, SideRow
 from reports.schema.diagnostics import (
@@ -120,6 +120,13 @@ class Planned(Record):
     """What became of each rank, where its gang was lost."""
     again: str | None = None
     """Where it failed: the command line that measures its case again, and nothing else."""
+    by_design: bool = False
+    """Whether the scenario itself says that the case makes no sense here: to measure it again would change nothing."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was recorded, and is neither measured nor skipped by design."""
+        return self.status not in (*MEASURED, "missing") and not self.by_design
 
 
 class ComparisonFacts(Record):

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from harness.journal.measurement_warnings import Kind
-from harness.journal.records import MEASURED
 from reports.reading.run import Spread, words
 from reports.schema.cases import FLOORS, CellRow, ContrastRow, SideRow
 from reports.schema.summary import Claim, ExerciseRow, ProfileRow, SideFacts, Summary
@@ -253,10 +252,13 @@ def _floor(summary: Summary) -> Iterator[Claim]:
 
 def headline(summary: Summary) -> str:
     """The run in one line: what it answers, how far it scales, or what it compared; and whether all of it is ok."""
-    bad = [cell for cell in summary.strip if cell.status not in MEASURED]
+    bad = [cell for cell in summary.strip if cell.failed or cell.status == "missing"]
+    skipped = sum(cell.by_design for cell in summary.strip)
     planned = units.count(len(summary.strip), "planned cell")
     if bad:
         health = f"{len(bad)} of {planned} {'is' if len(bad) == 1 else 'are'} not ok"
+    elif skipped:
+        health = f"{len(summary.strip) - skipped} of {planned} are ok, {skipped} skipped by design"
     elif any(cell.status == "unchecked" for cell in summary.strip):
         health = f"{planned} measured, none of them checked"
     else:

@@ -33,8 +33,9 @@ def failures(summary: Summary, names: Labels) -> Iterator[Claim]:
             name = f"{len(keys)} of {units.count(len(by_case), 'case')}"
             timeless = any(rows[key].median_s is None for key in keys if key in rows)
             effect = " They have no times." if timeless else ""
-            again = f"`{summary.run.program} run --resume … --retry-failed` measures them again."
-            yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect} {again}")
+            resume = f" `{summary.run.program} run --resume … --retry-failed` measures them again."
+            again = resume if any(cell.failed for cell in cells) else ""
+            yield Claim(kind="failure", text=f"{_failure(name, cells)}{effect}{again}")
             continue
         for key in keys:
             row, cells = rows.get(key), by_case[key]
@@ -44,9 +45,13 @@ def failures(summary: Summary, names: Labels) -> Iterator[Claim]:
                 else f"`{labels.plain(key[1])}`"
             )
             effect = " It has no time." if row and row.median_s is None else ""
-            again = f" Again: `{labels.plain(line)}`" if (line := _bad(cells)[0].again) else ""
+            again = f" Again: `{labels.plain(line)}`" if (line := _again(cells)) else ""
             yield Claim(kind="failure", text=f"{_failure(own, cells)}{effect}{again}", comparison=key[0])
     yield from _absent(summary)
+
+
+def _again(cells: list[Planned]) -> str | None:
+    return next((cell.again for cell in _bad(cells) if cell.again), None)
 
 
 def _bad(cells: list[Planned]) -> list[Planned]:

@@ -15,9 +15,9 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 from harness.gang import Gang
 from harness.journal.measurement_warnings import Kind
 from harness.journal.plan import Case, Comparison, Scaling
-from harness.journal.records import RankFacts
+from harness.journal.records import RankFacts, Traffic
 from harness.measure.process_settings import Settings
-from harness.work.counting import audit, count
+from harness.work.counting import audit, count, sent_bytes
 from tests.ranks import Ranks
 
 
@@ -51,6 +51,54 @@ def test_products_and_host_reads_are_counted() -> None:
 
     assert count(step).flops == 2 * 8**3
     assert count(step).host_reads == 8 + 3
+
+
+def sending(wire: float, **messages: int) -> RankFacts:
+    """Facts of a rank of two that declares ``wire``; messages are bytes by kind, of 3 ranks as all_reduce_of_3."""
+    carried = tuple(
+        Traffic(
+            kind=kind.partition("_of_")[0],
+            group_size=int(kind.partition("_of_")[2] or 2),
+            count=1,
+            bytes_in=size,
+            bytes_out=size,
+            bytes=size,
+        )
+        for kind, size in messages.items()
+    )
+    return facts(0, 0).model_copy(update={"wire": wire, "messages": carried})
+
+
+def test_bytes_sent_are_those_of_nccl_tests_factors() -> None:
+    assert sent_bytes(sending(0, all_reduce_of_4=100)) == 150
+    assert sent_bytes(sending(0, all_gather_of_4=100, reduce_scatter_of_4=100, all_to_all_of_4=100)) == 225
+    assert sent_bytes(sending(0, broadcast_of_4=100, send_of_4=100)) == 200
+    assert sent_bytes(sending(0, all_reduce_of_1=100)) == 0
+
+
+def test_messages_that_send_less_than_the_declared_wire_are_refused_and_more_are_not() -> None:
+    cases = {name: case(name, 2) for name in "abcd"}
+    told = {
+        cases["a"]: [sending(100, all_reduce=100)] * 2,
+        cases["b"]: [sending(100, all_reduce=91)] * 2,
+        cases["c"]: [sending(100, all_reduce=89)] * 2,
+        cases["d"]: [sending(100, all_reduce=400)] * 2,
+    }
+    refused, warned = audit(comparison("none"), told)
+    assert set(refused) == {cases["c"]}
+    assert "send 178 bytes, 0.89 times the 200 of Work.wire" in refused[cases["c"]]
+    assert not warned
+
+
+def test_the_declared_wire_is_of_all_ranks_together() -> None:
+    root, other = sending(100, broadcast=100), sending(0)
+    assert audit(comparison("none"), {case("a", 2): [root, other]}) == ({}, {})
+    assert audit(comparison("none"), {case("a", 2): [sending(100), other]})[0]
+
+
+def test_bytes_that_cannot_be_counted_are_not_held_against_the_declared_wire() -> None:
+    unseen = sending(100).model_copy(update={"uncounted": ("another library",)})
+    assert not audit(comparison("none"), {case("a", 2): [unseen]})[0]
 
 
 def test_a_variant_that_skips_work_is_refused() -> None:

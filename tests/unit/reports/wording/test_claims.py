@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from harness.journal.measurement_warnings import Kind, MeasurementWarning
 from harness.journal.plan import Exercise
 from reports.analysis import summary
+from reports.page import page
 from reports.schema.summary import Claim
 from reports.text import units
 from reports.wording.claims import leading
@@ -101,6 +104,19 @@ def test_a_case_that_was_skipped_in_a_launch_is_compared_by_the_others(tmp_path)
     (row,) = [row for row in found.comparisons if row.world_size == 2]
     assert (row.verdict, row.launches) == ("slower", 6)
     assert not told(claims, "not comparable")
+
+
+@pytest.mark.parametrize("by_design", [True, False])
+def test_what_a_scenario_skips_by_design_is_not_to_be_measured_again(tmp_path, by_design):
+    outcomes = {(launch, KEY): ("skipped", None, "it has one phase") for launch in range(6)}
+    found, claims = claims_of(tmp_path, outcomes=outcomes, by_design=by_design)
+    (skip,) = told(claims, "skipped in 6 of 6 launches (it has one phase)")
+    assert ("Again: " in skip) is not by_design
+    assert {cell.again is None for cell in found.strip if cell.status == "skipped"} == {by_design}
+    assert ("skipped by design." in found.headline) is by_design
+    assert ("not ok" in found.headline) is not by_design
+    commands = " ".join(line for _, line in page._commands(found, tmp_path))
+    assert ("--retry-failed" in commands) is not by_design
 
 
 def test_many_exercises_are_the_headline(tmp_path):
