@@ -32,6 +32,7 @@ SMALL = {
     "links": {"size": 4096},
     "loader": {"size": 1024},
     "shard": {"width": 64, "context": 16},
+    "tensor_parallel": {"width": 64, "tokens": 64},
     "branches": {"features": 64, "width": 32},
     "children": {"depth": 8},
     "frobenius": {"matrices": 50, "size": 20},

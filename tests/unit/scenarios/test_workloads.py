@@ -13,13 +13,14 @@ from harness.gang import Gang
 from harness.scenario import Skip
 from harness.work import contract
 from harness.work.counting import count
-from scenarios.workloads import collectives, data_parallel, loader, rings, samples, shard
+from scenarios.workloads import collectives, data_parallel, loader, rings, samples, shard, tensor_parallel
 from scenarios.workloads.collectives import Collectives
 from scenarios.workloads.data_parallel import DataParallel
 from scenarios.workloads.gpt import GPT, Shape
 from scenarios.workloads.links import Links
 from scenarios.workloads.loader import Loader
 from scenarios.workloads.shard import Shard
+from scenarios.workloads.tensor_parallel import TensorParallel
 from tests.ranks import Ranks, gang
 
 SMALL = {"width": 64, "context": 16, "batch": 2}
@@ -242,6 +243,34 @@ def garbled(mine: Gang, patch: pytest.MonkeyPatch) -> Loader:
     return Loader(size=1024, how="inline")
 
 
+LAYER = {"width": 64, "tokens": 32}
+
+
+def rows_not_summed(mine: Gang, patch: pytest.MonkeyPatch) -> TensorParallel:
+    """The second matrix's rows give a part of the output, which is taken for all of it."""
+    patch.setattr(tensor_parallel.Leave, "forward", staticmethod(lambda ctx, part, group: part.clone()))
+    return TensorParallel(how="by_hand", **LAYER)
+
+
+def columns_not_summed(mine: Gang, patch: pytest.MonkeyPatch) -> TensorParallel:
+    """The gradient of the input is that of a rank's columns."""
+    patch.setattr(tensor_parallel.Enter, "backward", staticmethod(lambda ctx, gradient: (gradient, None)))
+    return TensorParallel(how="by_hand", **LAYER)
+
+
+def summed_twice(mine: Gang, patch: pytest.MonkeyPatch) -> TensorParallel:
+    """The gradient of a sum over the ranks is summed once more."""
+
+    def forward(ctx: Any, part: torch.Tensor, group: dist.ProcessGroup) -> torch.Tensor:
+        ctx.group = group
+        dist.all_reduce(total := part.clone(), group=group)
+        return total
+
+    patch.setattr(tensor_parallel.Leave, "forward", staticmethod(forward))
+    patch.setattr(tensor_parallel.Leave, "backward", tensor_parallel.Enter.backward)
+    return TensorParallel(how="by_hand", **LAYER)
+
+
 PLANTED = [
     (part_dropped, "numbers are not what all_reduce gives"),
     (piece_not_waited_for, "numbers are not what all_reduce gives"),
@@ -260,6 +289,9 @@ PLANTED = [
     (not_sharded, "a rank holds"),
     (same_samples, "are in no rank's epoch"),
     (shuffled_apart, "are in no rank's epoch"),
+    (rows_not_summed, "output: a normwise error of"),
+    (columns_not_summed, "gradient of the input: a normwise error of"),
+    (summed_twice, "a normwise error of"),
     (garbled, "a sample's bytes are not what was encoded"),
 ]
 
