@@ -1,23 +1,26 @@
 """A step of AdamW: one parameter at a time, many at once, in one kernel, or each rank its own and then shared."""
 
+import warnings
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch.distributed.optim import ZeroRedundancyOptimizer
-from torch.optim import AdamW, Optimizer
+from torch import optim
 
 from harness.scenario import Facts, Gang, Scaling, Work, Workload, axis, snapshot, variant
 from scenarios.accuracy import normwise_error
 from scenarios.replicas import assert_alike
 from scenarios.workloads.gpt import GPT, Shape, seed_of
 
+with warnings.catch_warnings(action="ignore"):  # of torch.jit, which the package still uses
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+
 RATE, DECAY, EPSILON = 1e-3, 0.1, 1e-8
 """AdamW's step size, its weight decay, and what it adds to the root of its second moment."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimization:
+class Optimizer:
     """AdamW on the parameters of a small GPT, which every rank holds: all of them, or its part of the state."""
 
     scaling: ClassVar[Scaling] = "weak"
@@ -69,13 +72,13 @@ class Optimization:
         work = Work(items=numbers, unit="parameter", wire=wire, bytes=28 * numbers)  # reads four arrays, writes three
         return Workload(step, check=check, work=work, reset=snapshot(model, stateful))
 
-    def optimizer(self, gang: Gang, weights: list[torch.nn.Parameter]) -> tuple[Optimizer, Optimizer]:
+    def optimizer(self, gang: Gang, weights: list[torch.nn.Parameter]) -> tuple[optim.Optimizer, optim.Optimizer]:
         """What makes a step, and what holds this rank's moments."""
-        options = {"lr": RATE, "weight_decay": DECAY, "eps": EPSILON}
+        options: dict[str, Any] = {"lr": RATE, "weight_decay": DECAY, "eps": EPSILON}
         if self.how == "zero1":
-            sharded = ZeroRedundancyOptimizer(weights, AdamW, process_group=gang.group, **options)
+            sharded = ZeroRedundancyOptimizer(weights, optim.AdamW, process_group=gang.group, **options)
             return sharded, sharded.optim
-        plain = AdamW(weights, foreach=self.how == "foreach", fused=self.how == "fused", **options)
+        plain = optim.AdamW(weights, foreach=self.how == "foreach", fused=self.how == "fused", **options)
         return plain, plain
 
     @staticmethod

@@ -61,7 +61,9 @@ class Overlap:
         work = Work(flops=2 * self.products * self.width**3, items=self.products, unit="product", wire=wire)
         return Workload(step, check=check, work=work, reset=reset)
 
-    def run(self, gang: Gang, message: torch.Tensor, left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    def run(
+        self, gang: Gang, message: torch.Tensor, left: torch.Tensor, right: torch.Tensor, out: torch.Tensor
+    ) -> None:
         """All-reduce ``message`` in place, and fill ``out`` with products."""
         pieces = message.chunk(SENT_AT_ONCE[self.how])
         under_way: list[Any] = []

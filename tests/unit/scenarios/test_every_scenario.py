@@ -28,9 +28,12 @@ from tests.ranks import Ranks, gang
 
 SMALL = {
     "collectives": {"size": 4096},
+    "compile": {"width": 64, "layers": 1, "context": 16, "backend": "aot_eager"},
     "data_parallel": {"width": 64, "context": 16},
     "links": {"size": 4096},
     "loader": {"size": 1024},
+    "optimizer": {"width": 64},
+    "overlap": {"width": 64, "size": 4096},
     "shard": {"width": 64, "context": 16},
     "tensor_parallel": {"width": 64, "tokens": 64},
     "branches": {"features": 64, "width": 32},

@@ -13,12 +13,24 @@ from harness.gang import Gang
 from harness.scenario import Skip
 from harness.work import contract
 from harness.work.counting import count
-from scenarios.workloads import collectives, data_parallel, loader, rings, samples, shard, tensor_parallel
+from scenarios.workloads import (
+    collectives,
+    data_parallel,
+    loader,
+    optimizer,
+    rings,
+    samples,
+    shard,
+    tensor_parallel,
+)
 from scenarios.workloads.collectives import Collectives
+from scenarios.workloads.compile import Compile
 from scenarios.workloads.data_parallel import DataParallel
 from scenarios.workloads.gpt import GPT, Shape
 from scenarios.workloads.links import Links
 from scenarios.workloads.loader import Loader
+from scenarios.workloads.optimizer import Optimizer
+from scenarios.workloads.overlap import Overlap
 from scenarios.workloads.shard import Shard
 from scenarios.workloads.tensor_parallel import TensorParallel
 from tests.ranks import Ranks, gang
@@ -271,6 +283,97 @@ def summed_twice(mine: Gang, patch: pytest.MonkeyPatch) -> TensorParallel:
     return TensorParallel(how="by_hand", **LAYER)
 
 
+BESIDE = {"products": 4, "width": 32, "size": 1024}
+
+
+def never_awaited(mine: Gang, patch: pytest.MonkeyPatch) -> Overlap:
+    """The message's last piece is looked at before it has arrived."""
+    send = dist.all_reduce
+    pieces = iter(range(4))
+
+    def late(tensor: torch.Tensor, **rest: Any) -> Any:
+        return send(tensor.clone() if next(pieces) == 3 else tensor, **rest)
+
+    patch.setattr(dist, "all_reduce", late)
+    return Overlap(how="chunked", **BESIDE)
+
+
+def buffer_shared(mine: Gang, patch: pytest.MonkeyPatch) -> Overlap:
+    """Products are written where the message still is."""
+    run = Overlap.run
+
+    def over(self: Overlap, mine: Gang, message: Any, left: Any, right: Any, out: torch.Tensor) -> None:
+        run(self, mine, message, left, right, out)
+        message[:32].copy_(out[0, 0])
+
+    patch.setattr(Overlap, "run", over)
+    return Overlap(how="async", **BESIDE)
+
+
+def product_skipped(mine: Gang, patch: pytest.MonkeyPatch) -> Overlap:
+    """One of the products is left out."""
+    run = Overlap.run
+
+    def fewer(self: Overlap, mine: Gang, message: Any, left: Any, right: Any, out: torch.Tensor) -> None:
+        run(self, mine, message, left, right, out)
+        out[2] = 0
+
+    patch.setattr(Overlap, "run", fewer)
+    return Overlap(how="async", **BESIDE)
+
+
+def not_shared(mine: Gang, patch: pytest.MonkeyPatch) -> Optimizer:
+    """Each rank steps its part of the parameters and never hears of the others'."""
+    patch.setattr(optimizer.ZeroRedundancyOptimizer, "_sync_params", lambda _: None)
+    return Optimizer(how="zero1", width=64)
+
+
+def moments_everywhere(mine: Gang, patch: pytest.MonkeyPatch) -> Optimizer:
+    """A sharded optimizer that holds all of the moments."""
+    plain = torch.optim.AdamW
+
+    def whole(self: Optimizer, mine: Gang, weights: Any) -> Any:
+        made = plain(weights, lr=optimizer.RATE, weight_decay=optimizer.DECAY, eps=optimizer.EPSILON)
+        return made, made
+
+    patch.setattr(Optimizer, "optimizer", whole)
+    return Optimizer(how="zero1", width=64)
+
+
+def decay_in_gradient(mine: Gang, patch: pytest.MonkeyPatch) -> Optimizer:
+    """Adam, whose decay passes through the moments, for AdamW."""
+    patch.setattr(torch.optim, "AdamW", torch.optim.Adam)
+    return Optimizer(how="foreach", width=64)
+
+
+COMPILED = {"width": 64, "layers": 1, "context": 16, "batch": 2, "backend": "eager"}
+
+
+def graph_lacks_reducer(mine: Gang, patch: pytest.MonkeyPatch) -> Compile:
+    """The module inside DDP is compiled and called, so that nothing is reduced."""
+    patch.setattr(Compile, "parallel", lambda self, mine, plain: torch.compile(plain, backend=self.backend))
+    return Compile(how="compiled_ddp", **COMPILED)
+
+
+def constant_folded(mine: Gang, patch: pytest.MonkeyPatch) -> Compile:
+    """A graph that has kept the first call's tokens for a constant."""
+    model_of = Compile.parallel
+
+    def stale(self: Compile, mine: Gang, plain: GPT) -> Any:
+        model = model_of(self, mine, plain)
+        return lambda tokens: model(torch.zeros_like(tokens))
+
+    patch.setattr(Compile, "parallel", stale)
+    return Compile(how="compiled", **COMPILED)
+
+
+def seeds_apart(mine: Gang, patch: pytest.MonkeyPatch) -> Compile:
+    """DDP is given one model, and its reference is of another."""
+    seeds = iter((1, 2))
+    patch.setattr("scenarios.workloads.compile.GPT", lambda shape, _, device: GPT(shape, next(seeds), device))
+    return Compile(how="eager", **COMPILED)
+
+
 PLANTED = [
     (part_dropped, "numbers are not what all_reduce gives"),
     (piece_not_waited_for, "numbers are not what all_reduce gives"),
@@ -292,6 +395,15 @@ PLANTED = [
     (rows_not_summed, "output: a normwise error of"),
     (columns_not_summed, "gradient of the input: a normwise error of"),
     (summed_twice, "a normwise error of"),
+    (never_awaited, "are not the sum over the ranks"),
+    (buffer_shared, "are not the sum over the ranks"),
+    (product_skipped, "a product is wrong by"),
+    (not_shared, "parameters differ between ranks"),
+    (moments_everywhere, "ranks hold"),
+    (decay_in_gradient, "the update: a normwise error of"),
+    (graph_lacks_reducer, "gradients differ between ranks"),
+    (constant_folded, "a normwise error of"),
+    (seeds_apart, "a normwise error of"),
     (garbled, "a sample's bytes are not what was encoded"),
 ]
 
