@@ -29,7 +29,9 @@ from tests.ranks import Ranks, gang
 SMALL = {
     "collectives": {"size": 4096},
     "compile": {"width": 64, "layers": 1, "context": 16, "backend": "aot_eager"},
+    "context": {"length": 128},
     "data_parallel": {"width": 64, "context": 16},
+    "experts": {"tokens": 64, "width": 32},
     "links": {"size": 4096},
     "loader": {"size": 1024},
     "optimizer": {"width": 64},

@@ -15,7 +15,9 @@ from harness.work import contract
 from harness.work.counting import count
 from scenarios.workloads import (
     collectives,
+    context,
     data_parallel,
+    experts,
     loader,
     optimizer,
     rings,
@@ -25,7 +27,9 @@ from scenarios.workloads import (
 )
 from scenarios.workloads.collectives import Collectives
 from scenarios.workloads.compile import Compile
+from scenarios.workloads.context import Context
 from scenarios.workloads.data_parallel import DataParallel
+from scenarios.workloads.experts import Experts
 from scenarios.workloads.gpt import GPT, Shape
 from scenarios.workloads.links import Links
 from scenarios.workloads.loader import Loader
@@ -374,6 +378,80 @@ def seeds_apart(mine: Gang, patch: pytest.MonkeyPatch) -> Compile:
     return Compile(how="eager", **COMPILED)
 
 
+def block_dropped(mine: Gang, patch: pytest.MonkeyPatch) -> Context:
+    """The ring ends one turn early: nobody sees a neighbour's keys."""
+    patch.setattr(context, "ring", lambda mine, block: iter([(mine.rank, block)]))
+    return Context(how="ring", length=128)
+
+
+def block_misplaced(mine: Gang, patch: pytest.MonkeyPatch) -> Context:
+    """A neighbour's keys are taken for those of the rank itself."""
+    ring = context.ring
+    patch.setattr(context, "ring", lambda mine, block: ((mine.rank, each) for _, each in ring(mine, block)))
+    return Context(how="zigzag", length=128)
+
+
+def heads_swapped(mine: Gang, patch: pytest.MonkeyPatch) -> Context:
+    """Heads come back in another order than they left in."""
+    exchange = context.ulysses
+    patch.setattr(context, "ulysses", lambda *given: exchange(*given).roll(2, 0))
+    return Context(how="ulysses", length=128)
+
+
+TOKENS = {"tokens": 64, "width": 32, "skew": 1.0}
+
+
+def tokens_lost(mine: Gang, patch: pytest.MonkeyPatch) -> Experts:
+    """An expert takes no more than an even share of a rank's tokens."""
+    mixed = experts.mixed
+
+    def limited(x: torch.Tensor, chosen: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+        out = mixed(x, chosen, up, down)
+        return out.index_fill_(0, (chosen == 0).nonzero()[8:, 0], 0) if x.dtype == torch.float32 else out
+
+    patch.setattr(experts, "mixed", limited)
+    return Experts(how="exact", **TOKENS)
+
+
+def order_not_restored(mine: Gang, patch: pytest.MonkeyPatch) -> Experts:
+    """Tokens stay in the order of their experts."""
+    exchanged = experts.exchanged
+
+    def sorted_still(mine: Gang, x: torch.Tensor, chosen: torch.Tensor, *rest: Any) -> torch.Tensor:
+        return exchanged(mine, x, chosen, *rest)[chosen.argsort(stable=True)]
+
+    patch.setattr(experts, "exchanged", sorted_still)
+    return Experts(how="exact", **TOKENS)
+
+
+def local_numbers(mine: Gang, patch: pytest.MonkeyPatch) -> Experts:
+    """Experts are looked up by their number among all, where a rank has a part of them."""
+    gather = experts.gathered
+    patch.setattr(
+        experts, "gathered", lambda mine, x, chosen, _, weights: gather(mine, x, chosen, slice(0, 4), weights)
+    )
+    return Experts(how="gathered", **TOKENS)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_a_zigzag_gives_every_rank_as_many_pairs_of_chunks_and_a_ring_does_not(size: int) -> None:
+    load = {
+        how: [layout.pairs(layout.places(rank, size), gang(rank, size)) for rank in range(size)]
+        for how in ("ring", "zigzag", "ulysses")
+        for layout in [Context(how=how)]
+    }
+    assert [sum(each) for each in load.values()] == [36] * 3
+    assert load["zigzag"] == load["ulysses"] == [36 / size] * size
+    assert max(load["ring"]) == {1: 36, 2: 26, 4: 15}[size]
+
+
+@pytest.mark.parametrize(("skew", "most"), [(0.0, 8), (1.0, 24)])
+def test_a_router_favours_the_first_experts_by_as_much_as_its_skew_says(skew: float, most: int) -> None:
+    loads = torch.bincount(Experts(tokens=64, skew=skew).route(gang(0, 1)), minlength=8)
+    assert loads.sum() == 64
+    assert loads.max() == loads[0] == most
+
+
 PLANTED = [
     (part_dropped, "numbers are not what all_reduce gives"),
     (piece_not_waited_for, "numbers are not what all_reduce gives"),
@@ -404,6 +482,12 @@ PLANTED = [
     (graph_lacks_reducer, "gradients differ between ranks"),
     (constant_folded, "a normwise error of"),
     (seeds_apart, "a normwise error of"),
+    (block_dropped, "attention: a normwise error of"),
+    (block_misplaced, "attention: a normwise error of"),
+    (heads_swapped, "attention: a normwise error of"),
+    (tokens_lost, "tokens are lost"),
+    (order_not_restored, "the tokens: a normwise error of"),
+    (local_numbers, "tokens are lost"),
     (garbled, "a sample's bytes are not what was encoded"),
 ]
 
