@@ -27,6 +27,7 @@ from harness.work.counting import Count
 from tests.ranks import Ranks, gang
 
 SMALL = {
+    "checkpoint_async": {"size": 4096, "width": 64},
     "collectives": {"size": 4096},
     "compile": {"width": 64, "layers": 1, "context": 16, "backend": "aot_eager"},
     "context": {"length": 128},
@@ -36,6 +37,7 @@ SMALL = {
     "loader": {"size": 1024},
     "optimizer": {"width": 64},
     "overlap": {"width": 64, "size": 4096},
+    "pipeline": {"width": 32},
     "shard": {"width": 64, "context": 16},
     "tensor_parallel": {"width": 64, "tokens": 64},
     "branches": {"features": 64, "width": 32},

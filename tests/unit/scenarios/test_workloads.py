@@ -1,6 +1,7 @@
 """Workloads: what people get wrong in them is planted, and their checks call it wrong on a rank at least."""
 
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,17 +15,20 @@ from harness.scenario import Skip
 from harness.work import contract
 from harness.work.counting import count
 from scenarios.workloads import (
+    checkpoint_async,
     collectives,
     context,
     data_parallel,
     experts,
     loader,
     optimizer,
+    pipeline,
     rings,
     samples,
     shard,
     tensor_parallel,
 )
+from scenarios.workloads.checkpoint_async import CheckpointAsync
 from scenarios.workloads.collectives import Collectives
 from scenarios.workloads.compile import Compile
 from scenarios.workloads.context import Context
@@ -35,8 +39,10 @@ from scenarios.workloads.links import Links
 from scenarios.workloads.loader import Loader
 from scenarios.workloads.optimizer import Optimizer
 from scenarios.workloads.overlap import Overlap
+from scenarios.workloads.pipeline import Pipeline
 from scenarios.workloads.shard import Shard
 from scenarios.workloads.tensor_parallel import TensorParallel
+from tests.limits import LIMIT_S
 from tests.ranks import Ranks, gang
 
 SMALL = {"width": 64, "context": 16, "batch": 2}
@@ -452,6 +458,73 @@ def test_a_router_favours_the_first_experts_by_as_much_as_its_skew_says(skew: fl
     assert loads.max() == loads[0] == most
 
 
+def microbatches_summed(mine: Gang, patch: pytest.MonkeyPatch) -> Pipeline:
+    """Gradients of microbatches are summed where they must be averaged."""
+
+    class Summed(pipeline.ScheduleGPipe):
+        def __init__(self, *given: Any, **rest: Any) -> None:
+            super().__init__(*given, **rest, scale_grads=False)
+
+    patch.setattr(pipeline, "ScheduleGPipe", Summed)
+    return Pipeline(how="gpipe", width=32)
+
+
+def loss_of_the_sum(mine: Gang, patch: pytest.MonkeyPatch) -> Pipeline:
+    """Each microbatch's loss is a sum over its samples."""
+    loss = torch.nn.functional.mse_loss
+
+    def summed(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return loss(output, target) * (len(output) if output.dtype == torch.float32 else 1)
+
+    patch.setattr(pipeline.functional, "mse_loss", summed)
+    return Pipeline(how="1f1b", width=32)
+
+
+def stage_of_other_layers(mine: Gang, patch: pytest.MonkeyPatch) -> Pipeline:
+    """Every rank runs the first layers, whichever it is."""
+    stage = pipeline.PipelineStage
+    network = Pipeline(how="gpipe", width=32).network(mine)[:4]
+    patch.setattr(pipeline, "PipelineStage", lambda layers, *given, **rest: stage(network, *given, **rest))
+    return Pipeline(how="gpipe", width=32)
+
+
+FILE = {"size": 4096, "width": 32}
+
+
+def saved_by_reference(mine: Gang, patch: pytest.MonkeyPatch) -> CheckpointAsync:
+    """The thread writes the state itself, which the step has changed when it comes to that."""
+    save, finish = checkpoint_async.save, checkpoint_async.Saver.finish
+    due = Event()
+
+    def late(state: Any, path: Any) -> None:
+        due.wait(LIMIT_S)
+        save(state, path)
+
+    def hasten(self: checkpoint_async.Saver) -> None:
+        if self.pending is not None:
+            due.set()
+        finish(self)
+
+    patch.setattr(checkpoint_async, "copied", dict)
+    patch.setattr(checkpoint_async, "save", late)
+    patch.setattr(checkpoint_async.Saver, "finish", hasten)
+    return CheckpointAsync(how="thread", **FILE)
+
+
+def saved_after(mine: Gang, patch: pytest.MonkeyPatch) -> CheckpointAsync:
+    """The file holds the state of one step later."""
+    save = checkpoint_async.save
+    patch.setattr(checkpoint_async, "save", lambda state, path: save({n: t + 1 for n, t in state.items()}, path))
+    return CheckpointAsync(how="sync", **FILE)
+
+
+def tensor_not_saved(mine: Gang, patch: pytest.MonkeyPatch) -> CheckpointAsync:
+    """A tensor of the state is not in the file."""
+    save = checkpoint_async.save
+    patch.setattr(checkpoint_async, "save", lambda state, path: save(dict(list(state.items())[1:]), path))
+    return CheckpointAsync(how="thread", **FILE)
+
+
 PLANTED = [
     (part_dropped, "numbers are not what all_reduce gives"),
     (piece_not_waited_for, "numbers are not what all_reduce gives"),
@@ -488,6 +561,12 @@ PLANTED = [
     (tokens_lost, "tokens are lost"),
     (order_not_restored, "the tokens: a normwise error of"),
     (local_numbers, "tokens are lost"),
+    (microbatches_summed, "a layer's gradient: a normwise error of"),
+    (loss_of_the_sum, "a layer's gradient: a normwise error of"),
+    (stage_of_other_layers, "of its layers have gradients"),
+    (saved_by_reference, "are not those of when it was saved"),
+    (saved_after, "are not those of when it was saved"),
+    (tensor_not_saved, "the file holds"),
     (garbled, "a sample's bytes are not what was encoded"),
 ]
 
