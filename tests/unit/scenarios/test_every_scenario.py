@@ -27,11 +27,19 @@ from harness.work.counting import Count
 from tests.ranks import Ranks, gang
 
 SMALL = {
+    "checkpoint_async": {"size": 4096, "width": 64},
     "collectives": {"size": 4096},
+    "compile": {"width": 64, "layers": 1, "context": 16, "backend": "aot_eager"},
+    "context": {"length": 128},
     "data_parallel": {"width": 64, "context": 16},
+    "experts": {"tokens": 64, "width": 32},
     "links": {"size": 4096},
     "loader": {"size": 1024},
+    "optimizer": {"width": 64},
+    "overlap": {"width": 64, "size": 4096},
+    "pipeline": {"width": 32},
     "shard": {"width": 64, "context": 16},
+    "tensor_parallel": {"width": 64, "tokens": 64},
     "branches": {"features": 64, "width": 32},
     "children": {"depth": 8},
     "frobenius": {"matrices": 50, "size": 20},
