@@ -130,7 +130,7 @@ def lines(case: Case, cell: CellRecord) -> Iterator[tuple[str, str]]:
         for outcome in cell.outcomes:
             yield from ((f"    {line}", "dim") for line in (outcome.words or outcome.outcome).splitlines())
     for warning in (each for each in cell.warnings if each.kind in OF_THE_SCENARIO):
-        yield f"    warning {warning.kind}: {warning.fact}; {warning.remedy}", "yellow"
+        yield f"    warning {warning.kind}: {warning.fact}; {warning.kind.remedy}", "yellow"
 
 
 def _work(facts: Sequence[RankFacts]) -> str:
