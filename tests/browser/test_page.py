@@ -15,6 +15,7 @@ from reports.page import page
 from tests import factories
 from tests.hostile import EVERYTHING
 from tests.limits import LIMIT_S
+from tests.planted import Machine
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium")
@@ -207,6 +208,32 @@ def test_paper_has_the_folded_comparisons(chapter, tmp_path):
 @pytest.mark.parametrize("width", [360, 700, 1000])
 def test_no_width_makes_a_chapter_scroll_sideways(chapter, tmp_path, width):
     assert width_of(tmp_path, chapter, width) == width
+
+
+@pytest.mark.parametrize("ranks", [8, 32, 512])
+def test_a_page_of_many_ranks_fits_and_no_two_labels_of_a_plot_overlap(tmp_path, ranks):
+    run = Machine(ranks, "slow device", 0.3, seed=1).build(tmp_path / "run")
+    page.write(run)
+    overlapping = """
+        for (const fold of page.querySelectorAll("details")) fold.open = true;
+        const meet = (one, other) => Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1
+            && Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 2;
+        const pairs = [];
+        for (const plot of page.querySelectorAll("svg.plot")) {
+            const texts = [...plot.querySelectorAll("text")];
+            const labels = texts.map(each => [each.textContent, each.getBoundingClientRect()]);
+            labels.forEach(([text, box], place) => {
+                for (const [other, beside] of labels.slice(place + 1)) if (meet(box, beside)) pairs.push([text, other]);
+            });
+        }
+        return [page.documentElement.scrollWidth, pairs, Math.max(...[...page.querySelectorAll("table")].map(table =>
+            table.rows.length))];
+    """
+    for width in (360, 1000):
+        across, pairs, rows = asked(tmp_path, run.page_path, overlapping, width)
+        assert across == width
+        assert not pairs
+        assert rows <= 40
 
 
 def width_of(folder, path, width):

@@ -27,7 +27,7 @@ from reports.statistics.measured import Measured
 Paces = dict[int, Array]
 """Each rank's seconds of a step, [rank], by launch."""
 FEWEST_IN_ORDER, STEADY = 4, 0.95
-"""Of so many ranks it can be values that their work rises with their number, where these correlate so well."""
+"""Of so many ranks it can be told that their work rises with their number, where these correlate so well."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Symptoms:
 
     @cached_property
     def work(self) -> dict[int, Array]:
-        """Each rank's own work [rank, sample], by launch; empty where it cannot be values from waiting."""
+        """Each rank's own work [rank, sample], by launch; empty where it cannot be told from waiting."""
         known = basis(self.measured, self.key, watches(self.measured, self.key))
         if known == "times":
             return self.measured.readings(self.key)
@@ -137,8 +137,8 @@ class Symptoms:
         """Of each rank the lower end of the interval of what launches say of it; -inf where there is no interval."""
         if not by_launch:
             return np.zeros(0)
-        values = (estimate(pd.Series(values)) for values in np.array(list(by_launch.values())).T)
-        return np.array([-np.inf if each is None or each.low is None else each.low for each in values])
+        estimates = (estimate(pd.Series(values)) for values in np.array(list(by_launch.values())).T)
+        return np.array([-np.inf if each is None or each.low is None else each.low for each in estimates])
 
     @cached_property
     def gang_excess(self) -> Array:

@@ -214,3 +214,10 @@ def test_every_figure_of_a_comparison_has_a_sentence_and_a_way_to_its_numbers(tm
         assert each.index("says") < each.index("<svg") < each.index("<figcaption>")
         (target,) = re.findall(r'<a href="#([^"]+)">In numbers</a>', each)
         assert target in ids
+
+
+def test_of_ticks_that_are_too_near_the_greater_one_stays():
+    from reports.figures.scaling import _apart
+
+    assert _apart([0.0, 0.01, 0.02, 0.3, 1.0]) == [2, 3, 4]
+    assert _apart([0.0, 0.5, 1.0]) == [0, 1, 2]
