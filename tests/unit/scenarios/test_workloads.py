@@ -528,10 +528,12 @@ def tensor_not_saved(mine: Gang, patch: pytest.MonkeyPatch) -> CheckpointAsync:
 def sent(mine: Gang, scenario: Any) -> tuple[str, float, float, float, float]:
     """What the check says; FLOPs and bytes to other ranks, declared and counted."""
     workload = scenario.prepare(mine)
+    workload.step()  # a pipeline's first tells the next stage shapes
     counted = count(workload.step)
-    n = mine.size
-    factors = {"all_reduce": 2 * (n - 1) / n, "all_gather": (n - 1) / n, "reduce_scatter": (n - 1) / n}
-    wire = sum(factors.get(each.kind, 0) * each.bytes for each in counted.messages)
+    part = (mine.size - 1) / mine.size
+    factors = {"all_reduce": 2 * part, "all_gather": part, "reduce_scatter": part, "all_to_all": part}
+    wire = sum(each.bytes_in if each.kind == "send" else factors[each.kind] * each.bytes
+               for each in counted.messages if each.kind != "recv")  # fmt: skip
     return judged(mine, workload), workload.work.flops, counted.flops, workload.work.wire, wire
 
 
@@ -539,7 +541,9 @@ DECLARED = [
     *(TensorParallel(how=how, dtype=dtype, width=64, tokens=32)
       for how in ("replicated", "by_hand", "dtensor", "sequence") for dtype in ("float32", "bfloat16")),
     *(Overlap(how=how, products=4, width=32, size=1024) for how in ("sequential", "async", "chunked")),
-    Context(how="gathered", length=128),
+    *(Context(how=how, length=128) for how in ("gathered", "ring", "zigzag", "ulysses")),
+    *(Pipeline(how=how, width=32) for how in ("one_batch", "gpipe", "1f1b")),
+    Experts(how="replicated", tokens=64, width=32, skew=1.0),
 ]  # fmt: skip
 
 
