@@ -525,6 +525,36 @@ def tensor_not_saved(mine: Gang, patch: pytest.MonkeyPatch) -> CheckpointAsync:
     return CheckpointAsync(how="thread", **FILE)
 
 
+def sent(mine: Gang, scenario: Any) -> tuple[str, float, float, float, float]:
+    """What the check says; FLOPs and bytes to other ranks, declared and counted."""
+    workload = scenario.prepare(mine)
+    workload.step()  # a pipeline's first tells the next stage shapes
+    counted = count(workload.step)
+    part = (mine.size - 1) / mine.size
+    factors = {"all_reduce": 2 * part, "all_gather": part, "reduce_scatter": part, "all_to_all": part}
+    wire = sum(each.bytes_in if each.kind == "send" else factors[each.kind] * each.bytes
+               for each in counted.messages if each.kind != "recv")  # fmt: skip
+    return judged(mine, workload), workload.work.flops, counted.flops, workload.work.wire, wire
+
+
+DECLARED = [
+    *(TensorParallel(how=how, dtype=dtype, width=64, tokens=32)
+      for how in ("replicated", "by_hand", "dtensor", "sequence") for dtype in ("float32", "bfloat16")),
+    *(Overlap(how=how, products=4, width=32, size=1024) for how in ("sequential", "async", "chunked")),
+    *(Context(how=how, length=128) for how in ("gathered", "ring", "zigzag", "ulysses")),
+    *(Pipeline(how=how, width=32) for how in ("one_batch", "gpipe", "1f1b")),
+    Experts(how="replicated", tokens=64, width=32, skew=1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("scenario", DECLARED, ids=str)
+def test_declared_flops_and_wire_are_the_counted_ones(two_ranks: Ranks, scenario: Any) -> None:
+    for said, flops, counted, wire, bytes_sent in two_ranks.do(sent, scenario):
+        assert said == ""
+        assert counted == flops
+        assert bytes_sent == wire
+
+
 PLANTED = [
     (part_dropped, "numbers are not what all_reduce gives"),
     (piece_not_waited_for, "numbers are not what all_reduce gives"),
