@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.common.errors import Skip
 from harness.gang import Gang
 from harness.work.counting import Count, count
 from tests.ranks import Ranks, gang
@@ -137,3 +139,33 @@ def join_traffic(mine: Gang) -> int:
 
 def test_a_shorter_part_is_padded_and_the_padding_is_counted(two_ranks: Ranks) -> None:
     assert two_ranks.do(join_traffic) == [2 * 10 * 3 * 4] * 2
+
+
+def _rows(gang: Gang, n: int) -> tuple[list[list[int]], dict[str, tuple[int, float]]]:
+    """The mesh's ranks, and by dimension the size of this rank's group and the sum of 1 + rank over it."""
+    mesh = gang.split(n)
+    sums = {}
+    for name in ("across", "within"):
+        group = mesh.get_group(name)
+        total = torch.tensor([1.0 + gang.rank])
+        dist.all_reduce(total, group=group)
+        sums[name] = group.size(), float(total)
+        dist.destroy_process_group(group)
+    return mesh.mesh.tolist(), sums
+
+
+def test_two_ranks_are_split_into_rows_of_neighbours(two_ranks: Ranks) -> None:
+    assert two_ranks.do(_rows, 1) == [
+        ([[0], [1]], {"across": (2, 3.0), "within": (1, 1.0)}),
+        ([[0], [1]], {"across": (2, 3.0), "within": (1, 2.0)}),
+    ]
+    assert two_ranks.do(_rows, 2) == [
+        ([[0, 1]], {"across": (1, 1.0), "within": (2, 3.0)}),
+        ([[0, 1]], {"across": (1, 2.0), "within": (2, 3.0)}),
+    ]
+
+
+@pytest.mark.parametrize("n", [0, 3, 4])
+def test_rows_that_do_not_divide_the_ranks_are_skipped_by_design(n: int) -> None:
+    with pytest.raises(Skip, match=f"2 ranks cannot be split into groups of {n}"):
+        gang(0, 2).split(n)

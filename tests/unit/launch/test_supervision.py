@@ -182,10 +182,11 @@ def dies(order: Order, hear: Callable[[Record], None]) -> Ending:
     return Ending("died", "rank 1 was killed by SIGKILL", 1)
 
 
-def skips(order: Order, hear: Callable[[Record], None]) -> None:
+def skips(order: Order, hear: Callable[[Record], None], *, by_design: bool = False) -> None:
     """The first case cannot be measured as asked: its rank says so, and does the rest."""
     (index, cases), *_ = order.todo.items()
-    hear(CellRecord(launch=order.launch, comparison=index, case=cases[0].key, status="skipped", message="no graph"))
+    cell = CellRecord(launch=order.launch, comparison=index, case=cases[0].key, status="skipped", message="no graph")
+    hear(cell.model_copy(update={"by_design": by_design}))
     rest = {place: each[1:] if place == index else each for place, each in order.todo.items()}
     well(order.model_copy(update={"todo": rest}), hear)
 
@@ -238,6 +239,20 @@ def test_what_a_gang_skips_is_not_given_to_the_next_but_tried_again_on_resumptio
     again = Script()
     assert run(tmp_path, again)[0]
     assert [[case.key for case in order.todo[0]] for order in again.orders] == [[cells[0].case]] * 2
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_what_is_skipped_by_design_is_not_missing_and_not_tried_again(tmp_path: Path, retry_failed: bool) -> None:
+    act = partial(skips, by_design=True)
+    complete, cells = run(tmp_path, Script(act, act))
+    assert complete
+    assert [cell.by_design for cell in cells if cell.status == "skipped"] == [True, True]
+    (tmp_path / "scratch").rmdir()
+    again = Script()
+    complete, after = run(tmp_path, again, retry_failed=retry_failed)
+    assert complete
+    assert not again.orders
+    assert after == cells
 
 
 def test_a_death_costs_its_case_and_the_rest_is_measured_by_a_new_gang(tmp_path: Path) -> None:
