@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from harness.journal.measurement_warnings import Kind
 from harness.journal.plan import Case
 from reports.analysis.communication import basis, watches
 from reports.reading.run import CaseId
@@ -64,6 +65,7 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
     slowest = np.concatenate([seconds.argmax(axis=0) for seconds in by_launch.values()])
     medians = np.array([np.median(seconds, axis=1) for seconds in by_launch.values()])
     limit = 1 + max(natural_excess(np.median(medians, axis=0)), measured.aa_by_comparison[key[0]])
+    disturbed = _disturbed(measured, key)
     for rank in range(case.world_size):
         peers = np.median(np.delete(medians, rank, axis=1), axis=1)
         excess = estimate(pd.Series(medians[:, rank] / peers))
@@ -83,6 +85,7 @@ def _ranks(measured: Measured, key: CaseId, case: Case) -> Iterator[RankRow]:
             launches=excess.launches,
             limit=limit,
             named=excess.launches >= FEWEST_LAUNCHES and excess.low is not None and excess.low > limit,
+            disturbed=rank in disturbed,
         )
 
 
@@ -98,6 +101,13 @@ def natural_excess(seconds: Array) -> float:
         spread = np.std(np.log(np.sort(seconds)[:-1]), ddof=1)
         excess = min(excess, float(spread * middle * stats.t.isf(FALSE / len(seconds), peers - 1)))
     return max(LEAST, float(np.expm1(excess)))
+
+
+def _disturbed(measured: Measured, key: CaseId) -> set[int | None]:
+    """The ranks whose cores other processes used in any launch."""
+    records = (cell.record for cell in measured.evidence.by_case[key] if cell.record is not None)
+    warnings = (warning for record in records for warning in record.warnings)
+    return {warning.rank for warning in warnings if warning.kind is Kind.FOREIGN_LOAD}
 
 
 def equal_work(measured: Measured, key: CaseId) -> bool:

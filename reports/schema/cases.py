@@ -345,3 +345,5 @@ class RankRow(Record):
     limit: float
     """It is named where ``ratio_low`` is above this."""
     named: bool
+    disturbed: bool = False
+    """Whether other processes used its core in any launch: then it may be slow because of them."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from harness.journal.measurement_warnings import Kind
 from reports.reading.run import Spread, words
-from reports.schema.cases import FLOORS, CellRow, ContrastRow, SideRow
+from reports.schema.cases import FLOORS, Caution, CellRow, ContrastRow, SideRow
 from reports.schema.summary import Claim, ExerciseRow, ProfileRow, SideFacts, Summary
 from reports.statistics.estimates import FEWEST_LAUNCHES
 from reports.statistics.verdicts import limit_in_words
@@ -16,7 +16,7 @@ from reports.wording.causes import because
 from reports.wording.hosts import host_claims
 from reports.wording.outcomes import failures
 from reports.wording.ranks import rank_claims
-from reports.wording.sentences import WORDS, comparison, scaling, sides
+from reports.wording.sentences import WORDS, comparison, implausible, scaling, sides
 
 MANY = 4
 """From so many exercises on a run is told by what it answers, and not by how far its cases scale."""
@@ -106,8 +106,8 @@ def claims(summary: Summary) -> tuple[Claim, ...]:
             if row.efficiency is not None
         ),
         *(comparison(row, names) for row in _widest(summary.comparisons)),
-        *rank_claims(summary.first, summary.ranks),
         *_load(summary.first),
+        *rank_claims(summary.first, summary.ranks),
         *_telemetry(summary.others),
         *profile_claims(summary.profiles),
         *_floor(summary),
@@ -124,6 +124,11 @@ DISTURBED = {
     Kind.CPU_THROTTLED: "A CPU quota held ranks back in",
     Kind.HOST_BOUND: "The host, and not the device, sets the time of",
 }
+
+ELSEWHERE = (Kind.FEW_LAUNCHES, Kind.SHARED_DEVICE, Kind.RANK_SKEW, Kind.BELOW_RESOLUTION)
+"""Kinds of warnings with claims of another kind."""
+FREQUENT = 0.1
+"""A warning in this share of the cases, or in more, has a sentence."""
 
 Row = TypeVar("Row", CellRow, ContrastRow)
 
@@ -218,12 +223,22 @@ def _ratio_widths(rows: Iterable[SideRow]) -> Iterator[tuple[str, float | None]]
 
 
 def _load(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
-    for kind, disturbed in DISTURBED.items():
-        loaded = [caution for row in cells for caution in row.warnings if caution.kind is kind]
-        if loaded:
-            cases = f"{len(loaded)} of {units.count(len(cells), 'case')}"
-            fact = labels.plain(loaded[0].fact).replace(": e.g. ", ": ")
-            yield Claim(kind="load", text=f"{disturbed} {cases}, e.g. {fact}: {kind.remedy}.")
+    """A sentence for each disturbance and each frequent warning, most frequent first; and one for all the others."""
+    by_kind: dict[Kind, list[Caution]] = {}
+    for caution in (caution for row in cells for caution in row.warnings):
+        by_kind.setdefault(caution.kind, []).append(caution)
+    others, all_cases = [], units.count(len(cells), "case")
+    for kind, cautions in sorted(by_kind.items(), key=lambda each: -len(each[1])):
+        cases = f"{len(cautions)} of {all_cases}"
+        fact = labels.plain(cautions[0].fact).replace(": e.g. ", ": ")
+        if kind in DISTURBED or (kind not in ELSEWHERE and len(cautions) >= FREQUENT * len(cells)):
+            have = "has" if len(cautions) == 1 else "have"
+            what = f"{DISTURBED[kind]} {cases}" if kind in DISTURBED else f"{cases} {have} the warning `{kind}`"
+            yield Claim(kind="load", text=f"{what}, e.g. {fact}: {kind.remedy}.")
+        elif kind not in ELSEWHERE:
+            others.append(f"`{kind}` in {len(cautions)}")
+    if others:
+        yield Claim(kind="load", text=f"Other warnings, of {all_cases}: {units.listed(others)}.")
 
 
 def _telemetry(cells: tuple[CellRow, ...]) -> Iterator[Claim]:
@@ -295,8 +310,12 @@ def _outcome(summary: Summary) -> str:
     scaled = [row for row in summary.first if row.scaled]
     if scaled:
         most = max(row.world_size for row in scaled)
-        best = sorted((row for row in scaled if row.world_size == most), key=lambda row: row.speedup or 0)
-        return f"On {units.count(most, 'device')}: {_between(best, names)}{because(summary.causes)}"
+        widest = sorted((row for row in scaled if row.world_size == most), key=lambda row: row.speedup or 0)
+        sound = [row for row in widest if not implausible(row)]
+        suspect = len(widest) - len(sound)
+        parts = [_between(sound, names)] if sound else []
+        parts += [f"{suspect} suspect {'speed-up' if suspect == 1 else 'speed-ups'}"] if suspect else []
+        return f"On {units.count(most, 'device')}: {'; '.join(parts)}{because(summary.causes)}"
     verdicts = [WORDS[row.verdict] for row in summary.comparisons]
     counted = [f"{verdicts.count(word)} {word}" for word in dict.fromkeys(WORDS.values()) if word in verdicts]
     if counted:

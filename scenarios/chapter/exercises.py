@@ -111,8 +111,8 @@ _EXERCISES = (
             "are lazy does not show this, for {lazy.at_once} of its parameters are initialised at once. An "
             "initialiser applied before the first batch reaches {first.initialised} of {first.layers} layers, and "
             "says nothing of the others. Seeded alike, all ways end with the same weights. The first output, "
-            "construction included, takes {first.time} ({first.versus}) and {first.memory}; with every dimension "
-            "given {eager.time} and {eager.memory}."
+            "construction included, takes {first.time} and {first.memory}; with every dimension given {eager.time} "
+            "and {eager.memory}: the first way is {first.versus}."
         ),
     ),
     Exercise(

@@ -10,7 +10,8 @@ from reports.analysis import summary
 from reports.page import page
 from reports.schema.summary import Claim
 from reports.text import units
-from reports.wording.claims import leading
+from reports.wording.claims import _load, leading
+from reports.wording.ranks import in_short, rank_claims
 from tests import factories
 
 KEY = "split[how=pieces,size=1024]@2"
@@ -233,3 +234,58 @@ def test_a_speedup_that_is_higher_than_can_be_is_claimed_as_suspect(tmp_path):
     _, claims = claims_of(tmp_path, truth=truth)
     (claim,) = told(claims, "`split how=whole` on 2 devices")
     assert " in 6 launches, which is suspect (superlinear); a large product reaches " in claim
+
+
+def test_a_rank_that_is_slow_in_few_cases_is_not_called_slow(tmp_path):
+    found = summary.summarise(factories.build(tmp_path / "run", slow_ranks={1: 1.2}))
+    slow = next(row for row in found.ranks if row.named)
+    even = slow.model_copy(update={"ratio": 1.0, "ratio_low": 0.99, "ratio_high": 1.01, "named": False})
+    rows = (slow, *(even.model_copy(update={"key": f"{place}"}) for place in range(11)))
+    (claim,) = rank_claims((), rows)
+    assert claim.text.startswith("In 1 of 12 cases rank 1 (cpu:1) is slower than its peers: at worst it takes 1.")
+    assert in_short(rows) == "In 1 of 12 cases rank 1 (cpu:1) is slower than its peers"
+    assert in_short(rows[:10]) == "Rank 1 (cpu:1) is slow"
+
+
+def test_a_rank_that_other_processes_disturb_is_not_called_slow(tmp_path):
+    def load(rank):
+        return MeasurementWarning(kind=Kind.FOREIGN_LOAD, fact="waited 31% of the time (limit 5%)", rank=rank)
+
+    copies = ("@2", "@1x2")
+    keys = [f"split[how={how},size=1024]{where}" for how in ("whole", "pieces") for where in copies]
+    both = {"slow_ranks": {1: 1.2}}
+    found, claims = claims_of(tmp_path / "own", warnings={(0, key): (load(1),) for key in keys}, **both)
+    assert all(row.disturbed == (row.rank == 1) for row in found.ranks)
+    assert told(
+        claims, "In 4 of 4 cases rank 1 (cpu:1) is slower than its peers, disturbed by other processes: at worst"
+    )
+    assert not told(claims, "is slow: ")
+    _, claims = claims_of(tmp_path / "peer", warnings={(0, key): (load(0),) for key in keys}, **both)
+    assert told(claims, "Rank 1 (cpu:1) is slow: ")
+
+
+def test_frequent_warnings_come_first_and_rare_ones_share_a_sentence(tmp_path):
+    def warning(kind):
+        return MeasurementWarning(kind=kind, fact="a fact", rank=0)
+
+    several = {(0, KEY): (warning(Kind.FOREIGN_LOAD), warning(Kind.CONSTANT_OPERANDS))}
+    found, _ = claims_of(tmp_path / "some", rounds=1, visits=3, warnings=several)
+    few, constant, load = (spaced(claim.text) for claim in found.claims if claim.kind == "load")
+    assert few.startswith("There are few samples in 4 of 4 cases")
+    assert load.startswith("Other processes disturbed 1 of 4 cases")
+    assert constant.startswith("1 of 4 cases has the warning `constant-operands`, e.g. in 1 of 6 launches: a fact: ")
+    cells = tuple(row.model_copy(update={"key": f"{place}"}) for place in range(5) for row in found.first)
+    rare = tuple(row if place == 3 else row.model_copy(update={"warnings": ()}) for place, row in enumerate(cells))
+    texts = [claim.text for claim in _load(rare)]
+    assert texts[-1].startswith("Other warnings, of 20 cases: `")
+    assert "`constant-operands` in 1" in texts[-1]
+
+
+def test_the_headline_quotes_no_suspect_speed_up(tmp_path):
+    def truth(case):
+        fast = 2.83 if (case.variant, case.world_size) == ("pieces", 2) else case.world_size**0.9
+        return factories.work_time(case) if case.probe else 0.1 / fast
+
+    found, _ = claims_of(tmp_path, truth=truth)
+    start = r"On 2 devices: 1\.8\dx \(`split how=whole`\); 1 suspect speed-up; "
+    assert re.match(start, spaced(found.headline))
