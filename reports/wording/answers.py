@@ -14,7 +14,7 @@ from reports.text import labels, units
 from reports.text.labels import Labels
 from reports.wording.crossings import crossing
 from reports.wording.lookup import NoFigureError, Subject, contrast, most_devices, named, variants_of
-from reports.wording.sentences import implausible
+from reports.wording.sentences import implausible, undecided
 
 NO_INTERVAL = "no interval yet"
 
@@ -78,7 +78,7 @@ def _speedup(subject: Subject) -> str:
     what = "the throughput" if row.scaling == "weak" else "as fast"
     than = f"of {base.world_size}" if row.scaling == "weak" else f"as on {base.world_size}"
     speedup = f"{units.times(row.speedup)} {what} on {units.count(most, 'device')} {than} {grounds}"
-    if row.speedup_low is not None and row.speedup_high is not None and row.speedup_low <= 1 <= row.speedup_high:
+    if undecided(row):
         speedup = f"neither surely faster nor surely slower: {speedup}"
     return f"{speedup}{implausible(row)}"
 

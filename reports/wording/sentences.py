@@ -32,7 +32,7 @@ def scaling(row: CellRow, names: Labels, loss: LossRow | None) -> Claim:
     else:
         launches = units.count(row.speedup_launches, "launch")
         lost = f" {loss.text}" if loss and loss.missing_s > loss.noise_s else ""
-        reach = f"{_reach(row)} in {launches}{implausible(row)}{_against_ceiling(row)}"
+        reach = f"{_reach(row)} in {launches}{implausible(row)}{undecided(row)}{_against_ceiling(row)}"
         text = f"{name}: {reach}.{lost}{clocked(row.in_cycles)}"
     return Claim(kind="scaling", text=text, comparison=row.comparison)
 
@@ -87,6 +87,13 @@ def implausible(row: CellRow) -> str:
     """A clause more where a speed-up has a warning that it is higher than can be; else nothing."""
     kinds = [warning.kind for warning in row.warnings if warning.kind in ABOVE]
     return f", which is suspect ({', '.join(dict.fromkeys(kinds))})" if kinds else ""
+
+
+def undecided(row: CellRow) -> str:
+    """A clause more where the interval of a speed-up holds 1; else nothing."""
+    low, high = row.speedup_low, row.speedup_high
+    holds_1 = low is not None and high is not None and low <= 1 <= high
+    return ", so it may be faster or slower" if holds_1 else ""
 
 
 def _reach(row: CellRow) -> str:

@@ -289,3 +289,12 @@ def test_the_headline_quotes_no_suspect_speed_up(tmp_path):
     found, _ = claims_of(tmp_path, truth=truth)
     start = r"On 2 devices: 1\.8\dx \(`split how=whole`\); 1 suspect speed-up; "
     assert re.match(start, spaced(found.headline))
+
+
+def test_a_speedup_whose_interval_holds_1_is_claimed_as_neither(tmp_path):
+    def truth(case):
+        return factories.work_time(case) if case.probe else 0.1
+
+    _, claims = claims_of(tmp_path, truth=truth, launch_noise=0.02)
+    (claim,) = told(claims, "`split how=whole` on 2 devices")
+    assert "in 6 launches, so it may be faster or slower;" in claim
