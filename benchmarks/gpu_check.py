@@ -36,6 +36,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "crossover": ("crossover",),
     "messages": ("collectives", "links"),
     "training": ("data_parallel", "shard", "loader"),
+    "optimizing": ("compile", "optimizer", "checkpoint_async"),
+    "parallelism": ("tensor_parallel", "overlap", "pipeline", "context", "experts"),
 }
 """The scenarios of each part, by subject or name: all that there are."""
 TAKE_TWO = ("links",)

@@ -168,7 +168,7 @@ def _placement(request: RunRequest, size: int, launchers: Sequence[str]) -> None
     nodes = len(request.nodes or (None,))
     if "ray" in launchers and request.placement == "strict-spread" and size > nodes:
         remedy = "use --placement spread, or smaller --world-sizes"
-        fault = f"needs one node per rank, but there are {size} ranks and {nodes} nodes"
+        fault = f"needs one node per rank, but there are {size} ranks and {nodes} node{'s' * (nodes > 1)}"
         raise UsageError("--placement strict-spread", fault, None, remedy)
 
 

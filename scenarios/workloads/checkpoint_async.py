@@ -31,8 +31,8 @@ class CheckpointAsync:
     def prepare(self, gang: Gang) -> Workload:
         """Number the state by rank and place; a step saves it, adds one to all of it, and multiplies matrices."""
         numbers = max(1, self.size // (4 * self.tensors))
-        start = torch.arange(numbers, device=gang.device) % 2**20
-        state = {f"{place}": (start + place + gang.rank).float() for place in range(self.tensors)}
+        start = torch.add(torch.arange(numbers, device=gang.device) % 2**20, gang.rank)
+        state = {f"{place}": (start + place).float() for place in range(self.tensors)}
         left, right = (
             torch.randn(self.width, self.width, device=gang.device, generator=gang.generator) for _ in range(2)
         )
@@ -43,7 +43,7 @@ class CheckpointAsync:
             saver.finish()
             path.unlink(missing_ok=True)
             for place, tensor in enumerate(state.values()):
-                tensor.copy_(start + place + gang.rank)
+                tensor.copy_(start + place)
 
         def step() -> torch.Tensor:
             saver.save(state)
@@ -56,7 +56,7 @@ class CheckpointAsync:
             stored = torch.load(path, weights_only=True)
             assert stored.keys() == state.keys(), f"the file holds {sorted(stored)}"
             for place, tensor in enumerate(stored.values()):
-                due = (start + place + gang.rank + steps - 1).float().cpu()
+                due = (start + place + steps - 1).float().cpu()
                 wrong = int((tensor.cpu() != due).sum())
                 assert not wrong, f"{wrong} of {numbers} numbers in the file are not those of when it was saved"
             error = normwise_error(product, left.double() @ right.double(), "the product")

@@ -53,8 +53,10 @@ class Experts:
             error = normwise_error(output, exact, "the tokens", limit=2 * tolerance(4 * self.width))
             return {"error": error, "greatest_load": float(load.max() * gang.size / self.tokens)}
 
-        done = len(mine) if self.how == "replicated" else int(load[gang.rank])
-        away = int((owners != gang.rank).sum()) + int(load[gang.rank]) - int((owners == gang.rank).sum())
+        served = int(load[gang.rank])
+        done = len(mine) if self.how == "replicated" else served
+        leaving, staying = int((owners != gang.rank).sum()), int((owners == gang.rank).sum())
+        away = leaving + served - staying
         most = 2 * (gang.size - 1) * len(mine)
         sent = {"replicated": 0, "gathered": most, "exact": away}[self.how]
         work = Work(flops=16 * done * self.width**2, items=len(mine), unit="token", wire=4 * self.width * sent)

@@ -30,7 +30,7 @@ def test_every_scenario_runs(launcher: str, sizes: tuple[int, ...], tmp_path: Pa
     settings = [word for setting in small for word in ("--set", setting)]
     run = rankbench(
         "run", *entries, "--preset", "smoke", "--devices", f"cpu:{len(sizes)}", "--launcher", launcher,
-        "--launches", 1, "--budget", 14, *settings, "--out", root,
+        "--launches", 1, "--budget", 24, *settings, "--out", root,
         root=root,
     )  # fmt: skip
     assert run.code == 0, run.out

@@ -86,7 +86,7 @@ def test_no_process_is_left_whatever_a_case_has_started(both: Run) -> None:
 
 REFUSED = {
     "--launcher ray --devices cpu:99": "name 1 to",
-    "--launcher ray --placement strict-spread": "--placement strict-spread must place at most 1 ranks",
+    "--launcher ray --placement strict-spread": "needs one node per rank, but there are 2 ranks and 1 node;",
     "--launcher ray --placement scatter": "--placement must be one of pack, spread, strict-spread",
     "--launcher ray --ray-address 127.0.0.1:1": "--ray-address must be host:port of a running cluster",
     "--launcher ray --ray-address nowhere": "--ray-address must be host:port of a running cluster",

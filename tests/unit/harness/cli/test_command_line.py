@@ -128,10 +128,11 @@ def test_list_is_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_shows_the_commands_and_doctor_examines(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run_app(["--help"]) == 0
     told = capsys.readouterr().out
-    assert re.findall(r"^  (\w+)  ", told, re.MULTILINE)[-9:] == [
+    assert re.findall(r"^  (\w+)  ", told, re.MULTILINE)[-10:] == [
         "list",
         "run",
         "duel",
+        "check",
         "script",
         "report",
         "compare",

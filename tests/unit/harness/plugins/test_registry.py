@@ -273,7 +273,7 @@ def test_no_scenario_imports_ray_or_pandas() -> None:
     assert told[1:] == []
 
 
-PARTNERS = {"links", "rings"}
+PARTNERS = {"context", "links", "rings"}
 """Modules whose subject is which rank sends to which."""
 MODULES = sorted(each for each in Path(scenarios.__file__).parent.rglob("*.py") if each.stem not in PARTNERS)
 BANNED = {"time", "timeit", "datetime", "print", "perf_counter", "monotonic", "Event", "synchronize"}
