@@ -3,6 +3,7 @@
 Where ranks meet in collectives, their times are alike whoever is slow: there their own work is compared, as watched.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -104,10 +105,17 @@ def natural_excess(seconds: Array) -> float:
 
 
 def _disturbed(measured: Measured, key: CaseId) -> set[int | None]:
-    """The ranks whose cores other processes used in any launch."""
-    records = (cell.record for cell in measured.evidence.by_case[key] if cell.record is not None)
-    warnings = (warning for record in records for warning in record.warnings)
-    return {warning.rank for warning in warnings if warning.kind is Kind.FOREIGN_LOAD}
+    """The ranks whose cores other processes used in half of the launches or more.
+
+    In fewer, the others show as well that a rank is slow: it is named only where it is slow in all launches.
+    """
+    records = [cell.record for cell in measured.evidence.by_case[key] if cell.record is not None]
+    loaded = Counter(
+        rank
+        for record in records
+        for rank in {warning.rank for warning in record.warnings if warning.kind is Kind.FOREIGN_LOAD}
+    )
+    return {rank for rank, launches in loaded.items() if 2 * launches >= len(records)}
 
 
 def equal_work(measured: Measured, key: CaseId) -> bool:

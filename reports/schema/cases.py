@@ -346,4 +346,4 @@ class RankRow(Record):
     """It is named where ``ratio_low`` is above this."""
     named: bool
     disturbed: bool = False
-    """Whether other processes used its core in any launch: then it may be slow because of them."""
+    """Whether other processes used its core in half of the launches or more: then it may be slow because of them."""

@@ -117,7 +117,8 @@ def test_the_slow_rank_is_named_and_no_other(main_run: Run) -> None:
     assert named
     assert {(row["key"].partition("[")[0], row["rank"]) for row in named} == {("slow_on_one", 1)}
     claims = [claim["text"] for claim in main_run.summary["claims"]]
-    assert any("rank 1" in claim.lower() and re.search(r"is slow: 1\.[12]", claim) for claim in claims)
+    words = r"rank 1 .*(is slow: |by other processes: at worst it takes )1\.[12]"  # a neighbour may be there
+    assert any(re.search(words, claim, re.IGNORECASE) for claim in claims)
     slow = [row for row in main_run.summary["ranks"] if row["key"].startswith("slow_on_one") and row["rank"] == 1]
     assert {row["basis"] for row in slow} == {"time", "work"}  # where they meet, all take the same time
     assert [row["ratio"] for row in slow] == pytest.approx([1.2] * len(slow), abs=0.1)

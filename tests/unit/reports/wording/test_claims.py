@@ -1,6 +1,7 @@
 """Sentences: they claim what the numbers say, and no more."""
 
 import re
+from itertools import product
 
 import pytest
 
@@ -254,13 +255,15 @@ def test_a_rank_that_other_processes_disturb_is_not_called_slow(tmp_path):
     copies = ("@2", "@1x2")
     keys = [f"split[how={how},size=1024]{where}" for how in ("whole", "pieces") for where in copies]
     both = {"slow_ranks": {1: 1.2}}
-    found, claims = claims_of(tmp_path / "own", warnings={(0, key): (load(1),) for key in keys}, **both)
+    found, claims = claims_of(tmp_path / "own", warnings=dict.fromkeys(product(range(3), keys), (load(1),)), **both)
     assert all(row.disturbed == (row.rank == 1) for row in found.ranks)
     assert told(
         claims, "In 4 of 4 cases rank 1 (cpu:1) is slower than its peers, disturbed by other processes: at worst"
     )
     assert not told(claims, "is slow: ")
-    _, claims = claims_of(tmp_path / "peer", warnings={(0, key): (load(0),) for key in keys}, **both)
+    _, claims = claims_of(tmp_path / "peer", warnings=dict.fromkeys(product(range(6), keys), (load(0),)), **both)
+    assert told(claims, "Rank 1 (cpu:1) is slow: ")
+    _, claims = claims_of(tmp_path / "seldom", warnings=dict.fromkeys(product(range(2), keys), (load(1),)), **both)
     assert told(claims, "Rank 1 (cpu:1) is slow: ")
 
 
