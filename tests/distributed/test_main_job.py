@@ -117,7 +117,7 @@ def test_the_slow_rank_is_named_and_no_other(main_run: Run) -> None:
     assert named
     assert {(row["key"].partition("[")[0], row["rank"]) for row in named} == {("slow_on_one", 1)}
     claims = [claim["text"] for claim in main_run.summary["claims"]]
-    words = r"rank 1 .*(is slow: |by other processes: at worst it takes )1\.[12]"  # a neighbour may be there
+    words = r"rank 1 .*(is slow|than its peers.*: at worst it takes)\D* 1\.[12]"  # in one case of 13, or in two
     assert any(re.search(words, claim, re.IGNORECASE) for claim in claims)
     slow = [row for row in main_run.summary["ranks"] if row["key"].startswith("slow_on_one") and row["rank"] == 1]
     assert {row["basis"] for row in slow} == {"time", "work"}  # where they meet, all take the same time
